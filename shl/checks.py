@@ -1,0 +1,74 @@
+"""What may be passed: each check returns the value or raises an error with the parameter's name, value and range."""
+
+import numbers
+
+import numpy as np
+
+
+def check_count(value, name, least=1, most=None, why=None, is_optional=False):
+    """An integer in [least, most]."""
+    if value is None and is_optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if value < least or (most is not None and value > most):
+        upper = "" if most is None else f" and at most {most}" + (f" ({why})" if why else "")
+        raise ValueError(f"{name} must be at least {least}{upper}, not {value!r}")
+    return int(value)
+
+
+def check_number(value, name, least=None, above=None, most=None, below=None, is_optional=False):
+    """A finite real number within the bounds: least <= value <= most, above < value < below."""
+    if value is None and is_optional:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    bounds = ((least, "at least", np.less), (above, "above", np.less_equal), (most, "at most", np.greater),
+              (below, "below", np.greater_equal))
+    wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
+    if not np.isfinite(value) or any(fails(value, bound) for bound, _, fails in bounds if bound is not None):
+        raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
+    return float(value)
+
+
+def check_choice(value, name, choices):
+    """One of the choices."""
+    if value not in tuple(choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+    return value
+
+
+def check_flag(value, name):
+    """A bool (0 and 1 count)."""
+    if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
+    """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or all `dtype`."""
+    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, not shape {array.shape}")
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, not {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, its shape is {array.shape}")
+    if n_columns is not None and array.shape[1] != n_columns:
+        raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
+    wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
+    array = array.astype(wanted, copy=False)
+    _refuse_non_finite(array, name)
+    return array
+
+
+def _refuse_non_finite(array, name, rows=4096):
+    """An error for NaN or infinity, found in parts so that a memory map stays one."""
+    for start in range(0, len(array), rows):
+        part = array[start:start + rows]
+        if not np.isfinite(part).all():
+            bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
+            place = (start + bad[0], *bad[1:])
+            raise ValueError(f"{name} must be finite, but it holds {part[bad]} at {place}")

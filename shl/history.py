@@ -1,0 +1,52 @@
+"""What a learning recorded: named columns, one entry a record."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+class History(Mapping):
+    """A mapping from name to an array whose first axis is the record; 'steps' is the learning step of each.
+
+    >>> history = History()
+    >>> history.append(steps=0, error=1.0)
+    >>> history.append(steps=32, error=0.5)
+    >>> history["error"]
+    array([1. , 0.5])
+    """
+
+    def __init__(self, columns=None):
+        self._columns = {name: list(column) for name, column in (columns or {}).items()}
+
+    def append(self, **values):
+        """Add one record; it must have the names of those before."""
+        if self._columns and set(values) != set(self._columns):
+            raise ValueError(f"a record must have the names {sorted(self._columns)}, not {sorted(values)}")
+        for name, value in values.items():
+            self._columns.setdefault(name, []).append(value)
+
+    def __getitem__(self, name):
+        if name not in self._columns:
+            raise KeyError(f"{name!r} was not recorded; there is {', '.join(self._columns) or 'no record'}")
+        return np.asarray(self._columns[name])
+
+    def __iter__(self):
+        return iter(self._columns)
+
+    def __len__(self):
+        return len(self._columns)
+
+    def __repr__(self):
+        n_records = len(self["steps"]) if self._columns else 0
+        return f"History({n_records} records of {', '.join(self._columns)})"
+
+    def last(self):
+        """The scalars of the last record: {name: number}."""
+        return {name: column[-1].item() for name in self if (column := self[name]).ndim == 1 and len(column)}
+
+    def to_frame(self):
+        """A pandas DataFrame of the scalar columns, indexed by step (needs pandas)."""
+        import pandas as pd
+
+        scalars = {name: self[name] for name in self if self[name].ndim == 1}
+        return pd.DataFrame(scalars).set_index("steps")

@@ -1,0 +1,369 @@
+"""The compiled loops: pursuit, sums over events, Adam.
+
+Every kernel is serial, releases the GIL and is cached on disk; parallelism comes from Python threads that call it on
+fixed chunks of rows or ranges of atoms (see `shl.threads`).  A kernel never calls a kernel of another module, because
+numba's disk cache does not notice an edit there.
+
+Events are two arrays of shape (n_samples, n_slots): `indices` (int32), the atoms a sample selected, each at most once,
+and `values`, their coefficients.  An unused slot has index 0 and value 0, so that sums over slots need no test.
+
+An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits of non-negative
+floats are ordered as integers: `keys` is an integer array whose memory is read as scores (`keys.view(dtype)`).
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+jit = njit(nogil=True, cache=True, error_model="numpy")
+
+BLOCK = 64  # atoms that share one test in the search for candidates
+
+
+# ------------------------------------------------------------------------------------------------ pursuit
+
+@jit
+def _subtract_and_score(rho, step, gram_row, gain, symmetric, scores):
+    """rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is 0)."""
+    for i in range(rho.size):
+        value = rho[i] - step * gram_row[i]
+        rho[i] = value
+        mirrored = -symmetric * value
+        scores[i] = gain[i] * (value if value > mirrored else mirrored)
+
+
+@jit
+def _argmax(keys):
+    """Index of the largest score, the lowest one on ties; -1 where no score is above 0."""
+    top = keys.dtype.type(0)
+    for i in range(keys.size):
+        top = max(top, keys[i])
+    if top == 0:
+        return -1
+    none = np.int32(keys.size)
+    first = none
+    for i in range(keys.size):
+        first = min(first, np.int32(i) if keys[i] == top else none)
+    return first
+
+
+@jit
+def _quantile(P_cum_row, coefficient, C):
+    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both ends."""
+    position = (1 - math.exp(-coefficient / C)) * P_cum_row.size
+    k = int(position)
+    if k >= P_cum_row.size - 1:
+        return P_cum_row[P_cum_row.size - 1]
+    return P_cum_row[k] + P_cum_row.dtype.type(position - k) * (P_cum_row[k + 1] - P_cum_row[k])
+
+
+@jit
+def _fairest(rho, symmetric, scores, best, P_cum, C, levels, bounds):
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(rectified(rho_i)); -1 where none is above 0.
+
+    The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom whose score lies
+    under bounds[j] reaches q (see `bound_scores`), so the few others are all that need the exponential.
+    """
+    target = _quantile(P_cum[best], abs(rho[best]), C)
+    low, high = 0, levels.size
+    while low < high:  # the highest level that is surely reached
+        middle = (low + high) // 2
+        if levels[middle] <= target:
+            low = middle + 1
+        else:
+            high = middle
+    bound = bounds[low - 1] if low > 0 else scores.dtype.type(0)
+    atom, top = -1, P_cum.dtype.type(0)
+    for start in range(0, scores.size, BLOCK):
+        stop = min(start + BLOCK, scores.size)
+        n_candidates = 0
+        for i in range(start, stop):
+            n_candidates += scores[i] >= bound
+        if n_candidates == 0:
+            continue
+        for i in range(start, stop):
+            if scores[i] >= bound and scores[i] > 0:
+                quantile = _quantile(P_cum[i], abs(rho[i]), C)
+                if quantile > top:
+                    atom, top = i, quantile
+    return atom
+
+
+@jit
+def bound_scores(P_cum, C, gain, levels, bounds):
+    """For each level the least score gain_i * a at which an atom's quantile P_cum_i(a) can reach it.
+
+    gain (n_dictionary,), levels and bounds (n_levels,) are written.  Levels are the mean of P_cum over atoms; gain_i
+    is the inverse coefficient at which atom i reaches a level of rare events, so that scores are alike across atoms
+    and the bounds are tight.  Between two points the inverse of a -> 1 - exp(-a / C) is bounded by its tangent, which
+    lies below it; the margins are wider than rounding, so the bounds are exact for the pursuit.
+    """
+    n_dictionary, nb_quant = P_cum.shape
+    eps = np.finfo(P_cum.dtype).eps
+    knots = -C * np.log(1 - np.arange(nb_quant) / nb_quant)
+    for k in range(nb_quant):
+        mean = 0.0
+        for i in range(n_dictionary):
+            mean += P_cum[i, k]
+        levels[k] = mean / n_dictionary
+        bounds[k] = np.inf
+    rare = 1 - 0.3 * (1 - levels[1])
+    for i in range(n_dictionary):
+        gain[i] = 1 / max(_reach(P_cum[i], rare, 0, knots, C)[0], C * eps)
+        k = 0
+        for j in range(nb_quant):
+            coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
+            slack = 16 * eps * (C * nb_quant + coefficient)
+            bounds[j] = min(bounds[j], gain[i] * (coefficient - slack))
+    for j in range(nb_quant):
+        levels[j] += 8 * eps
+
+
+@jit
+def _reach(P_cum_row, level, k, knots, C):
+    """A coefficient under which P_cum_row stays below level, and the point k it lies behind (search starts at k)."""
+    last = P_cum_row.size - 1
+    if P_cum_row[last] < level:
+        return np.inf, k
+    while k < last and P_cum_row[k + 1] < level:
+        k += 1
+    if k == last or P_cum_row[k] >= level:
+        return knots[k], k
+    fraction = (level - P_cum_row[k]) / (P_cum_row[k + 1] - P_cum_row[k])
+    return knots[k] + C * fraction / (P_cum_row.size - k), k
+
+
+@jit
+def _add_event(indices, values, slot_of, n_used, atom, value):
+    """Write an event, or add it to the slot where this sample already has the atom; return the slots in use."""
+    slot = slot_of[atom]
+    if slot < 0:
+        slot_of[atom] = n_used
+        indices[n_used] = atom
+        values[n_used] = value
+        return n_used + 1
+    values[slot] += value
+    return n_used
+
+
+@jit
+def _subtract_is_within(residual, atom, value, tolerance):
+    """residual -= value * atom; True if its squared norm is then at most tolerance."""
+    energy = residual.dtype.type(0)
+    for pixel in range(residual.size):
+        residual[pixel] -= value * atom[pixel]
+        energy += residual[pixel] * residual[pixel]
+    return energy <= tolerance
+
+
+@jit
+def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, symmetric, tolerance, residual,
+           dictionary, indices, values, keys):
+    """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms (Perrinet 2010, eq. 13).
+
+    i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
+
+    z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns; a is rectified, or |a| if symmetric is 1.
+
+    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive the events, with a slot
+    for each atom that n_steps can select.
+    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds, gain: from `bound_scores` with P_cum.
+    tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a sample ends as soon as
+    its squared residual is at most tolerance.  keys (n_dictionary,) is working memory of integers of rho's item size.
+    """
+    n_samples, n_dictionary = rho.shape
+    scores = keys.view(rho.dtype)
+    slot_of = np.full(n_dictionary, -1, np.int32)
+    zero = rho.dtype.type(0)
+    for n in range(n_samples):
+        if tolerance >= 0 and _subtract_is_within(residual[n], dictionary[0], zero, tolerance):
+            continue
+        n_used, atom, value = 0, 0, zero
+        for _ in range(n_steps):
+            _subtract_and_score(rho[n], value, gram[atom], gain, symmetric, scores)
+            atom = _argmax(keys)
+            if atom >= 0 and P_cum.shape[1] > 0:
+                atom = _fairest(rho[n], symmetric, scores, atom, P_cum, C, levels, bounds)
+            if atom < 0:
+                break
+            value = alpha * rho[n, atom] * scale[atom]
+            n_used = _add_event(indices[n], values[n], slot_of, n_used, atom, value)
+            if tolerance >= 0 and _subtract_is_within(residual[n], dictionary[atom], value, tolerance):
+                break
+        for slot in range(n_used):
+            slot_of[indices[n, slot]] = -1
+
+
+@jit
+def _orthogonalise(row, basis, k, atom):
+    """row -= sum_j basis[j, atom] basis[j], j < k: what an atom's correlations add to those of the atoms before it."""
+    j = 0
+    while j + 4 <= k:  # four at once: a quarter of the passes over row
+        a, b, c, d = basis[j, atom], basis[j + 1, atom], basis[j + 2, atom], basis[j + 3, atom]
+        u, v, w, x = basis[j], basis[j + 1], basis[j + 2], basis[j + 3]
+        for i in range(row.size):
+            row[i] -= (a * u[i] + b * v[i]) + (c * w[i] + d * x[i])
+        j += 4
+    for rest in range(j, k):
+        factor, other = basis[rest, atom], basis[rest]
+        for i in range(row.size):
+            row[i] -= factor * other[i]
+
+
+@jit
+def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys):
+    """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein et al. 2008).
+
+    Atom i = argmax gain_i |rho_i| joins the support I; with the triangular T, T T^T = G_II, and the rows
+    w_k = (G_i_k - sum_{j<k} T_kj w_j) / T_kk (the correlations of all atoms with the k-th orthonormal direction),
+    c_k = rho[i_k] / T_kk,  rho -= c_k w_k,  |r|^2 -= c_k^2.  Last, T^T v = c gives the coefficients.
+
+    rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A sample ends early
+    where its energy is at most tolerance, or where the chosen atom depends on those before it.
+    """
+    n_samples, n_dictionary = rho.shape
+    l0_sparseness = indices.shape[1]
+    scores = keys.view(rho.dtype)
+    zero, one = rho.dtype.type(0), rho.dtype.type(1)
+    basis = np.empty((l0_sparseness, n_dictionary), rho.dtype)
+    amplitude = np.empty(l0_sparseness, rho.dtype)
+    dependent = n_dictionary * np.finfo(rho.dtype).eps
+    for n in range(n_samples):
+        n_used, row, step = 0, gram[0], zero
+        while n_used < l0_sparseness and energy[n] > tolerance:
+            _subtract_and_score(rho[n], step, row, gain, one, scores)
+            atom = _argmax(keys)
+            if atom < 0:
+                break
+            row = basis[n_used]
+            row[:] = gram[atom]
+            _orthogonalise(row, basis, n_used, atom)
+            if row[atom] <= dependent:
+                break
+            pivot = math.sqrt(row[atom])
+            for i in range(n_dictionary):
+                row[i] /= pivot
+            step = rho[n, atom] / row[atom]
+            indices[n, n_used] = atom
+            amplitude[n_used] = step
+            energy[n] -= step * step
+            n_used += 1
+        for k in range(n_used - 1, -1, -1):
+            value = amplitude[k]
+            for j in range(k + 1, n_used):
+                value -= basis[k, indices[n, j]] * values[n, j]
+            values[n, k] = value / basis[k, indices[n, k]]
+
+
+# ------------------------------------------------------------------------------------------------ events
+
+@jit
+def sort_events(indices, values):
+    """Order each sample's events by atom, unused slots last; return how many slots each sample uses."""
+    n_samples, n_slots = indices.shape
+    n_used = np.zeros(n_samples, np.int32)
+    for n in range(n_samples):
+        for slot in range(n_slots):
+            index, value = indices[n, slot], values[n, slot]
+            if value == 0:
+                continue
+            place = n_used[n]
+            while place > 0 and indices[n, place - 1] > index:
+                indices[n, place] = indices[n, place - 1]
+                values[n, place] = values[n, place - 1]
+                place -= 1
+            indices[n, place] = index
+            values[n, place] = value
+            n_used[n] += 1
+        for slot in range(n_used[n], n_slots):
+            indices[n, slot] = 0
+            values[n, slot] = 0
+    return n_used
+
+
+@jit
+def scatter(indices, values, code):
+    """code[n, indices[n]] += values[n], on a dense code of zeros (n_samples, n_dictionary)."""
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            code[n, indices[n, slot]] += values[n, slot]
+
+
+@jit
+def subtract_reconstruction(indices, values, dictionary, residual):
+    """residual -= A D for the code A of the events: samples in, their residuals out."""
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            value, atom = values[n, slot], dictionary[indices[n, slot]]
+            if value != 0:
+                for pixel in range(residual.shape[1]):
+                    residual[n, pixel] -= value * atom[pixel]
+
+
+@jit
+def accumulate(indices, values, rows, first, last, total):
+    """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T rows."""
+    for n in range(indices.shape[0]):
+        row = rows[n]
+        for slot in range(indices.shape[1]):
+            i, value = indices[n, slot], values[n, slot]
+            if first <= i < last and value != 0:
+                for pixel in range(row.size):
+                    total[i, pixel] += value * row[pixel]
+
+
+@jit
+def accumulate_squares(indices, values, rows, first, last, total):
+    """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i < last."""
+    for n in range(indices.shape[0]):
+        row = rows[n]
+        for slot in range(indices.shape[1]):
+            i = indices[n, slot]
+            if first <= i < last and values[n, slot] != 0:
+                for pixel in range(row.size):
+                    total[i, pixel] += row[pixel] * row[pixel]
+
+
+@jit
+def count_quantiles(indices, values, C, counts):
+    """counts[i, b] += samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th of equal bins.
+
+    counts (n_dictionary, n_bins), int64.  Samples that do not use an atom are not counted here.
+    """
+    n_bins = counts.shape[1]
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            value = values[n, slot]
+            if value != 0:
+                ratio = 1 - math.exp(-max(value, 0.0) / C)
+                counts[indices[n, slot], min(int(ratio * n_bins), n_bins - 1)] += 1
+
+
+@jit
+def count_pairs(indices, values, counts):
+    """counts[i, j] += samples that use both atoms i and j (n_dictionary, n_dictionary), int64."""
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            if values[n, slot] != 0:
+                for other in range(indices.shape[1]):
+                    if values[n, other] != 0:
+                        counts[indices[n, slot], indices[n, other]] += 1
+
+
+# ------------------------------------------------------------------------------------------------ learning
+
+@jit
+def adam(dictionary, gradient, mean, square, beta1, beta2, eta, epsilon, correction1, correction2):
+    """One Adam step in place (Kingma & Ba 2015, algorithm 1) on some rows.
+
+    m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  d -= eta (m / c1) / (sqrt(s / c2) + epsilon)
+    """
+    one = dictionary.dtype.type(1)
+    for i in range(dictionary.shape[0]):
+        for pixel in range(dictionary.shape[1]):
+            slope = gradient[i, pixel]
+            mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * slope
+            square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
+            spread = np.sqrt(square[i, pixel] / correction2) + epsilon
+            dictionary[i, pixel] -= eta * (mean[i, pixel] / correction1) / spread
