@@ -195,9 +195,9 @@ def block_average(image, factor):
 
 
 def disc(patch_width):
-    """True inside the circle inscribed in a patch, (patch_width, patch_width)."""
-    axis = np.linspace(-1, 1, patch_width) if patch_width > 1 else np.zeros(1)
-    return np.hypot(axis[:, None], axis) <= 1
+    """True for the pixels that lie wholly inside the circle inscribed in a patch, (patch_width, patch_width)."""
+    corner = np.abs(np.arange(patch_width) - (patch_width - 1) / 2) + 0.5
+    return np.hypot(corner[:, None], corner) <= patch_width / 2
 
 
 def draw_patches(image, n_patches, patch_width, over_patches, rng):
