@@ -71,4 +71,4 @@ def _refuse_non_finite(array, name, rows=4096):
         if not np.isfinite(part).all():
             bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
             place = (start + bad[0], *bad[1:])
-            raise ValueError(f"{name} must be finite, but it holds {part[bad]} at {place}")
+            raise ValueError(f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}")

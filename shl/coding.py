@@ -134,10 +134,11 @@ class Coder:
     def _pursue(self, X, events):
         number = X.dtype.type
         has_tolerance = self.fit_tol is not None
+        residual = X.copy() if has_tolerance else np.empty((0, 0), X.dtype)
         kernels.pursue(
             X @ self.filters.T, self.gram, self.scale, self.gain, self.P_cum, number(self.C), self.levels, self.bounds,
             self.n_steps, number(self.alpha_MP), number(self.do_sym), number(self.fit_tol if has_tolerance else -1),
-            X.copy() if has_tolerance else X[:0], self.dictionary, events.indices, events.values, _keys(self))
+            residual, self.dictionary, events.indices, events.values, _keys(self))
 
     def _pursue_orthogonal(self, X, events):
         energy = np.einsum("ij,ij->i", X, X)
@@ -162,6 +163,7 @@ def prepare(dictionary, competition=PLAIN, *, precision=None, algorithm="mp", l0
 
     With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and gram_ij = <d_i, w_j d_j> / n_j.
     """
+    dictionary = np.require(dictionary, requirements=("C", "A", "W"))  # one compiled form of each kernel
     dtype = dictionary.dtype
     n_dictionary, n_pixels = dictionary.shape
     filters, scale = dictionary, np.ones(n_dictionary, dtype)
@@ -187,7 +189,7 @@ def compete(coder, competition):
     if competition.P_cum is None:
         gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
         return replace(coder, gain=gain.astype(dtype), P_cum=np.empty((n_dictionary, 0), dtype))
-    P_cum = np.ascontiguousarray(competition.P_cum, dtype)
+    P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
     gain = np.empty(n_dictionary, dtype)
     levels, bounds = np.empty((2, P_cum.shape[1]), dtype)
     kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)

@@ -10,6 +10,7 @@ import numpy as np
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
+BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
@@ -145,7 +146,7 @@ def crop(image, height, width, rng):
         part = image[row:row + height, column:column + width]
         if part.std() >= 0.2 * image.std():
             return part
-    raise ValueError(f"no crop of {height} x {width} pixels with a fifth of the image's contrast in {MOST_DRAWS} draws")
+    raise ValueError(f"no crop of {height} x {width} pixels with a fifth of its contrast in {MOST_DRAWS} draws")
 
 
 def centre(image):

@@ -166,8 +166,8 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
 
     z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns; a is rectified, or |a| if symmetric is 1.
 
-    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive the events, with a slot
-    for each atom that n_steps can select.
+    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive the events and
+    have a slot for each atom that n_steps can select.
     scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds, gain: from `bound_scores` with P_cum.
     tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a sample ends as soon as
     its squared residual is at most tolerance.  keys (n_dictionary,) is working memory of integers of rho's item size.

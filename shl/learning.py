@@ -9,7 +9,7 @@ from . import kernels, metrics, optimizers
 from .coding import PLAIN, Events, compete, prepare
 from .history import History
 from .homeostasis import HEH
-from .threads import Threads, chunks
+from .threads import chunks
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
@@ -213,3 +213,21 @@ def record(held_out, state, plan, threads):
         MI=metrics.mutual_information(events), MC=metrics.mutual_coherence(state.dictionary, plan.do_sym),
         perror=metrics.probability_error(events), entropy=metrics.usage_entropy(events), kurt=metrics.kurtosis(events),
         prob_active=metrics.activation_probability(events), var=metrics.variance(events), cputime=state.seconds)
+
+
+def to_arrays(state):
+    """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
+    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
+    if state.variance is not None:
+        arrays["variance"] = state.variance
+    for part in ("moments", "homeostasis", "histogram", "record"):
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in getattr(state, part).items()}
+    return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
+
+
+def from_arrays(arrays, info):
+    """The state that `to_arrays` took apart."""
+    parts = {part: {name.removeprefix(f"{part}/"): array for name, array in arrays.items()
+                    if name.startswith(f"{part}/")} for part in ("moments", "homeostasis", "histogram", "record")}
+    return State(arrays["dictionary"], parts["moments"], parts["homeostasis"], parts["histogram"],
+                 arrays.get("variance"), arrays["last_selected"], **info, record=History(parts["record"]))

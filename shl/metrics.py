@@ -29,7 +29,7 @@ def usage_entropy(events):
 
 
 def probability_error(events):
-    """perror = sum_i |q_i - 1/n| / 2: the share of events that would have to move for equal usage (total variation)."""
+    """perror = sum_i |q_i - 1/n| / 2, q the atoms' shares: how many events would have to move for equal usage."""
     shares = usage(events)
     return float(np.abs(shares - 1 / len(shares)).sum() / 2)
 
@@ -70,7 +70,7 @@ def mutual_coherence(dictionary, do_sym=False):
 
 
 def kurtosis(events):
-    """Excess kurtosis of each atom's coefficients around 0, zeros counted: mean a^4 / (mean a^2)^2 - 3; NaN if unused."""
+    """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,); NaN for an unused atom."""
     second, fourth = events.power_sums(2) / len(events), events.power_sums(4) / len(events)
     return np.divide(fourth, second**2, out=np.full(len(second), np.nan), where=second > 0) - 3
 

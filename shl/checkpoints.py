@@ -1,0 +1,69 @@
+"""A learning that can be stopped at any time: its state on disk every half minute, and on SIGINT and SIGTERM."""
+
+import platform
+import signal
+import threading
+import time
+
+import llvmlite.binding
+import numba
+import numpy as np
+
+from . import learning
+
+EACH_SECONDS = 30.0
+
+
+def machine():
+    """What a bit-exact continuation depends on besides parameters and data: versions and the type of CPU."""
+    return {"numpy": np.__version__, "numba": numba.__version__, "cpu": llvmlite.binding.get_host_cpu_name(),
+            "system": platform.system()}
+
+
+class Checkpoints:
+    """A context that keeps the state of a learning beside the file its result will go to.
+
+    While it is open, SIGINT and SIGTERM wait for the end of a step: the state is written, and then KeyboardInterrupt
+    or SystemExit is raised.  (Only in the main thread; others leave signals as they are.)
+    """
+
+    def __init__(self, store, result_path, each=EACH_SECONDS):
+        self.store, self.path, self.each = store, result_path.with_suffix(".checkpoint"), each
+
+    def __enter__(self):
+        self._signal, self._former, self._written = None, {}, time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._former[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        """Remember a signal until the step is done."""
+        self._signal = number
+
+    def last(self):
+        """The state of the last checkpoint, or None where there is none of this machine and these versions."""
+        found = self.store.get(self.path)
+        if found is None or found[1].get("machine") != machine():
+            return None
+        return learning.from_arrays(found[0], found[1]["state"])
+
+    def step_done(self, state):
+        """Write the state if it is time, or stop if a signal came."""
+        if self._signal is None and time.monotonic() - self._written < self.each:
+            return
+        arrays, info = learning.to_arrays(state)
+        self.store.put(self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()})
+        self._written = time.monotonic()
+        if self._signal == signal.SIGTERM:
+            raise SystemExit(128 + signal.SIGTERM)
+        if self._signal is not None:
+            raise KeyboardInterrupt(f"stopped after step {state.step}; the same call goes on from there")
+
+    def discard(self):
+        """Remove the checkpoint: the learning is done."""
+        self.path.unlink(missing_ok=True)

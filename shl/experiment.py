@@ -1,0 +1,290 @@
+"""SHL: an experiment, from the parameters of the data and of the learning to its figures."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from . import checkpoints, images, plotting, store
+from .checks import check_count, check_flag
+from .coding import ALGORITHMS, check_choice, sparse_encode
+from .estimator import SparseHebbianLearning
+
+DATA_PARAMETERS = ("height", "width", "patch_width", "N_patches", "datapath", "name_database", "do_mask",
+                   "do_bandpass", "over_patches", "patch_ds", "patch_norm", "n_image", "seed")
+LEARNING_PARAMETERS = (
+    "n_dictionary", "learning_algorithm", "l0_sparseness", "fit_tol", "alpha_MP", "do_sym", "n_iter", "batch_size",
+    "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "do_precision",
+    "eta_precision", "one_over_F", "record_each", "record_num_batches")
+FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance", "plot_variance_histogram",
+           *(f"time_plot_{variable}" for variable in plotting.LABELS))
+
+
+@dataclass
+class SHL:
+    """An experiment of sparse Hebbian learning on patches of natural images.
+
+    >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
+    >>> data = shl.get_data()                                                 # doctest: +SKIP
+    >>> dico = shl.learn_dico(data=data, list_figures=["show_dico"])          # doctest: +SKIP
+
+    Parameters
+    ----------
+    height, width : int.  Size of the crops of images, in pixels.
+    patch_width : int.  Patches are patch_width x patch_width pixels.
+    N_patches : int.  Patches in the data.
+    datapath, name_database : the folder of databases, and the database in it: 'sample' (photographs that
+        scikit-learn ships) and 'dead_leaves' (synthetic) need no folder.
+    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : see `shl.images.extract_patches`.
+    n_image : int, optional.  Images to use; None is all.
+    n_dictionary ... record_num_batches : see `SparseHebbianLearning`.
+    P_cum : array (n_dictionary, nb_quant), optional.  Start of the histograms.
+    seed : int.  Decides crops, patches, the start and the order of samples.
+    DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
+    verbose : int.  1 shows progress bars.
+    cache_dir : folder of results, or None; the environment's SHL_CACHE_DIR replaces the default.
+    n_jobs : int.  Threads; -1 is all cores.
+
+    Attributes
+    ----------
+    figures : dict, name -> (fig, ax) of the last `list_figures`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, or a value out of its range, by name.
+
+    References
+    ----------
+    Perrinet (2019), Vision 3(3):47.
+    """
+
+    height: int = 256
+    width: int = 256
+    patch_width: int = 21
+    N_patches: int = 65536
+    datapath: str = "database/"
+    name_database: str = "sample"
+    do_mask: bool = True
+    do_bandpass: bool = True
+    over_patches: int = 16
+    patch_ds: int = 1
+    patch_norm: bool = False
+    n_image: int | None = None
+    n_dictionary: int = 676
+    learning_algorithm: str = "mp"
+    fit_tol: float | None = None
+    l0_sparseness: int = 21
+    alpha_MP: float = 0.95
+    one_over_F: bool = True
+    n_iter: int = 4097
+    eta: float = 0.02
+    beta1: float = 0.99
+    beta2: float = 0.99
+    epsilon: float = 10
+    do_precision: bool = False
+    eta_precision: float = 0.0
+    homeo_method: object = "HAP"
+    eta_homeo: float = 0.01
+    alpha_homeo: float = 0.05
+    C: float = 3.0
+    nb_quant: int = 128
+    P_cum: np.ndarray | None = None
+    do_sym: bool = False
+    seed: int = 42
+    batch_size: int = 1024
+    record_each: int = 32
+    record_num_batches: int = 1024
+    DEBUG_DOWNSCALE: int = 1
+    verbose: int = 0
+    cache_dir: str | Path | None = store.DEFAULT_FOLDER
+    n_jobs: int | None = 1
+
+    def __post_init__(self):
+        self.figures = {}
+        for name in ("height", "width", "N_patches", "over_patches", "patch_ds", "DEBUG_DOWNSCALE"):
+            check_count(getattr(self, name), name)
+        least = min(self.height, self.width) // self.patch_ds
+        check_count(self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds")
+        check_count(self.n_image, "n_image", is_optional=True)
+        check_count(self.seed, "seed", least=0)
+        check_count(self.verbose, "verbose", least=0)
+        for name in ("do_mask", "do_bandpass", "patch_norm"):
+            check_flag(getattr(self, name), name)
+        self._estimator()._plan((self._downscaled("N_patches"), self.patch_width**2), np.float32)
+        self.store = store.open_store(self.cache_dir)
+
+    def _downscaled(self, name):
+        return max(1, getattr(self, name) // self.DEBUG_DOWNSCALE)
+
+    def _parameters(self, names):
+        """The values of some parameters, downscaled where DEBUG_DOWNSCALE says so."""
+        scaled = ("N_patches", "n_iter", "batch_size", "record_num_batches")
+        return {name: self._downscaled(name) if name in scaled else getattr(self, name) for name in names}
+
+    def parameters(self):
+        """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    # -------------------------------------------------------------------------------------------- data
+
+    def get_data(self, matname=None, patch_width=None):
+        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes them."""
+        if patch_width is not None and patch_width != self.patch_width:
+            return replace(self, patch_width=patch_width).get_data(matname)
+        path = self._data_path(matname)
+        found = self.store.get(path) if self.store else None
+        if found is not None:
+            return found[0]["data"]
+        data = self._extract()
+        if self.store:
+            self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
+        return data
+
+    def _data_path(self, matname):
+        """Where the patches are kept, or None without a store."""
+        if self.store is None:
+            return None
+        parameters = self._parameters(DATA_PARAMETERS)
+        if self.name_database not in images.BUILT_IN:
+            folder = Path(parameters.pop("datapath")) / self.name_database
+            parameters["files"] = {path.name: store.digest(np.fromfile(path, np.uint8))
+                                   for path in sorted(folder.glob("*")) if path.suffix.lower() in images.SUFFIXES}
+        else:
+            parameters.pop("datapath")
+        return self.store.path("data", store.key_of(parameters), matname or self.name_database)
+
+    def _extract(self):
+        """The patches, from the images."""
+        rng = np.random.default_rng([self.seed, 0])
+        pictures = images.load_images(self.name_database, self.datapath, self.height, self.width, self.n_image, rng)
+        n_patches = self._downscaled("N_patches")
+        with tqdm(desc="patches", unit="crop", disable=not self.verbose) as bar:
+            return images.extract_patches(
+                pictures, n_patches, rng=rng, on_crop=bar.update, **self._parameters((
+                    "patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches", "patch_ds",
+                    "patch_norm")))
+
+    # -------------------------------------------------------------------------------------------- learning
+
+    def _estimator(self, dictionary=None, precision=None, P_cum=None):
+        """The unfitted model of these parameters."""
+        return SparseHebbianLearning(
+            **self._parameters(LEARNING_PARAMETERS), dict_init=dictionary, precision_init=precision,
+            P_cum_init=self.P_cum if P_cum is None else P_cum, random_state=self.seed, n_jobs=self.n_jobs,
+            verbose=self.verbose)
+
+    def learn_dico(self, data=None, dictionary=None, precision=None, P_cum=None, matname=None, list_figures=(),
+                   fig_kwargs=None):
+        """A fitted `SparseHebbianLearning` of this experiment.
+
+        Parameters
+        ----------
+        data : array (n_samples, n_pixels), optional.  Patches; without, `get_data()`.
+        dictionary, precision, P_cum : arrays, optional.  Start values.
+        matname : str, optional.  Keep the result in the store, under the hash of the parameters, the data and the
+            start values, with this name in front; a learning that was interrupted goes on where it was.
+        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error, plot_variance,
+            plot_variance_histogram, time_plot_<variable>.  They are drawn into `figures`.
+        fig_kwargs : dict, optional.  Passed to each figure.
+        """
+        for name in list_figures:
+            check_choice(name, "list_figures", FIGURES)
+        data = self.get_data() if data is None else data
+        model = self._estimator(dictionary, precision, P_cum)
+        if matname is None or self.store is None:
+            dico = model.fit(data)
+        else:
+            dico = self._learn_or_load(model, data, matname)
+        self.figures = {name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures}
+        return dico
+
+    def _learn_or_load(self, model, data, matname):
+        """The model from the store, or learned, from its last checkpoint on, and stored."""
+        path = self.result_path(model, data, matname)
+        found = self.store.get(path, SparseHebbianLearning.load) if isinstance(self.homeo_method, str) else None
+        if found is not None:
+            return found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
+        with checkpoints.Checkpoints(self.store, path) as keeper:
+            model.fit(data, on_step=keeper.step_done, resume=keeper.last())
+            model.save(path)
+            keeper.discard()
+        return model
+
+    def result_path(self, model=None, data=None, matname=None, data_digest=None):
+        """Where the result of a learning is kept: it depends on all parameters, the data and the start values."""
+        model = model or self._estimator()
+        parameters = model.get_params(deep=False)
+        for name in ("n_jobs", "verbose", "sparse_output"):
+            parameters.pop(name)
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        return self.store.path("dico", key, matname)
+
+    # -------------------------------------------------------------------------------------------- coding
+
+    def code(self, data, dico, coding_algorithm="mp", matname=None, P_cum=None, fit_tol=None, l0_sparseness=None,
+             gain=None):
+        """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit unless told otherwise.
+
+        coding_algorithm is one of `sparse_encode`; the result is cached when matname is given.
+        """
+        options = {"algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS), "P_cum": P_cum,
+                   "fit_tol": self.fit_tol if fit_tol is None else fit_tol, "gain": gain, "alpha_MP": self.alpha_MP,
+                   "l0_sparseness": l0_sparseness or self.l0_sparseness, "C": self.C, "do_sym": self.do_sym,
+                   "precision": dico.precision if coding_algorithm == "mp" else None}
+        if matname is None or self.store is None:
+            return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        key = store.key_of({**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)})
+        path = self.store.path("code", key, matname)
+        found = self.store.get(path)
+        if found is None:
+            code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+            self.store.put(path, {"code": code}, {"kind": "code"})
+            return code
+        return found[0]["code"]
+
+    def decode(self, code, dico):
+        """The patches (n_samples, n_pixels) that a code stands for."""
+        return dico.inverse_transform(code)
+
+    # -------------------------------------------------------------------------------------------- figures
+
+    def _draw(self, name, dico, data, options):
+        """(fig, ax) of one of FIGURES."""
+        if name.startswith("time_plot_"):
+            return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
+        if name in ("plot_variance", "plot_variance_histogram"):
+            return getattr(self, name)(self.code(data, dico), **options)
+        return getattr(self, name)(dico, **options)
+
+    def show_dico(self, dico, data=None, title=None, **options):
+        """See `shl.plotting.show_dico`."""
+        return plotting.show_dico(self, dico, data, title=title, **options)
+
+    def show_dico_in_order(self, dico, data=None, title=None, **options):
+        """See `shl.plotting.show_dico_in_order`."""
+        return plotting.show_dico_in_order(self, dico, data, title=title, **options)
+
+    def show_Pcum(self, dico, **options):
+        """See `shl.plotting.plot_P_cum`."""
+        return plotting.plot_P_cum(dico.P_cum, **options)
+
+    def plot_error(self, dico, **options):
+        """See `shl.plotting.plot_error`."""
+        return plotting.plot_error(self, dico, **options)
+
+    def plot_variance(self, sparse_code, **options):
+        """See `shl.plotting.plot_variance`."""
+        return plotting.plot_variance(self, sparse_code, **options)
+
+    def plot_variance_histogram(self, sparse_code, **options):
+        """See `shl.plotting.plot_variance_histogram`."""
+        return plotting.plot_variance_histogram(self, sparse_code, **options)
+
+    def time_plot(self, dico, variable="F", **options):
+        """See `shl.plotting.time_plot`."""
+        return plotting.time_plot(self, dico, variable, **options)
+
+
+__all__ = ["DATA_PARAMETERS", "FIGURES", "SHL"]

@@ -1,0 +1,12 @@
+"""Pictures of dictionaries, distributions, histories and scans: arrays or fitted models in, (fig, ax) out.
+
+Functions draw into `fig` and `ax` where given, else into a figure of their own.  They never show a figure and never
+change matplotlib's settings; `fname` saves it.
+"""
+
+from .atoms import show_data, show_dico, show_dico_in_order, tile
+from .distributions import plot_P_cum, plot_usage, plot_variance, plot_variance_histogram
+from .records import LABELS, plot_error, plot_learning, time_plot
+
+__all__ = ["LABELS", "plot_P_cum", "plot_error", "plot_learning", "plot_usage", "plot_variance",
+           "plot_variance_histogram", "show_data", "show_dico", "show_dico_in_order", "tile", "time_plot"]

@@ -1,0 +1,66 @@
+"""How atoms are used and how their coefficients are distributed."""
+
+import numpy as np
+
+from .figures import get_axes, save
+
+
+def plot_P_cum(P_cum, *, ymin=0.95, ymax=1.001, title=None, suptitle=None, ylabel="cumulative probability",
+               n_yticks=21, alpha=0.05, c="g", color=None, label=None, verbose=False, fname=None, fig=None, ax=None):
+    """The distributions P_cum (n_dictionary, nb_quant) of all atoms' coefficients, a line each; returns (fig, ax)."""
+    from matplotlib.collections import LineCollection
+    from matplotlib.ticker import MaxNLocator
+
+    P_cum = np.asarray(P_cum)
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
+    color = color or c
+    ax.add_collection(LineCollection([np.column_stack((ratio, row)) for row in P_cum], colors=color, alpha=alpha))
+    ax.plot(ratio, P_cum.mean(axis=0), color=color, lw=1.5, label=label)
+    ax.set(xlim=(0, 1), ylim=(ymin, ymax), xlabel=r"rescaled coefficient $1 - e^{-a/C}$", ylabel=ylabel)
+    ax.yaxis.set_major_locator(MaxNLocator(n_yticks))
+    if title:
+        ax.set_title(title)
+    if suptitle:
+        fig.suptitle(suptitle)
+    save(fig, fname)
+    return fig, ax
+
+
+def plot_usage(prob_active, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
+    """Activation probability of each atom, from the most to the least used, with their mean; returns (fig, ax)."""
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    ranked = np.sort(prob_active)[::-1]
+    ax.plot(ranked, color=color, label=label)
+    ax.axhline(ranked.mean(), color=color, lw=0.8, ls="--")
+    ax.set(xlim=(0, max(1, len(ranked) - 1)), ylim=(0, None), xlabel="atom, by rank",
+           ylabel="probability of being selected")
+    if title:
+        ax.set_title(title)
+    save(fig, fname)
+    return fig, ax
+
+
+def _spread(sparse_code):
+    """Standard deviation around 0 of each atom's coefficients in a code (n_samples, n_dictionary), dense or CSR."""
+    return np.sqrt(np.asarray((sparse_code**2).mean(axis=0))).ravel()
+
+
+def plot_variance(shl, sparse_code, *, data=None, algorithm=None, color="C0", label=None, fname=None, fig=None,
+                  ax=None):
+    """Standard deviation of each atom's coefficients in a code (n_samples, n_dictionary); returns (fig, ax)."""
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    spread = _spread(sparse_code)
+    ax.bar(np.arange(len(spread)), spread, width=1, color=color, label=label)
+    ax.set(xlim=(-0.5, len(spread) - 0.5), xlabel="atom", ylabel="standard deviation of coefficients")
+    save(fig, fname)
+    return fig, ax
+
+
+def plot_variance_histogram(shl, sparse_code, *, bins=30, color="C0", label=None, fname=None, fig=None, ax=None):
+    """Histogram over atoms of the standard deviation of their coefficients; returns (fig, ax)."""
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    ax.hist(_spread(sparse_code), bins=bins, color=color, label=label)
+    ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
+    save(fig, fname)
+    return fig, ax

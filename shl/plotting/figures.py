@@ -1,0 +1,27 @@
+"""Where to draw: a given figure or axes, or new ones that need no display."""
+
+
+def get_axes(fig=None, ax=None, figsize=None):
+    """(fig, ax) to draw in: what is given, completed by what is not."""
+    if ax is not None:
+        return ax.figure if fig is None else fig, ax
+    if fig is None:
+        fig = new_figure(figsize)
+    return fig, fig.axes[-1] if fig.axes else fig.add_subplot()
+
+
+def new_figure(figsize=None, **options):
+    """A figure; pyplot manages it only where a notebook or a window has loaded pyplot."""
+    import sys
+
+    if "matplotlib.pyplot" in sys.modules:
+        return sys.modules["matplotlib.pyplot"].figure(figsize=figsize, **options)
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=figsize, **options)
+
+
+def save(fig, fname, dpi=150):
+    """Write the figure where a name is given."""
+    if fname is not None:
+        fig.savefig(fname, dpi=dpi, bbox_inches="tight")
