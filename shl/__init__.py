@@ -8,8 +8,8 @@ _PLACES = {"SHL": "experiment", "SHL_set": "scan", "SparseHebbianLearning": "est
 _PLACES |= dict.fromkeys(("show_dico", "show_data", "plot_P_cum", "time_plot", "plot_variance",
                           "plot_variance_histogram", "plot_error", "plot_usage"), "plotting")
 
-__all__ = ["SHL", "SparseHebbianLearning", "__version__", "plot_P_cum", "plot_error", "plot_usage", "plot_variance",
-           "plot_variance_histogram", "show_data", "show_dico", "sparse_encode", "time_plot"]
+__all__ = ["SHL", "SHL_set", "SparseHebbianLearning", "__version__", "plot_P_cum", "plot_error", "plot_usage",
+           "plot_variance", "plot_variance_histogram", "show_data", "show_dico", "sparse_encode", "time_plot"]
 
 
 def __getattr__(name):

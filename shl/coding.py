@@ -197,7 +197,7 @@ def compete(coder, competition):
 
 
 def _gram(dictionary, filters, threads):
-    """dictionary @ filters.T in blocks of rows; only half of it is computed where it is symmetric."""
+    """Dictionary @ filters.T in blocks of rows; only half of it is computed where it is symmetric."""
     blocks = chunks(len(dictionary), most=128, fewest=128)
     gram = np.empty((len(dictionary), len(dictionary)), dictionary.dtype)
     is_symmetric = filters is dictionary

@@ -64,6 +64,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     precision_ : array (n_dictionary, n_pixels) or None.
     record_ : mapping from name to array, first axis the record; 'steps' the step of each (see `shl.learning.record`).
     n_iter_ : int, steps taken.   n_features_in_ : int, n_pixels.
+    seconds_ : float, CPU time of learning.
     n_dead_ : int, atoms that no sample of the last pass over the data selected.
 
     References
@@ -269,7 +270,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.P_cum_ = state.histogram["P_cum"]
         self.gain_ = plan.rule.competition(state.homeostasis).gain
         self.record_ = state.record
-        self.n_iter_ = state.step
+        self.n_iter_, self.seconds_ = state.step, state.seconds
         last_pass = state.step - max(1, passes_of // plan.batch_size)
         self.n_dead_ = int((state.last_selected <= max(0, last_pass)).sum())
         if self.n_dead_:
@@ -347,7 +348,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
             if self.gain_ is not None:
                 arrays["fitted/gain_"] = self.gain_
-        info = {"kind": "SparseHebbianLearning", "parameters": parameters, "state": info, "n_dead_": self.n_dead_}
+        info = {"kind": "SparseHebbianLearning", "parameters": parameters, "state": info, "n_dead_": self.n_dead_,
+                "seconds": self.seconds_, "metrics": self.record_.last()}
         store.write(path, arrays, info)
 
     @classmethod
@@ -376,6 +378,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         model.components_, model.precision_, model.P_cum_ = state.dictionary, state.precision, state.histogram["P_cum"]
         rule = make_rule(model.homeo_method, model.eta_homeo, model.alpha_homeo, model.C, model.nb_quant)
         model.gain_ = gain if is_custom else rule.competition(state.homeostasis).gain
-        model.record_, model.n_iter_, model.n_dead_ = state.record, state.step, info["n_dead_"]
+        model.record_, model.n_iter_, model.seconds_ = state.record, state.step, state.seconds
+        model.n_dead_ = info["n_dead_"]
         model.n_features_in_ = state.dictionary.shape[1]
         return model

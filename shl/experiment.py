@@ -48,7 +48,7 @@ class SHL:
 
     Attributes
     ----------
-    figures : dict, name -> (fig, ax) of the last `list_figures`.
+    figures : dict, name -> (fig, ax) of what `list_figures` asked for last.
 
     Raises
     ------
@@ -142,6 +142,11 @@ class SHL:
             self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
         return data
 
+    def data_digest(self):
+        """The digest of the patches that `get_data()` keeps in the store, None where they are not there yet."""
+        info = self.store.get(self._data_path(None), store.read_info) if self.store else None
+        return None if info is None else info["digest"]
+
     def _data_path(self, matname):
         """Where the patches are kept, or None without a store."""
         if self.store is None:
@@ -193,11 +198,9 @@ class SHL:
             check_choice(name, "list_figures", FIGURES)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
-        if matname is None or self.store is None:
-            dico = model.fit(data)
-        else:
-            dico = self._learn_or_load(model, data, matname)
-        self.figures = {name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures}
+        is_kept = matname is not None and self.store is not None
+        dico = self._learn_or_load(model, data, matname) if is_kept else model.fit(data)
+        self.figures |= {name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures}
         return dico
 
     def _learn_or_load(self, model, data, matname):

@@ -25,7 +25,7 @@ BLOCK = 64  # atoms that share one test in the search for candidates
 
 @jit
 def _subtract_and_score(rho, step, gram_row, gain, symmetric, scores):
-    """rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is 0)."""
+    """Rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is 0)."""
     for i in range(rho.size):
         value = rho[i] - step * gram_row[i]
         rho[i] = value
@@ -149,7 +149,7 @@ def _add_event(indices, values, slot_of, n_used, atom, value):
 
 @jit
 def _subtract_is_within(residual, atom, value, tolerance):
-    """residual -= value * atom; True if its squared norm is then at most tolerance."""
+    """Residual -= value * atom; True if its squared norm is then at most tolerance."""
     energy = residual.dtype.type(0)
     for pixel in range(residual.size):
         residual[pixel] -= value * atom[pixel]
@@ -197,7 +197,7 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
 
 @jit
 def _orthogonalise(row, basis, k, atom):
-    """row -= sum_j basis[j, atom] basis[j], j < k: what an atom's correlations add to those of the atoms before it."""
+    """Row -= sum_j basis[j, atom] basis[j], j < k: what an atom's correlations add to those of the atoms before it."""
     j = 0
     while j + 4 <= k:  # four at once: a quarter of the passes over row
         a, b, c, d = basis[j, atom], basis[j + 1, atom], basis[j + 2, atom], basis[j + 3, atom]
@@ -292,7 +292,7 @@ def scatter(indices, values, code):
 
 @jit
 def subtract_reconstruction(indices, values, dictionary, residual):
-    """residual -= A D for the code A of the events: samples in, their residuals out."""
+    """Residual -= A D for the code A of the events: samples in, their residuals out."""
     for n in range(indices.shape[0]):
         for slot in range(indices.shape[1]):
             value, atom = values[n, slot], dictionary[indices[n, slot]]

@@ -64,7 +64,7 @@ class State:
 
     @property
     def precision(self):
-        """w = 1 / variance, of mean 1 for each atom; None without do_precision."""
+        """W = 1 / variance, of mean 1 for each atom; None without do_precision."""
         if self.variance is None:
             return None
         precision = 1 / np.maximum(self.variance, np.finfo(self.variance.dtype).eps)
@@ -117,6 +117,7 @@ class Batches:
         self._pass = None
 
     def __call__(self, step):
+        """The rows of X of a step, (batch_size,)."""
         index, batch = divmod(step, self.per_pass)
         if index != self._pass:
             self._order = np.random.default_rng([self.seed, index]).permutation(self.n_samples)
@@ -173,7 +174,7 @@ def hebbian_gradient(events, residual, threads):
 
 
 def atom_sums(kernel, events, rows, threads):
-    """kernel's sums of rows over the events of each atom, (n_dictionary, n_pixels)."""
+    """Kernel's sums of rows over the events of each atom, (n_dictionary, n_pixels)."""
     total = np.zeros((events.n_dictionary, rows.shape[1]), rows.dtype)
     threads.map(lambda atoms: kernel(events.indices, events.values, rows, atoms.start, atoms.stop, total),
                 chunks(events.n_dictionary))

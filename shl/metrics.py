@@ -6,12 +6,12 @@ from . import kernels
 
 
 def reconstruction_error(X, residual):
-    """error = |X - A D| / |X|, Frobenius norms."""
+    """Error = |X - A D| / |X|, Frobenius norms."""
     return float(np.linalg.norm(residual) / np.linalg.norm(X))
 
 
 def quantization_error(P_cum):
-    """qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are (also called KS)."""
+    """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are (also called KS)."""
     return float(np.abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
@@ -22,20 +22,20 @@ def usage(events):
 
 
 def usage_entropy(events):
-    """entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events: 1 if all are used equally."""
+    """Entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events: 1 if all are used equally."""
     shares = usage(events)
     used = shares[shares > 0]
     return float(-(used * np.log(used)).sum() / np.log(len(shares))) if used.size and len(shares) > 1 else np.nan
 
 
 def probability_error(events):
-    """perror = sum_i |q_i - 1/n| / 2, q the atoms' shares: how many events would have to move for equal usage."""
+    """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares: how many events would have to move for equal usage."""
     shares = usage(events)
     return float(np.abs(shares - 1 / len(shares)).sum() / 2)
 
 
 def log_likelihood(events):
-    """logL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N: how likely equal use makes the counts k.
+    """LogL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N: how likely equal use makes the counts k.
 
     The normal approximation of a binomial with one probability for all atoms, N samples.  NaN if no or every
     coefficient is active.

@@ -6,7 +6,7 @@ change matplotlib's settings; `fname` saves it.
 
 from .atoms import show_data, show_dico, show_dico_in_order, tile
 from .distributions import plot_P_cum, plot_usage, plot_variance, plot_variance_histogram
-from .records import LABELS, plot_error, plot_learning, time_plot
+from .records import LABELS, plot_error, plot_learning, plot_scan, time_plot
 
-__all__ = ["LABELS", "plot_P_cum", "plot_error", "plot_learning", "plot_usage", "plot_variance",
+__all__ = ["LABELS", "plot_P_cum", "plot_error", "plot_learning", "plot_scan", "plot_usage", "plot_variance",
            "plot_variance_histogram", "show_data", "show_dico", "show_dico_in_order", "tile", "time_plot"]

@@ -9,7 +9,8 @@ LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit", "error": "error, plain pursuit",
     "F_own": "F, the rule's own competition", "error_own": "error, the rule's own competition",
     "qerror": "quantization error", "perror": "share of events off equal usage",
-    "logL": "log-likelihood of equal usage", "MI": "mutual information", "MC": "mutual coherence", "entropy": "relative entropy of usage",
+    "logL": "log-likelihood of equal usage", "MI": "mutual information", "MC": "mutual coherence",
+    "entropy": "relative entropy of usage",
     "kurt": "excess kurtosis of coefficients", "var": "variance of coefficients",
     "prob_active": "probability of being selected", "cputime": "CPU time",
 }
@@ -72,3 +73,20 @@ def plot_learning(dico, fname=None):
             ax.legend()
     save(fig, fname)
     return fig, axs
+
+
+def plot_scan(values, results, variable, display_variable="F", *, color=None, label=None, fname=None, fig=None,
+              ax=None):
+    """A result of each experiment against the value of a scanned variable; returns (fig, ax).
+
+    Numbers that span more than a factor of 4 get a logarithmic axis, names a place each.
+    """
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    is_number = all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in values)
+    places = values if is_number else [str(value) for value in values]
+    ax.plot(places, results, "o-", color=color, label=label)
+    if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
+        ax.set_xscale("log")
+    ax.set(xlabel=variable, ylabel=LABELS.get(display_variable, display_variable))
+    save(fig, fname)
+    return fig, ax
