@@ -14,6 +14,7 @@ from .checks import check_array, check_choice, check_count, check_number
 from .threads import Threads, chunks
 
 ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
+DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation with an atom
 MOST_STEPS = 100  # of matching pursuit to a tolerance, for each pixel of a sample: a guard, not a limit one meets
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
 
@@ -235,8 +236,8 @@ def _encode_with_sklearn(X, coder):
     """Events of scikit-learn's coders: at most l0_sparseness atoms a sample, fit_tol as penalty or threshold.
 
     lars follows the path for l0_sparseness steps; lasso_lars also stops where the penalty reaches fit_tol;
-    lasso_cd, elastic and threshold solve at the penalty fit_tol (default: a tenth of the median over samples of the
-    largest correlation; no threshold) and keep the largest coefficients.
+    lasso_cd, elastic and threshold solve at the penalty fit_tol (default: a tenth of the sample's largest correlation;
+    no threshold) and keep the largest coefficients.
     """
     from sklearn.decomposition import sparse_encode as sklearn_encode
     from sklearn.linear_model import ElasticNet, lars_path
@@ -249,14 +250,15 @@ def _encode_with_sklearn(X, coder):
     elif coder.algorithm == "threshold":
         code = sklearn_encode(X, dictionary, algorithm="threshold", alpha=penalty or 0)
     else:
-        if penalty is None:
-            penalty = 0.1 * float(np.median(np.abs(X @ dictionary.T).max(axis=1)))
-        if coder.algorithm == "lasso_cd":
-            code = sklearn_encode(X, dictionary, algorithm="lasso_cd", alpha=penalty)
-        else:
-            model = ElasticNet(alpha=penalty / X.shape[1], l1_ratio=0.5, fit_intercept=False, precompute=True)
-            code = np.atleast_2d(model.fit(dictionary.T, X.T).coef_)
-    return Events.from_dense(np.ascontiguousarray(code, X.dtype), coder.n_slots)
+        scale = 1.0
+        if penalty is None:  # of each sample scaled to a largest correlation of 1
+            scale = np.abs(X @ dictionary.T).max(axis=1, keepdims=True)
+            X, penalty = X / np.where(scale > 0, scale, 1), DEFAULT_PENALTY
+        # Coordinate descent reaches its tolerance in double precision only.
+        model = ElasticNet(alpha=penalty / X.shape[1], l1_ratio=1.0 if coder.algorithm == "lasso_cd" else 0.5,
+                           fit_intercept=False, precompute=True, max_iter=10_000)
+        code = scale * np.atleast_2d(model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64)).coef_)
+    return Events.from_dense(np.ascontiguousarray(code, dictionary.dtype), coder.n_slots)
 
 
 def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
@@ -332,7 +334,8 @@ def sparse_encode(X, dictionary, *, algorithm="mp", precision=None, l0_sparsenes
     l0_sparseness : int.  Steps of a pursuit, and the most atoms a sample uses.
     fit_tol : float, optional.  'mp', 'omp': a sample ends when its squared residual norm is at most this, and
         `l0_sparseness` is not used.  'lasso_lars', 'lasso_cd', 'elastic': the
-        penalty of the L1 norm in |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared).
+        penalty of the L1 norm in |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared);
+        without, 'lasso_cd' and 'elastic' take a tenth of each sample's largest correlation.
         'threshold': the threshold.
     alpha_MP : float in (0, 1], 'mp' only.  Share of a coefficient that one step takes.
     gain : array (n_dictionary,), non-negative, 'mp' and 'omp'.

@@ -182,10 +182,13 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         return np.random.default_rng(check_count(self.random_state, "random_state", least=0))
 
+    def _n_atoms(self, n_pixels):
+        return 2 * n_pixels if self.n_dictionary is None else self.n_dictionary
+
     def _sizes(self, shape):
         """(n_dictionary, l0_sparseness, batch_size) with their defaults for samples of this shape."""
         n_samples, n_pixels = shape
-        n_dictionary = 2 * n_pixels if self.n_dictionary is None else self.n_dictionary
+        n_dictionary = self._n_atoms(n_pixels)
         check_count(n_dictionary, "n_dictionary", least=1, most=MOST_ATOMS * n_pixels,
                     why=f"{MOST_ATOMS} for each of {n_pixels} pixels")
         l0_sparseness = max(1, n_pixels // 10) if self.l0_sparseness is None else self.l0_sparseness
@@ -240,7 +243,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def _start(self, X, plan, seed, rng):
         """The state before the first step."""
-        shape = (self._sizes(X.shape)[0], X.shape[1])
+        shape = (self._n_atoms(X.shape[1]), X.shape[1])
         dictionary = self._check_start("dict_init", X.dtype, shape)
         if dictionary is None:
             dictionary = self._draw_dictionary(*shape, rng).astype(X.dtype)

@@ -110,12 +110,13 @@ def bound_scores(P_cum, C, gain, levels, bounds):
         bounds[k] = np.inf
     rare = 1 - 0.3 * (1 - levels[1])
     for i in range(n_dictionary):
-        gain[i] = 1 / max(_reach(P_cum[i], rare, 0, knots, C)[0], C * eps)
+        gain[i] = 1 / min(max(_reach(P_cum[i], rare, 0, knots, C)[0], C * eps), knots[nb_quant - 1])
         k = 0
         for j in range(nb_quant):
             coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
-            slack = 16 * eps * (C * nb_quant + coefficient)
-            bounds[j] = min(bounds[j], gain[i] * (coefficient - slack))
+            if coefficient < np.inf:
+                slack = 16 * eps * (C * nb_quant + coefficient)
+                bounds[j] = min(bounds[j], gain[i] * (coefficient - slack))
     for j in range(nb_quant):
         levels[j] += 8 * eps
 

@@ -90,7 +90,7 @@ def learn(X, state, plan, until, threads, held_out=None, on_step=None):
     Raises
     ------
     FloatingPointError
-        If the dictionary is no longer finite.
+        If the dictionary has no longer rows of norm 1.
     """
     batches = Batches(len(X), plan.batch_size, state.seed)
     while state.step < until:
@@ -101,7 +101,7 @@ def learn(X, state, plan, until, threads, held_out=None, on_step=None):
         state.seconds += time.process_time() - began
         if on_step is not None:
             on_step(state)
-    if not np.isfinite(state.dictionary).all():
+    if not np.linalg.norm(state.dictionary, axis=1).min() > 0.9:  # also true of NaN
         raise FloatingPointError(f"learning diverged before step {state.step}: a smaller eta than {plan.eta} may help")
     if held_out is not None:
         record(held_out, state, plan, threads)

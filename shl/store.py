@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import secrets
 import time
 import warnings
 import zipfile
@@ -39,8 +39,8 @@ def write(path, arrays, info):
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        temporary = path.parent / f".{os.getpid()}-{secrets.token_hex(8)}.part"
+        with open(temporary, "xb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
@@ -51,7 +51,7 @@ def write(path, arrays, info):
         raise OSError(error.errno, f"cannot write {path} ({n_bytes} bytes needed): {error.strerror}") from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder):

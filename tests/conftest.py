@@ -1,0 +1,54 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HERE = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SHL_SHARED", HERE.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """Inputs and outputs of an independent implementation, where they are there."""
+    path = SHARED / "reference" / "reference_cases.npz"
+    if not path.exists():
+        pytest.skip("the reference cases are not there")
+    with np.load(path, allow_pickle=False) as cases:
+        return dict(cases)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def dictionary(rng):
+    atoms = rng.standard_normal((70, 24))
+    return atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def X(rng):
+    return rng.standard_normal((90, 24))
+
+
+def unlike_tables(rng, n_dictionary, nb_quant=128, C=3.0):
+    """Distributions of coefficients whose scales differ from atom to atom."""
+    r = np.arange(nb_quant) / nb_quant
+    a = -C * np.log(1 - r)
+    scales = np.exp(rng.normal(0, 0.5, (n_dictionary, 1)))
+    tables = 0.9 + 0.1 * (1 - np.exp(-a / scales))
+    tables[:, 0] = 0
+    return tables
+
+
+def planted(rng, n_samples=12000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02):
+    """Samples that are sums of a few positive multiples of planted atoms, and the atoms."""
+    atoms = rng.standard_normal((n_atoms, n_pixels))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    code = np.zeros((n_samples, n_atoms))
+    for row in code:
+        row[rng.choice(n_atoms, n_active, replace=False)] = rng.uniform(0.5, 1.5, n_active)
+    return (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32), atoms

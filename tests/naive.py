@@ -1,0 +1,84 @@
+"""Slow, obvious NumPy readings of what the kernels compute: oracles, one sample and one loop at a time."""
+
+import numpy as np
+
+
+def rectify(a, do_sym):
+    return np.abs(a) if do_sym else np.maximum(a, 0)
+
+
+def quantile(P_cum, a, C):
+    """P_cum_i at r = 1 - exp(-a_i / C), for each atom i."""
+    nb_quant = P_cum.shape[1]
+    position = (1 - np.exp(-a / C)) * nb_quant
+    k = np.minimum(position.astype(int), nb_quant - 1)
+    above = np.minimum(k + 1, nb_quant - 1)
+    atoms = np.arange(len(P_cum))
+    return P_cum[atoms, k] + (position - k) * (P_cum[atoms, above] - P_cum[atoms, k])
+
+
+def matching_pursuit(X, dictionary, l0_sparseness, alpha_MP=1.0, gain=None, P_cum=None, C=3.0, do_sym=False,
+                     precision=None, fit_tol=None):
+    """The dense code of X, by the definition: correlations from the residual, an arg-max over all atoms."""
+    code = np.zeros((len(X), len(dictionary)))
+    weights = np.ones_like(dictionary) if precision is None else precision
+    norms = np.sqrt((weights * dictionary**2).sum(axis=1))
+    filters = weights * dictionary / norms[:, None]
+    for n, x in enumerate(X):
+        residual = x.astype(float)
+        for _ in range(l0_sparseness if fit_tol is None else 100000):
+            if fit_tol is not None and residual @ residual <= fit_tol:
+                break
+            rho = filters @ residual
+            a = rectify(rho, do_sym)
+            z = quantile(P_cum, a, C) if P_cum is not None else a if gain is None else gain * a
+            z = np.where(a > 0, z, 0)
+            i = np.argmax(z)
+            if z[i] <= 0:
+                break
+            value = alpha_MP * rho[i] / norms[i]
+            code[n, i] += value
+            residual = residual - value * dictionary[i]
+    return code
+
+
+def orthogonal_matching_pursuit(X, dictionary, l0_sparseness, gain=None):
+    """The dense code of X: least squares on the support after each choice."""
+    code = np.zeros((len(X), len(dictionary)))
+    gain = np.ones(len(dictionary)) if gain is None else gain
+    for n, x in enumerate(X):
+        support, residual = [], x
+        for _ in range(l0_sparseness):
+            support.append(int(np.argmax(gain * np.abs(dictionary @ residual))))
+            values = np.linalg.lstsq(dictionary[support].T, x, rcond=None)[0]
+            residual = x - values @ dictionary[support]
+        code[n, support] = values
+    return code
+
+
+def cumulative_distribution(code, C, nb_quant):
+    """CDF of 1 - exp(-max(a, 0) / C) for each atom, over nb_quant - 1 bins, first column 0."""
+    ratio = 1 - np.exp(-np.maximum(code, 0) / C)
+    counts = [np.histogram(column, bins=nb_quant - 1, range=(0, 1))[0] for column in ratio.T]
+    return np.column_stack((np.zeros(len(counts)), np.cumsum(counts, axis=1) / len(code)))
+
+
+def gradient(X, code, dictionary):
+    return -code.T @ (X - code @ dictionary) / len(X)
+
+
+def variance(X, code, dictionary):
+    """Mean over the samples that use atom i of (x - a_i d_i)^2."""
+    rows = [((X - np.outer(a, atom))[a != 0] ** 2).mean(axis=0) for a, atom in zip(code.T, dictionary, strict=True)]
+    return np.array(rows)
+
+
+def adam(dictionary, gradients, eta, beta1, beta2, epsilon):
+    """The dictionary after Adam on some gradients."""
+    mean, square = np.zeros_like(dictionary), np.zeros_like(dictionary)
+    for t, slope in enumerate(gradients, start=1):
+        mean = beta1 * mean + (1 - beta1) * slope
+        square = beta2 * square + (1 - beta2) * slope**2
+        dictionary = dictionary - eta * (mean / (1 - beta1**t)) / (np.sqrt(square / (1 - beta2**t)) + 10.0**-epsilon)
+        dictionary = dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)
+    return dictionary

@@ -1,0 +1,136 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shl import SHL, cli
+
+SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
+         "n_iter": 12, "batch_size": 100, "record_each": 4, "record_num_batches": 100}
+
+
+@pytest.fixture
+def shl(tmp_path):
+    return SHL(**SMALL, cache_dir=tmp_path / "cache")
+
+
+def test_defaults_are_those_of_the_study():
+    shl = SHL(cache_dir=None)
+    wanted = {"height": 256, "width": 256, "patch_width": 21, "N_patches": 65536, "datapath": "database/",
+              "name_database": "sample", "do_mask": True, "do_bandpass": True, "over_patches": 16, "patch_ds": 1,
+              "patch_norm": False, "n_image": None, "n_dictionary": 676, "learning_algorithm": "mp", "fit_tol": None,
+              "l0_sparseness": 21, "alpha_MP": 0.95, "one_over_F": True, "n_iter": 4097, "eta": 0.02, "beta1": 0.99,
+              "beta2": 0.99, "epsilon": 10, "do_precision": False, "eta_precision": 0, "homeo_method": "HAP",
+              "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0, "nb_quant": 128, "P_cum": None, "do_sym": False,
+              "seed": 42, "batch_size": 1024, "record_each": 32, "record_num_batches": 1024, "DEBUG_DOWNSCALE": 1,
+              "verbose": 0, "cache_dir": None, "n_jobs": 1}
+    assert shl.parameters() == wanted
+
+
+def test_an_experiment_from_data_to_figures(shl):
+    data = shl.get_data()
+    assert data.shape == (600, 64) and data.dtype == np.float32
+    figures = ["show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance",
+               "plot_variance_histogram", "time_plot_F", "time_plot_kurt"]
+    dico = shl.learn_dico(data=data, list_figures=figures)
+    assert set(shl.figures) == set(figures)
+    assert dico.dictionary.shape == (30, 64) and dico.P_cum.shape == (30, 128)
+    assert dico.n_iter == 12 and dico.precision is None and list(dico.record["steps"]) == [0, 4, 8, 12]
+    code = shl.code(data, dico)
+    np.testing.assert_array_equal(code, dico.transform(data))
+    assert np.linalg.norm(data - shl.decode(code, dico)) < np.linalg.norm(data)
+    lasso = shl.code(data, dico, coding_algorithm="omp", l0_sparseness=2)
+    assert ((lasso != 0).sum(axis=1) <= 2).all()
+    np.testing.assert_array_equal(shl.code(data, dico, matname="c"), shl.code(data, dico, matname="c"))
+
+
+def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path):
+    first = shl.learn_dico(matname="tag")
+    entries = len(shl.store.entries())
+    again = shl.learn_dico(matname="tag")
+    np.testing.assert_array_equal(again.dictionary, first.dictionary)
+    assert len(shl.store.entries()) == entries == 2
+    other = SHL(**{**SMALL, "eta": 0.01}, cache_dir=tmp_path / "cache").learn_dico(matname="tag")
+    assert not np.array_equal(other.dictionary, first.dictionary)
+    assert len(shl.store.entries()) == 3
+
+
+def test_patches_are_cached_under_all_that_makes_them(shl, tmp_path):
+    data = shl.get_data()
+    np.testing.assert_array_equal(shl.get_data(), data)
+    assert shl.get_data(patch_width=9).shape == (600, 81)
+    without = SHL(**SMALL, do_mask=False, cache_dir=tmp_path / "cache").get_data()
+    assert not np.array_equal(without, data)
+    np.testing.assert_array_equal(SHL(**SMALL, cache_dir=None).get_data(), data)
+
+
+def test_start_values_and_precision(shl):
+    start = np.eye(64, dtype=np.float32)[:30]
+    dico = shl.learn_dico(dictionary=start, P_cum=np.tile(np.linspace(0, 1, 128), (30, 1)))
+    assert dico.dictionary.shape == (30, 64)
+    weighted = SHL(**SMALL, do_precision=True, eta_precision=0.01, cache_dir=None).learn_dico()
+    np.testing.assert_allclose(weighted.precision.mean(axis=1), 1, rtol=1e-3)
+
+
+def test_downscale_divides_the_work():
+    shl = SHL(DEBUG_DOWNSCALE=64, n_dictionary=30, l0_sparseness=5, cache_dir=None)
+    data = shl.get_data()
+    assert data.shape == (1024, 441)
+    assert shl.learn_dico(data=data).n_iter == 64
+
+
+@pytest.mark.parametrize(("change", "error", "words"), [
+    ({"n_dictionry": 3}, TypeError, "n_dictionry"), ({"n_dictionary": -1}, ValueError, "n_dictionary must be"),
+    ({"patch_width": 300}, ValueError, "patch_width must be at least 4 and at most 64"),
+    ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of"), ({"seed": -1}, ValueError, "seed must be"),
+    ({"batch_size": 5000}, ValueError, "batch_size must be.*at most 500"),
+    ({"do_mask": "yes"}, TypeError, "do_mask must be True or False"),
+    ({"eta": float("nan")}, ValueError, "eta must be above 0, not nan")])
+def test_bad_parameters_are_errors_at_once(change, error, words):
+    with pytest.raises(error, match=words):
+        SHL(**{**SMALL, **change}, cache_dir=None)
+
+
+def test_an_unknown_figure_is_an_error_before_the_work(shl):
+    with pytest.raises(ValueError, match="list_figures must be one of 'show_dico'"):
+        shl.learn_dico(list_figures=["show_everything"])
+
+
+FLAGS = ["--n-dictionary", "40", "--l0-sparseness", "4", "--n-iter", "33", "--batch-size", "128", "--n-patches",
+         "2000", "--patch-width", "10", "--n-jobs", "1"]
+
+
+def test_learn_writes_model_pictures_and_summary(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["learn", *FLAGS, "--out", str(out), "--cache-dir", "none", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((out / "summary.json").read_text())
+    for name in ("dictionary.npz", "dictionary.png", "P_cum.png", "learning.png", "usage.png"):
+        assert (out / name).stat().st_size > 1000
+    assert {"error", "F", "entropy", "seconds"} <= set(summary)
+
+
+def test_learn_says_what_is_wrong(tmp_path, capsys):
+    assert cli.main(["learn", *FLAGS, "--homeo-method", "HIP", "--out", str(tmp_path)]) == 1
+    assert "homeo_method must be one of" in capsys.readouterr().err
+    assert cli.main(["learn", *FLAGS, "--database", "nowhere", "--out", str(tmp_path), "--cache-dir", "none"]) == 1
+    assert "nowhere" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["learn", "--nonsense"])
+
+
+def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
+    cli.main(["learn", *FLAGS, "--quiet", "--out", str(tmp_path / "out"), "--cache-dir", "none"])
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(SystemExit):
+        cli.main(["learn", "--help"])
+    assert "(default: 676)" in capsys.readouterr().out
+
+
+def test_import_is_light():
+    program = ("import sys, shl; assert 'matplotlib' not in sys.modules and 'pandas' not in sys.modules; "
+               "shl.SHL; shl.sparse_encode; assert 'matplotlib' not in sys.modules, 'matplotlib'; "
+               "assert 'pandas' not in sys.modules, 'pandas'")
+    subprocess.run([sys.executable, "-c", program], check=True)

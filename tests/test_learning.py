@@ -1,0 +1,232 @@
+import naive
+import numpy as np
+import pytest
+from conftest import planted, unlike_tables
+
+from shl import SparseHebbianLearning, homeostasis, images, kernels, learning, metrics, optimizers, sparse_encode
+from shl.coding import Events
+from shl.threads import Threads
+
+RULES = list(homeostasis.RULES)
+
+
+@pytest.fixture
+def code(X, dictionary):
+    return sparse_encode(X, dictionary, l0_sparseness=6)
+
+
+@pytest.mark.parametrize("name", ["EXP", "HAP", "eHAP", "EMP"])
+def test_gains_agree_with_the_reference(reference, name):
+    rule = homeostasis.make_rule(name, eta_homeo=0.05, alpha_homeo=0.05)
+    state = rule.update({"p": reference["mean_measure"], "target": 0.0},
+                        Events.from_dense(reference["code_mp_unit_gain"]))
+    np.testing.assert_allclose(state["p"], reference[f"measure_{name}"], atol=1e-9)
+    np.testing.assert_allclose(rule.competition(state).gain, reference[f"gain_{name}"], atol=1e-9)
+
+
+def test_ols_and_heh_agree_with_the_reference(reference):
+    events = Events.from_dense(reference["code_mp_unit_gain"])
+    rule = homeostasis.make_rule("OLS", alpha_homeo=0.05)
+    np.testing.assert_allclose(rule.competition({"V": reference["measure_OLS"]}).gain, reference["gain_OLS"])
+    rule = homeostasis.make_rule("HEH", eta_homeo=0.05, C=3.0)
+    np.testing.assert_allclose(homeostasis.cumulative_distribution(events, 3.0, 128), reference["P_cum_of_code"])
+    np.testing.assert_allclose(rule.update({"P_cum": reference["P_cum"]}, events)["P_cum"], reference["P_cum_updated"])
+
+
+def test_metrics_agree_with_the_reference(reference):
+    events = Events.from_dense(reference["code_mp_unit_gain"])
+    assert metrics.log_likelihood(events) == pytest.approx(reference["metric_logL"], abs=1e-9)
+    assert metrics.mutual_information(events) == pytest.approx(reference["metric_MI"], abs=1e-9)
+    assert metrics.mutual_coherence(reference["dictionary"]) == pytest.approx(reference["metric_MC"], abs=1e-9)
+    assert metrics.quantization_error(reference["P_cum"]) == pytest.approx(reference["metric_KS"], abs=1e-9)
+
+
+def test_metrics_of_equal_use():
+    events = Events.from_dense(np.eye(8))
+    assert metrics.usage_entropy(events) == pytest.approx(1)
+    assert metrics.probability_error(events) == pytest.approx(0)
+    assert metrics.mutual_information(events) == pytest.approx(np.log(8))
+    np.testing.assert_allclose(metrics.kurtosis(events), 8 - 3)
+    np.testing.assert_allclose(metrics.variance(events), 1 / 8)
+
+
+def test_metrics_without_events_are_nan():
+    events = Events.from_dense(np.zeros((5, 4)))
+    values = metrics.usage_entropy(events), metrics.log_likelihood(events), metrics.mutual_information(events)
+    assert np.isnan(values).all() and np.isnan(metrics.kurtosis(events)).all()
+
+
+def test_histogram_equals_the_oracle(code):
+    found = homeostasis.cumulative_distribution(Events.from_dense(code), 2.0, 64)
+    np.testing.assert_allclose(found, naive.cumulative_distribution(code, 2.0, 64), atol=1e-12)
+
+
+def test_gradient_equals_the_oracle(X, dictionary, code):
+    events, residual = Events.from_dense(code), X.copy()
+    kernels.subtract_reconstruction(events.indices, events.values, dictionary, residual)
+    np.testing.assert_allclose(residual, X - code @ dictionary, atol=1e-12)
+    with Threads(2) as threads:
+        found = learning.hebbian_gradient(events, residual, threads)
+    np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
+
+
+def test_adam_equals_the_oracle(dictionary, rng):
+    gradients = rng.standard_normal((3, *dictionary.shape))
+    found, moments = dictionary.copy(), optimizers.init(dictionary)
+    for step, slope in enumerate(gradients):
+        optimizers.adam(found, slope, moments, step, eta=0.02, beta1=0.9, beta2=0.99, epsilon=8)
+    np.testing.assert_allclose(found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12)
+
+
+def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
+    plan = learning.Plan(homeostasis.Plain(), do_precision=True, eta_precision=1.0)
+    state = learning.start(dictionary, plan, seed=0)
+    with Threads() as threads:
+        learning.update_variance(state, plan, X, Events.from_dense(code), threads)
+    used = (code != 0).any(axis=0)
+    np.testing.assert_allclose(state.variance[used], naive.variance(X, code[:, used], dictionary[used]), atol=1e-10)
+
+
+def test_pairs_and_quantile_bounds(code, rng):
+    events = Events.from_dense(code)
+    pairs = np.zeros((70, 70), np.int64)
+    kernels.count_pairs(events.indices, events.values, pairs)
+    used = (code != 0).astype(int)
+    np.testing.assert_array_equal(pairs, used.T @ used)
+    tables = unlike_tables(rng, 70)
+    gain, levels, bounds = np.empty(70), np.empty(128), np.empty(128)
+    kernels.bound_scores(tables, 3.0, gain, levels, bounds)
+    a = rng.exponential(1.0, (500, 70))
+    for level, bound in zip(levels, bounds, strict=True):
+        reached = np.array([naive.quantile(tables, row, 3.0) for row in a]) >= level
+        assert not reached.any() or (gain * a)[reached].min() >= bound
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_learns_and_keeps_unit_norms(rng, rule):
+    X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
+    model = SparseHebbianLearning(24, l0_sparseness=3, n_iter=60, homeo_method=rule, random_state=0).fit(X)
+    np.testing.assert_allclose(np.linalg.norm(model.components_, axis=1), 1, atol=1e-5)
+    first = SparseHebbianLearning(24, l0_sparseness=3, n_iter=1, homeo_method=rule, random_state=0).fit(X)
+    errors = [np.linalg.norm(X - m.transform(X) @ m.components_) for m in (first, model)]
+    assert errors[1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars", "lasso_cd", "elastic"])
+def test_every_coder_learns(rng, algorithm):
+    X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
+    options = {"l0_sparseness": 3, "homeo_method": "None", "learning_algorithm": algorithm, "random_state": 0,
+               "batch_size": 100}
+    models = [SparseHebbianLearning(20, n_iter=n_iter, **options).fit(X) for n_iter in (1, 60)]
+    errors = [np.linalg.norm(X - model.transform(X) @ model.components_) for model in models]
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_threshold_learns_its_own_code(rng):
+    X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
+    model = SparseHebbianLearning(20, l0_sparseness=3, n_iter=20, homeo_method="None", random_state=0,
+                                  learning_algorithm="threshold").fit(X)
+    assert np.isfinite(model.components_).all() and (model.transform(X) != 0).any()
+
+
+def test_a_rule_without_effect_is_said(rng):
+    X = rng.standard_normal((100, 9))
+    model = SparseHebbianLearning(10, learning_algorithm="lars", n_iter=2, homeo_method="HAP", random_state=0)
+    with pytest.warns(UserWarning, match="homeo_method='HAP' has no effect with learning_algorithm='lars'"):
+        model.fit(X)
+
+
+@pytest.mark.parametrize(("rule", "metric"), [("EMP", "perror"), ("HAP", "perror"), ("HEH", "qerror")])
+def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
+    X, _ = planted(rng, n_samples=4000)
+    X[:, :8] *= 2  # some directions are stronger
+    options = {"l0_sparseness": 4, "n_iter": 300, "random_state": 0, "record_each": 100, "eta_homeo": 0.05}
+    plain, fair = (SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule))
+    assert fair.record_[metric][-1] < 0.95 * plain.record_[metric][-1]
+
+
+class Root(homeostasis.ActivationRule):
+    def gain(self, p, target):
+        return np.sqrt(target / p)
+
+
+def test_a_rule_of_ones_own(rng, tmp_path):
+    X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
+    model = SparseHebbianLearning(24, l0_sparseness=3, n_iter=20, homeo_method=Root(), random_state=0).fit(X)
+    assert not np.allclose(model.gain_, 1)
+    model.save(tmp_path / "own.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "own.npz", homeo_method=Root())
+    np.testing.assert_array_equal(loaded.gain_, model.gain_)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize("rule", ["HAP", "HEH"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_learning_has_equal_bits_for_any_threads(rng, rule, dtype):
+    X = rng.standard_normal((2000, 36)).astype(dtype)
+    options = {"l0_sparseness": 4, "n_iter": 15, "homeo_method": rule, "random_state": 3, "record_each": 5,
+               "record_num_batches": 300}
+    models = [SparseHebbianLearning(300, n_jobs=n_jobs, **options).fit(X) for n_jobs in (1, 2, 3)]
+    assert models[0].components_.dtype == models[0].P_cum_.dtype == dtype
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.components_, models[0].components_)
+        np.testing.assert_array_equal(model.P_cum_, models[0].P_cum_)
+        for name in set(model.record_) - {"cputime"}:
+            np.testing.assert_array_equal(model.record_[name], models[0].record_[name])
+
+
+@pytest.mark.parametrize("rule", ["HAP", "HEH", "OLS"])
+def test_a_learning_can_stop_anywhere_and_go_on(rng, rule):
+    X = rng.standard_normal((500, 16))
+    options = {"l0_sparseness": 3, "n_iter": 30, "homeo_method": rule, "random_state": 0, "record_each": 4,
+               "record_num_batches": 100, "do_precision": True, "eta_precision": 0.05, "batch_size": 64}
+    whole = SparseHebbianLearning(20, **options).fit(X)
+    kept = {}
+
+    def stop_at_13(state):
+        if state.step == 13:
+            kept["state"] = learning.to_arrays(state)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SparseHebbianLearning(20, **options).fit(X, on_step=stop_at_13)
+    arrays, info = kept["state"]
+    resumed = SparseHebbianLearning(20, **options).fit(X, resume=learning.from_arrays(arrays, info))
+    np.testing.assert_array_equal(resumed.components_, whole.components_)
+    np.testing.assert_array_equal(resumed.precision_, whole.precision_)
+    np.testing.assert_array_equal(resumed.record_["F"], whole.record_["F"])
+
+
+def test_dead_atoms_are_counted(rng):
+    X = np.abs(rng.standard_normal((400, 16)))
+    start = np.concatenate((np.eye(16), -np.eye(16)))  # half of them never correlate positively
+    model = SparseHebbianLearning(32, l0_sparseness=2, n_iter=5, homeo_method="None", dict_init=start, eta=1e-6,
+                                  random_state=0).fit(X)
+    assert model.n_dead_ == 16
+
+
+def test_divergence_is_an_error(rng):
+    X = rng.standard_normal((300, 16))
+    model = SparseHebbianLearning(20, n_iter=50, beta1=0.0, eta=1e300, random_state=0)
+    with pytest.raises(FloatingPointError, match="smaller eta"), np.errstate(all="ignore"):
+        model.fit(X)
+
+
+def test_the_noise_start_has_the_patches_spectrum(rng):
+    atoms = images.noise_patches(50, 12, rng)
+    assert atoms.shape == (50, 144)
+    power = np.abs(np.fft.fft2(atoms.reshape(50, 12, 12))) ** 2
+    assert power[:, 2, 2].mean() > 3 * power[:, 0, 0].mean()
+    assert power[:, 2, 2].mean() > 20 * power[:, 6, 6].mean()
+
+
+@pytest.mark.slow
+def test_a_planted_dictionary_is_recovered():
+    X, atoms = planted(np.random.default_rng(1), n_samples=20000)
+    recovered = {}
+    for rule in ("None", "HEH"):
+        model = SparseHebbianLearning(96, l0_sparseness=4, n_iter=3000, batch_size=256, homeo_method=rule,
+                                      eta=0.02, random_state=0, n_jobs=2).fit(X)
+        recovered[rule] = ((atoms @ model.components_.T).max(axis=1) > 0.97).mean()
+    assert recovered["HEH"] >= 0.98
+    assert recovered["HEH"] > recovered["None"]

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from conftest import planted
+
+from shl import SparseHebbianLearning, plotting
+
+
+@pytest.fixture(scope="module")
+def dico():
+    X = planted(np.random.default_rng(0), n_samples=600, n_pixels=25, n_atoms=30)[0]
+    return SparseHebbianLearning(30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5,
+                                 record_num_batches=100).fit(X)
+
+
+def test_tiles_hold_the_patches(rng):
+    patches = rng.standard_normal((5, 16))
+    image = plotting.tile(patches, n_columns=3)
+    assert image.shape == (11, 16)
+    np.testing.assert_allclose(image[6:10, 1:5].ravel(), patches[3] / np.abs(patches[3]).max())
+    assert np.isnan(image[6:10, 11:15]).all()
+    with pytest.raises(ValueError, match="patches must be square, but each has 15 pixels"):
+        plotting.tile(patches[:, :15])
+
+
+def test_min_max_shows_the_least_above_and_the_most_below(dico):
+    _, ax = plotting.show_dico(None, dico, dim_graph=(2, 4))
+    shown = ax.images[0].get_array()
+    ranked = np.argsort(dico.record_["prob_active"][-1], kind="stable")
+    expected = plotting.tile(dico.components_[np.concatenate((ranked[:4], ranked[-4:]))], 4)
+    np.testing.assert_array_equal(np.ma.filled(shown, np.nan), expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"order": "index"}, {"order": "random", "seed": 1, "dim_graph": (3, 5)},
+                                     {"dim_graph": (1, 100)}, {"title": "atoms"}])
+def test_show_dico_takes_grids_and_orders(dico, options):
+    fig, ax = plotting.show_dico(None, dico, **options)
+    assert len(ax.images) == 1 and fig is ax.figure
+
+
+def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
+    plotting.show_dico(None, dico.components_)
+    plotting.show_dico_in_order(None, dico)
+    with pytest.raises(ValueError, match="order must be one of 'minmax'"):
+        plotting.show_dico(None, dico, order="best")
+
+
+def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
+    _, ax = plotting.plot_P_cum(dico.P_cum, ymin=0.9, title="t", suptitle="s", n_yticks=5, alpha=0.1, c="b")
+    assert len(ax.collections[0].get_segments()) == 30 and len(ax.lines) == 1
+    assert ax.get_ylim() == (0.9, 1.001)
+
+
+@pytest.mark.parametrize("variable", plotting.LABELS)
+def test_every_variable_has_a_time_plot(dico, variable):
+    _, ax = plotting.time_plot(None, dico, variable, unit="bits", label="run")
+    line = ax.lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 15, 20])
+    assert "bits" in ax.get_ylabel()
+    if variable == "F":
+        np.testing.assert_array_equal(line.get_ydata(), dico.record_["F"])
+
+
+def test_plots_share_axes_and_are_saved(dico, tmp_path):
+    fig, ax = plotting.time_plot(None, dico, "F", color="k")
+    fig, same = plotting.time_plot(None, dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
+    assert same is ax and len(ax.lines) == 2
+    assert (tmp_path / "F.png").stat().st_size > 1000
+
+
+def test_variances_usage_error_and_data(dico, rng):
+    X = rng.standard_normal((40, 25))
+    code = dico.transform(X)
+    _, ax = plotting.plot_variance(None, code)
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)))
+    plotting.plot_variance_histogram(None, code)
+    plotting.plot_error(None, dico)
+    _, ax = plotting.plot_usage(dico.record_["prob_active"][-1])
+    assert (np.diff(ax.lines[0].get_ydata()) <= 0).all()
+    _, axs = plotting.show_data(X[:7])
+    assert len(axs) == 7
+    _, axs = plotting.plot_learning(dico)
+    assert axs.shape == (2, 2)
+
+
+def test_a_scan_of_numbers_and_of_names():
+    _, ax = plotting.plot_scan([0.01, 0.1, 1.0], [3, 2, 1], "eta")
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "eta"
+    _, ax = plotting.plot_scan(["None", "HEH"], [2, 1], "homeo_method")
+    assert ax.get_xscale() == "linear"
+
+
+def test_no_record_is_an_error(rng):
+    model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
+    with pytest.raises(ValueError, match="no record: record_each must be above 0"):
+        plotting.time_plot(None, model)
+    with pytest.raises(ValueError, match="variable must be one of 'F'"):
+        plotting.time_plot(None, model, "G")
