@@ -27,7 +27,8 @@ class Checkpoints:
     or SystemExit is raised.  (Only in the main thread; others leave signals as they are.)
     """
 
-    def __init__(self, store, result_path, each=EACH_SECONDS):
+    def __init__(self, store, result_path, each=None):
+        """A checkpoint every `each` steps; None is every EACH_SECONDS."""
         self.store, self.path, self.each = store, result_path.with_suffix(".checkpoint"), each
 
     def __enter__(self):
@@ -54,7 +55,7 @@ class Checkpoints:
 
     def step_done(self, state):
         """Write the state if it is time, or stop if a signal came."""
-        if self._signal is None and time.monotonic() - self._written < self.each:
+        if self._signal is None and not self._is_due(state.step):
             return
         arrays, info = learning.to_arrays(state)
         self.store.put(self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()})
@@ -63,6 +64,10 @@ class Checkpoints:
             raise SystemExit(128 + signal.SIGTERM)
         if self._signal is not None:
             raise KeyboardInterrupt(f"stopped after step {state.step}; the same call goes on from there")
+
+    def _is_due(self, step):
+        """True after every `each` steps, or after EACH_SECONDS."""
+        return time.monotonic() - self._written >= EACH_SECONDS if self.each is None else step % self.each == 0
 
     def discard(self):
         """Remove the checkpoint: the learning is done."""

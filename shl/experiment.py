@@ -44,6 +44,7 @@ class SHL:
     DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
     verbose : int.  1 shows progress bars.
     cache_dir : folder of results, or None; the environment's SHL_CACHE_DIR replaces the default.
+    checkpoint_each : int, optional.  Steps between checkpoints of a learning with a store; None is about 30 s.
     n_jobs : int.  Threads; -1 is all cores.
 
     Attributes
@@ -99,6 +100,7 @@ class SHL:
     DEBUG_DOWNSCALE: int = 1
     verbose: int = 0
     cache_dir: str | Path | None = store.DEFAULT_FOLDER
+    checkpoint_each: int | None = None
     n_jobs: int | None = 1
 
     def __post_init__(self):
@@ -108,6 +110,7 @@ class SHL:
         least = min(self.height, self.width) // self.patch_ds
         check_count(self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds")
         check_count(self.n_image, "n_image", is_optional=True)
+        check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
         check_count(self.seed, "seed", least=0)
         check_count(self.verbose, "verbose", least=0)
         for name in ("do_mask", "do_bandpass", "patch_norm"):
@@ -209,7 +212,7 @@ class SHL:
         found = self.store.get(path, SparseHebbianLearning.load) if isinstance(self.homeo_method, str) else None
         if found is not None:
             return found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
-        with checkpoints.Checkpoints(self.store, path) as keeper:
+        with checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as keeper:
             model.fit(data, on_step=keeper.step_done, resume=keeper.last())
             model.save(path)
             keeper.discard()

@@ -22,7 +22,7 @@ from .experiment import DATA_PARAMETERS, SHL
 logger = logging.getLogger("shl")
 
 MOST_TRIES = 2  # of a value whose worker was killed
-NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir", "n_jobs")
+NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir", "checkpoint_each", "n_jobs")
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {"homeo_method": ("None", "OLS", "EMP", "HAP", "HEH"),
