@@ -1,0 +1,134 @@
+"""Coding against its floor, the product X D^T, and against other packages; growth with every size.
+
+4096 natural patches of 441 pixels in float32, 676 learned atoms, 21 events.  Contestants take turns in one process.
+SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not codes.
+
+What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32 lanes of (value, block)
+(142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update and
+maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).
+"""
+
+import numpy as np
+from rounds import SIZE, alternate, exponent, find_peer, parse, patches, report, row
+
+from shl import SparseHebbianLearning, sparse_encode
+from shl.coding import encode, prepare
+from shl.threads import Threads
+
+L0 = SIZE["l0_sparseness"]
+
+
+def learned(X, rule, n_jobs):
+    """A dictionary of the study's size after a short learning."""
+    return SparseHebbianLearning(SIZE["n_dictionary"], l0_sparseness=L0, n_iter=400, homeo_method=rule, batch_size=256,
+                                 random_state=0, n_jobs=n_jobs).fit(X)
+
+
+def measure_ours(X, plain, fair, args):
+    """Rows of our own coders."""
+    D, jobs = plain.components_, args.n_jobs
+    options = {"l0_sparseness": L0, "n_jobs": jobs}
+
+    def events():
+        with Threads(jobs) as threads:
+            encode(X, prepare(D, l0_sparseness=L0, threads=threads), threads)
+
+    times = alternate({
+        "product": lambda: X @ D.T, "events": events,
+        "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
+        "gain": lambda: sparse_encode(X, fair.components_, **options),
+        "table": lambda: sparse_encode(X, fair.components_, P_cum=fair.P_cum_, C=fair.C, **options),
+        "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
+        "one": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, l0_sparseness=L0, n_jobs=1),
+    }, args.rounds)
+    product = times["product"]
+    yield row("product X D^T", product, product, "product", None)
+    yield row("mp, a gain, events", times["events"], product, "product", 2.5)
+    yield row("mp, a gain, CSR", times["csr"], product, "product", 2.5)
+    yield row("mp, HEH table, dense", times["table"], times["gain"], "gain, dense", 2.5)
+    yield row("omp, CSR", times["omp"], product, "product", None)
+    yield row(f"mp, {jobs} threads", times["csr"], times["one"], "1 thread", 0.6)
+
+
+def measure_peers(X, D, args):
+    """Rows of omp against other packages."""
+    def ours():
+        return sparse_encode(X, D, algorithm="omp", l0_sparseness=L0, sparse_output=True, n_jobs=args.n_jobs)
+
+    spams = find_peer("spams")
+    if spams is not None:
+        signals, atoms = np.asfortranarray(X.T), np.asfortranarray(D.T)
+
+        def theirs():
+            return spams.omp(signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
+
+        times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+        for name, code in (("ours", ours()), ("spams", theirs().T)):
+            print(f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}")
+        yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.5)
+    from sklearn.decomposition import SparseCoder
+
+    coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
+    times = alternate({"ours": ours, "theirs": lambda: coder.transform(X)}, 1)
+    yield row("omp against scikit-learn's SparseCoder", times["ours"], times["theirs"], "SparseCoder", 1 / 50)
+    if (dictlearn := find_peer("dictlearn")) is not None:
+        signals, atoms = X.astype(np.float64), D.astype(np.float64)
+        times = alternate({"ours": ours, "theirs": lambda: dictlearn.sparse_encode(
+            signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0)}, 1)
+        yield row("omp against dictlearn", times["ours"], times["theirs"], "dictlearn", 1 / 10)
+
+
+GROWTH = {"n_samples": (1024, 2048, 4096, 8192), "n_dictionary": (256, 512, 1024, 2048),
+          "n_pixels": (100, 196, 400, 784), "l0_sparseness": (10, 20, 40, 80)}
+
+
+def measure_growth(args):
+    """{size: (values, seconds of mp)} with one size varied at a time."""
+    rng, growth = np.random.default_rng(0), {}
+    for name, values in GROWTH.items():
+        contestants = {}
+        for value in values:
+            size = {**SIZE, name: value}
+            X = rng.standard_normal((size["n_samples"], size["n_pixels"]), np.float32)
+            D = rng.standard_normal((size["n_dictionary"], size["n_pixels"]), np.float32)
+            D /= np.linalg.norm(D, axis=1, keepdims=True)
+
+            def code(X=X, D=D, l0=size["l0_sparseness"]):
+                sparse_encode(X, D, l0_sparseness=l0, sparse_output=True, n_jobs=args.n_jobs)
+
+            contestants[value] = code
+        growth[name] = values, list(alternate(contestants, args.rounds).values())
+        print(f"time ~ {name}^{exponent(*growth[name]):.2f}")
+    return growth
+
+
+def draw(growth, fname):
+    """Time against each size, on logarithmic axes."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(10, 2.8), layout="constrained")
+    for ax, (name, (sizes, seconds)) in zip(fig.subplots(1, 4, sharey=True), growth.items(), strict=True):
+        ax.loglog(sizes, 1000 * np.array(seconds), "o-")
+        ax.set(xlabel=name, title=f"exponent {exponent(sizes, seconds):.2f}", xticks=sizes, xticklabels=sizes)
+        ax.minorticks_off()
+    fig.axes[0].set_ylabel("milliseconds")
+    fig.savefig(fname, dpi=150)
+    print(f"wrote {fname}")
+
+
+def main():
+    args = parse(__doc__).parse_args()
+    X = patches(args)
+    plain, fair = (learned(X, rule, args.n_jobs) for rule in ("HAP", "HEH"))
+    X = X[:SIZE["n_samples"]]
+    rows = list(measure_ours(X, plain, fair, args))
+    if not args.no_peers:
+        rows += measure_peers(X, plain.components_, args)
+    report(rows, args)
+    growth = measure_growth(args)
+    if args.plot:
+        draw(growth, args.plot)
+
+
+if __name__ == "__main__":
+    main()
