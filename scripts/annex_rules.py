@@ -15,6 +15,7 @@ COLUMNS = ("seconds", "error", "qerror", "F", "error_own", "F_own", "entropy")
 
 
 def main():
+    """Learn, print the table, write the curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", default="sample")
     parser.add_argument("--datapath", default="database/")
@@ -31,7 +32,7 @@ def main():
     fig, ax = None, None
     for record in records:
         print(f"| {record['value']} | " + " | ".join(f"{record[name]:.4g}" for name in COLUMNS) + " |")
-        fig, ax = time_plot(None, experiments.learned(record), "F", label=record["value"], N_nosample=2, fig=fig, ax=ax)
+        fig, ax = time_plot(None, experiments.learned(record), label=record["value"], N_nosample=2, fig=fig, ax=ax)
     ax.legend()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,8 @@
 4096 natural patches of 441 pixels in float32, 676 learned atoms, 21 events.  Contestants take turns in one process.
 SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not codes.
 
-What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32 lanes of (value, block)
-(142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update and
+What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32 lanes of (value,
+block) (142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update and
 maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).
 """
 
@@ -117,6 +117,7 @@ def draw(growth, fname):
 
 
 def main():
+    """Print the table and the growth."""
     args = parse(__doc__).parse_args()
     X = patches(args)
     plain, fair = (learned(X, rule, args.n_jobs) for rule in ("HAP", "HEH"))

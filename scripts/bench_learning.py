@@ -1,8 +1,8 @@
 """A learning step against the product X D^T, what records cost, and learning against other packages.
 
 A step on 4096 and on 256 natural patches of 441 pixels in float32, 676 atoms, 21 events.  With --race S, all packages
-learn from the same patches for S seconds each, and code the same held-out patches with 21 events: by rectified matching
-pursuit and by signed omp, ours for every dictionary.
+learn from the same patches for S seconds each, and code the same held-out patches with 21 events: by rectified
+matching pursuit and by signed omp, ours for every dictionary.
 
 What did not work: Adam over ranges of atoms on threads (handing out a range costs more than it saves), the dense code
 and two matrix products for the gradient (twice a product), chunks of 32 rows (BLAS packs D for each of them).
@@ -81,7 +81,7 @@ def scikit_learn():
 
 
 def dictlearn():
-    """dictlearn's online learning with the same sparseness."""
+    """The online learning of dictlearn with the same sparseness."""
     def start(X, args):
         import dictlearn
 
@@ -144,6 +144,7 @@ def race(X, held_out, args):
 
 
 def main():
+    """Print the table, and the race if asked."""
     parser = parse(__doc__)
     parser.add_argument("--race", type=float, nargs="*", default=[], metavar="S", help="seconds, e.g. 10 30 60")
     args = parser.parse_args()

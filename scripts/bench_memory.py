@@ -64,6 +64,7 @@ def first_fit():
 
 
 def main():
+    """Run both measurements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n-samples", type=int, default=1_000_000)
     parser.add_argument("--file", help=argparse.SUPPRESS)

@@ -11,6 +11,7 @@ import numpy as np
 
 from shl import SHL
 
+PAUSE = 0.1  # seconds
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
 
 
@@ -28,10 +29,14 @@ def parse(description):
 
 
 def alternate(contestants, rounds):
-    """{name: median seconds} of functions that are called in turn, after one call each to warm up."""
+    """{name: median seconds} of functions that are called in turn, after one call each to warm up.
+
+    A pause before each lets the threads of BLAS, which spin for a while after a product, go to sleep.
+    """
     seconds = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, function in contestants.items():
+            time.sleep(PAUSE)
             began = time.perf_counter()
             function()
             if turn:
@@ -71,5 +76,5 @@ def find_peer(name):
 
 
 def exponent(sizes, seconds):
-    """k of seconds ~ size^k, by least squares on logarithms."""
+    """The k of seconds ~ size^k, by least squares on logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
