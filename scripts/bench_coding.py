@@ -4,8 +4,10 @@
 SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not codes.
 
 What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32 lanes of (value,
-block) (142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update and
-maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).
+block) (142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update
+and maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).  For the
+table: one bound for all atoms (38 candidates an event against 2.4 with a bound for each), the test of a block written
+into the loop that uses it (stays scalar: 840 ns against 270), blocks of 64 and 16 atoms (455 and 303 ns).
 """
 
 import numpy as np

@@ -149,7 +149,12 @@ class Coder:
 
 def _keys(coder):
     """Working memory for scores that are also compared as integers."""
-    return np.empty(len(coder.dictionary), f"i{coder.dictionary.itemsize}")
+    return np.empty(len(coder.dictionary), _integer(coder.dictionary.dtype))
+
+
+def _integer(dtype):
+    """The integer type that floats of this dtype are compared as."""
+    return np.dtype(f"i{dtype.itemsize}")
 
 
 def _trim(events):
@@ -179,8 +184,8 @@ def prepare(dictionary, competition=PLAIN, *, precision=None, algorithm="mp", l0
         n_slots = n_dictionary if algorithm == "mp" else min(n_pixels, n_dictionary)
         n_steps = MOST_STEPS * n_pixels
     coder = Coder(dictionary, filters, gram, scale, np.ones(n_dictionary, dtype), np.empty((n_dictionary, 0), dtype),
-                  competition.C, np.empty(0, dtype), np.empty(0, dtype), algorithm, n_slots, n_steps, fit_tol,
-                  alpha_MP, do_sym)
+                  competition.C, np.empty(0, dtype), np.empty((0, 0), _integer(dtype)), algorithm, n_slots, n_steps,
+                  fit_tol, alpha_MP, do_sym)
     return compete(coder, competition)
 
 
@@ -192,9 +197,10 @@ def compete(coder, competition):
         return replace(coder, gain=gain.astype(dtype), P_cum=np.empty((n_dictionary, 0), dtype))
     P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
     gain = np.empty(n_dictionary, dtype)
-    levels, bounds = np.empty((2, P_cum.shape[1]), dtype)
+    levels, bounds = np.empty(P_cum.shape[1], dtype), np.empty(P_cum.shape[::-1], dtype)
     kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-    return replace(coder, gain=gain, P_cum=P_cum, C=competition.C, levels=levels, bounds=bounds)
+    return replace(coder, gain=gain, P_cum=P_cum, C=competition.C, levels=levels,
+                   bounds=bounds.view(_integer(dtype)))
 
 
 def _gram(dictionary, filters, threads):

@@ -18,7 +18,7 @@ from numba import njit
 
 jit = njit(nogil=True, cache=True, error_model="numpy")
 
-BLOCK = 64  # atoms that share one test in the search for candidates
+BLOCK = 32  # atoms that share one test in the search for candidates
 
 
 # ------------------------------------------------------------------------------------------------ pursuit
@@ -59,11 +59,11 @@ def _quantile(P_cum_row, coefficient, C):
 
 
 @jit
-def _fairest(rho, symmetric, scores, best, P_cum, C, levels, bounds):
+def _fairest(rho, keys, best, P_cum, C, levels, bounds):
     """Lowest atom of the highest quantile: argmax_i P_cum_i(rectified(rho_i)); -1 where none is above 0.
 
-    The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom whose score lies
-    under bounds[j] reaches q (see `bound_scores`), so the few others are all that need the exponential.
+    The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i whose score lies
+    under bounds[j, i] reaches q (see `bound_scores`), so the few others are all that need the exponential.
     """
     target = _quantile(P_cum[best], abs(rho[best]), C)
     low, high = 0, levels.size
@@ -73,17 +73,13 @@ def _fairest(rho, symmetric, scores, best, P_cum, C, levels, bounds):
             low = middle + 1
         else:
             high = middle
-    bound = bounds[low - 1] if low > 0 else scores.dtype.type(0)
+    bound = bounds[max(low - 1, 0)]  # the lowest level is 0
     atom, top = -1, P_cum.dtype.type(0)
-    for start in range(0, scores.size, BLOCK):
-        stop = min(start + BLOCK, scores.size)
-        n_candidates = 0
-        for i in range(start, stop):
-            n_candidates += scores[i] >= bound
-        if n_candidates == 0:
+    for start in range(0, keys.size, BLOCK):
+        if _margin(keys[start:start + BLOCK], bound[start:start + BLOCK]) < 0:
             continue
-        for i in range(start, stop):
-            if scores[i] >= bound and scores[i] > 0:
+        for i in range(start, min(start + BLOCK, keys.size)):
+            if keys[i] >= bound[i] and keys[i] > 0:
                 quantile = _quantile(P_cum[i], abs(rho[i]), C)
                 if quantile > top:
                     atom, top = i, quantile
@@ -91,13 +87,22 @@ def _fairest(rho, symmetric, scores, best, P_cum, C, levels, bounds):
 
 
 @jit
-def bound_scores(P_cum, C, gain, levels, bounds):
-    """For each level the least score gain_i * a at which an atom's quantile P_cum_i(a) can reach it.
+def _margin(keys, bound):
+    """The most by which a key exceeds its bound.  (A function of its own: inlined by hand, the loop stays scalar.)"""
+    margin = keys[0] - bound[0]
+    for i in range(keys.size):
+        margin = max(margin, keys[i] - bound[i])
+    return margin
 
-    gain (n_dictionary,), levels and bounds (n_levels,) are written.  Levels are the mean of P_cum over atoms; gain_i
-    is the inverse coefficient at which atom i reaches a level of rare events, so that scores are alike across atoms
-    and the bounds are tight.  Between two points the inverse of a -> 1 - exp(-a / C) is bounded by its tangent, which
-    lies below it; the margins are wider than rounding, so the bounds are exact for the pursuit.
+
+@jit
+def bound_scores(P_cum, C, gain, levels, bounds):
+    """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach the level.
+
+    gain (n_dictionary,), levels (nb_quant,) and bounds (nb_quant, n_dictionary) are written.  Levels are 0 and the
+    mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i reaches a level of rare events, so that the
+    largest score is mostly that of the winner.  Between two points the inverse of a -> 1 - exp(-a / C) is bounded by
+    its tangent, which lies below it; the margins are wider than rounding, so the bounds are exact for the pursuit.
     """
     n_dictionary, nb_quant = P_cum.shape
     eps = np.finfo(P_cum.dtype).eps
@@ -106,18 +111,16 @@ def bound_scores(P_cum, C, gain, levels, bounds):
         mean = 0.0
         for i in range(n_dictionary):
             mean += P_cum[i, k]
-        levels[k] = mean / n_dictionary
-        bounds[k] = np.inf
+        levels[k] = mean / n_dictionary if k > 0 else 0
     rare = 1 - 0.3 * (1 - levels[1])
     for i in range(n_dictionary):
         gain[i] = 1 / min(max(_reach(P_cum[i], rare, 0, knots, C)[0], C * eps), knots[nb_quant - 1])
         k = 0
         for j in range(nb_quant):
             coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
-            if coefficient < np.inf:
-                slack = 16 * eps * (C * nb_quant + coefficient)
-                bounds[j] = min(bounds[j], gain[i] * (coefficient - slack))
-    for j in range(nb_quant):
+            slack = 16 * eps * (C * nb_quant + coefficient)
+            bounds[j, i] = gain[i] * max(coefficient - slack, 0) if coefficient < np.inf else np.inf
+    for j in range(1, nb_quant):
         levels[j] += 8 * eps
 
 
@@ -169,7 +172,8 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
 
     rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive the events and
     have a slot for each atom that n_steps can select.
-    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds, gain: from `bound_scores` with P_cum.
+    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds (as integers), gain: from
+    `bound_scores` with P_cum.
     tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a sample ends as soon as
     its squared residual is at most tolerance.  keys (n_dictionary,) is working memory of integers of rho's item size.
     """
@@ -185,7 +189,7 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
             _subtract_and_score(rho[n], value, gram[atom], gain, symmetric, scores)
             atom = _argmax(keys)
             if atom >= 0 and P_cum.shape[1] > 0:
-                atom = _fairest(rho[n], symmetric, scores, atom, P_cum, C, levels, bounds)
+                atom = _fairest(rho[n], keys, atom, P_cum, C, levels, bounds)
             if atom < 0:
                 break
             value = alpha * rho[n, atom] * scale[atom]
@@ -197,17 +201,18 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
 
 
 @jit
-def _orthogonalise(row, basis, k, atom):
-    """Row -= sum_j basis[j, atom] basis[j], j < k: what an atom's correlations add to those of the atoms before it."""
+def _orthogonalise(row, basis, pivots, k, atom):
+    """Row -= sum_{j<k} (basis[j, atom] / pivots[j]) basis[j]: leave of an atom's correlations what is new in them."""
     j = 0
     while j + 4 <= k:  # four at once: a quarter of the passes over row
-        a, b, c, d = basis[j, atom], basis[j + 1, atom], basis[j + 2, atom], basis[j + 3, atom]
+        a, b = basis[j, atom] / pivots[j], basis[j + 1, atom] / pivots[j + 1]
+        c, d = basis[j + 2, atom] / pivots[j + 2], basis[j + 3, atom] / pivots[j + 3]
         u, v, w, x = basis[j], basis[j + 1], basis[j + 2], basis[j + 3]
         for i in range(row.size):
             row[i] -= (a * u[i] + b * v[i]) + (c * w[i] + d * x[i])
         j += 4
     for rest in range(j, k):
-        factor, other = basis[rest, atom], basis[rest]
+        factor, other = basis[rest, atom] / pivots[rest], basis[rest]
         for i in range(row.size):
             row[i] -= factor * other[i]
 
@@ -216,9 +221,12 @@ def _orthogonalise(row, basis, k, atom):
 def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys):
     """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein et al. 2008).
 
-    Atom i = argmax gain_i |rho_i| joins the support I; with the triangular T, T T^T = G_II, and the rows
-    w_k = (G_i_k - sum_{j<k} T_kj w_j) / T_kk (the correlations of all atoms with the k-th orthonormal direction),
-    c_k = rho[i_k] / T_kk,  rho -= c_k w_k,  |r|^2 -= c_k^2.  Last, T^T v = c gives the coefficients.
+    Atom i = argmax gain_i |rho_i| joins the support I.  With G_II = L diag(p) L^T, L unit lower triangular (no square
+    roots), the rows w_k = G_i_k - sum_{j<k} L_kj w_j are the correlations of all atoms with what the k-th one adds:
+
+    L_kj = w_j[i_k] / p_j,  p_k = w_k[i_k],  c_k = rho[i_k] / p_k,  rho -= c_k w_k,  |r|^2 -= c_k^2 p_k
+
+    Last, L^T v = c gives the coefficients.
 
     rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A sample ends early
     where its energy is at most tolerance, or where the chosen atom depends on those before it.
@@ -228,7 +236,7 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
     scores = keys.view(rho.dtype)
     zero, one = rho.dtype.type(0), rho.dtype.type(1)
     basis = np.empty((l0_sparseness, n_dictionary), rho.dtype)
-    amplitude = np.empty(l0_sparseness, rho.dtype)
+    pivots = np.empty(l0_sparseness, rho.dtype)
     dependent = n_dictionary * np.finfo(rho.dtype).eps
     for n in range(n_samples):
         n_used, row, step = 0, gram[0], zero
@@ -239,22 +247,18 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
                 break
             row = basis[n_used]
             row[:] = gram[atom]
-            _orthogonalise(row, basis, n_used, atom)
+            _orthogonalise(row, basis, pivots, n_used, atom)
             if row[atom] <= dependent:
                 break
-            pivot = math.sqrt(row[atom])
-            for i in range(n_dictionary):
-                row[i] /= pivot
             step = rho[n, atom] / row[atom]
             indices[n, n_used] = atom
-            amplitude[n_used] = step
-            energy[n] -= step * step
+            values[n, n_used] = step
+            pivots[n_used] = row[atom]
+            energy[n] -= step * step * row[atom]
             n_used += 1
         for k in range(n_used - 1, -1, -1):
-            value = amplitude[k]
             for j in range(k + 1, n_used):
-                value -= basis[k, indices[n, j]] * values[n, j]
-            values[n, k] = value / basis[k, indices[n, k]]
+                values[n, k] -= basis[k, indices[n, j]] / pivots[k] * values[n, j]
 
 
 # ------------------------------------------------------------------------------------------------ events
