@@ -100,9 +100,9 @@ def bound_scores(P_cum, C, gain, levels, bounds):
     """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach the level.
 
     gain (n_dictionary,), levels (nb_quant,) and bounds (nb_quant, n_dictionary) are written.  Levels are 0 and the
-    mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i reaches a level of rare events, so that the
-    largest score is mostly that of the winner.  Between two points the inverse of a -> 1 - exp(-a / C) is bounded by
-    its tangent, which lies below it; the margins are wider than rounding, so the bounds are exact for the pursuit.
+    mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i reaches a level of rare events, so
+    that the largest score is mostly that of the winner.  Between two points the inverse of a -> 1 - exp(-a / C) is
+    bounded by its tangent, which lies below it; the margins are wider than rounding, so that the pursuit is exact.
     """
     n_dictionary, nb_quant = P_cum.shape
     eps = np.finfo(P_cum.dtype).eps
