@@ -10,8 +10,9 @@ version = re.search(r'__version__ = "([^"]+)"', (here / "shl" / "__init__.py").r
 
 extras = {
     "bench": ["spams-bin>=2.6", "dictlearn>=0.1"],
-    "dask": ["dask>=2024.8", "distributed>=2024.8"],
-    "test": ["pytest>=8", "hypothesis>=6.100", "pandas>=2.2", "ruff>=0.6", "pytest-timeout>=2.3"],
+    "dask": ["dask[array]>=2024.8", "distributed>=2024.8"],
+    "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "pandas>=2.2", "ruff>=0.6",
+             "dask[array]>=2024.8", "distributed>=2024.8"],
 }
 
 setup(

@@ -134,12 +134,12 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self
         """
         X = self._validate(X, reset=True)
-        plan, rng = self._plan(X.shape, X.dtype), self._generator()
+        n_held_out = self._n_held_out(len(X))
+        plan, rng = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype), self._generator()
         seed, held_out = int(rng.integers(2**63)), None
-        if self.record_each:
+        if n_held_out:
             order = rng.permutation(len(X))
-            held_out = X[np.sort(order[:self.record_num_batches])]
-            X = X[np.sort(order[self.record_num_batches:])]
+            held_out, X = X[np.sort(order[:n_held_out])], X[np.sort(order[n_held_out:])]
         state = resume if resume is not None else self._start(X, plan, seed, rng)
         with Threads(self.n_jobs) as threads, self._progress(state.step) as bar:
             def step_done(state):
@@ -185,26 +185,29 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def _n_atoms(self, n_pixels):
         return 2 * n_pixels if self.n_dictionary is None else self.n_dictionary
 
+    def _n_held_out(self, n_samples):
+        """How many of the samples of `fit` are kept for the records."""
+        check_count(self.record_each, "record_each", least=0)
+        check_count(self.record_num_batches, "record_num_batches")
+        if self.record_each and self.record_num_batches >= n_samples:
+            raise ValueError(f"record_num_batches = {self.record_num_batches} must be below the {n_samples} samples "
+                             f"of X, of which it holds out as many for the records")
+        return self.record_num_batches if self.record_each else 0
+
     def _sizes(self, shape):
-        """(n_dictionary, l0_sparseness, batch_size) with their defaults for samples of this shape."""
+        """(n_dictionary, l0_sparseness, batch_size) with their defaults, to learn from samples of this shape."""
         n_samples, n_pixels = shape
         n_dictionary = self._n_atoms(n_pixels)
         check_count(n_dictionary, "n_dictionary", least=1, most=MOST_ATOMS * n_pixels,
                     why=f"{MOST_ATOMS} for each of {n_pixels} pixels")
         l0_sparseness = max(1, n_pixels // 10) if self.l0_sparseness is None else self.l0_sparseness
-        n_learned = n_samples - (self.record_num_batches if self.record_each else 0)
-        if n_learned < 1:
-            raise ValueError(f"record_num_batches = {self.record_num_batches} must be below the {n_samples} samples "
-                             f"of X, of which it holds out as many for the records")
-        batch_size = min(DEFAULT_BATCH, n_learned) if self.batch_size is None else self.batch_size
-        check_count(batch_size, "batch_size", most=n_learned, why="the samples to learn from")
+        batch_size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
+        check_count(batch_size, "batch_size", most=n_samples, why="the samples to learn from")
         return n_dictionary, l0_sparseness, batch_size
 
     def _plan(self, shape, dtype):
-        """The validated `Plan` of these parameters for samples of this shape and dtype."""
+        """The validated `Plan` of these parameters to learn from samples of this shape and dtype."""
         check_count(self.n_iter, "n_iter")
-        check_count(self.record_each, "record_each", least=0)
-        check_count(self.record_num_batches, "record_num_batches")
         n_dictionary, l0_sparseness, batch_size = self._sizes(shape)
         coding.check_coding(self.learning_algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, n_dictionary,
                             prefix="learning_")

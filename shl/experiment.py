@@ -115,7 +115,8 @@ class SHL:
         check_count(self.verbose, "verbose", least=0)
         for name in ("do_mask", "do_bandpass", "patch_norm"):
             check_flag(getattr(self, name), name)
-        self._estimator()._plan((self._downscaled("N_patches"), self.patch_width**2), np.float32)
+        model, n_patches = self._estimator(), self._downscaled("N_patches")
+        model._plan((n_patches - model._n_held_out(n_patches), self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
 
     def _downscaled(self, name):

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
 from . import store
@@ -163,14 +163,15 @@ class SHL_set:
         twins = {same[0]: same for same in twins.values()}
         shared, tries = self._shared_data(waiting.values()), dict.fromkeys(waiting, 0)
         while waiting:
-            is_alone = any(tries.values())  # after a worker was killed: one at a time, to find whose fault it was
-            batch = dict(itertools.islice(waiting.items(), 1)) if is_alone else dict(waiting)
+            suspects = [index for index in waiting if tries[index]]  # one at a time, to find whose fault it was
+            batch = {suspects[0]: waiting[suspects[0]]} if suspects else dict(waiting)
             try:
                 for index, record in self._parallel(batch, n_jobs, shared):
                     del waiting[index]
                     yield from ((twin, {**record, **_identity(tasks[twin])}) for twin in twins[index])
             except BrokenProcessPool as error:
-                for index in batch.keys() & waiting.keys():
+                # Tasks are handed out in order and as many as there are workers: the first ones were running.
+                for index in [index for index in batch if index in waiting][:effective_n_jobs(n_jobs)]:
                     tries[index] += 1
                     if tries[index] > MOST_TRIES:
                         del waiting[index]
@@ -181,7 +182,7 @@ class SHL_set:
         """(index, record) of tasks from joblib's workers, as they come."""
         jobs = (delayed(_learn)(index, task, self._parameters(task), shared.get(self._data_key(task)), self.tag)
                 for index, task in tasks.items())
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(jobs)
+        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")(jobs)
 
     def _parameters(self, task):
         """The parameters of a task's experiment; a worker validates them, where a bad value is recorded."""

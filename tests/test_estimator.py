@@ -67,7 +67,7 @@ def test_load_refuses_what_is_not_a_model(tmp_path):
 
 
 def test_partial_fit_takes_one_step_a_batch(X):
-    model = SparseHebbianLearning(30, l0_sparseness=3, batch_size=100, random_state=0)
+    model = SparseHebbianLearning(30, l0_sparseness=3, batch_size=100, random_state=0, record_each=10)
     model.partial_fit(X[:100])
     assert model.n_iter_ == 1
     model.partial_fit(X)

@@ -1,0 +1,98 @@
+"""Scans that are killed at random instants, again and again, end with the table of an undisturbed one."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shl import store
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")]
+
+OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
+        "n_iter": 900, "batch_size": 100, "record_each": 300, "record_num_batches": 100, "checkpoint_each": 100}
+SCAN = """
+import sys, json
+from shl import SHL_set
+experiments = SHL_set({{**{opts!r}, "cache_dir": sys.argv[1]}}, N_scan=6)
+records = experiments.run(["eta"], n_jobs=2)
+print(json.dumps([[record["value"], record["status"], record["F"], record["MI"]] for record in records]))
+"""
+
+
+def start(folder):
+    """A process that runs the scan on a folder of results and prints its table."""
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCAN.format(opts=OPTS), str(folder)],
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def table(folder):
+    output, _ = (process := start(folder)).communicate(timeout=300)
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+def children(process):
+    """Process ids of the workers of a scan."""
+    try:
+        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(pid) for pid in text.split()]
+
+
+def kill(process, choose):
+    """SIGKILL to the scan or to one of its workers."""
+    targets = [process.pid, *children(process)]
+    try:
+        os.kill(choose.choice(targets), signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def is_readable(folder):
+    return not store.Store(folder).verify() and not list(folder.glob("*.bad"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return table(tmp_path_factory.mktemp("undisturbed"))
+
+
+def test_kills_at_50_random_instants(tmp_path, undisturbed):
+    choose, n_kills, n_scans = random.Random(0), 0, 0
+    while n_kills < 50:
+        folder = tmp_path / str(n_scans)
+        n_scans += 1
+        for _ in range(5):  # kills of one scan, before it is left to end
+            process = start(folder)
+            time.sleep(choose.uniform(0.3, 3.5))
+            if process.poll() is None:
+                kill(process, choose)
+                n_kills += 1
+            time.sleep(choose.uniform(0, 0.5))
+            process.kill()
+            process.communicate()
+        assert table(folder) == undisturbed
+        assert is_readable(folder)
+
+
+def test_8_processes_share_a_folder_and_2_are_killed(tmp_path, undisturbed):
+    processes = [start(tmp_path) for _ in range(8)]
+    time.sleep(4)
+    for process in processes[:2]:
+        process.kill()
+    for process in processes[2:]:
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0
+        assert json.loads(output) == undisturbed
+    for process in processes[:2]:
+        process.communicate()
+    assert table(tmp_path) == undisturbed
+    assert is_readable(tmp_path)
