@@ -60,13 +60,13 @@ def measure_records(X, args):
 # ------------------------------------------------------------------------------------------------ the race
 
 def ours(rule):
-    """Our learning: one step a batch."""
+    """Our learning: batches of 1024, one step each, at a rate that suits the time there is."""
     def start(X, args):
-        model = SparseHebbianLearning(N, l0_sparseness=L0, homeo_method=rule, alpha_MP=0.95, batch_size=256,
-                                      random_state=0, n_jobs=args.n_jobs)
+        model = SparseHebbianLearning(N, l0_sparseness=L0, homeo_method=rule, alpha_MP=0.95, batch_size=1024,
+                                      eta=0.005, random_state=0, n_jobs=args.n_jobs)
         return lambda batch: model.partial_fit(batch).components_
 
-    return start, 16 * 256
+    return start, 4 * 1024
 
 
 def scikit_learn():

@@ -7,8 +7,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from . import checkpoints, images, plotting, store
-from .checks import check_count, check_flag
-from .coding import ALGORITHMS, check_choice, sparse_encode
+from .checks import check_choice, check_count, check_flag
+from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
 
 DATA_PARAMETERS = ("height", "width", "patch_width", "N_patches", "datapath", "name_database", "do_mask",
