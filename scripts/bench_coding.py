@@ -111,7 +111,8 @@ def draw(growth, fname):
     fig = Figure(figsize=(10, 2.8), layout="constrained")
     for ax, (name, (sizes, seconds)) in zip(fig.subplots(1, 4, sharey=True), growth.items(), strict=True):
         ax.loglog(sizes, 1000 * np.array(seconds), "o-")
-        ax.set(xlabel=name, title=f"exponent {exponent(sizes, seconds):.2f}", xticks=sizes, xticklabels=sizes)
+        ax.set(xlabel=name, title=f"exponent {exponent(sizes, seconds):.2f}", xticks=sizes, xticklabels=sizes,
+               yticks=(5, 10, 20, 50, 100), yticklabels=(5, 10, 20, 50, 100))
         ax.minorticks_off()
     fig.axes[0].set_ylabel("milliseconds")
     fig.savefig(fname, dpi=150)

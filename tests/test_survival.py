@@ -1,5 +1,6 @@
 """Scans that are killed at random instants, again and again, end with the table of an undisturbed one."""
 
+import contextlib
 import json
 import os
 import random
@@ -22,20 +23,30 @@ import sys, json
 from shl import SHL_set
 experiments = SHL_set({{**{opts!r}, "cache_dir": sys.argv[1]}}, N_scan=6)
 records = experiments.run(["eta"], n_jobs=2)
-print(json.dumps([[record["value"], record["status"], record["F"], record["MI"]] for record in records]))
+rows = [[record["value"], record["status"], record["F"], record["MI"]] for record in records]
+with open(sys.argv[2], "w") as file:
+    json.dump(rows, file)
 """
 
 
-def start(folder):
-    """A process that runs the scan on a folder of results and prints its table."""
-    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCAN.format(opts=OPTS), str(folder)],
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def start(folder, name="table"):
+    """A process group that runs the scan on a folder of results and writes its table."""
+    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCAN.format(opts=OPTS), str(folder),
+                             str(folder / f"{name}.json")], stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-def table(folder):
-    output, _ = (process := start(folder)).communicate(timeout=300)
-    assert process.returncode == 0
-    return json.loads(output)
+def table(folder, process=None, name="table"):
+    """The table that a scan writes, once it has ended."""
+    process = process or start(folder, name)
+    assert process.wait(timeout=300) == 0
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+def end(process):
+    """SIGKILL to whatever is left of a scan: workers whose parent is gone wait for minutes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def children(process):
@@ -50,10 +61,8 @@ def children(process):
 def kill(process, choose):
     """SIGKILL to the scan or to one of its workers."""
     targets = [process.pid, *children(process)]
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(choose.choice(targets), signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 def is_readable(folder):
@@ -77,22 +86,17 @@ def test_kills_at_50_random_instants(tmp_path, undisturbed):
                 kill(process, choose)
                 n_kills += 1
             time.sleep(choose.uniform(0, 0.5))
-            process.kill()
-            process.communicate()
+            end(process)
         assert table(folder) == undisturbed
         assert is_readable(folder)
 
 
 def test_8_processes_share_a_folder_and_2_are_killed(tmp_path, undisturbed):
-    processes = [start(tmp_path) for _ in range(8)]
+    processes = [start(tmp_path, name) for name in range(8)]
     time.sleep(4)
     for process in processes[:2]:
-        process.kill()
-    for process in processes[2:]:
-        output, _ = process.communicate(timeout=600)
-        assert process.returncode == 0
-        assert json.loads(output) == undisturbed
-    for process in processes[:2]:
-        process.communicate()
+        end(process)
+    for name, process in list(enumerate(processes))[2:]:
+        assert table(tmp_path, process, name) == undisturbed
     assert table(tmp_path) == undisturbed
     assert is_readable(tmp_path)
