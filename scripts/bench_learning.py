@@ -129,7 +129,6 @@ def evaluate(dictionary, X, args):
 def race(X, held_out, args):
     """Lines of a table: each package after each time."""
     learners = {"shl, HAP": lambda: learn_until(*ours("HAP"), X, args.race, args),
-                "shl, HEH": lambda: learn_until(*ours("HEH"), X, args.race, args),
                 "scikit-learn": lambda: learn_until(*scikit_learn(), X, args.race, args)}
     if find_peer("dictlearn"):
         learners["dictlearn"] = lambda: learn_until(*dictlearn(), X, args.race, args)
