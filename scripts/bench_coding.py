@@ -8,6 +8,11 @@ block) (142 ns an event against 94 ns with integer keys: alias checks for each b
 and maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).  For the
 table: one bound for all atoms (38 candidates an event against 2.4 with a bound for each), the test of a block written
 into the loop that uses it (stays scalar: 840 ns against 270), blocks of 64 and 16 atoms (455 and 303 ns).
+
+For omp: four rows at once instead of eight (20 % slower), a basis padded with rows of zeros to whole eights (the row
+that is written is then among those that are read: scalar), the remainder in fours (within noise).  Of what is left a
+third is the product, a third the steps that mp takes too, a third reading the basis from the second-level cache.  A
+tenth of dictlearn's time would be the time of mp, which has no basis at all.
 """
 
 import numpy as np
@@ -18,6 +23,7 @@ from shl.coding import encode, prepare
 from shl.threads import Threads
 
 L0 = SIZE["l0_sparseness"]
+SLOW_ROUNDS = 3  # of a peer that takes many seconds
 
 
 def learned(X, rule, n_jobs):
@@ -71,12 +77,12 @@ def measure_peers(X, D, args):
     from sklearn.decomposition import SparseCoder
 
     coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
-    times = alternate({"ours": ours, "theirs": lambda: coder.transform(X)}, 1)
+    times = alternate({"ours": ours, "theirs": lambda: coder.transform(X)}, SLOW_ROUNDS)
     yield row("omp against scikit-learn's SparseCoder", times["ours"], times["theirs"], "SparseCoder", 1 / 50)
     if (dictlearn := find_peer("dictlearn")) is not None:
         signals, atoms = X.astype(np.float64), D.astype(np.float64)
         times = alternate({"ours": ours, "theirs": lambda: dictlearn.sparse_encode(
-            signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0)}, 1)
+            signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0)}, args.rounds)
         yield row("omp against dictlearn", times["ours"], times["theirs"], "dictlearn", 1 / 10)
 
 
