@@ -31,6 +31,16 @@ def check_number(value, name, least=None, above=None, most=None, below=None, is_
     return float(value)
 
 
+def check_interval(value, name, least, most):
+    """(start, stop) with least <= start < stop <= most."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair (start, stop), not {value!r}")
+    start, stop = (check_number(bound, f"{name}[{i}]", least=least, most=most) for i, bound in enumerate(value))
+    if start >= stop:
+        raise ValueError(f"{name} must have its start below its stop, not {value!r}")
+    return start, stop
+
+
 def check_choice(value, name, choices):
     """One of the choices."""
     if value not in tuple(choices):

@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from . import coding, learning, store
-from .checks import check_array, check_count, check_flag, check_number
-from .homeostasis import HEH, Plain, make_rule
+from .checks import check_array, check_count, check_flag, check_interval, check_number
+from .homeostasis import HEH, Fading, Plain, make_rule, scale
 from .images import noise_patches
 from .threads import Threads
 
@@ -43,7 +43,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     eta, beta1, beta2, epsilon : floats.  Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is
         the plain gradient with the rate eta.
     homeo_method : 'None', 'OLS', 'EMP', 'HAP', 'EXP', 'eHAP', 'HEH', or a rule of one's own (`shl.homeostasis`).
-    eta_homeo, alpha_homeo, C, nb_quant : parameters of the rule, see `shl.homeostasis`.
+    eta_homeo, alpha_homeo, C, nb_quant : parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
+    homeo_fade : (start, stop), optional.  The rule fades to plain pursuit between these shares of the n_iter steps
+        (`shl.homeostasis.Fading`); None lets it act throughout.
     do_precision, eta_precision : bool, float in [0, 1].  Learn the weights of each atom's pixels, 1 / variance of
         what the atom leaves over, at this rate.
     one_over_F : bool.  True starts from patches of 1/f noise (n_pixels must be a square), False from white noise.
@@ -61,6 +63,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     components_ : array (n_dictionary, n_pixels), the dictionary: rows of norm 1, float32 if X is, else float64.
     gain_ : array (n_dictionary,) or None.  The last gain of the competition (None under HEH).
     P_cum_ : array (n_dictionary, nb_quant), the distributions of the coefficients, followed under every rule.
+    C_ : float, the scale of P_cum_: C, or what it has adapted to.
     precision_ : array (n_dictionary, n_pixels) or None.
     record_ : mapping from name to array, first axis the record; 'steps' the step of each (see `shl.learning.record`).
     n_iter_ : int, steps taken.   n_features_in_ : int, n_pixels.
@@ -83,10 +86,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def __init__(self, n_dictionary=None, *, learning_algorithm="mp", l0_sparseness=None, fit_tol=None, alpha_MP=1.0,
                  do_sym=False, n_iter=1000, batch_size=None, eta=0.02, beta1=0.99, beta2=0.99, epsilon=10,
-                 homeo_method="HAP", eta_homeo=0.01, alpha_homeo=0.05, C=3.0, nb_quant=128, do_precision=False,
-                 eta_precision=0.0, one_over_F=False, dict_init=None, precision_init=None, P_cum_init=None,
-                 record_each=0, record_num_batches=1024, sparse_output=False, random_state=None, n_jobs=None,
-                 verbose=0):
+                 homeo_method="HAP", eta_homeo=0.01, alpha_homeo=0.05, C=3.0, nb_quant=128, homeo_fade=None,
+                 do_precision=False, eta_precision=0.0, one_over_F=False, dict_init=None, precision_init=None,
+                 P_cum_init=None, record_each=0, record_num_batches=1024, sparse_output=False, random_state=None,
+                 n_jobs=None, verbose=0):
         self.n_dictionary = n_dictionary
         self.learning_algorithm = learning_algorithm
         self.l0_sparseness = l0_sparseness
@@ -104,6 +107,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.alpha_homeo = alpha_homeo
         self.C = C
         self.nb_quant = nb_quant
+        self.homeo_fade = homeo_fade
         self.do_precision = do_precision
         self.eta_precision = eta_precision
         self.one_over_F = one_over_F
@@ -216,27 +220,34 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         check_number(self.beta2, "beta2", least=0, below=1)
         check_number(self.epsilon, "epsilon", least=0, most=300)
         check_number(self.eta_precision, "eta_precision", least=0, most=1)
-        check_number(self.C, "C", above=0)
+        check_number(self.C, "C", least=0)
         check_count(self.nb_quant, "nb_quant", least=2)
         for name in ("do_sym", "do_precision", "one_over_F", "sparse_output"):
             check_flag(getattr(self, name), name)
         if self.do_precision and self.learning_algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {self.learning_algorithm!r}")
-        rule = make_rule(self.homeo_method, self.eta_homeo, self.alpha_homeo, self.C, self.nb_quant,
-                         self._check_start("P_cum_init", dtype, (n_dictionary, self.nb_quant)))
-        if self.learning_algorithm != "mp" and not isinstance(rule, Plain):
-            rule = self._drop_idle(rule)
+        rule = self._make_rule(self._check_start("P_cum_init", dtype, (n_dictionary, self.nb_quant)))
         return learning.Plan(
             rule, self.learning_algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, bool(self.do_sym), self.eta,
             self.beta1, self.beta2, self.epsilon, self.eta_homeo, self.C, self.nb_quant, bool(self.do_precision),
             self.eta_precision, batch_size, self.record_each)
+
+    def _make_rule(self, P_cum=None):
+        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
+        rule = make_rule(self.homeo_method, self.eta_homeo, self.alpha_homeo, self.C, self.nb_quant, P_cum)
+        if self.learning_algorithm != "mp" and not isinstance(rule, Plain):
+            rule = self._drop_idle(rule)
+        if self.homeo_fade is None or isinstance(rule, Plain):
+            return rule
+        start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
+        return Fading(rule, start * self.n_iter, stop * self.n_iter)
 
     def _drop_idle(self, rule):
         """The rule, or none with a warning where the coder has no competition that it could bias."""
         if self.learning_algorithm == "omp" and not isinstance(rule, HEH):
             return rule
         warnings.warn(f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
-                      f"{self.learning_algorithm!r}; homeo_method='None' says so", stacklevel=4)
+                      f"{self.learning_algorithm!r}; homeo_method='None' says so", stacklevel=5)
         return Plain()
 
     def _check_start(self, name, dtype, shape):
@@ -270,18 +281,21 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def _adopt(self, state, plan, passes_of):
         """The fitted attributes of a state."""
-        self._state = state
-        self.components_ = state.dictionary
-        self.precision_ = state.precision
-        self.P_cum_ = state.histogram["P_cum"]
+        self._show(state)
         self.gain_ = plan.rule.competition(state.homeostasis).gain
-        self.record_ = state.record
-        self.n_iter_, self.seconds_ = state.step, state.seconds
         last_pass = state.step - max(1, passes_of // plan.batch_size)
         self.n_dead_ = int((state.last_selected <= max(0, last_pass)).sum())
         if self.n_dead_:
             logger.info("%d of %d atoms were not selected in the last pass", self.n_dead_, len(self.components_))
         return self
+
+    def _show(self, state):
+        """The fitted attributes that are parts of the state."""
+        self._state = state
+        self.components_, self.precision_ = state.dictionary, state.precision
+        self.P_cum_, self.C_ = state.histogram["P_cum"], scale(state.histogram)
+        self.record_, self.n_iter_, self.seconds_ = state.record, state.step, state.seconds
+        self.n_features_in_ = state.dictionary.shape[1]
 
     # -------------------------------------------------------------------------------------------- coding
 
@@ -298,7 +312,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             X, self.components_, algorithm=algorithm, precision=self.precision_ if algorithm == "mp" else None,
             l0_sparseness=self._sparseness() if l0_sparseness is None else l0_sparseness,
             fit_tol=self.fit_tol if fit_tol is None else fit_tol,
-            alpha_MP=self.alpha_MP if alpha_MP is None else alpha_MP, gain=gain, P_cum=P_cum, C=self.C,
+            alpha_MP=self.alpha_MP if alpha_MP is None else alpha_MP, gain=gain, P_cum=P_cum, C=self.C_,
             do_sym=self.do_sym, sparse_output=self.sparse_output, n_jobs=self.n_jobs)
 
     def _sparseness(self):
@@ -352,8 +366,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             parameters["random_state"] = None
         if not isinstance(self.homeo_method, str) and self.homeo_method is not None:
             parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
-            if self.gain_ is not None:
-                arrays["fitted/gain_"] = self.gain_
+        if self.gain_ is not None:
+            arrays["fitted/gain_"] = self.gain_
         info = {"kind": "SparseHebbianLearning", "parameters": parameters, "state": info, "n_dead_": self.n_dead_,
                 "seconds": self.seconds_, "metrics": self.record_.last()}
         store.write(path, arrays, info)
@@ -374,17 +388,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         if info.get("kind") != "SparseHebbianLearning":
             raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a SparseHebbianLearning")
         parameters = info["parameters"]
-        is_custom = isinstance(parameters["homeo_method"], dict)
-        if is_custom:
+        if isinstance(parameters["homeo_method"], dict):  # a rule of one's own
             parameters["homeo_method"] = homeo_method or "None"
         starts = {name.removeprefix("param/"): arrays.pop(name) for name in list(arrays) if name.startswith("param/")}
         model = cls(**parameters, **starts)
-        gain = arrays.pop("fitted/gain_", None)
-        model._state = state = learning.from_arrays(arrays, info["state"])
-        model.components_, model.precision_, model.P_cum_ = state.dictionary, state.precision, state.histogram["P_cum"]
-        rule = make_rule(model.homeo_method, model.eta_homeo, model.alpha_homeo, model.C, model.nb_quant)
-        model.gain_ = gain if is_custom else rule.competition(state.homeostasis).gain
-        model.record_, model.n_iter_, model.seconds_ = state.record, state.step, state.seconds
-        model.n_dead_ = info["n_dead_"]
-        model.n_features_in_ = state.dictionary.shape[1]
+        model.gain_, model.n_dead_ = arrays.pop("fitted/gain_", None), info["n_dead_"]
+        model._show(learning.from_arrays(arrays, info["state"]))
         return model

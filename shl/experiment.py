@@ -15,8 +15,8 @@ DATA_PARAMETERS = ("height", "width", "patch_width", "N_patches", "datapath", "n
                    "do_bandpass", "over_patches", "patch_ds", "patch_norm", "n_image", "seed")
 LEARNING_PARAMETERS = (
     "n_dictionary", "learning_algorithm", "l0_sparseness", "fit_tol", "alpha_MP", "do_sym", "n_iter", "batch_size",
-    "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "do_precision",
-    "eta_precision", "one_over_F", "record_each", "record_num_batches")
+    "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "homeo_fade",
+    "do_precision", "eta_precision", "one_over_F", "record_each", "record_num_batches")
 FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance", "plot_variance_histogram",
            *(f"time_plot_{variable}" for variable in plotting.LABELS))
 
@@ -91,6 +91,7 @@ class SHL:
     alpha_homeo: float = 0.05
     C: float = 3.0
     nb_quant: int = 128
+    homeo_fade: tuple | None = None
     P_cum: np.ndarray | None = None
     do_sym: bool = False
     seed: int = 42
@@ -238,7 +239,7 @@ class SHL:
         """
         options = {"algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS), "P_cum": P_cum,
                    "fit_tol": self.fit_tol if fit_tol is None else fit_tol, "gain": gain, "alpha_MP": self.alpha_MP,
-                   "l0_sparseness": l0_sparseness or self.l0_sparseness, "C": self.C, "do_sym": self.do_sym,
+                   "l0_sparseness": l0_sparseness or self.l0_sparseness, "C": dico.C_, "do_sym": self.do_sym,
                    "precision": dico.precision if coding_algorithm == "mp" else None}
         if matname is None or self.store is None:
             return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)

@@ -23,6 +23,8 @@ from . import kernels
 from .checks import check_choice, check_count, check_number
 from .coding import Competition
 
+SCALE_OF_MEAN = 0.5  # C, in units of the mean coefficient, where it adapts to the data
+
 
 class Plain:
     """No homeostasis ('None'): matching pursuit as it is, z_i(a) = a."""
@@ -81,11 +83,14 @@ class EMP(ActivationRule):
     """Equal matching pursuit (Sandin & Martin-del-Campo 2016): an atom used too often sits out.
 
     gain_i = 1 if p_i < target (1 + alpha_homeo) else 0
+
+    A target under the mean of p, as after batches whose pursuits ended early, is raised to it: else every atom could
+    be over the bound, no event would ever come again, and the target would stay at 0.
     """
 
     def gain(self, p, target):
-        """1 or 0."""
-        return (p < target * (1 + self.alpha_homeo)).astype(p.dtype)
+        """1 or 0, and 1 for one atom at least."""
+        return (p < max(target, p.mean()) * (1 + self.alpha_homeo)).astype(p.dtype)
 
 
 class HAP(ActivationRule):
@@ -149,30 +154,88 @@ class HEH:
     Parameters
     ----------
     eta_homeo : float in (0, 1], the rate of the running mean.
-    C : float > 0, the scale of coefficients.
+    C : float >= 0, the scale of coefficients.  0 adapts it to the data: a running mean, at the same rate, of
+        SCALE_OF_MEAN times the mean of the batch's positive coefficients.
     nb_quant : int >= 2, the points of P_cum.
-    P_cum : array (n_dictionary, nb_quant), optional: the start, instead of a straight ramp from 0 to 1.
+    P_cum : array (n_dictionary, nb_quant), optional: the start, instead of a straight ramp from 0 to 1; needs a C.
     """
 
     def __init__(self, eta_homeo=0.01, C=3.0, nb_quant=128, P_cum=None):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.C = check_number(C, "C", above=0)
+        self.C = check_number(C, "C", least=0)
         self.nb_quant = check_count(nb_quant, "nb_quant", least=2)
+        if P_cum is not None and self.C == 0:
+            raise ValueError("P_cum needs the C of its scale, above 0: it cannot start where C adapts to the data")
         self.P_cum = P_cum
 
     def init(self, n_dictionary, activity, dtype):
-        """A straight ramp 0..1 for each atom, or the given start."""
+        """A straight ramp 0..1 for each atom, or the given start, and the scale; 0 is one that is not known yet."""
         ramp = np.linspace(0, 1, self.nb_quant) if self.P_cum is None else self.P_cum
-        return {"P_cum": np.broadcast_to(ramp, (n_dictionary, self.nb_quant)).astype(dtype)}
+        return {"P_cum": np.broadcast_to(ramp, (n_dictionary, self.nb_quant)).astype(dtype), "C": np.array(self.C)}
 
     def update(self, state, events):
-        """The state after one more batch of events."""
-        batch = cumulative_distribution(events, self.C, self.nb_quant).astype(state["P_cum"].dtype)
-        return {"P_cum": (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch}
+        """The state after one more batch of events; without a scale, a batch without events changes nothing."""
+        C = self.C or self._adapt(float(state["C"]), events)
+        if C == 0:
+            return state
+        batch = cumulative_distribution(events, C, self.nb_quant).astype(state["P_cum"].dtype)
+        return {"P_cum": (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch, "C": np.array(C)}
+
+    def _adapt(self, C, events):
+        """The scale after one more batch of events."""
+        positive = events.values[events.values > 0]
+        if not positive.size:
+            return C
+        wanted = SCALE_OF_MEAN * float(positive.mean(dtype=np.float64))
+        return (1 - self.eta_homeo) * C + self.eta_homeo * wanted if C else wanted
 
     def competition(self, state):
         """z_i(a) = P_cum_i(1 - exp(-a / C))."""
-        return Competition(P_cum=state["P_cum"], C=self.C)
+        return Competition(P_cum=state["P_cum"], C=scale(state))
+
+
+def scale(state):
+    """The C of a state of HEH; 1 where none is known yet, as its equal ramps rank by the coefficient at any scale."""
+    return float(state["C"]) or 1.0
+
+
+class Fading:
+    """A rule that acts at first and fades to plain pursuit, for data whose atoms are not used equally often.
+
+    z_i(a) = gain_i^s a,   or   z_i(a) = s P_cum_i(r) + (1 - s) mean_j P_cum_j(r)
+
+    s is 1 up to step `start`, falls linearly, and is 0 from step `stop` on.
+
+    Parameters
+    ----------
+    rule : object with init, update and competition: what fades.
+    start, stop : floats, learning steps, 0 <= start < stop.
+    """
+
+    def __init__(self, rule, start, stop):
+        self.rule = rule
+        self.start = check_number(start, "start", least=0)
+        self.stop = check_number(stop, "stop", above=self.start)
+
+    def init(self, n_dictionary, activity, dtype):
+        """The state of the rule, and the steps so far."""
+        return {**self.rule.init(n_dictionary, activity, dtype), "step": np.array(0)}
+
+    def update(self, state, events):
+        """The state after one more batch of events."""
+        return {**self.rule.update(state, events), "step": state["step"] + 1}
+
+    def competition(self, state):
+        """The rule's, in part."""
+        full = self.rule.competition(state)
+        share = float(np.clip((self.stop - state["step"]) / (self.stop - self.start), 0, 1))
+        if share == 1:
+            return full
+        if share == 0:
+            return Competition()
+        if full.P_cum is None:
+            return Competition(gain=None if full.gain is None else full.gain**share)
+        return Competition(P_cum=share * full.P_cum + (1 - share) * full.P_cum.mean(axis=0), C=full.C)
 
 
 def cumulative_distribution(events, C, nb_quant):

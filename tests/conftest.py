@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shl.annex.planted import plant
+
 HERE = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SHL_SHARED", HERE.parent / "shared"))
 
@@ -44,11 +46,6 @@ def unlike_tables(rng, n_dictionary, nb_quant=128, C=3.0):
     return tables
 
 
-def planted(rng, n_samples=12000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02):
+def planted(rng, n_samples=12000, **options):
     """Samples that are sums of a few positive multiples of planted atoms, and the atoms."""
-    atoms = rng.standard_normal((n_atoms, n_pixels))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    code = np.zeros((n_samples, n_atoms))
-    for row in code:
-        row[rng.choice(n_atoms, n_active, replace=False)] = rng.uniform(0.5, 1.5, n_active)
-    return (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32), atoms
+    return plant(n_samples, rng=rng, **options)[:2]

@@ -151,7 +151,7 @@ def test_start_values_are_used(X):
     ({"learning_algorithm": "cd"}, ValueError, "learning_algorithm must be one of 'mp'.*not 'cd'"),
     ({"eta_homeo": 2.0}, ValueError, "eta_homeo must be at least 0 and at most 1"),
     ({"alpha_homeo": 0}, ValueError, "alpha_homeo must be above 0"),
-    ({"C": -1.0}, ValueError, "C must be above 0, not -1.0"),
+    ({"C": -1.0}, ValueError, "C must be at least 0, not -1.0"),
     ({"nb_quant": 1}, ValueError, "nb_quant must be at least 2"),
     ({"dict_init": np.ones((3, 4))}, ValueError, r"dict_init must have shape \(50, 25\), not \(3, 4\)"),
     ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no row of zeros"),

@@ -25,7 +25,7 @@ def test_defaults_are_those_of_the_study():
               "beta2": 0.99, "epsilon": 10, "do_precision": False, "eta_precision": 0, "homeo_method": "HAP",
               "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0, "nb_quant": 128, "P_cum": None, "do_sym": False,
               "seed": 42, "batch_size": 1024, "record_each": 32, "record_num_batches": 1024, "DEBUG_DOWNSCALE": 1,
-              "verbose": 0, "cache_dir": None, "n_jobs": 1, "checkpoint_each": None}
+              "verbose": 0, "cache_dir": None, "n_jobs": 1, "checkpoint_each": None, "homeo_fade": None}
     assert shl.parameters() == wanted
 
 

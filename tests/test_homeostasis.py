@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from conftest import planted
+
+from shl import SparseHebbianLearning
+from shl.coding import Events
+from shl.homeostasis import EMP, HAP, HEH, SCALE_OF_MEAN, Fading
+
+
+@pytest.fixture(scope="module")
+def X():
+    return planted(np.random.default_rng(0), n_samples=1000, n_pixels=25, n_atoms=30)[0]
+
+
+def events(rng, n_samples=50, n_atoms=8, l0=3):
+    """Random events with positive coefficients."""
+    indices = np.argsort(rng.random((n_samples, n_atoms)), axis=1)[:, :l0].astype(np.int32)
+    return Events(indices, rng.exponential(0.3, (n_samples, l0)), n_atoms)
+
+
+def test_equal_matching_pursuit_leaves_an_atom_after_a_batch_without_events(rng):
+    rule = EMP(eta_homeo=0.5)
+    state = rule.update(rule.init(8, 3 / 8, np.float64), events(rng))
+    silent = Events(np.zeros((50, 3), np.int32), np.zeros((50, 3)), 8)
+    for _ in range(50):
+        state = rule.update(state, silent)
+        gain = rule.competition(state).gain
+        assert gain.any() and set(gain) <= {0, 1}
+
+
+def test_a_scale_of_zero_adapts_to_the_mean_coefficient(rng):
+    rule = HEH(eta_homeo=0.2, C=0)
+    state = rule.init(8, 3 / 8, np.float64)
+    assert rule.competition(state).C == 1
+    for _ in range(200):
+        batch = events(rng, n_samples=500)
+        state = rule.update(state, batch)
+    np.testing.assert_allclose(rule.competition(state).C, SCALE_OF_MEAN * 0.3, rtol=0.1)
+    assert rule.competition(state).P_cum[:, -1] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_batch_without_events_does_not_set_a_scale(rng):
+    rule = HEH(C=0)
+    start = rule.init(8, 3 / 8, np.float64)
+    silent = Events(np.zeros((50, 3), np.int32), np.zeros((50, 3)), 8)
+    assert rule.update(start, silent) is start
+
+
+def test_an_adapting_scale_has_no_start(rng):
+    with pytest.raises(ValueError, match="P_cum needs the C of its scale"):
+        HEH(C=0, P_cum=np.linspace(0, 1, 128))
+
+
+def test_a_fading_gain_goes_to_one(rng):
+    full, fading = HAP(eta_homeo=0.3), Fading(HAP(eta_homeo=0.3), start=2, stop=4)
+    state, faded = full.init(8, 3 / 8, np.float64), fading.init(8, 3 / 8, np.float64)
+    for step, share in enumerate((1, 1, 1, 0.5, 0, 0)):
+        gain = fading.competition(faded).gain
+        if share:
+            np.testing.assert_allclose(gain, full.competition(state).gain**share)
+        else:
+            assert gain is None
+        assert faded["step"] == step
+        batch = events(rng)
+        state, faded = full.update(state, batch), fading.update(faded, batch)
+
+
+def test_a_fading_table_goes_to_one_for_all_atoms(rng):
+    rule = Fading(HEH(eta_homeo=0.3, C=1), start=0, stop=2)
+    state = rule.update(rule.init(8, 3 / 8, np.float64), events(rng))
+    half = rule.competition(state).P_cum
+    np.testing.assert_allclose(half, (state["P_cum"] + state["P_cum"].mean(axis=0)) / 2)
+    assert np.ptp(half, axis=0).max() > 0
+    assert rule.competition(rule.update(state, events(rng))).P_cum is None
+
+
+def test_learning_with_a_rule_that_fades_ends_in_plain_pursuit(X):
+    model = SparseHebbianLearning(30, homeo_method="HAP", homeo_fade=(0.2, 0.6), n_iter=10, random_state=0).fit(X)
+    assert model.gain_ is None
+    assert model.set_params(homeo_fade=None).fit(X).gain_ is not None
+
+
+@pytest.mark.parametrize("fade, error", [(0.3, TypeError), ((0.3,), TypeError), ((0.5, 0.5), ValueError),
+                                         ((0.5, 1.5), ValueError), ((-0.1, 0.5), ValueError)])
+def test_a_bad_fade_is_named(X, fade, error):
+    with pytest.raises(error, match="homeo_fade"):
+        SparseHebbianLearning(30, homeo_fade=fade, n_iter=1).fit(X)
+
+
+@pytest.mark.parametrize("parameters", [{"C": 0}, {"homeo_fade": (0.1, 0.9)}, {"C": 0, "homeo_fade": (0.1, 0.9)}])
+@pytest.mark.parametrize("homeo_method", ["HAP", "HEH"])
+def test_scale_and_fade_survive_a_file_and_a_stop(X, tmp_path, homeo_method, parameters):
+    model = SparseHebbianLearning(30, homeo_method=homeo_method, n_iter=12, record_each=4, record_num_batches=100,
+                                  random_state=0, **parameters).fit(X)
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz")
+    assert loaded.C_ == model.C_ > 0
+    codes = [each.transform(X, P_cum=each.P_cum_) for each in (model, loaded)]
+    np.testing.assert_array_equal(*codes)
+    np.testing.assert_array_equal(loaded.partial_fit(X).components_, model.partial_fit(X).components_)
