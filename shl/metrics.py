@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import kernels
+from .gabor import fit_gabor, orientation_entropy
 
 
 def reconstruction_error(X, residual):
@@ -83,3 +84,23 @@ def activation_probability(events):
 def variance(events):
     """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
     return events.power_sums(2) / len(events)
+
+
+def kl_divergence(events):
+    """KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events: their distance from equal usage.
+
+    It is (1 - entropy) log n (Cover & Thomas 2006, eq. 2.94); NaN where there are no events.
+    """
+    shares = usage(events)
+    used = shares[shares > 0]
+    return float((used * np.log(used * len(shares))).sum()) if used.size else np.nan
+
+
+def ks_distance(P_cum):
+    """KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,): Kolmogorov & Smirnov's distance to the mean."""
+    return np.abs(P_cum - P_cum.mean(axis=0)).max(axis=1)
+
+
+__all__ = ["activation_probability", "fit_gabor", "kl_divergence", "ks_distance", "kurtosis", "log_likelihood",
+           "mutual_coherence", "mutual_information", "orientation_entropy", "probability_error",
+           "quantization_error", "reconstruction_error", "usage", "usage_entropy", "variance"]

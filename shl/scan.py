@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from . import store
 from .checks import check_array, check_choice, check_count, check_number
+from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
 
 logger = logging.getLogger("shl")
@@ -300,7 +301,14 @@ class SHL_set:
 
     def learned(self, record):
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
-        return SHL(**self._parameters(record)).learn_dico(data=self._patches(record), matname=self.tag)
+        experiment, keeper = SHL(**self._parameters(record)), self.middle.store
+        digest = None if keeper is None else self._digest(record)
+        if digest is not None and isinstance(experiment.homeo_method, str):
+            path = experiment.result_path(matname=self.tag, data_digest=digest)
+            found = keeper.get(path, SparseHebbianLearning.load)
+            if found is not None:
+                return found
+        return experiment.learn_dico(data=self._patches(record), matname=self.tag)
 
     def _patches(self, task):
         """The patches that a task learns from."""

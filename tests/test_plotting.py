@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from conftest import planted
+from scipy import sparse
 
 from shl import SparseHebbianLearning, plotting
 
@@ -95,3 +96,40 @@ def test_no_record_is_an_error(rng):
         plotting.time_plot(None, model)
     with pytest.raises(ValueError, match="variable must be one of 'F'"):
         plotting.time_plot(None, model, "G")
+
+
+def test_a_histogram_of_probabilities_counts_every_atom(dico):
+    prob_active = dico.record_["prob_active"][-1]
+    _, ax = plotting.plot_proba_histogram(prob_active, title="HAP")
+    assert sum(bar.get_height() for bar in ax.patches) == 30
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(prob_active.mean())
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_coefficients_are_those_of_the_least_and_most_selected(kind):
+    code = np.zeros((40, 6))
+    for atom in range(6):
+        code[:4 * (atom + 1), atom] = np.arange(1, 4 * (atom + 1) + 1)
+    _, ax = plotting.plot_coefficients(kind(code), n_atoms=2)
+    np.testing.assert_array_equal([line.get_xdata().max() for line in ax.lines], [4, 8, 20, 24])
+    assert all(line.get_ydata()[0] == 1 for line in ax.lines)
+
+
+def test_recovery_draws_what_is_active_in_either_code():
+    true, found = np.zeros((4, 3)), np.zeros((4, 3))
+    true[0, 0], found[0, 0], true[1, 1], found[2, 2] = 1.0, 0.9, 0.5, 0.3
+    _, ax = plotting.plot_recovery(true, found)
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 0.9], [0.5, 0], [0, 0.3]])
+    _, ax = plotting.plot_recovery(np.ones((100, 10)), np.ones((100, 10)), most=100)
+    assert len(ax.lines[0].get_xdata()) == 100
+
+
+def test_gabor_plots_show_the_fits():
+    fits = {"orientation": np.array([0.1, 1.6, 1.6]), "frequency": np.array([0.1, 0.2, 0.3]),
+            "n_x": np.array([0.2, 0.4, 0.5]), "n_y": np.array([0.3, 0.6, 0.9]), "r2": np.array([0.9, 0.8, 0.1])}
+    _, ax = plotting.plot_orientations(fits, n_bins=2)
+    assert ax.patches[0].get_xy()[:, 1].max() == 2
+    plotting.plot_frequencies(fits)
+    _, ax = plotting.plot_width_length(fits, references=[("V1", 0.4, 0.45)])
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0.2, 0.3], [0.4, 0.6]])
+    assert ax.lines[1].get_label() == "V1"

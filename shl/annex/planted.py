@@ -1,10 +1,18 @@
 """Planted dictionaries: samples made from known atoms, to see which of them a learning finds again."""
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from ..checks import check_choice, check_count, check_number
+from ..estimator import SparseHebbianLearning
+from ..plotting import plot_recovery
+from ..plotting.figures import new_figure
+from .controls import FADE
+from .rules import save_both
+from .tables import table
 
 PROFILES = ("equal", "half stronger", "1/rank")
+STEPS = 2000
 
 
 def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=None):
@@ -45,3 +53,40 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
 def recovered(dictionary, atoms, least=0.95):
     """For each planted atom, whether a learned one has a cosine of at least `least` with it: (n_atoms,) bool."""
     return (atoms @ np.asarray(dictionary).T).max(axis=1) >= least
+
+
+CASES = (("None", None), ("OLS", None), ("EMP", None), ("HAP", None), ("HEH", None), ("EMP", FADE), ("HAP", FADE),
+         ("HEH", FADE))
+
+
+def recovery(study, out):
+    """Shares of planted atoms that each rule finds, for atoms that are used alike and unlike."""
+    seeds = range(len(study.few_seeds))
+    jobs = [(profile, case, seed) for profile in PROFILES for case in CASES for seed in seeds]
+    found = Parallel(n_jobs=study.n_jobs)(delayed(_learn_planted)(*job) for job in jobs)
+    shares = {job: share for job, (share, _) in zip(jobs, found, strict=True)}
+    yield ("96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a learned atom of "
+           f"cosine .95 or more after {STEPS} steps, mean over {len(seeds)} seeds. Fading rules end with plain "
+           f"pursuit (homeo_fade = {FADE}).\n")
+    yield from table(["rule", *PROFILES], [
+        [rule + (", fading" if fade else ""),
+         *(f"{np.mean([shares[profile, (rule, fade), seed] for seed in seeds]):.1%}" for profile in PROFILES)]
+        for rule, fade in CASES])
+    fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
+    for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
+        codes = found[jobs.index((profile, ("HAP", None), 0))][1]
+        plot_recovery(*codes, ax=ax)
+        ax.set_title(f"HAP, {profile}")
+    save_both(fig, out / "planted")
+    yield "![True against recovered coefficients](planted.png)\n"
+
+
+def _learn_planted(profile, case, seed):
+    """(share of atoms found, true and recovered coefficients of some samples on the atoms that were found)."""
+    rule, fade = case
+    X, atoms, code = plant(profile=profile, rng=np.random.default_rng(seed))
+    model = SparseHebbianLearning(len(atoms), l0_sparseness=4, n_iter=STEPS, homeo_method=rule, homeo_fade=fade,
+                                  random_state=seed).fit(X)
+    is_found = recovered(model.components_, atoms)
+    nearest = (atoms @ model.components_.T).argmax(axis=1)[is_found]
+    return is_found.mean(), (code[:1000, is_found], model.transform(X[:1000])[:, nearest])

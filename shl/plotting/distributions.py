@@ -1,6 +1,7 @@
 """How atoms are used and how their coefficients are distributed."""
 
 import numpy as np
+from scipy import sparse
 
 from .figures import get_axes, save
 
@@ -62,5 +63,59 @@ def plot_variance_histogram(shl, sparse_code, *, bins=30, color="C0", label=None
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ax.hist(_spread(sparse_code), bins=bins, color=color, label=label)
     ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
+    save(fig, fname)
+    return fig, ax
+
+
+def plot_proba_histogram(prob_active, *, bins=30, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
+    """Histogram over atoms of their probability of being selected (n_dictionary,); returns (fig, ax).
+
+    The dashed line is the mean, which all atoms would share under equal selection.
+    """
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    ax.hist(prob_active, bins=bins, color=color, label=label)
+    ax.axvline(np.mean(prob_active), color="k", lw=0.8, ls="--")
+    ax.set(xlabel="probability of being selected", ylabel="atoms")
+    if title:
+        ax.set_title(title)
+    save(fig, fname)
+    return fig, ax
+
+
+def plot_coefficients(sparse_code, *, n_atoms=5, colors=("C0", "C3"), fname=None, fig=None, ax=None):
+    """Distributions of the coefficients of the least and the most selected atoms; returns (fig, ax).
+
+    Survival functions P(|a| > t) of the selected coefficients of the n_atoms least and most selected atoms of a code
+    (n_samples, n_dictionary), dense or CSR: under histogram equalisation they are alike.
+    """
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    columns = sparse.csc_array(sparse_code)
+    columns.eliminate_zeros()
+    order = np.argsort(np.diff(columns.indptr), kind="stable")
+    for name, picked, color in (("least", order[:n_atoms], colors[0]), ("most", order[-n_atoms:], colors[1])):
+        for index, atom in enumerate(picked):
+            values = np.sort(np.abs(columns.data[columns.indptr[atom]:columns.indptr[atom + 1]]))
+            if values.size:
+                ax.plot(values, 1 - np.arange(len(values)) / len(values), color=color, alpha=0.6,
+                        label=None if index else f"the {n_atoms} {name} selected")
+    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| > value), of selected coefficients")
+    ax.legend()
+    save(fig, fname)
+    return fig, ax
+
+
+def plot_recovery(code_true, code_found, *, most=5000, color="C0", label=None, fname=None, fig=None, ax=None):
+    """True against recovered coefficients of planted data; returns (fig, ax).
+
+    Both codes are (n_samples, n_dictionary), dense, with atoms in the same order; up to `most` pairs are drawn of
+    those where either is not 0.
+    """
+    fig, ax = get_axes(fig, ax, figsize=(5, 5))
+    code_true, code_found = np.asarray(code_true), np.asarray(code_found)
+    active = np.flatnonzero((code_true != 0) | (code_found != 0))
+    shown = active[:: -(-len(active) // most)] if len(active) else active
+    ax.plot(code_true.flat[shown], code_found.flat[shown], ".", ms=2, alpha=0.4, color=color, label=label)
+    ax.axline((0, 0), slope=1, color="0.7", lw=0.8)
+    ax.set(xlabel="true coefficient", ylabel="recovered coefficient")
     save(fig, fname)
     return fig, ax

@@ -86,7 +86,17 @@ def plot_scan(values, results, variable, display_variable="F", *, color=None, la
     places = values if is_number else [str(value) for value in values]
     ax.plot(places, results, "o-", color=color, label=label)
     if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
-        ax.set_xscale("log")
+        use_log_axis(ax)
     ax.set(xlabel=variable, ylabel=LABELS.get(display_variable, display_variable))
     save(fig, fname)
     return fig, ax
+
+
+def use_log_axis(ax):
+    """A logarithmic x axis with numbers at 1, 2 and 5, also where it spans little more than a decade."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,50 @@
+"""The report: each section writes its tables and pictures; what was written stays if a later one is interrupted."""
+
+import logging
+import time
+from pathlib import Path
+
+from ..checks import check_choice
+from . import controls, orientation, planted, rules, tasks
+
+logger = logging.getLogger("shl")
+
+SECTIONS = {
+    "answers": ("Claims about the rules, answered", rules.answers),
+    "figures_1_3": ("Figures 1 and 3: atoms, and F over learning", rules.figures_1_and_3),
+    "figure_2": ("Figure 2: distributions, and robustness against the rates", rules.figure_2),
+    "selection": ("Equal selection", rules.selection),
+    "orientation": ("Orientation: Gabor functions fitted to the atoms", orientation.orientation),
+    "coders": ("Coding algorithms", controls.coders),
+    "starts_and_rates": ("White or 1/f start, fixed rate or Adam", controls.starts_and_rates),
+    "scans": ("Scans over alpha_homeo, l0_sparseness and n_dictionary", controls.scans),
+    "statistics": ("Statistics of data and atoms, with and without mask", controls.statistics),
+    "tuning": ("Better parameters of the rules", controls.tuning),
+    "generalisation": ("Generalisation: learned on one database, tested on another", controls.generalisation),
+    "planted": ("Where homeostasis helps and where it harms: planted atoms", planted.recovery),
+    "fading": ("Homeostasis that fades, on natural patches", controls.fading),
+    "digits": ("Sparse codes at work: digits", tasks.classification),
+    "denoising": ("Sparse codes at work: a photograph denoised", tasks.denoising),
+}
+
+
+def write_report(study, out, only=None, on_section=None):
+    """Write the figures and `report.md` of a `Study` into the folder `out`; returns the path of the report.
+
+    Parameters
+    ----------
+    only : names among SECTIONS, optional.  Without, all.
+    on_section : callable, optional.  on_section(name, seconds) after each section.
+    """
+    names = list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [f"# The Annex at the scale '{study.scale_name}', on {study.database}\n"]
+    for name in names:
+        began = time.perf_counter()
+        title, section = SECTIONS[name]
+        lines += [f"## {title}\n", *section(study, out)]
+        (out / "report.md").write_text("\n".join(lines))
+        if on_section is not None:
+            on_section(name, time.perf_counter() - began)
+    return out / "report.md"

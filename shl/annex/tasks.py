@@ -1,0 +1,109 @@
+"""Sparse codes at work: digits classified by a linear model on codes, and a photograph denoised."""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.signal import wiener
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA, MiniBatchDictionaryLearning
+from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
+
+from ..coding import sparse_encode
+from ..estimator import SparseHebbianLearning
+from ..images import load_images
+from ..plotting.figures import new_figure
+from .rules import save_both
+from .study import RULES
+from .tables import mean_std, table
+
+N_ATOMS, N_ACTIVE = 128, 8  # of the digits
+PATCH, NOISE, SIDE = 8, 25 / 255, 256  # of the photograph: pixels, standard deviation in a range of 1, pixels
+GAIN = 1.15  # tolerance of a patch, GAIN^2 NOISE^2 for each pixel (Elad & Aharon 2006)
+
+
+def classification(study, out):
+    """Accuracy of a logistic regression on raw pixels, PCA and sparse codes of digits."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    features = {"raw pixels": (), "PCA, 32 components": (PCA(32, random_state=0),),
+                "MiniBatchDictionaryLearning": (MiniBatchDictionaryLearning(
+                    N_ATOMS, transform_algorithm="omp", transform_n_nonzero_coefs=N_ACTIVE, random_state=0),)}
+    features |= {f"shl, {rule}": (SparseHebbianLearning(N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000,
+                                                        homeo_method=rule, random_state=0),) for rule in RULES}
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    yield (f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; logistic regression on "
+           "the features, learned on the training folds; accuracy over 5 folds.\n")
+    yield from table(["features", "accuracy"], [
+        [name, mean_std(cross_val_score(make_pipeline(*steps, MaxAbsScaler(), LogisticRegression(max_iter=3000)), X, y,
+                                        cv=folds, n_jobs=study.n_jobs))] for name, steps in features.items()])
+
+
+def denoising(study, out):
+    """PSNR of a photograph with white noise, rebuilt from sparse codes of its overlapping patches."""
+    rng = np.random.default_rng(0)
+    clean = load_images("sample", study.opts["datapath"], SIDE, SIDE, None, rng)[0][:SIDE, :SIDE].astype(np.float32)
+    noisy = clean + NOISE * rng.standard_normal(clean.shape).astype(np.float32)
+    found = {"noisy": noisy, "Gaussian filter": gaussian_filter(noisy, 1), "Wiener filter": wiener(noisy, 5, NOISE**2),
+             "PCA of patches": _by_pca(noisy)} | _by_skimage(noisy)
+    X = _patches(noisy)[0]
+    for rule in RULES:
+        model = SparseHebbianLearning(256, l0_sparseness=4, n_iter=2000, homeo_method=rule, do_sym=True,
+                                      random_state=0)
+        found[f"shl, {rule}"] = _by_codes(noisy, model.fit(X).components_)
+    peer = MiniBatchDictionaryLearning(256, batch_size=256, max_iter=5, transform_algorithm="omp", random_state=0)
+    found["MiniBatchDictionaryLearning"] = _by_codes(noisy, peer.fit(X).components_)
+    yield (f"The first photograph of scikit-learn, {SIDE} x {SIDE}, white noise of standard deviation 25 / 255; "
+           f"256 atoms of {PATCH} x {PATCH} learned from the noisy patches, orthogonal pursuit up to the noise.\n")
+    yield from table(["method", "PSNR (dB)"], [[name, f"{psnr(clean, image):.2f}"] for name, image in found.items()])
+    shown = {"clean": clean, **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")}}
+    fig = new_figure(figsize=(4 * len(shown), 4.3), layout="constrained")
+    for ax, (name, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
+        ax.imshow(image, cmap="gray", vmin=0, vmax=1)
+        ax.set(title=name if name == "clean" else f"{name}, {psnr(clean, image):.2f} dB", xticks=[], yticks=[])
+    save_both(fig, out / "denoising")
+    yield "![A photograph, denoised](denoising.png)\n"
+
+
+def psnr(clean, image):
+    """Peak signal-to-noise ratio, 10 log10(1 / mean squared error) dB, for values in 0..1."""
+    return float(10 * np.log10(1 / np.mean((clean - np.clip(image, 0, 1)) ** 2)))
+
+
+def _patches(image):
+    """(patches (n, PATCH^2) of mean 0, their means): all that overlap."""
+    patches = extract_patches_2d(image, (PATCH, PATCH)).reshape(-1, PATCH**2)
+    means = patches.mean(axis=1, keepdims=True)
+    return patches - means, means
+
+
+def _by_codes(noisy, dictionary):
+    """The image from sparse codes of its patches, those of a pixel averaged."""
+    X, means = _patches(noisy)
+    atoms = (dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)).astype(X.dtype)
+    code = sparse_encode(X, atoms, algorithm="omp", fit_tol=GAIN**2 * NOISE**2 * X.shape[1], l0_sparseness=PATCH**2,
+                         do_sym=True, sparse_output=True)
+    return reconstruct_from_patches_2d((code @ atoms + means).reshape(-1, PATCH, PATCH), noisy.shape)
+
+
+def _by_pca(noisy):
+    """The image from its patches' principal components, each shrunk by its share of signal."""
+    X, means = _patches(noisy)
+    pca = PCA().fit(X)
+    share = np.maximum(1 - NOISE**2 / pca.explained_variance_, 0)
+    rebuilt = pca.inverse_transform(pca.transform(X) * share) + means
+    return reconstruct_from_patches_2d(rebuilt.reshape(-1, PATCH, PATCH), noisy.shape)
+
+
+def _by_skimage(noisy):
+    """scikit-image's baselines, where it is installed."""
+    try:
+        from skimage import restoration
+    except ImportError:
+        return {}
+    return {"scikit-image, total variation": restoration.denoise_tv_chambolle(noisy, weight=0.1),
+            "scikit-image, wavelets": restoration.denoise_wavelet(noisy, sigma=NOISE, rescale_sigma=True),
+            "scikit-image, non-local means": restoration.denoise_nl_means(noisy, h=0.8 * NOISE, sigma=NOISE,
+                                                                          fast_mode=True)}
