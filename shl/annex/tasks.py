@@ -9,7 +9,7 @@ from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_fro
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from ..coding import sparse_encode
 from ..estimator import SparseHebbianLearning
@@ -35,10 +35,15 @@ def classification(study, out):
                                                         homeo_method=rule, random_state=0),) for rule in RULES}
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     yield (f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; logistic regression on "
-           "the features, learned on the training folds; accuracy over 5 folds.\n")
+           "the features, learned on the training folds, whose mean is subtracted; accuracy over 5 folds.\n")
     yield from table(["features", "accuracy"], [
-        [name, mean_std(cross_val_score(make_pipeline(*steps, MaxAbsScaler(), LogisticRegression(max_iter=3000)), X, y,
-                                        cv=folds, n_jobs=study.n_jobs))] for name, steps in features.items()])
+        [name, mean_std(cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs))]
+        for name, steps in features.items()])
+
+
+def _classifier(steps):
+    """Centred pixels, features, logistic regression."""
+    return make_pipeline(StandardScaler(with_std=False), *steps, MaxAbsScaler(), LogisticRegression(max_iter=3000))
 
 
 def denoising(study, out):
