@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..plotting import plot_P_cum, plot_scan, tile, time_plot
+from ..plotting import plot_coefficients, plot_P_cum, plot_proba_histogram, plot_scan, tile, time_plot
 from ..plotting.figures import new_figure, save
-from .study import COLORS, RULES, evaluate
+from .study import COLORS, RULES, evaluate, own_competition
 from .tables import compare, mean_std, table
 
 GRID = (2, 9)  # atoms of a strip: a row of the least, a row of the most selected
@@ -117,7 +117,20 @@ def selection(study, out):
     yield (f"Usage on {len(patches)} patches that no learning has seen: relative entropy (1 if equal), share of the "
            "events that would have to move (perror), atoms never used.\n")
     yield from table(["rule", *names], [[rule, *(mean_std(columns[rule][name]) for name in names)] for rule in RULES])
+    _draw_selection(study, patches, out / "selection")
+    yield "![Probabilities of selection, and coefficients of the least and most selected atoms](selection.png)\n"
     yield "Is usage under HEH nearer to equal (a smaller perror)? A paired t-test over the seeds:\n"
     yield from table(["measure", "first", "second", "difference", "p", "claim"], [
         [name, "HEH", rule, *compare(columns["HEH"][name], columns[rule][name])]
         for name in ("perror", "perror_own") for rule in RULES if rule != "HEH"])
+
+
+def _draw_selection(study, patches, stem):
+    """How often atoms are selected, and the coefficients of the least and most selected ones, of the first seed."""
+    fig = new_figure(figsize=(4 * len(FIGURE_2), 6.5), layout="constrained")
+    for (top, bottom), rule in zip(fig.subplots(2, len(FIGURE_2), sharex="row").T, FIGURE_2, strict=True):
+        model = study.rules.models(seed=study.seeds[0], homeo_method=rule)[0]
+        code = model.transform(patches, **own_competition(model))
+        plot_proba_histogram((code != 0).mean(axis=0), color=COLORS[rule], title=f"{rule}, own competition", ax=top)
+        plot_coefficients(code, ax=bottom)
+    save_both(fig, stem)

@@ -49,7 +49,7 @@ def _classifier(steps):
 def denoising(study, out):
     """PSNR of a photograph with white noise, rebuilt from sparse codes of its overlapping patches."""
     rng = np.random.default_rng(0)
-    clean = load_images("sample", study.opts["datapath"], SIDE, SIDE, None, rng)[0][:SIDE, :SIDE].astype(np.float32)
+    clean = load_images()[0][1][:SIDE, :SIDE].astype(np.float32)
     noisy = clean + NOISE * rng.standard_normal(clean.shape).astype(np.float32)
     found = {"noisy": noisy, "Gaussian filter": gaussian_filter(noisy, 1), "Wiener filter": wiener(noisy, 5, NOISE**2),
              "PCA of patches": _by_pca(noisy)} | _by_skimage(noisy)
