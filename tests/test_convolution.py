@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from shl.convolution import coding
-from shl.threads import Threads
 
 CASES = {
     "plain": {}, "symmetric": {"do_sym": True}, "alpha": {"alpha_MP": 0.6},

@@ -1,1 +1,17 @@
-"""Convolutional sparse Hebbian learning: the same learning where an atom may sit anywhere in the image."""
+"""Convolutional sparse Hebbian learning: the same learning where an atom may sit anywhere in the image.
+
+    X = preprocess(images)
+    model = ConvolutionalSHL(n_dictionary=20, patch_width=9, mask=gaussian_mask(9)).fit(X)
+    code = model.transform(X)          # events: image, atom, row, column, value
+
+Pursuit is exact and costs the same for every event, whatever the image's size.
+"""
+
+from .code import ConvolutionalCode
+from .coding import convolutional_encode
+from .estimator import ConvolutionalSHL
+from .homeostasis import EpochModulation
+from .preprocessing import gaussian_mask, normalise_local_contrast, preprocess, radial_window
+
+__all__ = ["ConvolutionalCode", "ConvolutionalSHL", "EpochModulation", "convolutional_encode", "gaussian_mask",
+           "normalise_local_contrast", "preprocess", "radial_window"]

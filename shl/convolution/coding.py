@@ -18,7 +18,7 @@ from .code import ConvolutionalCode
 
 MOST_UNFOLDED = 1 << 18  # elements of a strip of unfolded patches: 1 MB in float32, a core's second-level cache
 MOST_DENSE = 1 / 8  # share of pixels other than 0 under which an image is correlated pixel by pixel
-TILE = 128  # numbers in a tile, about: places of a row times atoms
+TILE = 200  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
 LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared among threads
 
@@ -48,8 +48,8 @@ class ConvolutionalCoder:
 
     def strips(self, n_rows, n_columns):
         """Slices of rows of places whose unfolded patches fit in the cache."""
-        n_columns = max(1, n_columns)
-        size = max(1, min(n_rows, MOST_UNFOLDED // (n_columns * len(self.filters))))
+        n_strips = -(-n_rows * n_columns * len(self.filters) // MOST_UNFOLDED)
+        size = -(-n_rows // min(n_rows, n_strips))
         return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
     def correlate(self, image, rho, rows):
@@ -172,7 +172,7 @@ def _contiguous(image, coder):
 
 
 def subtract_events(residual, events, coder):
-    """residual (n_channels, height, width) minus the reconstruction by its events (atoms, rows, columns, values)."""
+    """Residual (n_channels, height, width) minus the reconstruction by its events (atoms, rows, columns, values)."""
     kernels.subtract_events(*events, coder.stride, coder.dictionary, residual)
 
 

@@ -9,7 +9,6 @@ An arg-max over floats stays scalar in compiled code, a maximum of integers does
 floats are ordered as integers: `keys`, `tops` and `row_tops` are integers whose bits are scores.
 """
 
-import numpy as np
 from numba import njit
 
 jit = njit(nogil=True, cache=True, error_model="numpy")
@@ -24,19 +23,21 @@ def unfold(image, first, stride, width, patches):
     image (n_channels, height, width); patches (n_rows * n_columns, n_channels * width^2) is written.
     """
     n_columns = (image.shape[2] - width) // stride + 1
-    for p in range(patches.shape[0]):
-        top, left = (first + p // n_columns) * stride, p % n_columns * stride
-        pixel = 0
-        for channel in range(image.shape[0]):
-            for row in range(top, top + width):
-                for column in range(left, left + width):
-                    patches[p, pixel] = image[channel, row, column]
-                    pixel += 1
+    for p_row in range(patches.shape[0] // n_columns):
+        for p_column in range(n_columns):
+            patch = patches[p_row * n_columns + p_column]  # views, so that the inner loop computes no index
+            top, left = (first + p_row) * stride, p_column * stride
+            for channel in range(image.shape[0]):
+                for row in range(width):
+                    source = image[channel, top + row, left:left + width]
+                    start = (channel * width + row) * width
+                    for column in range(width):
+                        patch[start + column] = source[column]
 
 
 @jit
 def correlate_sparse(image, stamps, width, first, rho):
-    """rho += the correlations of an image that is mostly zeros, pixel by pixel; the stride is 1.
+    """Rho += the correlations of an image that is mostly zeros, pixel by pixel; the stride is 1.
 
     stamps (n_channels, width, width * n_dictionary): what a pixel of value 1 adds to the places above and left of it.
     rho (n_rows, n_columns * n_dictionary): the rows of places from `first` on.
@@ -54,7 +55,7 @@ def correlate_sparse(image, stamps, width, first, rho):
 
 @jit
 def _add_window(rho, value, stamp, top, left, n_dictionary, n_columns):
-    """rho += value * stamp where they overlap, the stamp's corner at place (top, left)."""
+    """Rho += value * stamp where they overlap, the stamp's corner at place (top, left)."""
     start = max(0, left) * n_dictionary
     stop = min(n_columns, left + stamp.shape[1] // n_dictionary) * n_dictionary
     for row in range(max(0, top), min(rho.shape[0], top + stamp.shape[0])):
@@ -63,7 +64,7 @@ def _add_window(rho, value, stamp, top, left, n_dictionary, n_columns):
 
 @jit
 def _add_run(run, value, other):
-    """run += value * other."""
+    """Run += value * other."""
     for i in range(run.size):
         run[i] += value * other[i]
 
@@ -72,7 +73,7 @@ def _add_run(run, value, other):
 
 @jit
 def _score(run, gains, symmetric, scores):
-    """scores = gains * (|run| if symmetric is 1, max(run, 0) if it is 0)."""
+    """Scores = gains * (|run| if symmetric is 1, max(run, 0) if it is 0)."""
     for i in range(run.size):
         value = run[i]
         mirrored = -symmetric * value
@@ -172,7 +173,7 @@ def scatter(atoms, rows, columns, values, code):
 
 @jit
 def subtract_events(atoms, rows, columns, values, stride, dictionary, residual):
-    """residual -= the sum over events of value * atom at its place; residual (n_channels, height, width)."""
+    """Residual -= the sum over events of value * atom at its place; residual (n_channels, height, width)."""
     n_channels, width = dictionary.shape[1], dictionary.shape[2]
     for event in range(values.size):
         atom, top, left, value = atoms[event], rows[event] * stride, columns[event] * stride, values[event]

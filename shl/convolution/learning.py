@@ -1,0 +1,122 @@
+"""Convolutional learning: coding, homeostasis and a Hebbian step in turn, from a state that can stop and go on."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .. import optimizers
+from ..history import History
+from ..learning import Batches
+from ..threads import chunks
+from . import kernels
+from .coding import encode, prepare
+from .homeostasis import gain_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What does not change while a dictionary is learned; see `ConvolutionalSHL` for the parameters."""
+
+    rule: object
+    l0_sparseness: int
+    alpha_MP: float
+    do_sym: bool
+    stride: int
+    eta: float
+    mask: np.ndarray | None  # broadcasts to the dictionary's shape
+    batch_size: int
+    record_each: int
+
+    def prepare(self, state):
+        """A coder of the state's dictionary under its competition."""
+        return prepare(state.dictionary, gain_of(self.rule, state.homeostasis), l0_sparseness=self.l0_sparseness,
+                       alpha_MP=self.alpha_MP, do_sym=self.do_sym, stride=self.stride)
+
+
+@dataclass
+class State:
+    """All that learning changes; with the plan and the data, it decides every later bit."""
+
+    dictionary: np.ndarray  # (n_dictionary, n_channels, width, width), norms 1
+    homeostasis: dict
+    seed: int  # decides the order of images
+    step: int = 0
+    seconds: float = 0.0  # CPU time so far
+    record: History = field(default_factory=History)
+
+
+def start(dictionary, plan, seed):
+    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1."""
+    dictionary = dictionary.copy()
+    optimizers.normalise(dictionary.reshape(len(dictionary), -1))
+    state = plan.rule.init(len(dictionary), 1 / len(dictionary), dictionary.dtype)
+    return State(dictionary, state, seed)
+
+
+def learn(X, state, plan, until, threads, on_step=None):
+    """Steps `state` in place up to step `until`, on batches of images in a seeded order.
+
+    on_step(state), if given, is called after each step and may raise to stop: the state is whole at that point.
+
+    Raises
+    ------
+    FloatingPointError
+        If the dictionary is no longer finite.
+    """
+    batches = Batches(len(X), plan.batch_size, state.seed)
+    while state.step < until:
+        is_recorded = plan.record_each and (state.step % plan.record_each == 0 or state.step == until - 1)
+        advance(X, np.sort(batches(state.step)), state, plan, threads, is_recorded)
+        if on_step is not None:
+            on_step(state)
+    if not np.isfinite(state.dictionary).all():
+        raise FloatingPointError(f"learning diverged before step {state.step}: a smaller eta than {plan.eta} may help")
+    return state
+
+
+def advance(X, rows, state, plan, threads, is_recorded=False):
+    """One step of learning in place, on the images X[rows]; its own coding makes the record."""
+    began = time.process_time()
+    batch, coder = X[rows], plan.prepare(state)
+    residual = np.empty_like(batch)
+    code = encode(batch, coder, threads, residual=residual)
+    if is_recorded:
+        record(batch, residual, code, state, plan)
+    if len(code):  # a batch without events says nothing about usage
+        state.homeostasis = plan.rule.update(state.homeostasis, code)
+    direction = hebbian_direction(code, residual, state.dictionary.shape, plan, threads)
+    flat = state.dictionary.reshape(len(state.dictionary), -1)
+    optimizers.sgd(flat, -direction.reshape(flat.shape), {}, state.step, plan.eta)
+    state.step += 1
+    state.seconds += time.process_time() - began
+
+
+def hebbian_direction(code, residual, shape, plan, threads):
+    """Where each atom moves: sum over its events of value * mask * residual patch, minus its mean, of norm 1.
+
+    Each thread owns a range of atoms and walks the events in order, so the sums have the same bits for any number.
+    An atom without events does not move.
+    """
+    total = np.zeros(shape, residual.dtype)
+    threads.map(lambda atoms: kernels.accumulate(code.image, code.atom, code.row, code.column, code.value,
+                                                 plan.stride, residual, atoms.start, atoms.stop, total),
+                chunks(len(total), most=32, fewest=8))
+    if plan.mask is not None:
+        total *= plan.mask
+    total -= total.mean(axis=(1, 2, 3), keepdims=True)
+    optimizers.normalise(total.reshape(len(total), -1))
+    return total
+
+
+def record(batch, residual, code, state, plan):
+    """Append the step's error |residual| / |batch|, usage and gain, all under the rule's own competition."""
+    counts, energy = code.counts(), np.linalg.norm(batch.astype(np.float64))
+    gain = gain_of(plan.rule, state.homeostasis)
+    share = counts / max(counts.sum(), 1)
+    used = share[share > 0]
+    entropy = -(used * np.log(used)).sum() / np.log(len(share)) if len(share) > 1 else 1.0
+    state.record.append(
+        steps=state.step, error=np.linalg.norm(residual.astype(np.float64)) / energy if energy else 0.0,
+        counts=counts, cv=counts.std() / counts.mean() if counts.any() else 0.0, entropy=entropy,
+        gain=np.ones(len(counts)) if gain is None else np.asarray(gain), cputime=state.seconds)
