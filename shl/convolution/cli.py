@@ -1,0 +1,78 @@
+"""The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+DEFAULTS = argparse.ArgumentDefaultsHelpFormatter
+
+
+def add_commands(subparsers):
+    """Add `conv-learn` to the subparsers of a command line."""
+    text = "Learn convolutional atoms from images, without and with homeostasis."
+    parser = subparsers.add_parser("conv-learn", help=text[0].lower() + text[1:-1], description=text,
+                                   formatter_class=DEFAULTS)
+    parser.set_defaults(run=conv_learn_command)
+    add_flags(parser)
+
+
+def add_flags(parser):
+    """The flags of the study."""
+    add = parser.add_argument
+    add("--database", default="sample", metavar="NAME",
+        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', 'faces' (Olivetti, downloaded once), or "
+             "a folder of images in --datapath")
+    add("--datapath", default="database/", metavar="DIR", help="where database folders are")
+    add("--n-images", type=int, default=400, help="images to learn from")
+    add("--size", type=int, default=65, help="pixels of an image's side")
+    add("--n-dictionary", type=int, default=20, help="atoms")
+    add("--patch-width", type=int, default=9, help="pixels of an atom's side")
+    add("--l0-sparseness", type=int, default=20, help="events of an image")
+    add("--n-iter", type=int, default=500, help="learning steps")
+    add("--batch-size", type=int, default=None, help="images of a step (None: all)")
+    add("--eta", type=float, default=0.05, help="length of an atom's move")
+    add("--homeo-method", nargs="+", default=["None", "HAP"], metavar="RULE", help="None, HAP, EXP: one learning each")
+    add("--eta-homeo", type=float, default=0.0025, help="rate of homeostasis")
+    add("--second", type=int, default=0, metavar="N",
+        help="steps of a second layer, on the code of the last rule's atoms (0: no second layer)")
+    add("--second-n-dictionary", type=int, default=60, help="atoms of the second layer")
+    add("--second-patch-width", type=int, default=19, help="pixels of their side")
+    add("--seed", type=int, default=42, help="decides every random draw")
+    add("--n-jobs", type=int, default=-1, help="threads; -1 is all cores")
+    add("--out", default="shl_conv", metavar="DIR", help="folder for models, pictures and summary")
+    add("--quiet", action="store_true", help="no progress bar, no summary")
+    add("--json", action="store_true", help="print the summary as JSON")
+
+
+def conv_learn_command(args):
+    """Shl conv-learn: models, pictures and a summary in a folder."""
+    from . import study
+
+    began = time.perf_counter()
+    X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
+    second = {"n_dictionary": args.second_n_dictionary, "patch_width": args.second_patch_width, "n_iter": args.second,
+              "l0_sparseness": max(1, args.l0_sparseness // 2), "eta": args.eta, "eta_homeo": args.eta_homeo,
+              "batch_size": args.batch_size}
+    summary = study.run(
+        X, args.out, methods=args.homeo_method, second=second if args.second else None,
+        n_dictionary=args.n_dictionary, patch_width=args.patch_width, l0_sparseness=args.l0_sparseness,
+        n_iter=args.n_iter, batch_size=args.batch_size, eta=args.eta, eta_homeo=args.eta_homeo,
+        random_state=args.seed, n_jobs=args.n_jobs, verbose=int(not (args.quiet or args.json)))
+    summary["seconds"] = time.perf_counter() - began
+    (Path(args.out) / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    if args.json:
+        print(json.dumps(summary, indent=1))
+    elif not args.quiet:
+        print("\n".join(_lines(summary, args.out)))
+
+
+def _lines(summary, out):
+    """The summary as text."""
+    for rule, figures in summary["rules"].items():
+        yield (f"{rule:<5} plain pursuit: error {figures['error']:.4f}, cv of usage {figures['cv']:.3f}   "
+               f"own competition: error {figures['error_own']:.4f}, cv {figures['cv_own']:.3f}   "
+               f"{figures['seconds']:.1f} s CPU")
+    if "second" in summary:
+        yield f"second layer: error {summary['second']['error']:.4f}, cv of usage {summary['second']['cv_own']:.3f}"
+    yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"
