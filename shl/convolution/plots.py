@@ -96,6 +96,7 @@ def plot_usage(counts, *, color="C0", label=None, title=None, fname=None, fig=No
     ax.bar(np.arange(len(counts)), counts, color=color, label=label)
     ax.axhline(counts.mean(), color="0.4", linewidth=1, linestyle="--")
     ax.set(xlabel="atom", ylabel="events", xlim=(-0.6, len(counts) - 0.4))
+    ax.xaxis.set_major_locator(_whole_numbers())
     if label:
         ax.legend(loc="lower right")
     return _finish(fig, ax, title, fname)
@@ -106,11 +107,19 @@ def show_where(code, *, n_columns=None, title=None, fname=None, fig=None, ax=Non
     counts = code.count_places().astype(float)
     n_columns = n_columns or int(np.ceil((1.6 * len(counts)) ** 0.5))
     n_rows = -(-len(counts) // n_columns)
-    fig, ax = _get_axes(fig, ax, figsize=(8, 8 * n_rows * counts.shape[1] / (n_columns * counts.shape[2]) + 0.4))
+    height = 7 * n_rows * counts.shape[1] / (n_columns * counts.shape[2])
+    fig, ax = _get_axes(fig, ax, figsize=(8, max(1.5, height + 0.4)))
     drawn = ax.imshow(tile(counts, n_columns, gap=2), cmap="magma", interpolation="nearest")
     ax.set_axis_off()
-    fig.colorbar(drawn, ax=ax, label="events", shrink=0.8)
+    fig.colorbar(drawn, ax=ax, label="events", shrink=0.8, ticks=_whole_numbers())
     return _finish(fig, ax, title, fname)
+
+
+def _whole_numbers():
+    """Ticks for counts."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True)
 
 
 def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None, fig=None, ax=None):

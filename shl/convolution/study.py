@@ -107,8 +107,8 @@ def _draw_comparison(models, figures, fname):
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
         plots.plot_convergence(model, color=COLORS[method], label=method, ax=axs[0])
         plots.plot_usage(figures[method]["counts_own"], color=COLORS[method], ax=ax,
-                         title=f"{method}, own competition: cv {figures[method]['cv_own']:.2f}")
-        ax.set_ylim(0, 1.05 * most)
+                         title=f"{method}: cv {figures[method]['cv_own']:.2f}")
+        ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     fig.savefig(fname, dpi=150)
     return str(fname)
 

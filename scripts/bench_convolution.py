@@ -1,0 +1,235 @@
+"""Convolutional pursuit and learning against their floor, the first correlation; growth with the image's size.
+
+400 images of 65 x 65 pixels in float32, 20 atoms of 9 x 9, 20 events.  The unit is the first correlation alone: all
+patches unfolded and one matrix product an image, on all threads.  Contestants take turns in one process.
+
+What did not work: unfolding patch by patch with one loop over places (2.6 times slower than two loops and views of
+rows), patches stored pixel by pixel (a transposed product: 1.2 times slower), NumPy's sliding windows (1.3 times
+slower), tiles of 60 numbers (1.1 times slower than 200).
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+
+import joblib
+import numpy as np
+
+from shl.convolution import ConvolutionalSHL, coding, gaussian_mask, learning, preprocess, study
+from shl.threads import Threads, chunks
+
+SIZES = (65, 129, 257, 513)
+PAUSE = 0.05  # seconds: the threads of BLAS spin for a while after a product
+
+
+def alternate(contestants, rounds):
+    """{name: median seconds} of functions that are called in turn, after one call each to warm up."""
+    seconds = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, function in contestants.items():
+            time.sleep(PAUSE)
+            began = time.perf_counter()
+            function()
+            if turn:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def row(work, seconds, unit, unit_name, most):
+    """One line of a table: a ratio and the most it may be."""
+    return {"work": work, "ms": 1000 * seconds, "ratio": seconds / unit, "to": unit_name, "at most": most}
+
+
+def first_correlation(X, coder, threads):
+    """The maps of all images, each thrown away."""
+    def correlate(group):
+        rho = coder.allocate(X.shape)
+        for image in X[group]:
+            for rows in coder.strips(*coder.places(X.shape)):
+                coder.correlate(image, rho, rows)
+
+    threads.map(correlate, chunks(len(X), most=16, fewest=1))
+
+
+def measure_ours(X, model, args):
+    """Rows of coding and learning."""
+    plan = model._plan(X)
+
+    def step(threads):
+        state = learning.start(model.components_, plan, 0)
+        learning.advance(X, np.arange(len(X)), state, plan, threads)
+
+    coder = coding.prepare(model.components_)
+    with Threads(args.n_jobs) as threads, Threads(1) as one:
+        times = alternate({
+            "unit": lambda: first_correlation(X, coder, threads), "code": lambda: coding.encode(X, coder, threads),
+            "transform": lambda: model.transform(X), "step": lambda: step(threads),
+            "code, 1": lambda: coding.encode(X, coder, one), "step, 1": lambda: step(one)}, args.rounds)
+    unit = times["unit"]
+    yield row("first correlation", unit, unit, "unit", None)
+    yield row("coding, events", times["code"], unit, "unit", 2.5)
+    yield row("transform", times["transform"], unit, "unit", 2.5)
+    yield row("a learning step", times["step"], unit, "unit", 4)
+    yield row(f"coding, {args.n_jobs} threads", times["code"], times["code, 1"], "1 thread", 0.6)
+    yield row(f"a learning step, {args.n_jobs} threads", times["step"], times["step, 1"], "1 thread", 0.6)
+
+
+def measure_sizes(dictionary, args, n_events=200):
+    """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are computed before."""
+    rng, contestants = np.random.default_rng(0), {}
+    coder = coding.prepare(dictionary, l0_sparseness=n_events)
+    seconds = {size: [] for size in SIZES}
+    for size in SIZES:
+        image = rng.standard_normal((1, size, size)).astype(np.float32)
+        rho = coder.allocate(image.shape)
+        ranking, events = coder.allocate_ranking(rho), [part[0] for part in coding.allocate_events(1, coder)]
+        coder.code(image, rho, ranking, events)
+        contestants[size] = rho, ranking, events
+    for _ in range(10 * args.rounds):  # each call goes on with the next events of the same image
+        for size, parts in contestants.items():
+            began = time.perf_counter()
+            coder.pursue(*parts)
+            seconds[size].append((time.perf_counter() - began) / n_events)
+    medians = {size: statistics.median(values) for size, values in seconds.items()}
+    for size in SIZES:
+        yield row(f"an event, image of {size} x {size}", medians[size], medians[65], "65 x 65", None)
+
+
+def measure_whole_map(X, dictionary, args, n_images=20):
+    """A row of our events against an arg-max over the whole map at each event, both after the same correlations."""
+    coder = coding.prepare(dictionary)
+    gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
+    maps = []
+    for image in X[:n_images]:
+        rho = coder.allocate(image.shape)
+        for rows in coder.strips(*coder.places(image.shape)):
+            coder.correlate(image, rho, rows)
+        maps.append(rho)
+    ranking = coder.allocate_ranking(maps[0])
+
+    def ours():
+        for rho in maps:
+            rho = rho.copy()
+            coder.rank(rho, ranking, slice(0, len(rho)))
+            coder.pursue(rho, ranking, [part[0] for part in coding.allocate_events(1, coder)])
+
+    def theirs():
+        for rho in maps:
+            rho = np.pad(rho.reshape(len(rho), -1, len(dictionary)), ((8, 8), (8, 8), (0, 0)))
+            inner = rho[8:-8, 8:-8]
+            for _ in range(20):
+                y, x, atom = np.unravel_index(np.argmax(inner), inner.shape)
+                rho[y:y + 17, x:x + 17] -= inner[y, x, atom] * gram[atom]
+
+    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    yield row("events by tiles", times["ours"], times["theirs"], "arg-max over the whole map, NumPy", None)
+
+
+def find_peer(name):
+    """A module, or None with a line that says it is missing."""
+    try:
+        return __import__(name)
+    except ImportError as error:
+        print(f"{name} cannot be imported and is left out ({error})")
+        return None
+
+
+def measure_peers(X, dictionary, args):
+    """Rows of PyTorch's convolution, and of sporco's convolutional basis pursuit to a code as sparse as ours."""
+    coder = coding.prepare(dictionary)
+    if (torch := find_peer("torch")) is not None:
+        torch.set_num_threads(args.n_jobs)
+        images, filters = torch.from_numpy(X), torch.from_numpy(dictionary)
+        with Threads(args.n_jobs) as threads, torch.inference_mode():
+            times = alternate({
+                "unit": lambda: first_correlation(X, coder, threads), "code": lambda: coding.encode(X, coder, threads),
+                "torch": lambda: torch.nn.functional.conv2d(images, filters)}, args.rounds)
+        yield row("first correlation", times["unit"], times["torch"], "PyTorch's conv2d", None)
+        yield row("coding, events", times["code"], times["torch"], "PyTorch's conv2d", None)
+    if find_peer("sporco") is not None:
+        yield from measure_sporco(X[:8], dictionary, coder, args)
+
+
+def measure_sporco(X, dictionary, coder, args):
+    """A row of sporco's ConvBPDN: 100 iterations on a few images, the residual and sparseness of both printed."""
+    from sporco.admm import cbpdn
+
+    options = cbpdn.ConvBPDN.Options({"Verbose": False, "MaxMainIter": 100, "NonNegCoef": True})
+    signals, atoms = X[:, 0].transpose(1, 2, 0), dictionary[:, 0].transpose(1, 2, 0)
+    found = {}
+
+    def theirs():
+        solver = cbpdn.ConvBPDN(atoms, signals, 1.0, options, dimK=1)
+        found["sporco"] = solver.solve(), solver
+
+    def ours():
+        with Threads(args.n_jobs) as threads:
+            found["ours"] = coding.encode(X, coder, threads)
+
+    times = alternate({"ours": ours, "theirs": theirs}, 1)
+    coefficients, solver = found["sporco"]
+    back = solver.reconstruct().squeeze().transpose(2, 0, 1)[:, None]
+    ours_back = found["ours"].reconstruct(dictionary, X.shape)
+    for name, image, n_used in (("ours", ours_back, len(found["ours"])),
+                                ("sporco", back, int((np.abs(coefficients) > 1e-3).sum()))):
+        print(f"{name}: |residual| / |X| {np.linalg.norm(X - image) / np.linalg.norm(X):.3f} with "
+              f"{n_used / len(X):.0f} coefficients an image")
+    yield row(f"coding {len(X)} images", times["ours"], times["theirs"], "sporco's ConvBPDN, 100 iterations", None)
+
+
+def draw(rows, fname):
+    """The ratios to the unit, and an event's cost against the image's size."""
+    from matplotlib.figure import Figure
+
+    fig = Figure(figsize=(9, 3), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    bars = [entry for entry in rows if entry["to"] == "unit"]
+    left.barh([entry["work"] for entry in bars][::-1], [entry["ratio"] for entry in bars][::-1], color="C0")
+    left.set_xlabel("time / first correlation")
+    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "65 x 65"]
+    right.semilogx(SIZES, costs, "o-", base=2)
+    right.set(xlabel="pixels of the image's side", ylabel="microseconds an event", ylim=(0, None), xticks=SIZES,
+              xticklabels=SIZES)
+    right.minorticks_off()
+    fig.savefig(fname, dpi=150)
+    print(f"wrote {fname}")
+
+
+def report(rows, args):
+    """Print the rows and write them where asked."""
+    print(f"{platform.machine()}, {joblib.cpu_count()} cores, {args.n_jobs} threads, medians of {args.rounds} rounds")
+    for entry in rows:
+        most = "" if entry["at most"] is None else f"   (at most {entry['at most']:g})"
+        print(f"{entry['work']:<40}{entry['ms']:>10.4g} ms{entry['ratio']:>9.3f} x {entry['to']}{most}")
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant (default 7)")
+    parser.add_argument("--n-jobs", type=int, default=joblib.cpu_count(), help="threads (default: all cores)")
+    parser.add_argument("--database", default="sample")
+    parser.add_argument("--datapath", default="database/")
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument("--plot", metavar="FILE", help="write a picture")
+    parser.add_argument("--no-peers", action="store_true", help="leave other packages out")
+    args = parser.parse_args()
+    X = preprocess(study.load(args.database, args.datapath))
+    model = ConvolutionalSHL(n_iter=40, mask=gaussian_mask(9), homeo_method="EXP", random_state=0,
+                             n_jobs=args.n_jobs).fit(X)
+    rows = [*measure_ours(X, model, args), *measure_sizes(model.components_, args),
+            *measure_whole_map(X, model.components_, args)]
+    if not args.no_peers:
+        rows += measure_peers(X, model.components_, args)
+    report(rows, args)
+    if args.plot:
+        draw(rows, args.plot)
+
+
+if __name__ == "__main__":
+    main()
