@@ -9,6 +9,7 @@ slower), tiles of 60 numbers (1.1 times slower than 200).
 """
 
 import argparse
+import importlib
 import json
 import platform
 import statistics
@@ -77,24 +78,32 @@ def measure_ours(X, model, args):
 
 
 def measure_sizes(dictionary, args, n_events=200):
-    """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are computed before."""
-    rng, contestants = np.random.default_rng(0), {}
+    """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are computed before.
+
+    Once with noise all over the image, where the maps outgrow the caches, once in a part of 65 x 65 pixels amid
+    zeros, where what is left of the growth is the algorithm's own.
+    """
     coder = coding.prepare(dictionary, l0_sparseness=n_events)
-    seconds = {size: [] for size in SIZES}
-    for size in SIZES:
-        image = rng.standard_normal((1, size, size)).astype(np.float32)
-        rho = coder.allocate(image.shape)
-        ranking, events = coder.allocate_ranking(rho), [part[0] for part in coding.allocate_events(1, coder)]
-        coder.code(image, rho, ranking, events)
-        contestants[size] = rho, ranking, events
-    for _ in range(10 * args.rounds):  # each call goes on with the next events of the same image
-        for size, parts in contestants.items():
+    states, seconds = {}, {}
+    for is_local in (False, True):
+        for size in SIZES:
+            first = (size - 65) // 2 if is_local else 0
+            part = slice(first, size - first)
+            image = np.zeros((1, size, size), np.float32)
+            image[0, part, part] = np.random.default_rng(size).standard_normal(image[0, part, part].shape)
+            rho = coder.allocate(image.shape)
+            ranking, events = coder.allocate_ranking(rho), [column[0] for column in coding.allocate_events(1, coder)]
+            coder.code(image, rho, ranking, events)
+            states[is_local, size], seconds[is_local, size] = (rho, ranking, events), []
+    for _ in range(4 * args.rounds):  # each call goes on with the next events of the same image
+        for key, state in states.items():
             began = time.perf_counter()
-            coder.pursue(*parts)
-            seconds[size].append((time.perf_counter() - began) / n_events)
-    medians = {size: statistics.median(values) for size, values in seconds.items()}
-    for size in SIZES:
-        yield row(f"an event, image of {size} x {size}", medians[size], medians[65], "65 x 65", None)
+            coder.pursue(*state)
+            seconds[key].append((time.perf_counter() - began) / n_events)
+    medians = {key: statistics.median(values) for key, values in seconds.items()}
+    for (is_local, size), median in medians.items():
+        where = "in 65 x 65 of" if is_local else "in"
+        yield row(f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None)
 
 
 def measure_whole_map(X, dictionary, args, n_images=20):
@@ -130,7 +139,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
 def find_peer(name):
     """A module, or None with a line that says it is missing."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError as error:
         print(f"{name} cannot be imported and is left out ({error})")
         return None
@@ -148,14 +157,12 @@ def measure_peers(X, dictionary, args):
                 "torch": lambda: torch.nn.functional.conv2d(images, filters)}, args.rounds)
         yield row("first correlation", times["unit"], times["torch"], "PyTorch's conv2d", None)
         yield row("coding, events", times["code"], times["torch"], "PyTorch's conv2d", None)
-    if find_peer("sporco") is not None:
-        yield from measure_sporco(X[:8], dictionary, coder, args)
+    if (cbpdn := find_peer("sporco.admm.cbpdn")) is not None:
+        yield from measure_sporco(cbpdn, X[:8], dictionary, coder, args)
 
 
-def measure_sporco(X, dictionary, coder, args):
+def measure_sporco(cbpdn, X, dictionary, coder, args):
     """A row of sporco's ConvBPDN: 100 iterations on a few images, the residual and sparseness of both printed."""
-    from sporco.admm import cbpdn
-
     options = cbpdn.ConvBPDN.Options({"Verbose": False, "MaxMainIter": 100, "NonNegCoef": True})
     signals, atoms = X[:, 0].transpose(1, 2, 0), dictionary[:, 0].transpose(1, 2, 0)
     found = {}
@@ -188,8 +195,10 @@ def draw(rows, fname):
     bars = [entry for entry in rows if entry["to"] == "unit"]
     left.barh([entry["work"] for entry in bars][::-1], [entry["ratio"] for entry in bars][::-1], color="C0")
     left.set_xlabel("time / first correlation")
-    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "65 x 65"]
-    right.semilogx(SIZES, costs, "o-", base=2)
+    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "129 x 129"]
+    for label, half in (("all over the image", costs[:len(SIZES)]), ("in 65 x 65 of it", costs[len(SIZES):])):
+        right.semilogx(SIZES, half, "o-", base=2, label=label)
+    right.legend(loc="lower right")
     right.set(xlabel="pixels of the image's side", ylabel="microseconds an event", ylim=(0, None), xticks=SIZES,
               xticklabels=SIZES)
     right.minorticks_off()

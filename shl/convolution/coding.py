@@ -55,7 +55,8 @@ class ConvolutionalCoder:
     def correlate(self, image, rho, rows):
         """rho[rows] = the correlations of an image (n_channels, height, width) with every atom, on this thread."""
         n_dictionary, width = len(self.dictionary), self.dictionary.shape[2]
-        if self.stride == 1 and np.count_nonzero(image) < MOST_DENSE * image.size:
+        part = image[:, rows.start * self.stride:(rows.stop - 1) * self.stride + width]
+        if self.stride == 1 and np.count_nonzero(part) < MOST_DENSE * part.size:
             rho[rows] = 0
             kernels.correlate_sparse(image, self.stamps, width, rows.start, rho[rows])
             return

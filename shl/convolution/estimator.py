@@ -75,7 +75,7 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
-    def __init__(self, n_dictionary=20, patch_width=9, l0_sparseness=20, n_iter=500, eta=0.05, homeo_method="HAP",
+    def __init__(self, n_dictionary=20, patch_width=9, l0_sparseness=20, n_iter=500, eta=0.05, homeo_method="EXP",
                  eta_homeo=0.0025, alpha_MP=1.0, mask=None, do_sym=False, stride=1, batch_size=None, record_each=10,
                  dict_init=None, random_state=None, n_jobs=None, verbose=0):
         self.n_dictionary = n_dictionary

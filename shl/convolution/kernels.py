@@ -9,6 +9,7 @@ An arg-max over floats stays scalar in compiled code, a maximum of integers does
 floats are ordered as integers: `keys`, `tops` and `row_tops` are integers whose bits are scores.
 """
 
+import numpy as np
 from numba import njit
 
 jit = njit(nogil=True, cache=True, error_model="numpy")
@@ -91,11 +92,12 @@ def _max_key(keys):
 
 @jit
 def _first(keys, key):
-    """Index of the first of the keys that equals key."""
-    for i in range(keys.size):
-        if keys[i] == key:
-            return i
-    return -1
+    """Index of the first of the keys that equals key, which is among them."""
+    none = np.int32(keys.size)
+    first = none
+    for i in range(keys.size):  # a minimum without a way out is vectorised
+        first = min(first, np.int32(i) if keys[i] == key else none)
+    return first
 
 
 @jit

@@ -76,9 +76,10 @@ def learn(X, state, plan, until, threads, on_step=None):
 
 
 def advance(X, rows, state, plan, threads, is_recorded=False):
-    """One step of learning in place, on the images X[rows]; its own coding makes the record."""
+    """One step of learning in place, on the images X[rows], rows ascending; its own coding makes the record."""
     began = time.process_time()
-    batch, coder = X[rows], plan.prepare(state)
+    batch = X if len(rows) == len(X) else X[rows]  # rows are in order and occur once: all of them are X itself
+    coder = plan.prepare(state)
     residual = np.empty_like(batch)
     code = encode(batch, coder, threads, residual=residual)
     if is_recorded:

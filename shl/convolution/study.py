@@ -54,7 +54,7 @@ def measure(model, X):
     return figures
 
 
-def run(X, out, *, methods=("None", "HAP"), second=None, **parameters):
+def run(X, out, *, methods=("None", "HAP", "EXP"), second=None, **parameters):
     """Learn from raw images X once with each rule, write models and pictures into the folder out, return figures.
 
     Parameters
