@@ -1,6 +1,26 @@
-"""Slow and obvious: convolutional pursuit by an arg-max over the whole map, on the image itself."""
+"""Slow and obvious: convolutional pursuit by an arg-max over the whole map, on the image itself; and small cases."""
 
 import numpy as np
+
+from shl.convolution import ConvolutionalSHL
+
+
+def draw_atoms(rng, n_dictionary=7, n_channels=1, width=5):
+    """White-noise atoms of unit norm."""
+    atoms = rng.standard_normal((n_dictionary, n_channels, width, width))
+    return atoms / np.sqrt((atoms**2).sum(axis=(1, 2, 3), keepdims=True))
+
+
+def draw_images():
+    """Nine white-noise images, not square."""
+    return np.random.default_rng(1).standard_normal((9, 1, 19, 23)).astype(np.float32)
+
+
+def small_model(**options):
+    """An estimator for them that learns in milliseconds."""
+    parameters = {"n_dictionary": 6, "patch_width": 5, "l0_sparseness": 5, "n_iter": 6, "record_each": 2,
+                  "random_state": 0}
+    return ConvolutionalSHL(**{**parameters, **options})
 
 
 def correlate(image, dictionary, stride=1):

@@ -32,7 +32,8 @@ def add_flags(parser):
     add("--n-iter", type=int, default=500, help="learning steps")
     add("--batch-size", type=int, default=None, help="images of a step (None: all)")
     add("--eta", type=float, default=0.05, help="length of an atom's move")
-    add("--homeo-method", nargs="+", default=["None", "HAP", "EXP"], metavar="RULE", help="None, HAP, EXP: one learning each")
+    add("--homeo-method", nargs="+", default=["None", "HAP", "EXP"], metavar="RULE",
+        help="rules of homeostasis, one learning each")
     add("--eta-homeo", type=float, default=0.0025, help="rate of homeostasis")
     add("--second", type=int, default=0, metavar="N",
         help="steps of a second layer, on the code of the last rule's atoms (0: no second layer)")

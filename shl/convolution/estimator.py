@@ -126,7 +126,7 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     def partial_fit(self, X, y=None):
         """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
         is_first = not hasattr(self, "components_")
-        X = check_images(X) if is_first else self._validate(X)
+        X = check_images(X) if is_first else self._validate(X, self.components_.dtype)
         plan = self._plan(X)
         state = self._start(X, plan, self._generator()) if is_first else self._state
         order = np.random.default_rng([state.seed, state.step]).permutation(len(X))
@@ -217,9 +217,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         with Threads(self.n_jobs) as threads:
             return encode(X, coder, threads, is_quiet=not self.verbose)
 
-    def _validate(self, X):
+    def _validate(self, X, dtype=None):
         """X as images with the channels of the atoms."""
-        return check_images(X, n_channels=self.n_channels_in_)
+        return check_images(X, dtype=dtype, n_channels=self.n_channels_in_)
 
     def inverse_transform(self, code, shape=None):
         """The images (n_images, n_channels, height, width) that a code stands for.
