@@ -151,10 +151,10 @@ def test_planted_atoms_are_recovered(seed):
 
 @pytest.mark.slow
 def test_homeostasis_on_sample_images_costs_little():
-    X = preprocess(study.load("sample", n_images=200))
+    X = preprocess(study.load("sample"))
     figures = {}
     for method, eta_homeo in (("None", 0.0), ("EXP", 0.0025), ("HAP", 0.05)):
-        model = ConvolutionalSHL(20, 9, 20, n_iter=150, mask=gaussian_mask(9), homeo_method=method,
+        model = ConvolutionalSHL(20, 9, 20, n_iter=200, mask=gaussian_mask(9), homeo_method=method,
                                  eta_homeo=eta_homeo, random_state=42, n_jobs=2).fit(X)
         figures[method] = study.measure(model, X)
     for method in ("EXP", "HAP"):

@@ -173,7 +173,7 @@ def _contiguous(image, coder):
 
 
 def subtract_events(residual, events, coder):
-    """Residual (n_channels, height, width) minus the reconstruction by its events (atoms, rows, columns, values)."""
+    """Subtract the reconstruction by events (atoms, rows, columns, values) from residual (n_channels, height, width)."""
     kernels.subtract_events(*events, coder.stride, coder.dictionary, residual)
 
 

@@ -38,7 +38,7 @@ def unfold(image, first, stride, width, patches):
 
 @jit
 def correlate_sparse(image, stamps, width, first, rho):
-    """Rho += the correlations of an image that is mostly zeros, pixel by pixel; the stride is 1.
+    """Add to rho the correlations of an image that is mostly zeros, pixel by pixel; the stride is 1.
 
     stamps (n_channels, width, width * n_dictionary): what a pixel of value 1 adds to the places above and left of it.
     rho (n_rows, n_columns * n_dictionary): the rows of places from `first` on.
@@ -56,7 +56,7 @@ def correlate_sparse(image, stamps, width, first, rho):
 
 @jit
 def _add_window(rho, value, stamp, top, left, n_dictionary, n_columns):
-    """Rho += value * stamp where they overlap, the stamp's corner at place (top, left)."""
+    """Add value * stamp to rho where they overlap, the stamp's corner at place (top, left)."""
     start = max(0, left) * n_dictionary
     stop = min(n_columns, left + stamp.shape[1] // n_dictionary) * n_dictionary
     for row in range(max(0, top), min(rho.shape[0], top + stamp.shape[0])):
@@ -65,7 +65,7 @@ def _add_window(rho, value, stamp, top, left, n_dictionary, n_columns):
 
 @jit
 def _add_run(run, value, other):
-    """Run += value * other."""
+    """Add value * other to run."""
     for i in range(run.size):
         run[i] += value * other[i]
 
@@ -74,7 +74,7 @@ def _add_run(run, value, other):
 
 @jit
 def _score(run, gains, symmetric, scores):
-    """Scores = gains * (|run| if symmetric is 1, max(run, 0) if it is 0)."""
+    """Write to scores gains * (|run| if symmetric is 1, max(run, 0) if it is 0)."""
     for i in range(run.size):
         value = run[i]
         mirrored = -symmetric * value
@@ -175,7 +175,7 @@ def scatter(atoms, rows, columns, values, code):
 
 @jit
 def subtract_events(atoms, rows, columns, values, stride, dictionary, residual):
-    """Residual -= the sum over events of value * atom at its place; residual (n_channels, height, width)."""
+    """Subtract from the residual value * atom at its place, event by event; residual (n_channels, height, width)."""
     n_channels, width = dictionary.shape[1], dictionary.shape[2]
     for event in range(values.size):
         atom, top, left, value = atoms[event], rows[event] * stride, columns[event] * stride, values[event]
