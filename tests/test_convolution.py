@@ -1,4 +1,6 @@
 
+import tracemalloc
+
 import naive_convolution as naive
 import numpy as np
 import pytest
@@ -149,6 +151,24 @@ def test_large_images_may_end_early(monkeypatch):
     monkeypatch.setattr(coding, "LARGE", 1)
     monkeypatch.setattr(coding, "EVENTS_A_CALL", 3)
     assert len(convolutional_encode(image, np.ones((1, 1, 1, 1)), l0_sparseness=10)) == 1
+
+
+@pytest.mark.parametrize("shape, n_events", [
+    ((500, 700), 2000), pytest.param((3000, 4000), 100_000, marks=pytest.mark.slow)])
+def test_a_large_image_needs_little_more_than_its_maps(rng, shape, n_events):
+    dictionary, X = draw_atoms(rng, 20, width=9).astype(np.float32), rng.standard_normal(shape, np.float32)
+    n_places = np.prod(coding.places(shape, 9, 1))
+    tracemalloc.start()
+    try:
+        code = convolutional_encode(X, dictionary, l0_sparseness=n_events, n_jobs=2)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(code) == n_events
+    assert peak < 1.5 * 4 * 20 * n_places  # bytes: a half more than the maps
+    residual = X - code.reconstruct(dictionary, shape)[0, 0]
+    np.testing.assert_allclose((X.astype(float)**2).sum() - (residual.astype(float)**2).sum(),
+                               (code.value.astype(float)**2).sum(), rtol=1e-3)
 
 
 # ------------------------------------------------------------------------------------------------ the code

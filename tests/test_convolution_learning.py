@@ -141,11 +141,12 @@ def similarity(found, atoms):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("n_dictionary, homeo_method", [(12, "EXP"), (18, "HAP")])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_planted_atoms_are_recovered(seed):
+def test_planted_atoms_are_recovered(seed, n_dictionary, homeo_method):
     X, atoms = plant(np.random.default_rng(seed))
-    model = ConvolutionalSHL(18, 9, 20, n_iter=200, mask=gaussian_mask(9), homeo_method="HAP", eta_homeo=0.02,
-                             random_state=seed, n_jobs=2).fit(X)
+    model = ConvolutionalSHL(n_dictionary, 9, 20, n_iter=200, mask=gaussian_mask(9), homeo_method=homeo_method,
+                             eta_homeo=0.02, random_state=seed, n_jobs=2).fit(X)
     assert (similarity(model.components_, atoms) > 0.95).mean() >= 0.95
 
 

@@ -173,7 +173,7 @@ def _contiguous(image, coder):
 
 
 def subtract_events(residual, events, coder):
-    """Subtract the reconstruction by events (atoms, rows, columns, values) from residual (n_channels, height, width)."""
+    """Subtract from residual (n_channels, height, width) the events (atoms, rows, columns, values) of an image."""
     kernels.subtract_events(*events, coder.stride, coder.dictionary, residual)
 
 
