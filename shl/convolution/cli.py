@@ -34,11 +34,13 @@ def add_flags(parser):
     add("--eta", type=float, default=0.05, help="length of an atom's move")
     add("--homeo-method", nargs="+", default=["None", "HAP", "EXP"], metavar="RULE",
         help="rules of homeostasis, one learning each")
-    add("--eta-homeo", type=float, default=0.0025, help="rate of homeostasis")
+    add("--eta-homeo", type=float, default=0.0025, help="rate of homeostasis (HAP takes a higher one: 0.05)")
     add("--second", type=int, default=0, metavar="N",
         help="steps of a second layer, on the code of the last rule's atoms (0: no second layer)")
     add("--second-n-dictionary", type=int, default=60, help="atoms of the second layer")
     add("--second-patch-width", type=int, default=19, help="pixels of their side")
+    add("--second-eta-homeo", type=float, default=0.02,
+        help="rate of its homeostasis, higher than the first's for its fewer steps")
     add("--seed", type=int, default=42, help="decides every random draw")
     add("--n-jobs", type=int, default=-1, help="threads; -1 is all cores")
     add("--out", default="shl_conv", metavar="DIR", help="folder for models, pictures and summary")
@@ -53,7 +55,7 @@ def conv_learn_command(args):
     began = time.perf_counter()
     X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
     second = {"n_dictionary": args.second_n_dictionary, "patch_width": args.second_patch_width, "n_iter": args.second,
-              "l0_sparseness": max(1, args.l0_sparseness // 2), "eta": args.eta, "eta_homeo": args.eta_homeo,
+              "l0_sparseness": max(1, args.l0_sparseness // 2), "eta": args.eta, "eta_homeo": args.second_eta_homeo,
               "batch_size": args.batch_size}
     summary = study.run(
         X, args.out, methods=args.homeo_method, second=second if args.second else None,
