@@ -1,14 +1,13 @@
 """Figure 4 of the annex: convolutional atoms without and with homeostasis, their use, and a second layer.
 
-The same as `shl conv-learn --second 200`; see its flags.
+The command `shl conv-learn` at the study's number of steps; the flags are the same:
+
+    python scripts/annex_cnn.py --database faces --out annex_cnn
 """
 
-import argparse
+import sys
 
-from shl.convolution import cli
+from shl.cli import main
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    cli.add_flags(parser)
-    parser.set_defaults(second=200, out="annex_cnn")
-    cli.conv_learn_command(parser.parse_args())
+    sys.exit(main(["conv-learn", "--n-iter", "500", "--out", "annex_cnn", *sys.argv[1:]]))

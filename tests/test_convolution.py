@@ -1,10 +1,9 @@
-
 import tracemalloc
 
-import naive_convolution as naive
+import naive
 import numpy as np
 import pytest
-from naive_convolution import draw_atoms, draw_images
+from conftest import draw_atoms
 
 from shl.coding import sparse_encode
 from shl.convolution import (
@@ -33,11 +32,6 @@ def columns(code, n):
     return [part[of_image] for part in (code.atom, code.row, code.column, code.value)]
 
 
-@pytest.fixture
-def images():
-    return draw_images()
-
-
 # ------------------------------------------------------------------------------------------------ pursuit
 
 @pytest.mark.parametrize("case", CASES)
@@ -49,7 +43,7 @@ def test_codes_equal_the_oracle(case, n_channels, shape):
     l0 = min(12, int(np.prod(coding.places(shape, 5, options.get("stride", 1)))))
     code = convolutional_encode(X, dictionary, l0_sparseness=l0, **options)
     for n, image in enumerate(X):
-        events, _ = naive.pursue(image, dictionary, l0, **as_naive(options))
+        events, _ = naive.convolutional_pursuit(image, dictionary, l0, **as_naive(options))
         found = columns(code, n)
         assert len(found[0]) == len(events)
         for column, expected in zip(found, np.transpose(events), strict=True):
@@ -66,7 +60,7 @@ def test_maps_keep_the_correlations_of_the_residual(case):
     assert coder.code(image, rho, ranking, events) == 30
     residual = image.copy()
     coding.subtract_events(residual, events, coder)
-    expected = naive.correlate(residual, dictionary, coder.stride)
+    expected = naive.correlate_places(residual, dictionary, coder.stride)
     np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
     code = convolutional_encode(image[None], dictionary, l0_sparseness=30, **CASES[case])
     back = code.reconstruct(dictionary, image.shape, coder.stride)[0]
@@ -101,7 +95,7 @@ def test_sparse_images_have_the_same_maps(rng, n_channels):
     rho = coder.allocate(image.shape)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):
         coder.correlate(image, rho, rows)
-    np.testing.assert_allclose(rho.reshape(17, 20, 7), naive.correlate(image, dictionary), atol=1e-12)
+    np.testing.assert_allclose(rho.reshape(17, 20, 7), naive.correlate_places(image, dictionary), atol=1e-12)
 
 
 def test_ties_go_to_the_first_row_column_and_atom():

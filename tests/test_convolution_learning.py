@@ -1,12 +1,13 @@
 import pickle
 
-import naive_convolution as naive
+import naive
 import numpy as np
 import pytest
-from naive_convolution import draw_atoms, draw_images, small_model
+from conftest import draw_atoms, small_model
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from shl import SparseHebbianLearning
 from shl.convolution import (
     ConvolutionalCode,
     ConvolutionalSHL,
@@ -18,14 +19,9 @@ from shl.convolution import (
     preprocess,
     study,
 )
+from shl.convolution.homeostasis import make_rule
 from shl.homeostasis import ActivationRule
 from shl.threads import Threads
-
-
-@pytest.fixture
-def images():
-    return draw_images()
-
 
 # ------------------------------------------------------------------------------------------------ learning
 
@@ -34,7 +30,7 @@ def test_the_move_is_the_masked_hebbian_sum(rng, stride):
     X, dictionary, mask = rng.standard_normal((4, 2, 15, 16)), draw_atoms(rng, n_channels=2), gaussian_mask(5)
     model = ConvolutionalSHL(7, 5, 8, n_iter=1, eta=0.1, homeo_method="None", mask=mask, stride=stride,
                              dict_init=dictionary).fit(X)
-    total = mask * naive.gradient(X, dictionary, 8, stride=stride)
+    total = mask * naive.convolutional_gradient(X, dictionary, 8, stride=stride)
     total -= total.mean(axis=(1, 2, 3), keepdims=True)
     norms = np.sqrt((total**2).sum(axis=(1, 2, 3), keepdims=True))
     expected = dictionary + 0.1 * total / np.where(norms > 0, norms, 1)
@@ -46,7 +42,7 @@ def test_the_move_is_the_masked_hebbian_sum(rng, stride):
 def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
     images = preprocess(study.load("dead_leaves", n_images=9, size=33))
     model = small_model(homeo_method=homeo_method, n_iter=40).fit(images)
-    explained = 1 - model.record_["error"] ** 2
+    explained = 1 - model.record_["error_own"] ** 2
     assert explained[-1] > 1.5 * explained[0]
     np.testing.assert_allclose(np.linalg.norm(model.components_.reshape(6, -1), axis=1), 1, rtol=1e-6)
     assert model.components_.dtype == np.float32
@@ -61,17 +57,35 @@ def test_learning_has_equal_bits_for_any_number_of_threads(images, homeo_method)
     np.testing.assert_array_equal(one.record_["counts"], two.record_["counts"])
 
 
+def code_of(counts):
+    """One image's code of so many events of each atom, all at one place."""
+    zeros = np.zeros(counts.sum(), np.int32)
+    return ConvolutionalCode(zeros, np.repeat(np.arange(len(counts)), counts), zeros, zeros, np.ones(counts.sum()),
+                             (1, len(counts), 1, 1))
+
+
 def test_modulation_follows_its_equation(rng):
     rule, gain = EpochModulation(eta_homeo=0.1), np.zeros(4)
     state = rule.init(4, 0.25, np.float64)
     for _ in range(3):
         counts = rng.integers(0, 50, 4)
-        code = ConvolutionalCode(*np.zeros((1, counts.sum()), np.int32), np.repeat(np.arange(4), counts),
-                                 *np.zeros((2, counts.sum()), np.int32), np.ones(counts.sum()), (1, 4, 1, 1))
         tau = -(counts.max() - counts.mean()) / np.log(0.1)
         gain = 0.9 * gain - 0.1 * (counts - counts.mean()) / tau
-        state = rule.update(state, code)
+        state = rule.update(state, code_of(counts))
         np.testing.assert_allclose(rule.competition(state).gain, np.exp(gain))
+
+
+def test_activation_probability_is_among_as_many_events_as_atoms(rng):
+    """The probability that an atom of share q is not among n events is (1 - q)^n, about exp(-n q) for small q."""
+    rule, n_atoms, share = make_rule("HAP", 0.1), 400, np.full(400, 1 / 400)
+    state = rule.init(n_atoms, 1 / n_atoms, np.float64)
+    np.testing.assert_allclose(rule.competition(state).gain, 1)
+    for _ in range(3):
+        counts = rng.integers(0, 50, n_atoms)
+        share = 0.9 * share + 0.1 * counts / counts.sum()
+        state = rule.update(state, code_of(counts))
+        expected = np.log(1 - (1 - share) ** n_atoms) / np.log(1 - (1 - 1 / n_atoms) ** n_atoms)
+        np.testing.assert_allclose(rule.competition(state).gain, expected, rtol=0.05)
 
 
 def test_modulation_moves_once_an_epoch(images):
@@ -82,27 +96,28 @@ def test_modulation_moves_once_an_epoch(images):
 
 def test_equal_usage_moves_no_gain():
     rule = EpochModulation(eta_homeo=0.5)
-    zeros = np.zeros(2, np.int32)
-    code = ConvolutionalCode(zeros, np.arange(2), zeros, zeros, np.ones(2), (1, 2, 1, 1))
-    state = rule.update(rule.init(2, 0.5, np.float64), code)
+    state = rule.update(rule.init(2, 0.5, np.float64), code_of(np.array([3, 3])))
     np.testing.assert_array_equal(rule.competition(state).gain, 1)
 
 
-def test_a_rule_of_ones_own(images):
+def test_a_rule_of_ones_own(images, tmp_path):
     class Root(ActivationRule):
         def gain(self, p, target):
             return np.sqrt(target / p)
 
     model = small_model(homeo_method=Root(eta_homeo=0.5)).fit(images)
     assert np.ptp(model.gain_) > 0
-    with pytest.raises(TypeError, match="homeo_method"):
-        model.save("never.npz")
+    model.save(tmp_path / "model.npz")
+    copy = ConvolutionalSHL.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(copy.gain_, model.gain_)
+    same = ConvolutionalSHL.load(tmp_path / "model.npz", homeo_method=Root(eta_homeo=0.5))
+    np.testing.assert_array_equal(same.partial_fit(images).gain_, model.partial_fit(images).gain_)
 
 
 def test_images_without_events_change_nothing():
     model = small_model(homeo_method="HAP", n_iter=2).fit(np.zeros((2, 1, 9, 9)))
     np.testing.assert_array_equal(model.components_, small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9))).components_)
-    assert model.record_["error"][-1] == 0
+    assert model.record_["error_own"][-1] == 0
 
 
 def test_homeostasis_flattens_usage(images):
@@ -151,12 +166,13 @@ def test_planted_atoms_are_recovered(seed, n_dictionary, homeo_method):
 
 
 @pytest.mark.slow
-def test_homeostasis_on_sample_images_costs_little():
-    X = preprocess(study.load("sample"))
+@pytest.mark.parametrize("seed", [1, 42])
+def test_homeostasis_on_sample_images_costs_little(seed):
+    X = preprocess(study.load("sample", seed=seed))
     figures = {}
-    for method, eta_homeo in (("None", 0.0), ("EXP", 0.0025), ("HAP", 0.05)):
-        model = ConvolutionalSHL(20, 9, 20, n_iter=200, mask=gaussian_mask(9), homeo_method=method,
-                                 eta_homeo=eta_homeo, random_state=42, n_jobs=2).fit(X)
+    for method in ("None", "EXP", "HAP"):
+        model = ConvolutionalSHL(20, 9, 20, n_iter=100, mask=gaussian_mask(9), homeo_method=method,
+                                 random_state=seed, n_jobs=2).fit(X)
         figures[method] = study.measure(model, X)
     for method in ("EXP", "HAP"):
         assert figures[method]["cv_own"] <= figures["None"]["cv_own"] / 3
@@ -187,10 +203,12 @@ def test_pickle_and_save_keep_the_model(images, tmp_path):
         np.testing.assert_array_equal(copy.partial_fit(images).components_, model.components_)
 
 
-def test_load_refuses_something_else(tmp_path):
-    np.savez(tmp_path / "other.npz", a=np.ones(3))
-    with pytest.raises(ValueError, match="something else"):
+def test_load_refuses_something_else(tmp_path, X):
+    SparseHebbianLearning(5, n_iter=1, random_state=0).fit(X).save(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match="holds SparseHebbianLearning, not a ConvolutionalSHL"):
         ConvolutionalSHL.load(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError):
+        ConvolutionalSHL.load(tmp_path / "nothing.npz")
 
 
 def test_partial_fit_goes_on(images):
@@ -252,7 +270,7 @@ def test_two_layers(images):
 
 @pytest.mark.parametrize("X, match", [
     (np.ones(5), "X must have 2 axes"), (np.ones((1, 1, 1, 9, 9)), "X must have 2 axes"),
-    (np.full((9, 9), np.nan), "X must be finite"), (np.ones((4, 9)), "at least patch_width"),
+    (np.full((9, 9), np.nan), "X must hold no NaN"), (np.ones((4, 9)), "at least patch_width"),
     (np.ones((0, 9, 9)), "X is empty"), (np.ones((9, 9), complex), "real numbers"),
     (np.ones((6, 5)), "l0_sparseness must be at least 1 and at most 2 "),
 ])
@@ -264,7 +282,7 @@ def test_bad_images_are_refused(X, match):
 @pytest.mark.parametrize("options, match", [
     ({"l0_sparseness": 15 * 19 + 1}, "at most 285 .the 15 x 19 places"), ({"l0_sparseness": 0}, "l0_sparseness"),
     ({"mask": np.ones((4, 5))}, "mask must have one of the shapes"), ({"mask": -np.ones((5, 5))}, "non-negative"),
-    ({"mask": np.full((5, 5), np.nan)}, "mask must be finite"), ({"mask": np.zeros((5, 5))}, "not all 0"),
+    ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"), ({"mask": np.zeros((5, 5))}, "not all 0"),
     ({"homeo_method": "HEH"}, "homeo_method must be one of"), ({"eta_homeo": 2}, "eta_homeo"),
     ({"eta_homeo": -1, "homeo_method": "EXP"}, "eta_homeo"), ({"alpha_MP": 0}, "alpha_MP"),
     ({"stride": 6}, "stride must be at least 1 and at most 5"), ({"eta": -0.1}, "eta"), ({"n_iter": 0}, "n_iter"),

@@ -7,11 +7,13 @@
 Pursuit is exact and costs the same for every event, whatever the image's size.
 """
 
-from .code import ConvolutionalCode
-from .coding import convolutional_encode
-from .estimator import ConvolutionalSHL
-from .homeostasis import EpochModulation
-from .preprocessing import gaussian_mask, normalise_local_contrast, preprocess, radial_window
+from ..lazy import lazy
+
+_PLACES = {"ConvolutionalCode": "code", "ConvolutionalSHL": "estimator", "EpochModulation": "homeostasis",
+           "convolutional_encode": "coding"}
+_PLACES |= dict.fromkeys(("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"), "preprocessing")
 
 __all__ = ["ConvolutionalCode", "ConvolutionalSHL", "EpochModulation", "convolutional_encode", "gaussian_mask",
            "normalise_local_contrast", "preprocess", "radial_window"]
+
+__getattr__, __dir__ = lazy(__name__, _PLACES, __all__)

@@ -1,20 +1,16 @@
 """The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
 
-import argparse
 import json
 import time
 from pathlib import Path
 
-DEFAULTS = argparse.ArgumentDefaultsHelpFormatter
+from ..cli import _add, _report
 
 
-def add_commands(subparsers):
-    """Add `conv-learn` to the subparsers of a command line."""
-    text = "Learn convolutional atoms from images, without and with homeostasis."
-    parser = subparsers.add_parser("conv-learn", help=text[0].lower() + text[1:-1], description=text,
-                                   formatter_class=DEFAULTS)
-    parser.set_defaults(run=conv_learn_command)
-    add_flags(parser)
+def add_commands(commands):
+    """Add `conv-learn` to the commands of `shl`."""
+    add_flags(_add(commands, "conv-learn", conv_learn_command,
+                   "learn convolutional atoms from images, without and with homeostasis"))
 
 
 def add_flags(parser):
@@ -29,14 +25,14 @@ def add_flags(parser):
     add("--n-dictionary", type=int, default=20, help="atoms")
     add("--patch-width", type=int, default=9, help="pixels of an atom's side")
     add("--l0-sparseness", type=int, default=20, help="events of an image")
-    add("--n-iter", type=int, default=500, help="learning steps")
+    add("--n-iter", type=int, default=300, help="learning steps")
     add("--batch-size", type=int, default=None, help="images of a step (None: all)")
     add("--eta", type=float, default=0.05, help="length of an atom's move")
     add("--homeo-method", nargs="+", default=["None", "HAP", "EXP"], metavar="RULE",
-        help="rules of homeostasis, one learning each")
-    add("--eta-homeo", type=float, default=0.0025, help="rate of homeostasis (HAP takes a higher one: 0.05)")
-    add("--second", type=int, default=0, metavar="N",
-        help="steps of a second layer, on the code of the last rule's atoms (0: no second layer)")
+        help="rules of homeostasis, one learning each: None, HAP, EXP")
+    add("--eta-homeo", type=float, default=None, help="rate of homeostasis (None: that of each rule)")
+    add("--second-n-iter", type=int, default=200, metavar="N",
+        help="steps of a second layer on the code of the last rule's atoms (0: no second layer)")
     add("--second-n-dictionary", type=int, default=60, help="atoms of the second layer")
     add("--second-patch-width", type=int, default=19, help="pixels of their side")
     add("--second-eta-homeo", type=float, default=0.02,
@@ -54,20 +50,17 @@ def conv_learn_command(args):
 
     began = time.perf_counter()
     X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
-    second = {"n_dictionary": args.second_n_dictionary, "patch_width": args.second_patch_width, "n_iter": args.second,
-              "l0_sparseness": max(1, args.l0_sparseness // 2), "eta": args.eta, "eta_homeo": args.second_eta_homeo,
-              "batch_size": args.batch_size}
+    second = {"n_dictionary": args.second_n_dictionary, "patch_width": args.second_patch_width,
+              "n_iter": args.second_n_iter, "l0_sparseness": max(1, args.l0_sparseness // 2), "eta": args.eta,
+              "eta_homeo": args.second_eta_homeo, "batch_size": args.batch_size}
     summary = study.run(
-        X, args.out, methods=args.homeo_method, second=second if args.second else None,
+        X, args.out, methods=args.homeo_method, second=second if args.second_n_iter else None,
         n_dictionary=args.n_dictionary, patch_width=args.patch_width, l0_sparseness=args.l0_sparseness,
         n_iter=args.n_iter, batch_size=args.batch_size, eta=args.eta, eta_homeo=args.eta_homeo,
         random_state=args.seed, n_jobs=args.n_jobs, verbose=int(not (args.quiet or args.json)))
     summary["seconds"] = time.perf_counter() - began
     (Path(args.out) / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    if args.json:
-        print(json.dumps(summary, indent=1))
-    elif not args.quiet:
-        print("\n".join(_lines(summary, args.out)))
+    _report(args, summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):
@@ -77,5 +70,6 @@ def _lines(summary, out):
                f"own competition: error {figures['error_own']:.4f}, cv {figures['cv_own']:.3f}   "
                f"{figures['seconds']:.1f} s CPU")
     if "second" in summary:
-        yield f"second layer: error {summary['second']['error']:.4f}, cv of usage {summary['second']['cv_own']:.3f}"
+        yield (f"second layer, own competition: error {summary['second']['error_own']:.4f}, "
+               f"cv of usage {summary['second']['cv_own']:.3f}")
     yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"

@@ -1,15 +1,13 @@
 """ConvolutionalSHL: the estimator for images."""
 
-import json
-
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from ..checks import check_array, check_count, check_number
-from ..history import History
+from .. import store
+from ..checks import check_array, check_count, check_number, make_generator
+from ..learning import one_pass
 from ..threads import Threads
 from . import learning
 from .code import ConvolutionalCode
@@ -35,9 +33,11 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     l0_sparseness : int.  Events an image, at most the number of places.
     n_iter : int.  Steps, each on one batch.
     eta : float > 0.  Length of an atom's move.
-    homeo_method : 'None', 'HAP' (a running mean of each atom's share of the events, gain_i = log p_i / log target),
-        'EXP' (see `shl.convolution.homeostasis.EpochModulation`), or a rule of one's own that gives a gain.
-    eta_homeo : float in [0, 1].  Rate of homeostasis, a batch ('HAP') or a pass over the images ('EXP').
+    homeo_method : 'None', 'HAP' (gain_i = log P_i / log P with P_i the probability of an activation), 'EXP' (an
+        exponential modulation, once an epoch; see `shl.convolution.homeostasis` for both), or a rule of one's own that
+        gives a gain.
+    eta_homeo : float in [0, 1], optional.  Rate of homeostasis, a batch ('HAP') or a pass over the images ('EXP');
+        None is 0.05 for HAP and 0.0025 for EXP.
     alpha_MP : float in (0, 1].  Share of a coefficient that one event takes.
     mask : array, optional.  Weights of an atom's pixels while it learns: (patch_width, patch_width), with channels
         in front, or of the shape of components_ (see `gaussian_mask`).
@@ -56,9 +56,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     components_ : array (n_dictionary, n_channels, patch_width, patch_width), norms 1, float32 if X is, else float64.
     gain_ : array (n_dictionary,) or None.  The last gain of the competition.
     counts_ : array (n_dictionary,) int64.  Events of each atom in the last record (None without records).
-    record_ : mapping from name to array, first axis the record, of the step's own batch and competition: 'steps',
-        'error' |residual| / |X|, 'counts', 'cv' (std / mean of counts), 'entropy' (of usage, 0 to 1), 'gain',
-        'cputime'.
+    record_ : mapping from name to array, first axis the record, of the step's own batch under the rule's own
+        competition: 'steps', 'error_own' |residual| / |X|, 'counts' of events of each atom, 'cv' (std / mean of
+        counts), 'entropy' (of usage, 0 to 1), 'gain', 'cputime'.
     n_iter_ : int, steps taken.   n_channels_in_ : int.   seconds_ : float, CPU time of learning.
 
     References
@@ -76,7 +76,7 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     """
 
     def __init__(self, n_dictionary=20, patch_width=9, l0_sparseness=20, n_iter=500, eta=0.05, homeo_method="EXP",
-                 eta_homeo=0.0025, alpha_MP=1.0, mask=None, do_sym=False, stride=1, batch_size=None, record_each=10,
+                 eta_homeo=None, alpha_MP=1.0, mask=None, do_sym=False, stride=1, batch_size=None, record_each=10,
                  dict_init=None, random_state=None, n_jobs=None, verbose=0):
         self.n_dictionary = n_dictionary
         self.patch_width = patch_width
@@ -111,8 +111,8 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         given, is called after each step and may raise to stop.  Returns self.
         """
         X = check_images(X)
-        plan, rng = self._plan(X), self._generator()
-        state = self._start(X, plan, rng)
+        plan = self._plan(X)
+        state = self._start(X, plan)
         with Threads(self.n_jobs) as threads, tqdm(total=self.n_iter, desc="learning", unit="step",
                                                    disable=not self.verbose) as bar:
             def step_done(state):
@@ -121,31 +121,19 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
                     on_step(state)
 
             learning.learn(X, state, plan, self.n_iter, threads, step_done)
-        return self._adopt(state, plan)
+        return self._adopt(state, plan.rule)
 
     def partial_fit(self, X, y=None):
         """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
         is_first = not hasattr(self, "components_")
         X = check_images(X) if is_first else self._validate(X, self.components_.dtype)
         plan = self._plan(X)
-        state = self._start(X, plan, self._generator()) if is_first else self._state
-        order = np.random.default_rng([state.seed, state.step]).permutation(len(X))
-        n_steps = len(X) // plan.batch_size
+        state = self._start(X, plan) if is_first else self._state
         with Threads(self.n_jobs) as threads:
-            for rows in np.array_split(order[:n_steps * plan.batch_size], n_steps):
+            for rows in one_pass(len(X), plan.batch_size, state):
                 is_recorded = plan.record_each and state.step % plan.record_each == 0
                 learning.advance(X, np.sort(rows), state, plan, threads, is_recorded)
-        return self._adopt(state, plan)
-
-    def _generator(self):
-        """The Generator of random_state."""
-        if isinstance(self.random_state, np.random.Generator):
-            return self.random_state
-        if self.random_state is None:
-            return np.random.default_rng()
-        if isinstance(self.random_state, np.random.RandomState):
-            return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        return np.random.default_rng(check_count(self.random_state, "random_state", least=0))
+        return self._adopt(state, plan.rule)
 
     def _plan(self, X):
         """The validated `Plan` of these parameters to learn from images X."""
@@ -179,9 +167,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
                              f"{mask.max():.3g}")
         return mask
 
-    def _start(self, X, plan, rng):
+    def _start(self, X, plan):
         """The state before the first step."""
-        shape = self._shape(X.shape[1])
+        rng, shape = make_generator(self.random_state), self._shape(X.shape[1])
         seed = int(rng.integers(2**63))
         if self.dict_init is None:
             dictionary = rng.standard_normal(shape).astype(X.dtype)
@@ -192,12 +180,12 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
                 raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
         return learning.start(dictionary, plan, seed)
 
-    def _adopt(self, state, plan):
+    def _adopt(self, state, rule):
         """The fitted attributes of a state."""
         self._state = state
         self.components_, self.record_ = state.dictionary, state.record
         self.n_channels_in_ = state.dictionary.shape[1]
-        self.gain_ = gain_of(plan.rule, state.homeostasis)
+        self.gain_ = gain_of(rule, state.homeostasis)
         self.n_iter_, self.seconds_ = state.step, state.seconds
         self.counts_ = state.record["counts"][-1] if len(state.record) else None
         return self
@@ -240,52 +228,56 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
                              f"{shape[0]} x {shape[1]}")
         return code.reconstruct(self.components_, shape, self.stride)
 
+    # -------------------------------------------------------------------------------------------- the Annex's names
+
+    @property
+    def dictionary(self):
+        """components_."""
+        return self.components_
+
+    @property
+    def record(self):
+        """record_."""
+        return self.record_
+
     # -------------------------------------------------------------------------------------------- disk
 
     def save(self, path):
-        """Write parameters and the whole learned state to path (npz, no pickle); `load` reads it.
-
-        Raises
-        ------
-        TypeError
-            With a rule of one's own, which cannot be written to a file.
-        """
+        """Write parameters and the whole learned state to path (npz, no pickle); `load` reads it."""
         check_is_fitted(self)
-        if not isinstance(self.homeo_method, (str, type(None))):
-            raise TypeError(f"homeo_method must be a name to be saved, not {self.homeo_method!r}")
+        arrays, info = learning.to_arrays(self._state)
         parameters = self.get_params(deep=False)
-        arrays = {f"param/{name}": np.asarray(value) for name in ("mask", "dict_init")
-                  if (value := parameters.pop(name)) is not None}
+        arrays |= {f"param/{name}": np.asarray(value) for name in ("mask", "dict_init")
+                   if (value := parameters.pop(name)) is not None}
         if not isinstance(self.random_state, (int, np.integer)):
             parameters["random_state"] = None
-        state = self._state
-        arrays |= {"dictionary": state.dictionary, **{f"homeostasis/{k}": v for k, v in state.homeostasis.items()},
-                   **{f"record/{name}": state.record[name] for name in state.record}}
-        info = {"kind": FILE_KIND, "parameters": parameters, "seed": state.seed, "step": state.step,
-                "seconds": state.seconds}
-        with open(path, "wb") as file:
-            np.savez(file, info=np.array(json.dumps(info, default=np.generic.item)), **arrays)
+        if not isinstance(self.homeo_method, (str, type(None))):
+            parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
+            if self.gain_ is not None:
+                arrays["fitted/gain_"] = self.gain_
+        store.write(path, arrays, {"kind": FILE_KIND, "parameters": parameters, "state": info})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, homeo_method=None):
         """The fitted model that `save` wrote to path; it codes and learns on as the saved one.
+
+        homeo_method gives a rule of one's own again, which cannot be written to a file; without it, such a model
+        codes as before, but learns on without homeostasis.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it holds something else.
+            If there is no such file, or it is damaged or something else.
         """
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        info = json.loads(str(arrays.pop("info", "{}")))
+        arrays, info = store.read(path)
         if info.get("kind") != FILE_KIND:
             raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a {FILE_KIND}")
-
-        def group(prefix):
-            return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-        model = cls(**info["parameters"], **group("param/"))
-        state = learning.State(arrays["dictionary"], group("homeostasis/"), info["seed"], info["step"],
-                               info["seconds"], History(group("record/")))
-        model._adopt(state, learning.Plan(make_rule(model.homeo_method, model.eta_homeo), *[None] * 8))
+        parameters = info["parameters"]
+        if is_custom := isinstance(parameters["homeo_method"], dict):
+            parameters["homeo_method"] = homeo_method or "None"
+        starts = {name.removeprefix("param/"): arrays.pop(name) for name in list(arrays) if name.startswith("param/")}
+        model, gain = cls(**parameters, **starts), arrays.pop("fitted/gain_", None)
+        model._adopt(learning.from_arrays(arrays, info["state"]), make_rule(model.homeo_method, model.eta_homeo))
+        if is_custom:
+            model.gain_ = gain
         return model

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import optimizers
+from .. import metrics, optimizers
 from ..history import History
 from ..learning import Batches
 from ..threads import chunks
@@ -111,13 +111,24 @@ def hebbian_direction(code, residual, shape, plan, threads):
 
 
 def record(batch, residual, code, state, plan):
-    """Append the step's error |residual| / |batch|, usage and gain, all under the rule's own competition."""
-    counts, energy = code.counts(), np.linalg.norm(batch.astype(np.float64))
+    """Append the step's error_own |residual| / |batch| (0 for a batch of zeros), usage and gain."""
     gain = gain_of(plan.rule, state.homeostasis)
-    share = counts / max(counts.sum(), 1)
-    used = share[share > 0]
-    entropy = -(used * np.log(used)).sum() / np.log(len(share)) if len(share) > 1 else 1.0
     state.record.append(
-        steps=state.step, error=np.linalg.norm(residual.astype(np.float64)) / energy if energy else 0.0,
-        counts=counts, cv=counts.std() / counts.mean() if counts.any() else 0.0, entropy=entropy,
-        gain=np.ones(len(counts)) if gain is None else np.asarray(gain), cputime=state.seconds)
+        steps=state.step, error_own=metrics.reconstruction_error(batch, residual) if batch.any() else 0.0,
+        counts=code.counts(), cv=metrics.usage_variation(code), entropy=metrics.usage_entropy(code),
+        gain=np.ones(len(state.dictionary)) if gain is None else np.asarray(gain), cputime=state.seconds)
+
+
+def to_arrays(state):
+    """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
+    arrays = {"dictionary": state.dictionary}
+    for part in ("homeostasis", "record"):
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in getattr(state, part).items()}
+    return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
+
+
+def from_arrays(arrays, info):
+    """The state that `to_arrays` took apart."""
+    homeostasis, columns = ({name.removeprefix(f"{part}/"): array for name, array in arrays.items()
+                             if name.startswith(f"{part}/")} for part in ("homeostasis", "record"))
+    return State(arrays["dictionary"], homeostasis, **info, record=History(columns))

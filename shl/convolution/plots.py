@@ -1,46 +1,30 @@
-"""Pictures of convolutional learning: atoms, convergence, where atoms were used, reconstructions.
+"""Pictures of convolutional learning: atoms, where and how often they were used, reconstructions.
 
 Functions draw into `fig` and `ax` where given, else into a figure of their own that needs no display.  They never
-show a figure and never change matplotlib's settings; `fname` saves it.
+show a figure and never change matplotlib's settings; `fname` saves it.  The error over the steps is drawn by
+`shl.plotting.time_plot(None, model, "error_own")`.
 """
 
 import numpy as np
 
 from .. import optimizers
 from ..checks import check_array, check_choice
-
-
-def _get_axes(fig, ax, **options):
-    """(fig, ax) to draw in: what is given, completed by what is not."""
-    if ax is not None:
-        return ax.figure, ax
-    fig = _new_figure(**options) if fig is None else fig
-    return fig, fig.axes[-1] if fig.axes else fig.add_subplot()
-
-
-def _new_figure(figsize=None):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=figsize, layout="constrained")
+from ..plotting.atoms import mosaic
+from ..plotting.figures import get_axes, save
 
 
 def _finish(fig, ax, title, fname):
     if title:
         ax.set_title(title)
-    if fname is not None:
-        fig.savefig(fname, dpi=150)
+    save(fig, fname)
     return fig, ax
 
 
-def tile(pictures, n_columns, gap=1):
-    """Pictures (n, height, width) side by side in one image, NaN between and after them."""
-    n_pictures, height, width = pictures.shape
-    n_rows = -(-n_pictures // n_columns)
-    image = np.full((n_rows * (height + gap) + gap, n_columns * (width + gap) + gap), np.nan)
-    for i, picture in enumerate(pictures):
-        row, column = i // n_columns * (height + gap) + gap, i % n_columns * (width + gap) + gap
-        image[row:row + height, column:column + width] = picture
-    return image
+def count_columns(n_pictures, ratio):
+    """Columns for n_pictures in a grid about `ratio` times as wide as high, of full rows where few more columns do."""
+    least = max(1, int(np.ceil((ratio * n_pictures) ** 0.5)))
+    full = [n for n in range(least, least + least // 2 + 1) if n_pictures % n == 0]
+    return full[0] if full else least
 
 
 def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
@@ -52,12 +36,12 @@ def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, 
     atoms = np.asarray(getattr(dictionary, "components_", dictionary), float)
     n_dictionary, n_channels, width = check_array(atoms, "dictionary", ndim=4).shape[:3]
     atoms = atoms / np.maximum(np.abs(atoms).max(axis=(1, 2, 3), keepdims=True), np.finfo(float).tiny)
-    default = n_channels if n_channels > 1 else int(np.ceil((2.0 * n_dictionary) ** 0.5))
-    n_columns = n_columns or default
+    n_columns = n_columns or (n_channels if n_channels > 1 else count_columns(n_dictionary, 2))
     n_rows = -(-n_dictionary * n_channels // n_columns)
     size = 8 / max(n_columns, n_rows)
-    fig, ax = _get_axes(fig, ax, figsize=(max(2, size * n_columns), max(1, size * n_rows) + 0.4))
-    ax.imshow(tile(atoms.reshape(-1, width, width), n_columns), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    fig, ax = get_axes(fig, ax, figsize=(max(2, size * n_columns), max(1, size * n_rows) + 0.4))
+    picture = mosaic(atoms.reshape(-1, width, width), n_columns)
+    ax.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_axis_off()
     return _finish(fig, ax, title, fname)
 
@@ -75,24 +59,13 @@ def project_atoms(second, first, stride=1):
     return optimizers.normalise(images.reshape(len(images), -1)).reshape(images.shape)
 
 
-def plot_convergence(record, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
-    """The error |residual| / |X| of each recorded step, under the rule's own competition; returns (fig, ax)."""
-    record = getattr(record, "record_", record)
-    fig, ax = _get_axes(fig, ax, figsize=(5, 3))
-    ax.plot(record["steps"], record["error"], color=color, label=label)
-    ax.set(xlabel="step", ylabel="error (own competition)")
-    if label:
-        ax.legend()
-    return _finish(fig, ax, title, fname)
-
-
-def plot_usage(counts, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
+def plot_counts(counts, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
     """The activation histogram: events of each atom, and their mean as a line; returns (fig, ax).
 
     counts (n_dictionary,), or a fitted `ConvolutionalSHL`, whose last record is drawn.
     """
     counts = np.asarray(getattr(counts, "counts_", counts))
-    fig, ax = _get_axes(fig, ax, figsize=(5, 3))
+    fig, ax = get_axes(fig, ax, figsize=(5, 3))
     ax.bar(np.arange(len(counts)), counts, color=color, label=label)
     ax.axhline(counts.mean(), color="0.4", linewidth=1, linestyle="--")
     ax.set(xlabel="atom", ylabel="events", xlim=(-0.6, len(counts) - 0.4))
@@ -105,11 +78,11 @@ def plot_usage(counts, *, color="C0", label=None, title=None, fname=None, fig=No
 def show_where(code, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
     """Where each atom was used: the events at each place over all images, a panel an atom; returns (fig, ax)."""
     counts = code.count_places().astype(float)
-    n_columns = n_columns or int(np.ceil((1.6 * len(counts)) ** 0.5))
+    n_columns = n_columns or count_columns(len(counts), 1.6 * counts.shape[1] / counts.shape[2])
     n_rows = -(-len(counts) // n_columns)
     height = 7 * n_rows * counts.shape[1] / (n_columns * counts.shape[2])
-    fig, ax = _get_axes(fig, ax, figsize=(8, max(1.5, height + 0.4)))
-    drawn = ax.imshow(tile(counts, n_columns, gap=2), cmap="magma", interpolation="nearest")
+    fig, ax = get_axes(fig, ax, figsize=(8, max(1.5, height + 0.4)))
+    drawn = ax.imshow(mosaic(counts, n_columns, gap=2), cmap="magma", interpolation="nearest")
     ax.set_axis_off()
     fig.colorbar(drawn, ax=ax, label="events", shrink=0.8, ticks=_whole_numbers())
     return _finish(fig, ax, title, fname)
@@ -127,9 +100,9 @@ def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None,
     check_choice(np.ndim(X), "the number of axes of X", (4,))
     shown = np.asarray(X[:n_shown, 0], float), np.asarray(reconstruction[:n_shown, 0], float)
     n_shown, scale = len(shown[0]), np.abs(shown[0]).max() or 1
-    fig, ax = _get_axes(fig, ax, figsize=(1.5 * n_shown, 1.5 * 3 * X.shape[2] / X.shape[3] + 0.4))
+    fig, ax = get_axes(fig, ax, figsize=(1.5 * n_shown, 1.5 * 3 * X.shape[2] / X.shape[3] + 0.4))
     rows = np.concatenate((*shown, shown[0] - shown[1]))
-    ax.imshow(tile(rows, n_shown), cmap="gray", vmin=-scale, vmax=scale, interpolation="nearest")
+    ax.imshow(mosaic(rows, n_shown), cmap="gray", vmin=-scale, vmax=scale, interpolation="nearest")
     step = X.shape[2] + 1
     ax.set(xticks=[], yticks=[step * (i + 0.5) for i in range(3)], yticklabels=["image", "code", "residual"])
     ax.tick_params(length=0)

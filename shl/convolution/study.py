@@ -1,11 +1,16 @@
 """Figure 4 of the annex: atoms learned from images without and with homeostasis, and a second layer."""
 
+import contextlib
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from .. import metrics
 from ..checks import check_choice, check_count
 from ..images import crop, load_images
+from ..plotting import time_plot
+from ..plotting.figures import new_figure, save
 from . import plots
 from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
@@ -30,10 +35,16 @@ def load(database="sample", datapath="database", n_images=400, size=65, seed=42)
 
 
 def _faces(n_images, size, rng):
+    """Olivetti faces (Samaria & Harter 1994), resized."""
     from scipy.ndimage import zoom
     from sklearn.datasets import fetch_olivetti_faces
 
-    faces = fetch_olivetti_faces().images
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it prints that it downloads
+            faces = fetch_olivetti_faces(n_retries=1, delay=0.01).images
+    except OSError as error:
+        raise OSError(f"the faces are not on this machine and cannot be downloaded ({error}); database='sample' needs "
+                      f"no network") from error
     check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
     chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
     return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(np.float32)
@@ -48,9 +59,8 @@ def measure(model, X):
     for suffix, gain in (("", None), ("_own", model.gain_)):
         code = model.transform(X, gain=gain)
         residual = X - model.inverse_transform(code, X.shape)
-        counts = code.counts()
-        figures |= {f"error{suffix}": float(np.linalg.norm(residual) / np.linalg.norm(X)),
-                    f"cv{suffix}": float(counts.std() / counts.mean()), f"counts{suffix}": counts.tolist()}
+        figures |= {f"error{suffix}": metrics.reconstruction_error(X, residual),
+                    f"cv{suffix}": metrics.usage_variation(code), f"counts{suffix}": code.counts().tolist()}
     return figures
 
 
@@ -101,15 +111,17 @@ def _draw_model(model, X, method, out):
 
 def _draw_comparison(models, figures, fname):
     """Convergence of all rules and the activation histogram of each, on one scale; returns the picture's name."""
-    fig = plots._new_figure(figsize=(4 + 3 * len(models), 3))
+    fig = new_figure(figsize=(4 + 3 * len(models), 3), layout="constrained")
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        plots.plot_convergence(model, color=COLORS[method], label=method, ax=axs[0])
-        plots.plot_usage(figures[method]["counts_own"], color=COLORS[method], ax=ax,
+        time_plot(None, model, "error_own", color=COLORS[method], label=method, ax=axs[0])
+        plots.plot_counts(figures[method]["counts_own"], color=COLORS[method], ax=ax,
                          title=f"{method}: cv {figures[method]['cv_own']:.2f}")
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
-    fig.savefig(fname, dpi=150)
+    axs[0].set_ylabel("error (own competition)")
+    axs[0].legend()
+    save(fig, fname)
     return str(fname)
 
 
