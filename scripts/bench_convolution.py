@@ -8,39 +8,20 @@ rows), patches stored pixel by pixel (a transposed product: 1.2 times slower), N
 slower), tiles of 60 numbers (1.1 times slower than 200).
 """
 
-import argparse
-import importlib
-import json
-import platform
 import statistics
+import subprocess
+import sys
 import time
 
-import joblib
 import numpy as np
+from rounds import alternate, find_peer, parse, peak, report, row
 
-from shl.convolution import ConvolutionalSHL, coding, gaussian_mask, learning, preprocess, study
+from shl.convolution import ConvolutionalSHL, coding, convolutional_encode, gaussian_mask, learning, preprocess, study
+from shl.images import load_images
 from shl.threads import Threads, chunks
 
 SIZES = (65, 129, 257, 513)
-PAUSE = 0.05  # seconds: the threads of BLAS spin for a while after a product
-
-
-def alternate(contestants, rounds):
-    """{name: median seconds} of functions that are called in turn, after one call each to warm up."""
-    seconds = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, function in contestants.items():
-            time.sleep(PAUSE)
-            began = time.perf_counter()
-            function()
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def row(work, seconds, unit, unit_name, most):
-    """One line of a table: a ratio and the most it may be."""
-    return {"work": work, "ms": 1000 * seconds, "ratio": seconds / unit, "to": unit_name, "at most": most}
+PHOTOGRAPH = (3000, 4000)  # pixels
 
 
 def first_correlation(X, coder, threads):
@@ -103,7 +84,7 @@ def measure_sizes(dictionary, args, n_events=200):
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     for (is_local, size), median in medians.items():
         where = "in 65 x 65 of" if is_local else "in"
-        yield row(f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None)
+        yield row(f"an event {where} {size} x {size}", median, medians[is_local, 65], "65 x 65", None)
 
 
 def measure_whole_map(X, dictionary, args, n_images=20):
@@ -134,15 +115,6 @@ def measure_whole_map(X, dictionary, args, n_images=20):
 
     times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
     yield row("events by tiles", times["ours"], times["theirs"], "arg-max over the whole map, NumPy", None)
-
-
-def find_peer(name):
-    """A module, or None with a line that says it is missing."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        print(f"{name} cannot be imported and is left out ({error})")
-        return None
 
 
 def measure_peers(X, dictionary, args):
@@ -195,7 +167,7 @@ def draw(rows, fname):
     bars = [entry for entry in rows if entry["to"] == "unit"]
     left.barh([entry["work"] for entry in bars][::-1], [entry["ratio"] for entry in bars][::-1], color="C0")
     left.set_xlabel("time / first correlation")
-    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "129 x 129"]
+    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "65 x 65"]
     for label, half in (("all over the image", costs[:len(SIZES)]), ("in 65 x 65 of it", costs[len(SIZES):])):
         right.semilogx(SIZES, half, "o-", base=2, label=label)
     right.legend(loc="lower right")
@@ -206,31 +178,37 @@ def draw(rows, fname):
     print(f"wrote {fname}")
 
 
-def report(rows, args):
-    """Print the rows and write them where asked."""
-    print(f"{platform.machine()}, {joblib.cpu_count()} cores, {args.n_jobs} threads, medians of {args.rounds} rounds")
-    for entry in rows:
-        most = "" if entry["at most"] is None else f"   (at most {entry['at most']:g})"
-        print(f"{entry['work']:<40}{entry['ms']:>10.4g} ms{entry['ratio']:>9.3f} x {entry['to']}{most}")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+def code_photograph(n_jobs, n_events=100_000):
+    """Code a photograph of 12 megapixels with noise atoms of 9 x 9, and print the memory and time it took.
+
+    The photograph is the first sample image and its mirror images side by side: natural at every pixel.
+    """
+    image = load_images("sample")[0][1].astype(np.float32)
+    tiles = [-(-wanted // size) for wanted, size in zip(PHOTOGRAPH, image.shape, strict=True)]
+    pads = [(0, (n - 1) * size) for n, size in zip(tiles, image.shape, strict=True)]
+    X = preprocess(np.pad(image, pads, "symmetric")[:PHOTOGRAPH[0], :PHOTOGRAPH[1]], start_R=max(PHOTOGRAPH))
+    dictionary = np.random.default_rng(0).standard_normal((20, 1, 9, 9)).astype(np.float32)
+    dictionary /= np.sqrt((dictionary**2).sum(axis=(1, 2, 3), keepdims=True))
+    convolutional_encode(X[:600, :600], dictionary, n_jobs=n_jobs)  # compiles
+    maps = 4 * np.prod((20, *coding.places(X.shape, 9, 1)))
+    before, began = peak(), time.perf_counter()
+    code = convolutional_encode(X, dictionary, l0_sparseness=n_events, n_jobs=n_jobs, verbose=1)
+    seconds = time.perf_counter() - began
+    residual = X - code.reconstruct(dictionary, X.shape)[0, 0]
+    print(f"{X.shape[0]} x {X.shape[1]} pixels, {len(code)} events: {seconds:.1f} s, error "
+          f"{np.linalg.norm(residual) / np.linalg.norm(X):.3f}, maps {maps / 1e6:.0f} MB, peak of the process "
+          f"{before / 1e6:.0f} MB before and {peak() / 1e6:.0f} MB after: {peak() / maps:.2f} x the maps (at most 4)")
 
 
 def main():
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contestant (default 7)")
-    parser.add_argument("--n-jobs", type=int, default=joblib.cpu_count(), help="threads (default: all cores)")
-    parser.add_argument("--database", default="sample")
-    parser.add_argument("--datapath", default="database/")
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
-    parser.add_argument("--plot", metavar="FILE", help="write a picture")
-    parser.add_argument("--no-peers", action="store_true", help="leave other packages out")
+    parser = parse(__doc__)
+    parser.add_argument("--photograph", action="store_true", help="only the 12-megapixel photograph")
     args = parser.parse_args()
+    if args.photograph:
+        return code_photograph(args.n_jobs)
     X = preprocess(study.load(args.database, args.datapath))
-    model = ConvolutionalSHL(n_iter=40, mask=gaussian_mask(9), homeo_method="EXP", random_state=0,
-                             n_jobs=args.n_jobs).fit(X)
+    model = ConvolutionalSHL(n_iter=40, mask=gaussian_mask(9), random_state=0, n_jobs=args.n_jobs).fit(X)
     rows = [*measure_ours(X, model, args), *measure_sizes(model.components_, args),
             *measure_whole_map(X, model.components_, args)]
     if not args.no_peers:
@@ -238,6 +216,7 @@ def main():
     report(rows, args)
     if args.plot:
         draw(rows, args.plot)
+    subprocess.run([sys.executable, __file__, "--photograph", "--n-jobs", str(args.n_jobs)], check=True)
 
 
 if __name__ == "__main__":

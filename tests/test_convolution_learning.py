@@ -171,7 +171,7 @@ def test_homeostasis_on_sample_images_costs_little(seed):
     X = preprocess(study.load("sample", seed=seed))
     figures = {}
     for method in ("None", "EXP", "HAP"):
-        model = ConvolutionalSHL(20, 9, 20, n_iter=100, mask=gaussian_mask(9), homeo_method=method,
+        model = ConvolutionalSHL(20, 9, 20, n_iter=60, mask=gaussian_mask(9), homeo_method=method,
                                  random_state=seed, n_jobs=2).fit(X)
         figures[method] = study.measure(model, X)
     for method in ("EXP", "HAP"):
