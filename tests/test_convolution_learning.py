@@ -236,16 +236,23 @@ def test_fewer_axes_are_accepted(images):
     assert small_model().fit(images[0, 0]).transform(images[0, 0]).shape == (1, 6, 15, 19)
 
 
-def test_a_callback_may_stop_learning(images):
+@pytest.mark.parametrize("homeo_method", ["HAP", "EXP"])
+def test_learning_may_stop_and_go_on(images, homeo_method):
     class Enough(Exception):
         pass
 
     def stop(state):
         if state.step == 3:
-            raise Enough
+            raise Enough(state)
 
-    with pytest.raises(Enough):
-        small_model().fit(images, on_step=stop)
+    model = small_model(homeo_method=homeo_method, batch_size=2)
+    with pytest.raises(Enough) as stopped:
+        model.fit(images, on_step=stop)
+    again = learning.from_arrays(*learning.to_arrays(stopped.value.args[0]))
+    model.fit(images, resume=again)
+    whole = clone(model).fit(images)
+    np.testing.assert_array_equal(model.components_, whole.components_)
+    np.testing.assert_array_equal(model.record_["gain"], whole.record_["gain"])
 
 
 def test_an_atom_without_events_stays():

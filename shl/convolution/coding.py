@@ -18,7 +18,7 @@ from .code import ConvolutionalCode
 
 MOST_UNFOLDED = 1 << 18  # elements of a strip of unfolded patches: 1 MB in float32, a core's second-level cache
 MOST_DENSE = 1 / 8  # share of pixels other than 0 under which an image is correlated pixel by pixel
-TILE = 200  # numbers in a tile, about: places of a row times atoms
+TILE = 320  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
 LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared among threads
 

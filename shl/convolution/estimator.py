@@ -104,16 +104,24 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
 
     # -------------------------------------------------------------------------------------------- learning
 
-    def fit(self, X, y=None, *, on_step=None):
+    def fit(self, X, y=None, *, on_step=None, resume=None):
         """Learn atoms from images X by n_iter steps.
 
-        X is (n_images, n_channels, height, width), (n_images, height, width) or (height, width); on_step(state), if
-        given, is called after each step and may raise to stop.  Returns self.
+        Parameters
+        ----------
+        X : array (n_images, n_channels, height, width), (n_images, height, width) or (height, width).
+        on_step : callable, optional.  on_step(state) after each step (a `shl.convolution.learning.State`); it may
+            raise to stop.
+        resume : State, optional.  Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+
+        Returns
+        -------
+        self
         """
         X = check_images(X)
         plan = self._plan(X)
-        state = self._start(X, plan)
-        with Threads(self.n_jobs) as threads, tqdm(total=self.n_iter, desc="learning", unit="step",
+        state = self._start(X, plan) if resume is None else resume
+        with Threads(self.n_jobs) as threads, tqdm(total=self.n_iter, initial=state.step, desc="learning", unit="step",
                                                    disable=not self.verbose) as bar:
             def step_done(state):
                 bar.update()
