@@ -29,8 +29,7 @@ def first_correlation(X, coder, threads):
     def correlate(group):
         rho = coder.allocate(X.shape)
         for image in X[group]:
-            for rows in coder.strips(*coder.places(X.shape)):
-                coder.correlate(image, rho, rows)
+            coder.correlate(image, rho)
 
     threads.map(correlate, chunks(len(X), most=16, fewest=1))
 
@@ -95,8 +94,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     maps = []
     for image in X[:n_images]:
         rho = coder.allocate(image.shape)
-        for rows in coder.strips(*coder.places(image.shape)):
-            coder.correlate(image, rho, rows)
+        coder.correlate(image, rho)
         maps.append(rho)
     ranking = coder.allocate_ranking(maps[0])
 

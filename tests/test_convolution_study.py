@@ -31,7 +31,8 @@ def test_figures_show_what_they_are_given(images, tmp_path):
 
 
 def test_grids_have_full_rows_where_they_can():
-    assert [plots.count_columns(n, 2) for n in (1, 2, 20, 60, 13)] == [2, 2, 10, 12, 6]
+    assert [plots.count_columns(n, 2) for n in (1, 2, 20, 60, 13)] == [1, 2, 10, 12, 6]
+    assert plots.count_columns(20, 1.6) == 5
 
 
 FLAGS = ["--n-images", "6", "--size", "33", "--n-dictionary", "5", "--l0-sparseness", "4", "--n-iter", "3", "--n-jobs",

@@ -6,6 +6,7 @@ bits in any batch and for any number of threads.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import fft
@@ -46,24 +47,34 @@ class ConvolutionalCoder:
         n_rows, n_columns = self.places(shape)
         return np.empty((n_rows, n_columns * len(self.dictionary)), self.dictionary.dtype)
 
-    def strips(self, n_rows, n_columns):
-        """Slices of rows of places whose unfolded patches fit in the cache."""
-        n_strips = -(-n_rows * n_columns * len(self.filters) // MOST_UNFOLDED)
-        size = -(-n_rows // min(n_rows, n_strips))
-        return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+    def correlation(self, image, rho):
+        """How to fill rho with the correlations of an image: a function of a slice of rows, and slices of all rows.
 
-    def correlate(self, image, rho, rows):
-        """rho[rows] = the correlations of an image (n_channels, height, width) with every atom, on this thread."""
-        n_dictionary, width = len(self.dictionary), self.dictionary.shape[2]
-        part = image[:, rows.start * self.stride:(rows.stop - 1) * self.stride + width]
-        if self.stride == 1 and np.count_nonzero(part) < MOST_DENSE * part.size:
-            rho[rows] = 0
-            kernels.correlate_sparse(image, self.stamps, width, rows.start, rho[rows])
-            return
-        n_places = (rows.stop - rows.start) * (rho.shape[1] // n_dictionary)
-        patches = np.empty((n_places, len(self.filters)), rho.dtype)
-        kernels.unfold(image, rows.start, self.stride, width, patches)
-        np.matmul(patches, self.filters, out=rho[rows].reshape(n_places, n_dictionary))
+        An image of mostly zeros goes pixel by pixel; its strips are high, for each looks at the pixels it shares with
+        the next.  Of other images the patches are unfolded, strip by strip so that these fit in the cache.
+        """
+        n_rows, n_columns = len(rho), rho.shape[1] // len(self.dictionary)
+        if self.stride == 1 and np.count_nonzero(image) < MOST_DENSE * image.size:
+            correlate, size = self._correlate_sparse, 8 * self.dictionary.shape[2]
+        else:
+            correlate, size = self._correlate_dense, max(1, MOST_UNFOLDED // (n_columns * len(self.filters)))
+        return partial(correlate, image, rho), chunks(n_rows, most=size, fewest=size)
+
+    def _correlate_sparse(self, image, rho, rows):
+        rho[rows] = 0
+        kernels.correlate_sparse(image, self.stamps, self.dictionary.shape[2], rows.start, rho[rows])
+
+    def _correlate_dense(self, image, rho, rows):
+        n_dictionary = len(self.dictionary)
+        patches = np.empty(((rows.stop - rows.start) * (rho.shape[1] // n_dictionary), len(self.filters)), rho.dtype)
+        kernels.unfold(image, rows.start, self.stride, self.dictionary.shape[2], patches)
+        np.matmul(patches, self.filters, out=rho[rows].reshape(len(patches), n_dictionary))
+
+    def correlate(self, image, rho):
+        """Fill rho with the correlations of an image (n_channels, height, width) with every atom, on this thread."""
+        correlate, strips = self.correlation(image, rho)
+        for rows in strips:
+            correlate(rows)
 
     def pursue(self, rho, ranking, events):
         """Fill `events` (atoms, rows, columns, values) from the maps rho, in place; return how many were found."""
@@ -77,8 +88,9 @@ class ConvolutionalCoder:
 
     def code(self, image, rho, ranking, events):
         """One image on this thread: its correlations, then its events; return how many were found."""
-        for rows in self.strips(len(rho), rho.shape[1] // len(self.dictionary)):
-            self.correlate(image, rho, rows)
+        correlate, strips = self.correlation(image, rho)
+        for rows in strips:
+            correlate(rows)
             self.rank(rho, ranking, rows)
         return self.pursue(rho, ranking, events)
 
@@ -117,16 +129,17 @@ def correlate_atoms(dictionary, stride=1):
     Returns (n_dictionary, side, side * n_dictionary) of the dictionary's dtype: [i, row of s, (column of s, j)], with
     side = 2 ((width - 1) // stride) + 1.  By Fourier transforms, in float64.
     """
-    width = dictionary.shape[2]
-    size = fft.next_fast_len(2 * width - 1, real=True)
-    spectra = fft.rfft2(dictionary.astype(np.float64), (size, size))
-    n_dictionary, reach = len(dictionary), (width - 1) // stride
+    n_dictionary, n_channels, width = dictionary.shape[:3]
+    size, reach = fft.next_fast_len(2 * width - 1, real=True), (width - 1) // stride
     shifts = stride * np.arange(-reach, reach + 1)
+    spectra = fft.rfft2(dictionary.astype(np.float64), (size, size))
+    spectra = np.ascontiguousarray(spectra.reshape(n_dictionary, n_channels, -1).transpose(2, 0, 1))
+    conjugates = spectra.conj().transpose(0, 2, 1)
     gram = np.empty((n_dictionary, shifts.size, shifts.size, n_dictionary), dictionary.dtype)
-    for i, spectrum in enumerate(spectra):  # d_i at u equals d_j at u - s: sum_u d_i(u) d_j(u - s)
-        products = (spectrum * spectra.conj()).sum(axis=1)
-        full = fft.irfft2(products, (size, size))
-        gram[i] = full[:, shifts[:, None] % size, shifts % size].transpose(1, 2, 0)
+    for i in range(n_dictionary):  # d_i at u equals d_j at u - s: sum_u d_i(u) d_j(u - s)
+        products = (spectra[:, None, i] @ conjugates).reshape(size, -1, n_dictionary)
+        full = fft.irfft2(products, (size, size), axes=(0, 1))
+        gram[i] = full[shifts[:, None] % size, shifts % size]
     return gram.reshape(n_dictionary, shifts.size, -1)
 
 
@@ -184,10 +197,10 @@ def encode_large(image, coder, threads, events, is_quiet):
     """
     rho = coder.allocate(image.shape)
     ranking = coder.allocate_ranking(rho)
-    strips = coder.strips(len(rho), rho.shape[1] // len(coder.dictionary))
+    correlate, strips = coder.correlation(image, rho)
     with tqdm(total=len(strips), desc="correlations", unit="strip", disable=is_quiet) as bar:
         def fill(rows):
-            coder.correlate(image, rho, rows)
+            correlate(rows)
             keys = np.empty_like(ranking[2])  # the scores of a tile: each thread needs its own
             coder.rank(rho, (*ranking[:2], keys), rows)
             bar.update()

@@ -207,10 +207,10 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         l0_sparseness = self.l0_sparseness if l0_sparseness is None else l0_sparseness
         check_coding(self.alpha_MP, self.do_sym, self.stride, self.components_.shape[2])
         check_places(X.shape, self.components_.shape[2], self.stride, l0_sparseness)
-        coder = prepare(self.components_.astype(X.dtype, copy=False), check_gain(gain, len(self.components_)),
-                        l0_sparseness=l0_sparseness, alpha_MP=self.alpha_MP, do_sym=bool(self.do_sym),
-                        stride=self.stride)
+        gain = check_gain(gain, len(self.components_))
         with Threads(self.n_jobs) as threads:
+            coder = prepare(self.components_.astype(X.dtype, copy=False), gain, l0_sparseness=l0_sparseness,
+                            alpha_MP=self.alpha_MP, do_sym=bool(self.do_sym), stride=self.stride)
             return encode(X, coder, threads, is_quiet=not self.verbose)
 
     def _validate(self, X, dtype=None):

@@ -21,9 +21,9 @@ def _finish(fig, ax, title, fname):
 
 
 def count_columns(n_pictures, ratio):
-    """Columns for n_pictures in a grid about `ratio` times as wide as high, of full rows where few more columns do."""
+    """Columns for n_pictures in a grid about `ratio` times as wide as high, with full rows where near that."""
     least = max(1, int(np.ceil((ratio * n_pictures) ** 0.5)))
-    full = [n for n in range(least, least + least // 2 + 1) if n_pictures % n == 0]
+    full = [n for n in (*range(least, least + least // 2 + 1), max(1, least - 1)) if n_pictures % n == 0]
     return full[0] if full else least
 
 
