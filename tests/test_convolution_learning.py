@@ -295,7 +295,7 @@ def test_bad_images_are_refused(X, match):
     ({"stride": 6}, "stride must be at least 1 and at most 5"), ({"eta": -0.1}, "eta"), ({"n_iter": 0}, "n_iter"),
     ({"batch_size": 10}, "batch_size must be at least 1 and at most 9"), ({"random_state": -1}, "random_state"),
     ({"dict_init": np.ones((6, 1, 4, 5))}, "dict_init must have shape"), ({"n_dictionary": 0}, "n_dictionary"),
-    ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"),
+    ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"), ({"n_jobs": 0}, "n_jobs"),
 ])
 def test_bad_parameters_are_refused(images, options, match):
     with pytest.raises(ValueError, match=match):
@@ -303,7 +303,7 @@ def test_bad_parameters_are_refused(images, options, match):
 
 
 def test_bad_types_are_refused(images):
-    for options in ({"patch_width": 4.5}, {"do_sym": "yes"}, {"n_iter": "many"}):
+    for options in ({"patch_width": 4.5}, {"do_sym": "yes"}, {"n_iter": "many"}, {"n_jobs": "two"}):
         with pytest.raises(TypeError, match=next(iter(options))):
             small_model(**options).fit(images)
 
@@ -334,5 +334,17 @@ def test_inverse_transform_refuses_what_does_not_fit(images):
         model.inverse_transform(np.ones((1, 5, 4, 4)))
     with pytest.raises(ValueError, match="at least 19 x 23"):
         model.inverse_transform(model.transform(images), (1, 1, 18, 23))
+    for shape in (19, (23,)):
+        with pytest.raises(ValueError, match="shape must end in .height, width."):
+            model.inverse_transform(model.transform(images), shape)
+
+
+def test_only_a_state_of_the_same_model_is_resumed(images):
+    model = small_model()
+    state = model.fit(images)._state
+    with pytest.raises(TypeError, match="resume must be a"):
+        model.fit(images, resume="state")
+    with pytest.raises(ValueError, match=r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"):
+        model.set_params(n_dictionary=5).fit(images, resume=state)
 
 

@@ -120,7 +120,7 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         """
         X = check_images(X)
         plan = self._plan(X)
-        state = self._start(X, plan) if resume is None else resume
+        state = self._start(X, plan) if resume is None else self._check_resume(resume, X)
         with Threads(self.n_jobs) as threads, tqdm(total=self.n_iter, initial=state.step, desc="learning", unit="step",
                                                    disable=not self.verbose) as bar:
             def step_done(state):
@@ -157,6 +157,15 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         rule = make_rule(self.homeo_method, self.eta_homeo, len(X) // batch_size)
         return learning.Plan(rule, self.l0_sparseness, self.alpha_MP, bool(self.do_sym), self.stride, self.eta,
                              self._mask(X.shape[1], X.dtype), batch_size, self.record_each)
+
+    def _check_resume(self, state, X):
+        """A State of learning whose atoms have the shape of these parameters."""
+        if not isinstance(state, learning.State):
+            raise TypeError(f"resume must be a shl.convolution.learning.State, not {type(state).__name__}")
+        if state.dictionary.shape != self._shape(X.shape[1]):
+            raise ValueError(f"resume must hold atoms of shape {self._shape(X.shape[1])}, not "
+                             f"{state.dictionary.shape}")
+        return state
 
     def _shape(self, n_channels):
         return self.n_dictionary, n_channels, self.patch_width, self.patch_width
@@ -228,7 +237,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
             code = ConvolutionalCode.from_dense(check_array(code, "code", ndim=4))
         width = self.components_.shape[2]
         least = [(n - 1) * self.stride + width for n in code.shape[2:]]
-        shape = least if shape is None else shape[-2:]
+        shape = least if shape is None else shape[-2:] if np.ndim(shape) else ()
+        if len(shape) != 2:
+            raise ValueError("shape must end in (height, width)")
         if code.shape[1] != len(self.components_):
             raise ValueError(f"code must be of {len(self.components_)} atoms, not {code.shape[1]}")
         if shape[0] < least[0] or shape[1] < least[1]:
