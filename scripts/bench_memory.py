@@ -6,7 +6,6 @@ is read by the operating system.  The first fit is timed with an empty and with 
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,18 +13,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rounds import peak
 
 FIRST_FIT = ("import shl, numpy as np; X = np.random.default_rng(0).standard_normal((500, 64)).astype('f'); "
              "shl.SparseHebbianLearning(80, l0_sparseness=5, n_iter=10, random_state=0).fit(X).transform(X)")
-
-
-def peak():
-    """The most memory this process has had, bytes, without pages of mapped files where the system tells."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return int(fields["VmHWM"].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def code_file(path, n_samples):

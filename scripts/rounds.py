@@ -1,10 +1,14 @@
 """What the benchmarks share: contestants that take turns, a table of medians and ratios, the machine's size."""
 
 import argparse
+import importlib
 import json
 import platform
+import resource
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -54,7 +58,8 @@ def report(rows, args):
     print(f"{platform.machine()}, {joblib.cpu_count()} cores, {args.n_jobs} threads, medians of {args.rounds} rounds")
     for entry in rows:
         most = "" if entry["at most"] is None else f"   (at most {entry['at most']:g})"
-        print(f"{entry['work']:<52}{entry['ms']:>10.1f} ms{entry['ratio']:>9.3f} x {entry['to']}{most}")
+        digits = 1 if entry["ms"] >= 1 else 5
+        print(f"{entry['work']:<52}{entry['ms']:>12.{digits}f} ms{entry['ratio']:>9.3f} x {entry['to']}{most}")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(rows, file, indent=1)
@@ -69,10 +74,19 @@ def patches(args, n_patches=8192, **options):
 def find_peer(name):
     """A module, or None with a line that says it is missing."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
         print(f"{name} is not installed and left out (pip install 'shl[bench]')")
         return None
+
+
+def peak():
+    """The most memory this process has had, bytes, without pages of mapped files where the system tells."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(fields["VmHWM"].split()[0]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def exponent(sizes, seconds):

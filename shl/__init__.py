@@ -1,6 +1,6 @@
 """shl: sparse Hebbian learning of dictionaries, with a homeostasis that keeps every atom in use."""
 
-from importlib import import_module
+from .lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -11,13 +11,4 @@ _PLACES |= dict.fromkeys(("show_dico", "show_data", "plot_P_cum", "time_plot", "
 __all__ = ["SHL", "SHL_set", "SparseHebbianLearning", "__version__", "plot_P_cum", "plot_error", "plot_usage",
            "plot_variance", "plot_variance_histogram", "show_data", "show_dico", "sparse_encode", "time_plot"]
 
-
-def __getattr__(name):
-    """Import what is asked for, when it is asked for: `import shl` stays fast."""
-    if name in _PLACES and name in __all__:
-        return getattr(import_module(f".{_PLACES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _PLACES, __all__)

@@ -74,6 +74,15 @@ def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
     return array
 
 
+def make_generator(random_state):
+    """The Generator of a random_state: an integer >= 0, a Generator (itself), a RandomState, or None (any)."""
+    if random_state is None or isinstance(random_state, np.random.Generator):
+        return np.random.default_rng(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    return np.random.default_rng(check_count(random_state, "random_state", least=0))
+
+
 def _refuse_non_finite(array, name, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
     for start in range(0, len(array), rows):

@@ -24,6 +24,7 @@ def main(arguments=None):
 
 def _parser():
     from .annex.cli import add_commands as add_annex_commands
+    from .convolution.cli import add_commands as add_convolution_commands
 
     parser = argparse.ArgumentParser(prog="shl", description="Sparse Hebbian learning of dictionaries.")
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
@@ -41,6 +42,7 @@ def _parser():
     scan.add_argument("--dry-run", action="store_true", help="print what would run and what is stored, and stop")
     scan.add_argument("--out", default="shl_scan", metavar="DIR", help="folder for the table and figures")
     add_annex_commands(commands)
+    add_convolution_commands(commands)
     _add_cache_commands(commands)
     return parser
 

@@ -5,12 +5,11 @@ import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from . import coding, learning, store
-from .checks import check_array, check_count, check_flag, check_interval, check_number
+from .checks import check_array, check_count, check_flag, check_interval, check_number, make_generator
 from .homeostasis import HEH, Fading, Plain, make_rule, scale
 from .images import noise_patches
 from .threads import Threads
@@ -139,7 +138,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """
         X = self._validate(X, reset=True)
         n_held_out = self._n_held_out(len(X))
-        plan, rng = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype), self._generator()
+        plan, rng = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype), make_generator(self.random_state)
         seed, held_out = int(rng.integers(2**63)), None
         if n_held_out:
             order = rng.permutation(len(X))
@@ -158,16 +157,13 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
-        plan, rng = self._plan(X.shape, X.dtype), self._generator()
+        plan, rng = self._plan(X.shape, X.dtype), make_generator(self.random_state)
         if is_first:
             self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
-        state, first = self._state, self._state.step
-        n_steps = len(X) // plan.batch_size
-        order = np.random.default_rng([state.seed, first]).permutation(len(X))
         with Threads(self.n_jobs) as threads:
-            for rows in np.array_split(order[:n_steps * plan.batch_size], n_steps):
-                learning.advance(X, rows, state, plan, threads)
-        return self._adopt(state, plan, passes_of=len(X))
+            for rows in learning.one_pass(len(X), plan.batch_size, self._state):
+                learning.advance(X, rows, self._state, plan, threads)
+        return self._adopt(self._state, plan, passes_of=len(X))
 
     def _validate(self, X, reset):
         """X as a finite float array, C-ordered where it has to be converted."""
@@ -175,16 +171,6 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
                           ensure_min_samples=1)
         check_array(X, "X", ndim=2)
         return X
-
-    def _generator(self):
-        """The Generator of random_state."""
-        if isinstance(self.random_state, np.random.Generator):
-            return self.random_state
-        if self.random_state is None:
-            return np.random.default_rng()
-        if isinstance(self.random_state, np.random.RandomState):
-            return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        return np.random.default_rng(check_count(self.random_state, "random_state", least=0))
 
     def _n_atoms(self, n_pixels):
         return 2 * n_pixels if self.n_dictionary is None else self.n_dictionary

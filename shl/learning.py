@@ -125,6 +125,13 @@ class Batches:
         return self._order[batch * self.batch_size:(batch + 1) * self.batch_size]
 
 
+def one_pass(n_samples, batch_size, state):
+    """The rows of each step of one pass over new samples, in an order that the state's seed and step decide."""
+    order = np.random.default_rng([state.seed, state.step]).permutation(n_samples)
+    n_steps = n_samples // batch_size
+    return np.array_split(order[:n_steps * batch_size], n_steps)
+
+
 def advance(X, rows, state, plan, threads):
     """One step of learning in place, on the samples X[rows]."""
     coder = plan.prepare(state, plan.rule.competition(state.homeostasis), threads)

@@ -29,6 +29,12 @@ def usage_entropy(events):
     return float(-(used * np.log(used)).sum() / np.log(len(shares))) if used.size and len(shares) > 1 else np.nan
 
 
+def usage_variation(events):
+    """Cv = std_i k_i / mean_i k_i, k the events of each atom: 0 if all are used equally, NaN if none is used."""
+    counts = events.counts()
+    return float(counts.std() / counts.mean()) if counts.any() else np.nan
+
+
 def probability_error(events):
     """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares: how many events would have to move for equal usage."""
     shares = usage(events)

@@ -9,7 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import joblib
+import numpy as np
 from threadpoolctl import ThreadpoolController
+
+from .checks import check_count
 
 MOST_ROWS = 256  # a chunk of float32 correlations then stays in a core's second-level cache
 FEWEST_ROWS = 64  # below, a matrix product costs more per row
@@ -32,6 +35,8 @@ def count_threads(n_jobs):
     """Threads that `n_jobs` asks for: None is 1, -1 all cores, -2 all but one."""
     if n_jobs is None:
         return 1
+    if check_count(n_jobs, "n_jobs", least=-np.inf) == 0:
+        raise ValueError("n_jobs must be None, a number of threads, or negative (-1 is all cores), not 0")
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
 
 

@@ -82,3 +82,45 @@ def adam(dictionary, gradients, eta, beta1, beta2, epsilon):
         dictionary = dictionary - eta * (mean / (1 - beta1**t)) / (np.sqrt(square / (1 - beta2**t)) + 10.0**-epsilon)
         dictionary = dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)
     return dictionary
+
+
+# ------------------------------------------------------------------------------------------------ convolution
+
+def correlate_places(image, dictionary, stride=1):
+    """(n_rows, n_columns, n_dictionary): <image, atom at place>, place by place, in float64."""
+    width = dictionary.shape[2]
+    n_rows, n_columns = ((size - width) // stride + 1 for size in image.shape[1:])
+    rho = np.zeros((n_rows, n_columns, len(dictionary)))
+    for row in range(n_rows):
+        for column in range(n_columns):
+            top, left = row * stride, column * stride
+            rho[row, column] = (dictionary * image[:, top:top + width, left:left + width]).sum(axis=(1, 2, 3))
+    return rho
+
+
+def convolutional_pursuit(image, dictionary, n_events, gain=None, alpha=1.0, do_sym=False, stride=1):
+    """Events (atom, row, column, value) of one image and its residual: every event correlates all again."""
+    residual, width, events = image.astype(float), dictionary.shape[2], []
+    gain = np.ones(len(dictionary)) if gain is None else gain
+    for _ in range(n_events):
+        rho = correlate_places(residual, dictionary, stride)
+        score = gain * (np.abs(rho) if do_sym else np.maximum(rho, 0))
+        if score.max() <= 0:
+            break
+        row, column, atom = np.unravel_index(np.argmax(score), score.shape)
+        value = alpha * rho[row, column, atom]
+        top, left = row * stride, column * stride
+        residual[:, top:top + width, left:left + width] -= value * dictionary[atom]
+        events.append((atom, row, column, value))
+    return events, residual
+
+
+def convolutional_gradient(images, dictionary, n_events, **options):
+    """The sum over events of value * residual patch, by atom."""
+    total, width, stride = np.zeros_like(dictionary, float), dictionary.shape[2], options.get("stride", 1)
+    for image in images:
+        events, residual = convolutional_pursuit(image, dictionary, n_events, **options)
+        for atom, row, column, value in events:
+            top, left = row * stride, column * stride
+            total[atom] += value * residual[:, top:top + width, left:left + width]
+    return total

@@ -14,14 +14,19 @@ def tile(patches, n_columns=None, gap=1):
     width = round(patches.shape[1] ** 0.5)
     if width**2 != patches.shape[1]:
         raise ValueError(f"patches must be square, but each has {patches.shape[1]} pixels")
-    n_columns = n_columns or int(np.ceil(len(patches) ** 0.5))
-    n_rows = -(-len(patches) // n_columns)
-    step = width + gap
-    image = np.full((n_rows * step + gap, n_columns * step + gap), np.nan)
-    for i, patch in enumerate(patches):
-        row, column = (gap + step * place for place in divmod(i, n_columns))
-        scale = np.abs(patch).max() or 1
-        image[row:row + width, column:column + width] = patch.reshape(width, width) / scale
+    scales = np.abs(patches).max(axis=1, keepdims=True)
+    patches = patches / np.where(scales > 0, scales, 1)
+    return mosaic(patches.reshape(-1, width, width), n_columns or int(np.ceil(len(patches) ** 0.5)), gap)
+
+
+def mosaic(pictures, n_columns, gap=1):
+    """Pictures (n, height, width) side by side in one image, row by row, NaN between and after them."""
+    n_pictures, height, width = pictures.shape
+    n_rows = -(-n_pictures // n_columns)
+    image = np.full((n_rows * (height + gap) + gap, n_columns * (width + gap) + gap), np.nan)
+    for i, picture in enumerate(pictures):
+        row, column = i // n_columns * (height + gap) + gap, i % n_columns * (width + gap) + gap
+        image[row:row + height, column:column + width] = picture
     return image
 
 

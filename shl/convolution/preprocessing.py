@@ -1,0 +1,94 @@
+"""Images made ready for convolutional learning: local contrast, a radial window, a mask for atoms."""
+
+import numpy as np
+from scipy import ndimage
+
+from ..checks import check_count, check_number
+from .coding import check_images
+
+
+def normalise_local_contrast(X, width=9, sigma=0.5):
+    """Images whose local mean is 0 and whose local contrast is even.
+
+    v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
+
+    w is a Gaussian window of width x width pixels and sum 1, w(r) ~ exp(-r^2 / (2 (sigma R)^2)), R = (width - 1) / 2;
+    images are mirrored at their borders and channels are treated alone (Jarrett et al. 2009, section 2).
+
+    Parameters
+    ----------
+    X : array (n_images, n_channels, height, width), or with fewer axes as in `convolutional_encode`.
+    width : int, odd.  Pixels of the window's side.
+    sigma : float > 0.  Standard deviation of the window, in units of R.
+
+    Returns
+    -------
+    Y : array of X's shape, float32 if X is, else float64.  A constant image becomes 0.
+    """
+    shape = np.shape(X)
+    X = check_images(X)
+    check_count(width, "width")
+    if width % 2 == 0:
+        raise ValueError(f"width must be odd, so that the window has a centre, not {width}")
+    check_number(sigma, "sigma", above=0)
+    window = gaussian(width, sigma)
+    Y = np.empty_like(X)
+    for image, target in zip(X.reshape(-1, *X.shape[2:]), Y.reshape(-1, *X.shape[2:]), strict=True):
+        centred = image - _smooth(image, window)
+        deviation = np.sqrt(np.maximum(_smooth(centred**2, window), 0))
+        floor = max(deviation.mean(), np.finfo(X.dtype).tiny)
+        target[:] = centred / np.maximum(deviation, floor)
+    return Y.reshape(shape)
+
+
+def gaussian(width, sigma):
+    """One side of the window, sum 1: exp(-x^2 / (2 (sigma R)^2)), x in pixels from the centre, R = (width - 1) / 2."""
+    distance = np.arange(width) - (width - 1) / 2
+    side = np.exp(-(distance**2) / (2 * (sigma * half_width(width)) ** 2))
+    return side / side.sum()
+
+
+def half_width(width):
+    """Pixels from a patch's centre to the centre of its outermost pixel; a half for a single pixel."""
+    return max(width - 1, 1) / 2
+
+
+def _smooth(image, side):
+    """The image convolved with side x side, mirrored at its borders."""
+    for axis in (0, 1):
+        image = ndimage.correlate1d(image, side, axis=axis, mode="reflect")
+    return image
+
+
+def radial_window(shape, start_R=15, sigma=0.25):
+    """A window (height, width): 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
+
+    exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom finds no border.
+
+    Parameters
+    ----------
+    shape : (..., height, width) in pixels.
+    start_R : float >= 0, in pixels.
+    sigma : float > 0, in units of R.
+    """
+    check_number(start_R, "start_R", least=0)
+    check_number(sigma, "sigma", above=0)
+    height, width = shape[-2:]
+    rows, columns = (np.arange(size) - (size - 1) / 2 for size in (height, width))
+    beyond = np.maximum(np.hypot(rows[:, None], columns) - start_R, 0)
+    return np.exp(-(beyond**2) / (2 * (sigma * min(height, width) / 2) ** 2))
+
+
+def gaussian_mask(patch_width, sigma=0.8):
+    """A mask of atoms (patch_width, patch_width): exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2."""
+    check_count(patch_width, "patch_width")
+    check_number(sigma, "sigma", above=0)
+    distance = np.arange(patch_width) - (patch_width - 1) / 2
+    squares = distance[:, None] ** 2 + distance**2
+    return np.exp(-squares / (2 * (half_width(patch_width) * sigma) ** 2))
+
+
+def preprocess(X, start_R=15, sigma=0.25):
+    """Local contrast normalised, then the radial window: what the study learns from."""
+    X = normalise_local_contrast(X)
+    return X * radial_window(X.shape, start_R, sigma).astype(X.dtype)
