@@ -98,7 +98,7 @@ def plot_coefficients(sparse_code, *, n_atoms=5, colors=("C0", "C3"), fname=None
             if values.size:
                 ax.plot(values, 1 - np.arange(len(values)) / len(values), color=color, alpha=0.6,
                         label=None if index else f"the {n_atoms} {name} selected")
-    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| > value), of selected coefficients")
+    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| > value) where selected")
     ax.legend()
     save(fig, fname)
     return fig, ax
