@@ -45,6 +45,17 @@ def check_flag(value, name):
     return bool(value)
 
 
+def check_generator(value, name):
+    """The NumPy Generator of a seed, a RandomState or a Generator (returned itself); None is unforeseeable."""
+    if isinstance(value, np.random.Generator):
+        return value
+    if value is None:
+        return np.random.default_rng()
+    if isinstance(value, np.random.RandomState):
+        return np.random.default_rng(value.randint(2**31))
+    return np.random.default_rng(check_count(value, name, least=0))
+
+
 def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
     """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or all `dtype`."""
     array = value if isinstance(value, np.ndarray) else np.asarray(value)

@@ -5,12 +5,11 @@ import warnings
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from . import coding, learning, store
-from .checks import check_array, check_count, check_flag, check_number
+from .checks import check_array, check_count, check_flag, check_generator, check_number
 from .homeostasis import HEH, Plain, make_rule
 from .images import noise_patches
 from .threads import Threads
@@ -135,7 +134,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """
         X = self._validate(X, reset=True)
         n_held_out = self._n_held_out(len(X))
-        plan, rng = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype), self._generator()
+        plan = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype)
+        rng = check_generator(self.random_state, "random_state")
         seed, held_out = int(rng.integers(2**63)), None
         if n_held_out:
             order = rng.permutation(len(X))
@@ -154,7 +154,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
-        plan, rng = self._plan(X.shape, X.dtype), self._generator()
+        plan, rng = self._plan(X.shape, X.dtype), check_generator(self.random_state, "random_state")
         if is_first:
             self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
         state, first = self._state, self._state.step
@@ -171,16 +171,6 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
                           ensure_min_samples=1)
         check_array(X, "X", ndim=2)
         return X
-
-    def _generator(self):
-        """The Generator of random_state."""
-        if isinstance(self.random_state, np.random.Generator):
-            return self.random_state
-        if self.random_state is None:
-            return np.random.default_rng()
-        if isinstance(self.random_state, np.random.RandomState):
-            return np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        return np.random.default_rng(check_count(self.random_state, "random_state", least=0))
 
     def _n_atoms(self, n_pixels):
         return 2 * n_pixels if self.n_dictionary is None else self.n_dictionary
