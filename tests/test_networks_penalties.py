@@ -12,26 +12,35 @@ torch = pytest.importorskip("torch")
 ALL = [cls() for cls in PENALTIES.values()]
 names = pytest.mark.parametrize("penalty", ALL, ids=repr)
 matrices = arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-3, 3, width=32))
-steps = st.floats(0, 2)
+steps = st.floats(1e-3, 2)
+
+
+@st.composite
+def matrices_and_steps(draw):
+    """Weights, and a step, or a step for each of them over three decades."""
+    w = draw(matrices)
+    own = arrays(np.float64, w.shape, elements=st.floats(-2, 1).map(lambda power: 10.0**power))
+    return w, draw(steps | own)
 
 
 def objective(penalty, u, w, step):
-    """|u - w|^2 / 2 + step R(u), the naive way."""
-    return ((u - w) ** 2).sum() / 2 + step * float(penalty.value(u))
+    """Sum (u - w)^2 / (2 step) + R(u), times the largest step."""
+    return ((u - w) ** 2 * (np.max(step) / step)).sum() / 2 + np.max(step) * float(penalty.value(u))
 
 
 def numerical_minimiser(penalty, w, step):
     """Minimise without knowing the proximal step: u = p - n with p, n >= 0 for |u|, and |row|_2 smoothed ever less."""
     d, l1 = w.shape[1], isinstance(penalty, (L1, SparseGroupLasso))
     group, ridge = isinstance(penalty, GroupLasso), isinstance(penalty, L2)
+    metric, step = np.max(step) / step, np.max(step)
 
     def smooth(parts, eps):
         p, n = parts.reshape(2, *w.shape)
         u = p - n
         norms = np.sqrt((u**2).sum(1) + eps**2)
-        value = ((u - w) ** 2).sum() / 2 + step * (l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum()
+        value = (metric * (u - w) ** 2).sum() / 2 + step * (l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum()
                                                    + ridge * (u**2).sum() / 2)
-        slope = (u - w) + step * (group * np.sqrt(d) * u / norms[:, None] + ridge * u)
+        slope = metric * (u - w) + step * (group * np.sqrt(d) * u / norms[:, None] + ridge * u)
         return value, np.concatenate(((slope + step * l1).ravel(), (step * l1 - slope).ravel()))
 
     x = np.concatenate((np.maximum(w, 0).ravel(), np.maximum(-w, 0).ravel()))
@@ -44,8 +53,9 @@ def numerical_minimiser(penalty, w, step):
 
 @names
 @settings(deadline=None, max_examples=25)
-@given(w=matrices, step=steps)
-def test_prox_is_the_minimiser(penalty, w, step):
+@given(case=matrices_and_steps())
+def test_prox_is_the_minimiser(penalty, case):
+    w, step = case
     u, found = penalty.prox(w, step), numerical_minimiser(penalty, w, step)
     # u is the exact minimum: no point the optimizer finds is lower, and by strong convexity they are near.
     gap = objective(penalty, found, w, step) - objective(penalty, u, w, step)
@@ -56,13 +66,21 @@ def test_prox_is_the_minimiser(penalty, w, step):
 
 @names
 @settings(deadline=None)
-@given(w=matrices, step=steps, seed=st.integers(0, 99))
-def test_no_neighbour_is_lower(penalty, w, step, seed):
+@given(case=matrices_and_steps(), seed=st.integers(0, 99))
+def test_no_neighbour_is_lower(penalty, case, seed):
+    w, step = case
     u = penalty.prox(w, step)
     lowest = objective(penalty, u, w, step)
     rng = np.random.default_rng(seed)
     for scale in (1e-6, 1e-3, 1.0):
-        assert objective(penalty, u + scale * rng.standard_normal(w.shape), w, step) >= lowest - 1e-12
+        assert objective(penalty, u + scale * rng.standard_normal(w.shape), w, step) >= lowest - 1e-9
+
+
+@names
+def test_equal_steps_are_one_step(penalty, rng):
+    w = rng.standard_normal((8, 5))
+    for step in (0.0, 0.1, 0.7):
+        np.testing.assert_allclose(penalty.prox(w, np.full(w.shape, step)), penalty.prox(w, step), atol=1e-6)
 
 
 @names

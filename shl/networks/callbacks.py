@@ -11,22 +11,34 @@ from .mlp import count_units, count_zeros, weight_matrices
 
 
 class ProximalStep(Callback):
-    """After each step of the optimizer, W <- prox(W, step * alpha) for every layer's weights; biases are left alone.
+    """After each step of the optimizer, W <- prox(W, alpha * step) for every layer's weights; biases are left alone.
 
-    For gradient descent with momentum m the step is learning rate / (1 - m): only then does the learning come to rest
-    at a minimum of loss + alpha R.  Adam rescales each gradient, so no step has this property for it; its learning
-    rate is used, and alpha tells how strong the penalty is relative to Adam's normalised steps.
+    The step is that of the optimizer, so that the learning comes to rest at a minimum of loss + alpha R: for gradient
+    descent with momentum m the learning rate / (1 - m), and for Adam, which has a step for each weight, the learning
+    rate / (sqrt(v) + epsilon) with v the mean of its squared gradients (Yun et al. 2021).
     """
 
-    def __init__(self, penalty, alpha, step):
-        self.penalty, self.alpha, self.step = penalty, alpha, step
+    def __init__(self, penalty, alpha):
+        self.penalty, self.alpha = penalty, alpha
 
     @torch.no_grad()
     def on_batch_end(self, net, training=False, **kwargs):
         """The proximal step."""
-        if training:
-            for layer in net.module_.layers:
-                layer.weight.copy_(self.penalty.prox(layer.weight.T, self.step * self.alpha).T)
+        if not training:
+            return
+        for layer in net.module_.layers:
+            step = optimizer_step(net.optimizer_, layer.weight)
+            step = self.alpha * (step.T if torch.is_tensor(step) else step)
+            layer.weight.copy_(self.penalty.prox(layer.weight.T, step).T)
+
+
+def optimizer_step(optimizer, parameter):
+    """How far the optimizer moves a parameter for a lasting gradient of 1: a number, or a tensor of its shape."""
+    (options,), state = optimizer.param_groups, optimizer.state[parameter]
+    if "momentum" in options:
+        return options["lr"] / (1 - options["momentum"])
+    correction = 1 - options["betas"][1] ** float(state["step"])
+    return options["lr"] / ((state["exp_avg_sq"] / correction).sqrt_() + options["eps"])
 
 
 class Evolution(Callback):

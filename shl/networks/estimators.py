@@ -21,14 +21,15 @@ PARAMETERS = """
     ----------
     hidden_layer_sizes : sequence of int.  Units of each hidden layer; () for none.
     activation : 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'gelu' or 'identity'.
-    penalty : None, 'l1', 'l2', 'group_lasso', 'sparse_group_lasso', or an object with `value(W)` and `prox(W, step)`
-        (see `shl.networks.penalties`).  On the weights of every layer, not on biases, as a proximal step after each
-        step of the optimizer: zeros are exact.
+    penalty : None, 'l1', 'l2', 'group_lasso', 'sparse_group_lasso', or an object with `value(W)` and `prox(W, step)`,
+        step a number or an array of W's shape (see `shl.networks.penalties`).  On the weights of every layer, not on
+        biases, as a proximal step after each step of the solver: zeros are exact.  Its step is alpha times
+        learning_rate_init / (1 - momentum) for 'sgd', learning_rate_init / (sqrt(v) + 1e-8) for 'adam', v Adam's mean
+        of squared gradients: so a learning rests at a minimum of loss + alpha R.
     alpha : float, at least 0.  Strength of the penalty.
     solver : 'adam' or 'sgd'.
     learning_rate_init : float above 0.
-    momentum : float in [0, 1), of 'sgd'.  The proximal step is alpha * learning_rate_init / (1 - momentum) for 'sgd',
-        whose fixed points are the minima of loss + alpha R, and alpha * learning_rate_init for 'adam', whose are not.
+    momentum : float in [0, 1), of 'sgd'.
     batch_size : int, or 'auto' for min(200, n_samples).
     max_iter : int.  Epochs.
     input_dropout : float in [0, 1).  Share of the inputs that a training step does not see.
@@ -156,12 +157,12 @@ class _SparseMLP(BaseEstimator):
         rate = check_number(self.learning_rate_init, "learning_rate_init", above=0)
         momentum = check_number(self.momentum, "momentum", least=0, below=1)
         if check_choice(self.solver, "solver", ("adam", "sgd")) == "sgd":
-            solver, step = {"optimizer": torch.optim.SGD, "optimizer__momentum": momentum}, rate / (1 - momentum)
+            solver = {"optimizer": torch.optim.SGD, "optimizer__momentum": momentum}
         else:
-            solver, step = {"optimizer": torch.optim.Adam}, rate
+            solver = {"optimizer": torch.optim.Adam}
         callbacks = [("record", recorder)]
         if recorder.penalty is not None:
-            callbacks.insert(0, ("prox", ProximalStep(recorder.penalty, recorder.alpha, step)))
+            callbacks.insert(0, ("prox", ProximalStep(recorder.penalty, recorder.alpha)))
         if self.connectivity == "set":
             callbacks.append(("evolution", Evolution(self._check_evolve_each(), make_generator(rng))))
         net = Net(module, self._criterion, lr=rate, max_epochs=check_count(self.max_iter, "max_iter"), verbose=0,

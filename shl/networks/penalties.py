@@ -1,12 +1,16 @@
 """Penalties on weights, each with its value and its proximal step, which alone makes exact zeros.
 
 A penalty R takes a weight matrix W as (n_in, n_out), so that a row holds the outgoing weights of one input or unit.
-PyTorch tensors and NumPy arrays do alike.  `prox(W, t)` is the minimiser over U of |U - W|^2 / 2 + t R(U).
+PyTorch tensors and NumPy arrays do alike.  `prox(W, t)` is the minimiser over U of sum (U - W)_ij^2 / (2 t_ij) + R(U),
+where the step t is one number, or an array of W's shape for an optimizer that gives each weight a step of its own.
 """
 
 import math
 
 from ..checks import check_choice, check_number
+
+TINY = 1e-30  # float32 can hold it
+MOST_ROUNDS = 50  # of Newton's method; five are usual
 
 
 class Penalty:
@@ -20,7 +24,7 @@ class Penalty:
         raise NotImplementedError
 
     def prox(self, w, step):
-        """The minimiser over u of |u - w|^2 / 2 + step R(u)."""
+        """The minimiser over u of sum (u - w)^2 / (2 step) + R(u); step is a number or has the shape of w."""
         raise NotImplementedError
 
     def check(self, w, name="w"):
@@ -39,7 +43,7 @@ class L1(Penalty):
 
     def prox(self, w, step):
         """Each weight moved towards zero by `step`, exactly zero where it was within."""
-        step = check_number(step, "step", least=0)
+        step = _check_step(step)
         return w - w.clip(-step, step)
 
 
@@ -52,7 +56,7 @@ class L2(Penalty):
 
     def prox(self, w, step):
         """The weights divided by 1 + step."""
-        return w / (1 + check_number(step, "step", least=0))
+        return w / (1 + _check_step(step))
 
 
 class GroupLasso(Penalty):
@@ -73,11 +77,17 @@ class GroupLasso(Penalty):
         return math.sqrt(w.shape[1]) * (used**0.5).sum()
 
     def prox(self, w, step):
-        """Each row scaled towards zero; exactly zero where its norm was at most step * sqrt(n_out)."""
+        """Each row scaled towards zero; exactly zero where its norm was at most step * sqrt(n_out).
+
+        Where each weight has its own step t_ij, U_ij = W_ij n_i / (n_i + sqrt(n_out) t_ij), with n_i = |U_i|_2 found
+        by Newton's method; a row is zero where |W_i / (sqrt(n_out) t_i)|_2 is at most 1.
+        """
         self.check(w)
-        threshold = check_number(step, "step", least=0) * math.sqrt(w.shape[1])
+        threshold = _check_step(step) * math.sqrt(w.shape[1])
         norms = (w * w).sum(1) ** 0.5
-        return w * (1 - threshold / norms.clip(min=1e-30)).clip(min=0)[:, None]
+        if isinstance(threshold, float):
+            return w * (1 - threshold / norms.clip(min=TINY)).clip(min=0)[:, None]
+        return _scale_rows(w, threshold.clip(min=TINY))
 
     def check(self, w, name="w"):
         """Raise a ValueError for weights without rows."""
@@ -101,6 +111,29 @@ class SparseGroupLasso(GroupLasso):
         """The soft threshold, then the rows scaled."""
         self.check(w)
         return super().prox(L1().prox(w, step), step)
+
+
+def _check_step(step):
+    """The step: a number as float, an array as it is."""
+    return step if getattr(step, "ndim", 0) else check_number(step, "step", least=0)
+
+
+def _scale_rows(w, threshold):
+    """The rows U with U_ij = W_ij n_i / (n_i + threshold_ij), n_i = |U_i|_2, zero where no such n_i is above zero.
+
+    n is the root of f(n) = sum_j W_ij^2 / (n + threshold_ij)^2 = 1.  1 / sqrt(f) is concave and nearly a line, so
+    Newton's method on it rises to the root from below; it is exact at once where a row has one threshold.
+    """
+    n = 0 * w[:, 0]
+    for _ in range(MOST_ROUNDS):
+        shared = n[:, None] + threshold
+        parts = (w / shared) ** 2
+        f, slope = parts.sum(1).clip(min=TINY), (parts / shared).sum(1).clip(min=TINY)  # f' = -2 slope
+        move = ((f**0.5 - 1) * f / slope).clip(min=0)
+        n = n + move
+        if bool((move <= 1e-6 * n).all()):
+            break
+    return w * (n[:, None] / (n[:, None] + threshold))
 
 
 PENALTIES = {"l1": L1, "l2": L2, "group_lasso": GroupLasso, "sparse_group_lasso": SparseGroupLasso}
