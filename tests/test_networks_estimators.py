@@ -66,23 +66,26 @@ def test_l2_without_hidden_layers_is_ridge(diabetes):
 
 
 def test_l1_without_hidden_layers_is_sparse_logistic_regression(digits):
-    X, y = digits[0][:300].astype(float), digits[1][:300]
-    alpha = 0.01
+    X, y, alpha = digits[0][:300].astype(float), digits[1][:300], 0.02
+    X = X[:, X.std(axis=0) > 0.3]
     other = LogisticRegression(l1_ratio=1, solver="saga", C=1 / (alpha * len(X)), tol=1e-6, max_iter=5000,
                                random_state=0).fit(X, y)
-    model = SparseMLPClassifier((), penalty="l1", alpha=alpha, solver="sgd", learning_rate_init=0.1, batch_size=300,
-                                max_iter=3000, random_state=0, record_each=3000).fit(X, y)
+    model = SparseMLPClassifier((), penalty="l1", alpha=alpha, solver="sgd", learning_rate_init=1.0, batch_size=300,
+                                max_iter=2000, random_state=0, record_each=2000).fit(X, y)
     np.testing.assert_allclose(model.coefs_[0], other.coef_.T, atol=5e-3)
+    np.testing.assert_array_equal(model.coefs_[0] == 0, other.coef_.T == 0)
 
 
-def test_a_group_lasso_takes_inputs_without_information_out(rng):
-    X = rng.standard_normal((400, 12))
-    y = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2]
-    model = SparseMLPRegressor((16,), penalty="group_lasso", alpha=0.005, learning_rate_init=0.01, max_iter=400,
-                               batch_size=100, random_state=0, record_each=400).fit(X, y)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_group_lasso_takes_inputs_without_information_out(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((1000, 12))
+    y = np.sin(2 * X[:, 0]) + np.maximum(X[:, 1], 0) - X[:, 2]
+    model = SparseMLPRegressor((16,), penalty="group_lasso", alpha=0.02, learning_rate_init=0.01, max_iter=200,
+                               batch_size=100, random_state=seed, record_each=200).fit(X, y)
     left = np.flatnonzero((model.coefs_[0] != 0).any(axis=1))
     np.testing.assert_array_equal(left, [0, 1, 2])
-    assert model.score(X, y) > 0.8
+    assert model.score(X, y) > 0.7
     assert np.isfinite(np.concatenate([w.ravel() for w in model.coefs_])).all()
 
 
@@ -127,13 +130,14 @@ def test_a_learning_has_the_same_bits_and_leaves_the_global_state(digits):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("evolve_each", [1, 3, 0.05])
+@pytest.mark.parametrize("evolve_each", [1, 3, 0.2])
 def test_connections_evolve_and_stay_few(digits, evolve_each):
     X, y = digits
     options = {"connectivity": "set", "epsilon": 2, "max_iter": 7, "random_state": 0, "evolve_each": evolve_each}
     model = SparseMLPClassifier((64, 32), **options).fit(X, y)
     start = SparseMLPClassifier((64, 32), **{**options, "evolve_each": 100}).fit(X, y)
-    for n_in, n_out, layer, before in zip((64, 64), (64, 32), model.module_.layers, start.module_.layers, strict=False):
+    layers = model.module_.layers[:2], start.module_.layers[:2]
+    for n_in, n_out, layer, before in zip((64, 64), (64, 32), *layers, strict=True):
         assert int(layer.mask.sum()) == 2 * (n_in + n_out)
         assert not torch.equal(layer.mask, before.mask)
     assert (model.coefs_[0] != 0).sum() <= 2 * 128

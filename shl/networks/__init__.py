@@ -5,7 +5,7 @@ Needs PyTorch and skorch, `pip install "shl[networks]"`; names are imported when
 
 from importlib import import_module
 
-_PLACES = {"SparseMLPClassifier": "estimators", "SparseMLPRegressor": "estimators", "shrink": "shrink"}
+_PLACES = {"SparseMLPClassifier": "estimators", "SparseMLPRegressor": "estimators", "shrink": "shrinking"}
 _PLACES |= dict.fromkeys(("L1", "L2", "GroupLasso", "SparseGroupLasso"), "penalties")
 _PLACES |= dict.fromkeys(("SparseLinear", "GaussianLinear", "NormalizedLinear"), "layers")
 

@@ -1,13 +1,13 @@
 """What happens between the optimizer's steps, as callbacks of skorch: proximal steps, evolution, records."""
 
-import math
-
 import torch
 from skorch.callbacks import Callback
 
 from ..history import History
 from .layers import SparseLinear
 from .mlp import count_units, count_zeros, weight_matrices
+
+LARGEST_LOSS = 1e30  # a learning beyond it does not come back
 
 
 class ProximalStep(Callback):
@@ -92,12 +92,12 @@ class Recorder(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Record."""
         epoch, loss = len(net.history), self._total / self._n_samples
-        if not math.isfinite(loss):
-            raise ArithmeticError(f"the learning diverged in epoch {epoch}: its loss is {loss}; use a smaller "
+        matrices = weight_matrices(net.module_)
+        if not loss <= LARGEST_LOSS or not all(w.isfinite().all() for w in matrices):
+            raise ArithmeticError(f"the learning diverged in epoch {epoch}: its loss is {loss:.3g}; use a smaller "
                                   "learning_rate_init, or scale the data")
         if epoch % self.each and epoch != net.max_epochs:
             return
-        matrices = weight_matrices(net.module_)
         value = sum(float(self.penalty.value(w)) for w in matrices) if self.penalty is not None else 0.0
         net.module_.eval()
         self.records.append(steps=epoch, loss=loss, penalty=self.alpha * value, zeros=count_zeros(matrices),

@@ -122,7 +122,7 @@ class _SparseMLP(BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=self._takes_many_outputs)
-        target = torch.from_numpy(self._encode(y)).to(torch.float64 if X.dtype == np.float64 else torch.float32)
+        target = _tensor(self._encode(y)).to(torch.float64 if X.dtype == np.float64 else torch.float32)
         if not self._takes_many_outputs:
             target = target.long()
         rng = check_generator(self.random_state, "random_state")
@@ -130,8 +130,11 @@ class _SparseMLP(BaseEstimator):
             module = self._module(X, rng)
             recorder = Recorder(self._scorer((X, y), X_val, y_val), check_count(self.record_each, "record_each"),
                                 self._penalty(module), check_number(self.alpha, "alpha", least=0))
-            self._train(module, torch.from_numpy(np.ascontiguousarray(X)), target, recorder, rng)
-        self._keep(module.eval(), recorder.records)
+            self._train(module, _tensor(X), target, recorder, rng)
+        self.history_ = recorder.records
+        self.loss_ = float(self.history_["loss"][-1])
+        self.n_iter_ = int(self.history_["steps"][-1])
+        self._adopt(module.eval())
         return self
 
     def _module(self, X, rng):
@@ -175,12 +178,9 @@ class _SparseMLP(BaseEstimator):
             return check_count(self.evolve_each, "evolve_each")
         return check_number(self.evolve_each, "evolve_each", above=0, below=1)
 
-    def _keep(self, module, records):
-        """Set what a fitted estimator has."""
+    def _adopt(self, module):
+        """Keep the network, and its weights as arrays."""
         self.module_ = module
-        self.history_ = records
-        self.loss_ = float(records["loss"][-1])
-        self.n_iter_ = int(records["steps"][-1])
         self.coefs_ = [np.ascontiguousarray(w.numpy()) for w in weight_matrices(module)]
         self.intercepts_ = [np.zeros(w.shape[1], w.dtype) if layer.bias is None else layer.bias.detach().numpy().copy()
                             for layer, w in zip(module.layers, self.coefs_, strict=True)]
@@ -210,7 +210,12 @@ class _SparseMLP(BaseEstimator):
 @torch.no_grad()
 def _outputs(module, X):
     """The outputs of a module for an array, as an array."""
-    return module(torch.from_numpy(np.ascontiguousarray(X))).numpy()
+    return module(_tensor(X)).numpy()
+
+
+def _tensor(X):
+    """An array as a tensor that shares its memory, or as a copy where PyTorch could not."""
+    return torch.from_numpy(np.require(X, requirements=("C", "W")))
 
 
 def _documented(cls):
@@ -277,6 +282,11 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
     _criterion = HalfSquaredError
     _metric = staticmethod(r2_score)
     _takes_many_outputs = True
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def _encode(self, y):
         """Y as columns."""

@@ -63,7 +63,7 @@ class MLP(nn.Module):
         check_choice(weights, "weights", WEIGHTS)
         if check_choice(connectivity, "connectivity", ("dense", "set")) == "set" and weights != "free":
             raise ValueError(f"weights must be 'free' with connectivity 'set', not {weights!r}")
-        sizes = [check_count(size, "hidden_layer_sizes") for size in sizes]
+        sizes = [check_count(size, "hidden_layer_sizes", least=int(index > 0)) for index, size in enumerate(sizes)]
         self.dropout = InputDropout(input_dropout, generator)
         self.layers = nn.ModuleList()
         for index, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
