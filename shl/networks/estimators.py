@@ -78,7 +78,7 @@ class Batches:
 
     def __iter__(self):
         order = torch.randperm(len(self.X), generator=self.shuffler)
-        return ((self.X[part], self.y[part]) for part in order.split(self.batch_size))
+        return zip(self.X[order].split(self.batch_size), self.y[order].split(self.batch_size), strict=True)
 
 
 class HalfSquaredError(nn.Module):
