@@ -73,8 +73,8 @@ def compare_decays(weight_decays=WEIGHT_DECAYS, seeds=(0, 1, 2), epochs=800, dat
 
 def tabulate(records):
     """A row for each weight decay: means and standard deviations over the seeds."""
-    return studies.summarise(records, "weight_decay", ("correlation", "accuracy", "loss", "test_loss", "zeros", "n_weights",
-                                               "seconds"))
+    names = ("correlation", "accuracy", "loss", "test_loss", "zeros", "n_weights", "seconds")
+    return studies.summarise(records, "weight_decay", names)
 
 
 def add_command(commands):
