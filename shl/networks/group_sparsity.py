@@ -92,15 +92,16 @@ def tabulate(records, key="penalty"):
 
 
 def add_command(commands):
-    """Add `shl group-sparsity`."""
+    """Add `shl group-sparsity`; return its parser."""
     parser = add_study(commands, "group-sparsity", group_sparsity_command,
                        "L2, L1, group and sparse group lasso: what they leave of a network, on digits and diabetes",
-                       epochs=800)
+                       epochs=600)
     parser.add_argument("--data", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="data sets")
     parser.add_argument("--alpha", type=float, default=None,
                         help="strength of the penalties; None: 10^-3.5 for digits, 10^-2 for diabetes")
     parser.add_argument("--path-epochs", type=int, default=300,
                         help=f"epochs of each learning of the path of strengths ({PATH_PENALTY}); 0 for no path")
+    return parser
 
 
 def group_sparsity_command(args):

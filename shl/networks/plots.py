@@ -67,8 +67,8 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
     for i, (size, units) in enumerate(zip(sizes, np.asarray(history["units"]).T, strict=True)):
         ax.plot(history["steps"], units, label=f"inputs, of {size}" if i == 0 else f"hidden layer {i}, of {size}")
     ax.set(xlabel="epoch", ylabel="left", title=title or "")
-    ax.set_ylim(bottom=0)
-    ax.legend()
+    ax.set_ylim(0, 1.45 * max(sizes))  # room for the legend
+    ax.legend(loc="upper right")
     save(fig, fname)
     return fig, ax
 
@@ -86,7 +86,8 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
         ax.plot(sparsity, loss, "o-", label=label)
     for alpha, x, y in zip(alphas, sparsity, next(iter(losses.values())), strict=True):
         ax.annotate(f"{alpha:.1g}", (x, y), textcoords="offset points", xytext=(4, 5), fontsize=8)
-    ax.set(xlabel="share of weights that are exactly zero", ylabel="loss, without the penalty")
+    ax.set(xlabel="share of weights that are exactly zero", ylabel="loss, without the penalty", yscale="log")
+    ax.margins(0.1)
     ax.legend()
     save(fig, fname)
     return fig, ax
@@ -112,7 +113,7 @@ def plot_connections(counts, shape=None, *, title="connections per input", fname
     axs[0].figure.colorbar(drawn, ax=axs[0])
     axs[1].plot(*centre_trend(image), "o-")
     axs[1].set(xlabel="side of the centred square (pixels)", ylabel="mean connections per input")
-    axs[1].set_ylim(bottom=0)
+    axs[1].set_ylim(0, 1.1 * max(1, image.max()))
     fig = fig or axs[0].figure
     save(fig, fname)
     return fig, axs

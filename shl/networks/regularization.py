@@ -65,11 +65,12 @@ def tabulate(records):
 
 
 def add_command(commands):
-    """Add `shl regularization`."""
+    """Add `shl regularization`; return its parser."""
     parser = add_study(commands, "regularization", regularization_command,
                        "one softmax layer under five regularisers: table, weight images, accuracy over epochs",
                        epochs=100, n_jobs=1)
     parser.add_argument("--data", default="digits", choices=DATASETS, help="mnist is downloaded from OpenML")
+    return parser
 
 
 def regularization_command(args):

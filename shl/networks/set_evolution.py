@@ -78,13 +78,14 @@ def tabulate(records):
 
 
 def add_command(commands):
-    """Add `shl set`."""
+    """Add `shl set`; return its parser."""
     parser = studies.add_study(commands, "set", set_command,
                        "sparse networks that evolve under weight decay: do connections find the pixels that matter",
                        epochs=400)
     parser.add_argument("--weight-decay", type=float, nargs="+", default=list(WEIGHT_DECAYS), metavar="STRENGTH",
                         help="strengths of the L2 penalty")
     parser.add_argument("--data", default="digits", choices=studies.DATASETS, help="mnist is downloaded from OpenML")
+    return parser
 
 
 def set_command(args):

@@ -1,7 +1,5 @@
 """What the studies of `shl.networks` share: data, seeded jobs in parallel, tables, and the flags of their commands."""
 
-from functools import wraps
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,6 @@ from ..checks import check_choice, check_count
 from ..commands import add_parser, report, write_summary
 
 DATASETS = ("digits", "mnist")
-INSTALL = 'needs PyTorch and skorch: pip install "shl[networks]"'
 
 
 def load_images(name="digits"):
@@ -76,7 +73,7 @@ def count_parameters(model):
 
 def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
     """A command of a study with the flags that all have; return its parser."""
-    parser = add_parser(commands, name, needs_networks(run), text)
+    parser = add_parser(commands, name, run, text)
     add = parser.add_argument
     add("--epochs", type=int, default=epochs, help="epochs of each learning")
     add("--seeds", "--seed", type=int, nargs="+", default=list(seeds), metavar="SEED",
@@ -86,17 +83,6 @@ def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
     add("--quiet", action="store_true", help="print nothing")
     add("--json", action="store_true", help="print the summary as JSON")
     return parser
-
-
-def needs_networks(run):
-    """`run`, or an ImportError that says what to install."""
-    @wraps(run)
-    def checked(args):
-        missing = [module for module in ("torch", "skorch") if find_spec(module) is None]
-        if missing:
-            raise ImportError(f"{INSTALL} ({' and '.join(missing)} missing)")
-        return run(args)
-    return checked
 
 
 def check_study(args):
