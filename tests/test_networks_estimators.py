@@ -208,3 +208,14 @@ def test_a_learning_that_diverges_says_so(diabetes):
                            random_state=0).fit(*diabetes)
     with pytest.raises(ValueError, match="X_val and y_val must be given together"):
         SparseMLPRegressor().fit(*diabetes, X_val=diabetes[0])
+
+
+def test_a_penalty_may_refuse_a_layer(digits):
+    class Tall(L1):
+        def check(self, w, name="w"):
+            if w.shape[0] < 40:
+                raise ValueError(f"{name} must have 40 rows, not {w.shape[0]}")
+
+    with pytest.raises(ValueError, match=r"coefs_\[1\] must have 40 rows, not 30"):
+        SparseMLPClassifier((30,), penalty=Tall(), max_iter=1).fit(*digits)
+    assert SparseMLPClassifier((40,), penalty=Tall(), max_iter=1).fit(*digits).n_iter_ == 1

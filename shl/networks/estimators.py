@@ -152,6 +152,8 @@ class _SparseMLP(BaseEstimator):
         if penalty is not None and self.weights != "free":
             raise ValueError(f"penalty must be None with weights {self.weights!r}, not {self.penalty!r}: such layers "
                              "have no weights that a proximal step could set")
+        for i, w in enumerate(weight_matrices(module)):
+            getattr(penalty, "check", lambda w, name: None)(w, f"coefs_[{i}]")
         return penalty
 
     def _train(self, module, X, target, recorder, rng):

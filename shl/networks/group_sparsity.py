@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 
-from ..checks import check_choice, check_number
+from ..checks import check_choice, check_count, check_number
 from .studies import add_study, check_study, count_parameters, finish, format_table, run_jobs, split_images, summarise
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
-    "digits": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5},
-    "diabetes": {"hidden_layer_sizes": (20, 15), "alpha": 1e-2},
+    "digits": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5, "max_iter": 1500},
+    "diabetes": {"hidden_layer_sizes": (20, 15), "alpha": 1e-2, "max_iter": 500},
 }
 LEARNING = {"activation": "leaky_relu", "solver": "adam", "learning_rate_init": 1e-3, "batch_size": 300}
 PATH = tuple(10.0**power for power in (-4.5, -4, -3.5, -3, -2.5))
@@ -38,21 +38,23 @@ def load_split(data, seed):
             (y - y_mean) / y_std, (y_test - y_mean) / y_std)
 
 
-def learn_one(penalty, seed, epochs=1000, data="digits", alpha=None):
-    """Learn under a penalty, then shrink; alpha None is that of `SETTINGS`.
+def learn_one(penalty, seed, epochs=None, data="digits", alpha=None):
+    """Learn under a penalty, then shrink; epochs and alpha that are None are those of `SETTINGS`.
 
     Returns a dict: penalty, alpha, seed, train_score and test_score (accuracy, or R2 for diabetes), loss (train, last
     epoch, without the penalty), zeros and units (n_layers,): exact zeros, and inputs and units left, sparsity (share
-    of zeros), n_weights, n_kept (weights of the shrunk network), shrink_error (largest difference of its outputs),
+    of zeros), n_weights, epochs, n_kept (weights of the shrunk network), shrink_error (largest difference of its outputs),
     seconds, history and sizes for `plot_units_left`.
     """
     from .estimators import SparseMLPClassifier, SparseMLPRegressor
     from .shrinking import shrink
 
     X, X_test, y, y_test = load_split(data, seed)
-    settings = {**SETTINGS[data], **({} if alpha is None else {"alpha": check_number(alpha, "alpha", least=0)})}
+    given = {"alpha": check_number(alpha, "alpha", least=0, is_optional=True),
+             "max_iter": check_count(epochs, "epochs", is_optional=True)}
+    settings = SETTINGS[data] | {name: value for name, value in given.items() if value is not None}
     cls = SparseMLPClassifier if data == "digits" else SparseMLPRegressor
-    model = cls(penalty=penalty, max_iter=epochs, random_state=seed, record_each=max(1, epochs // 50), **LEARNING,
+    model = cls(penalty=penalty, random_state=seed, record_each=max(1, settings["max_iter"] // 50), **LEARNING,
                 **settings)
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
@@ -63,12 +65,12 @@ def learn_one(penalty, seed, epochs=1000, data="digits", alpha=None):
     return {"penalty": penalty, "alpha": settings["alpha"], "seed": seed, "train_score": model.score(X, y),
             "test_score": model.score(X_test, y_test), "loss": model.loss_, "seconds": seconds,
             "zeros": model.history_["zeros"][-1], "units": model.history_["units"][-1], "sparsity": zeros / n_weights,
-            "n_weights": n_weights, "n_kept": count_parameters(smaller)[1],
+            "n_weights": n_weights, "epochs": model.n_iter_, "n_kept": count_parameters(smaller)[1],
             "shrink_error": float(abs(getattr(smaller, outputs)(X_test) - getattr(model, outputs)(X_test)).max()),
             "history": model.history_, "sizes": [len(w) for w in model.coefs_]}
 
 
-def compare_penalties(seeds=(0, 1, 2), epochs=1000, data="digits", penalties=PENALTIES, alpha=None, n_jobs=1):
+def compare_penalties(seeds=(0, 1), epochs=None, data="digits", penalties=PENALTIES, alpha=None, n_jobs=1):
     """`learn_one` for each seed and penalty: a list of its records."""
     return run_jobs(learn_one, [{"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
                                 for seed in seeds for penalty in penalties], n_jobs)
@@ -95,7 +97,7 @@ def add_command(commands):
     """Add `shl group-sparsity`; return its parser."""
     parser = add_study(commands, "group-sparsity", group_sparsity_command,
                        "L2, L1, group and sparse group lasso: what they leave of a network, on digits and diabetes",
-                       epochs=600)
+                       epochs=None, seeds=(0, 1))
     parser.add_argument("--data", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="data sets")
     parser.add_argument("--alpha", type=float, default=None,
                         help="strength of the penalties; None: 10^-3.5 for digits, 10^-2 for diabetes")
@@ -108,13 +110,13 @@ def group_sparsity_command(args):
     """Shl group-sparsity."""
     out = check_study(args)
     began = time.perf_counter()
-    summary = {"epochs": args.epochs, "seeds": args.seeds, "zero_tol": 0, "tables": {}, "pictures": {}}
-    lines = [f"{len(args.seeds)} seeds, {args.epochs} epochs; accuracy on digits, R2 on diabetes; zeros are exact "
-             "(zero_tol 0)"]
+    summary = {"epochs": {}, "seeds": args.seeds, "zero_tol": 0, "tables": {}, "pictures": {}}
+    lines = [f"{len(args.seeds)} seeds; accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"]
     for data in args.data:
         records = compare_penalties(args.seeds, args.epochs, data, alpha=args.alpha, n_jobs=args.n_jobs)
         rows = summary["tables"][data] = tabulate(records)
-        lines += ["", data, *format_table(rows, COLUMNS)]
+        summary["epochs"][data] = records[0]["epochs"]
+        lines += ["", f"{data}, {records[0]['epochs']} epochs", *format_table(rows, COLUMNS)]
         summary["pictures"][f"units_{data}"] = _draw_units(records, args.seeds[0], out / f"units_{data}.png")
     if args.path_epochs:
         data = args.data[0]

@@ -75,7 +75,7 @@ def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
     """A command of a study with the flags that all have; return its parser."""
     parser = add_parser(commands, name, run, text)
     add = parser.add_argument
-    add("--epochs", type=int, default=epochs, help="epochs of each learning")
+    add("--epochs", type=int, default=epochs, help="epochs of each learning; None is what suits the data")
     add("--seeds", "--seed", type=int, nargs="+", default=list(seeds), metavar="SEED",
         help="one learning for each: decides split, start and order")
     add("--n-jobs", type=int, default=n_jobs, help="processes; -1 is all cores")
@@ -87,7 +87,7 @@ def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
 
 def check_study(args):
     """The study's folder, made, after a check of the flags that all studies have."""
-    check_count(args.epochs, "epochs")
+    check_count(args.epochs, "epochs", is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
     out = Path(args.out)
