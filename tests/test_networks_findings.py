@@ -1,6 +1,5 @@
 """What the studies find, over several seeds: slow."""
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -32,22 +31,22 @@ def test_regularization_no_regulariser_is_best_and_l2_and_norm_are_last_and_tiny
 
 
 def test_group_sparsity_exact_zeros_and_rows_left_on_digits():
-    rows = by(group_sparsity.tabulate(group_sparsity.compare_penalties(SEEDS[:2], 600, n_jobs=-1)), "penalty")
+    penalties = ("l1", "group_lasso", "sparse_group_lasso")
+    records = group_sparsity.compare_penalties(SEEDS[:2], penalties=penalties, n_jobs=-1)
+    rows = by(group_sparsity.tabulate(records), "penalty")
     for row in rows.values():
         assert row["test_score"] == pytest.approx(0.965, abs=0.015)
-        assert row["loss"] < 0.1
+        assert row["train_score"] > 0.99 and row["loss"] < 0.06
         assert row["shrink_error"] < 1e-6
-    assert rows["l2"]["zeros"][1:] == [0, 0]  # in the first layer only inputs that are constant
-    assert rows["l1"]["sparsity"] == pytest.approx(0.6, abs=0.06)
-    assert rows["sparse_group_lasso"]["sparsity"] == pytest.approx(0.54, abs=0.06)
-    assert rows["group_lasso"]["sparsity"] == pytest.approx(0.35, abs=0.06)
-    for penalty in ("l1", "group_lasso", "sparse_group_lasso"):
-        np.testing.assert_allclose(rows[penalty]["units"], [47, 33, 14], atol=5)
-        assert rows[penalty]["n_kept"] < 0.7 * rows[penalty]["n_weights"]
+        assert row["units"][0] <= 52 and row["units"][1] <= 36 and row["units"][2] <= 17
+        assert row["n_kept"] < 0.75 * row["n_weights"]
+    assert rows["l1"]["sparsity"] == pytest.approx(0.72, abs=0.08)
+    assert rows["sparse_group_lasso"]["sparsity"] == pytest.approx(0.68, abs=0.08)
+    assert rows["group_lasso"]["sparsity"] == pytest.approx(0.38, abs=0.08)
 
 
 def test_group_sparsity_prevents_overfitting_on_diabetes():
-    records = group_sparsity.compare_penalties(SEEDS, 500, "diabetes", n_jobs=-1)
+    records = group_sparsity.compare_penalties(SEEDS, data="diabetes", n_jobs=-1)
     rows = by(group_sparsity.tabulate(records), "penalty")
     assert rows["l2"]["sparsity"] == 0
     for penalty, sparsity in (("l1", 0.9), ("group_lasso", 0.75), ("sparse_group_lasso", 0.95)):

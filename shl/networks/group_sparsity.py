@@ -43,8 +43,8 @@ def learn_one(penalty, seed, epochs=None, data="digits", alpha=None):
 
     Returns a dict: penalty, alpha, seed, train_score and test_score (accuracy, or R2 for diabetes), loss (train, last
     epoch, without the penalty), zeros and units (n_layers,): exact zeros, and inputs and units left, sparsity (share
-    of zeros), n_weights, epochs, n_kept (weights of the shrunk network), shrink_error (largest difference of its outputs),
-    seconds, history and sizes for `plot_units_left`.
+    of zeros), n_weights, epochs, n_kept (weights of the shrunk network), shrink_error (largest difference of its
+    outputs), seconds, history and sizes for `plot_units_left`.
     """
     from .estimators import SparseMLPClassifier, SparseMLPRegressor
     from .shrinking import shrink
@@ -109,6 +109,7 @@ def add_command(commands):
 def group_sparsity_command(args):
     """Shl group-sparsity."""
     out = check_study(args)
+    check_count(args.path_epochs, "path_epochs", least=0)
     began = time.perf_counter()
     summary = {"epochs": {}, "seeds": args.seeds, "zero_tol": 0, "tables": {}, "pictures": {}}
     lines = [f"{len(args.seeds)} seeds; accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"]

@@ -85,7 +85,7 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
     for label, loss in losses.items():
         ax.plot(sparsity, loss, "o-", label=label)
     for alpha, x, y in zip(alphas, sparsity, next(iter(losses.values())), strict=True):
-        ax.annotate(f"{alpha:.1g}", (x, y), textcoords="offset points", xytext=(4, 5), fontsize=8)
+        ax.annotate(f"{alpha:.1g}", (x, y), textcoords="offset points", xytext=(6, -10), fontsize=8)
     ax.set(xlabel="share of weights that are exactly zero", ylabel="loss, without the penalty", yscale="log")
     ax.margins(0.1)
     ax.legend()
