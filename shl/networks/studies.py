@@ -1,5 +1,6 @@
 """What the studies of `shl.networks` share: data, seeded jobs in parallel, tables, and the flags of their commands."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,21 @@ from ..commands import add_parser, report, write_summary
 DATASETS = ("digits", "mnist")
 
 
+@lru_cache(maxsize=2)  # to read MNIST takes longer than many a learning
 def load_images(name="digits"):
     """Pixels (n, n_pixels) float32 in 0..1 and labels (n,) of 'digits' (ships with scikit-learn) or 'mnist' (OpenML).
 
-    MNIST is downloaded by `sklearn.datasets.fetch_openml`, which keeps it in its own folder.
+    MNIST is downloaded by `sklearn.datasets.fetch_openml`, which keeps it in its own folder.  Read-only arrays.
     """
     from sklearn.datasets import fetch_openml, load_digits
 
     if check_choice(name, "data", DATASETS) == "digits":
-        X, y = load_digits(return_X_y=True)
-        return (X / 16).astype(np.float32), y
-    X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
-    return (X / 255).astype(np.float32), y.astype(int)
+        (X, y), white = load_digits(return_X_y=True), 16
+    else:
+        (X, y), white = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False), 255
+    X, y = (X / white).astype(np.float32), y.astype(int)
+    X.flags.writeable = y.flags.writeable = False
+    return X, y
 
 
 def split_images(name, seed):
