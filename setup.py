@@ -11,9 +11,10 @@ version = re.search(r'__version__ = "([^"]+)"', (here / "shl" / "__init__.py").r
 extras = {
     "bench": ["spams-bin>=2.6", "dictlearn>=0.1", "sporco>=0.2.2", "torch>=2.4"],
     "dask": ["dask[array]>=2024.8", "distributed>=2024.8"],
-    "test": ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "pandas>=2.2", "ruff>=0.6",
-             "dask[array]>=2024.8", "distributed>=2024.8"],
+    "networks": ["torch>=2.13", "skorch>=1.4"],
 }
+extras["test"] = ["pytest>=8", "pytest-timeout>=2.3", "hypothesis>=6.100", "pandas>=2.2", "ruff>=0.6",
+                  *extras["dask"], *extras["networks"]]
 
 setup(
     name="shl",

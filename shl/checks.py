@@ -55,6 +55,15 @@ def check_flag(value, name):
     return bool(value)
 
 
+def check_generator(value, name):
+    """The Generator of an integer at least 0, a RandomState or a Generator (itself); None gives any."""
+    if value is None or isinstance(value, np.random.Generator):
+        return np.random.default_rng(value)
+    if isinstance(value, np.random.RandomState):
+        return np.random.default_rng(value.randint(2**31))
+    return np.random.default_rng(check_count(value, name, least=0))
+
+
 def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
     """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or all `dtype`."""
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
@@ -72,15 +81,6 @@ def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
     array = array.astype(wanted, copy=False)
     _refuse_non_finite(array, name)
     return array
-
-
-def make_generator(random_state):
-    """The Generator of a random_state: an integer >= 0, a Generator (itself), a RandomState, or None (any)."""
-    if random_state is None or isinstance(random_state, np.random.Generator):
-        return np.random.default_rng(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(check_count(random_state, "random_state", least=0))
 
 
 def _refuse_non_finite(array, name, rows=4096):

@@ -1,12 +1,15 @@
 """The `shl` command: a thin layer of argparse over the package."""
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
 from . import __version__
+from .annex.cli import add_commands as add_annex_commands
+from .commands import add_parser, cache_folder, report, write_summary
+from .convolution.cli import add_commands as add_convolution_commands
+from .networks.cli import add_commands as add_network_commands
 
 
 def main(arguments=None):
@@ -23,16 +26,13 @@ def main(arguments=None):
 
 
 def _parser():
-    from .annex.cli import add_commands as add_annex_commands
-    from .convolution.cli import add_commands as add_convolution_commands
-
     parser = argparse.ArgumentParser(prog="shl", description="Sparse Hebbian learning of dictionaries.")
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    learn = _add(commands, "learn", learn_command, "learn a dictionary from natural images")
+    learn = add_parser(commands, "learn", learn_command, "learn a dictionary from natural images")
     _add_experiment_flags(learn)
     learn.add_argument("--out", default="shl_out", metavar="DIR", help="folder for the model, pictures and summary")
-    scan = _add(commands, "scan", scan_command, "learn dictionaries over values of parameters")
+    scan = add_parser(commands, "scan", scan_command, "learn dictionaries over values of parameters")
     _add_experiment_flags(scan)
     scan.add_argument("--variable", nargs="+", default=["eta"], metavar="NAME", help="parameters to scan, in turn")
     scan.add_argument("--grid", action="store_true", help="every combination of the variables' values")
@@ -44,14 +44,7 @@ def _parser():
     add_annex_commands(commands)
     add_convolution_commands(commands)
     _add_cache_commands(commands)
-    return parser
-
-
-def _add(commands, name, run, text):
-    """A subcommand whose help shows defaults."""
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
-                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.set_defaults(run=run)
+    add_network_commands(commands)
     return parser
 
 
@@ -82,19 +75,7 @@ def _experiment(args, n_jobs):
 
     same = ("datapath", "patch_width", "n_dictionary", "l0_sparseness", "homeo_method", "n_iter", "batch_size", "seed")
     return SHL(**{name: getattr(args, name) for name in same}, name_database=args.database, N_patches=args.n_patches,
-               n_jobs=n_jobs, verbose=int(not args.quiet), cache_dir=_cache_dir(args))
-
-
-def _cache_dir(args):
-    return None if args.cache_dir.lower() == "none" else args.cache_dir
-
-
-def _report(args, summary, lines):
-    """Print a summary as JSON, as lines, or not at all."""
-    if args.json:
-        print(json.dumps(summary, indent=1, default=str))
-    elif not args.quiet:
-        print("\n".join(lines))
+               n_jobs=n_jobs, verbose=int(not args.quiet), cache_dir=cache_folder(args))
 
 
 # ------------------------------------------------------------------------------------------------ learn
@@ -118,9 +99,8 @@ def learn_command(args):
     summary = {**dico.record.last(), "dead_atoms": dico.n_dead_, "seconds": time.perf_counter() - began,
                "model": str(out / "dictionary.npz"), "pictures": pictures,
                "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"}}
-    summary_path = out / "summary.json"
-    summary_path.write_text(json.dumps(summary, indent=1, default=str) + "\n")
-    _report(args, summary, [
+    write_summary(out, summary)
+    report(args, summary, [
         f"error {summary['error']:.4f}   F {summary['F']:.4f}   (held-out patches, plain pursuit)",
         f"entropy of usage {summary['entropy']:.4f} of 1, {dico.n_dead_} of {len(dico.dictionary)} atoms unused",
         f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/"])
@@ -142,7 +122,7 @@ def scan_command(args):
     experiments.to_json(out / "scan.json")
     if not args.grid:
         _draw_scan(experiments, args.variable, out / "scan.png")
-    _report(args, records, [*_table(records), f"table and figures in {out}/"])
+    report(args, records, [*_table(records), f"table and figures in {out}/"])
     return int(any(record["status"] == "failed" for record in records))
 
 
@@ -153,7 +133,7 @@ def _dry_run(args, experiments):
             for task, record in zip(tasks, experiments.stored(tasks), strict=True)]
     lines = [f"{row['variable']} = {_short(row['value'])}: {'stored' if row['stored'] else 'would run'}"
              for row in rows]
-    _report(args, rows, [*lines, f"{sum(row['stored'] for row in rows)} of {len(rows)} are stored"])
+    report(args, rows, [*lines, f"{sum(row['stored'] for row in rows)} of {len(rows)} are stored"])
 
 
 def _draw_scan(experiments, variables, fname):
@@ -185,7 +165,7 @@ def _table(records):
 # ------------------------------------------------------------------------------------------------ cache
 
 def _add_cache_commands(commands):
-    cache = _add(commands, "cache", cache_command, "list, check or clear stored results")
+    cache = add_parser(commands, "cache", cache_command, "list, check or clear stored results")
     cache.add_argument("action", choices=("ls", "clear", "verify"))
     cache.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help="clear: only what is older")
     cache.add_argument("--cache-dir", default="cache_dir", metavar="DIR", help="folder of results")
@@ -200,14 +180,14 @@ def cache_command(args):
     keeper = open_store(args.cache_dir)
     if args.action == "clear":
         removed = keeper.clear(older_than=86400 * args.older_than)
-        _report(args, removed, [f"removed {len(removed)} files from {keeper.folder}/"])
+        report(args, removed, [f"removed {len(removed)} files from {keeper.folder}/"])
         return 0
     if args.action == "verify":
         damaged = keeper.verify()
-        _report(args, damaged, [*damaged.values(), f"{len(damaged)} of {len(keeper.entries())} entries are damaged"])
+        report(args, damaged, [*damaged.values(), f"{len(damaged)} of {len(keeper.entries())} entries are damaged"])
         return int(bool(damaged))
     entries = keeper.entries()
-    _report(args, entries, [*(f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
+    report(args, entries, [*(f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
                               for entry in entries), f"{len(entries)} entries in {keeper.folder}/"])
     return 0
 

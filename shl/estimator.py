@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm.auto import tqdm
 
 from . import coding, learning, store
-from .checks import check_array, check_count, check_flag, check_interval, check_number, make_generator
+from .checks import check_array, check_count, check_flag, check_generator, check_interval, check_number
 from .homeostasis import HEH, Fading, Plain, make_rule, scale
 from .images import noise_patches
 from .threads import Threads
@@ -138,7 +138,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """
         X = self._validate(X, reset=True)
         n_held_out = self._n_held_out(len(X))
-        plan, rng = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype), make_generator(self.random_state)
+        plan = self._plan((len(X) - n_held_out, X.shape[1]), X.dtype)
+        rng = check_generator(self.random_state, "random_state")
         seed, held_out = int(rng.integers(2**63)), None
         if n_held_out:
             order = rng.permutation(len(X))
@@ -157,7 +158,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
-        plan, rng = self._plan(X.shape, X.dtype), make_generator(self.random_state)
+        plan, rng = self._plan(X.shape, X.dtype), check_generator(self.random_state, "random_state")
         if is_first:
             self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
         with Threads(self.n_jobs) as threads:

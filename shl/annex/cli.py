@@ -2,12 +2,12 @@
 
 import time
 
-from ..cli import _add, _report
+from ..commands import add_parser, cache_folder, report
 
 
 def add_commands(commands):
     """Add `annex` to the commands of `shl`."""
-    parser = _add(commands, "annex", annex_command, "run the study again: its figures, and its claims answered")
+    parser = add_parser(commands, "annex", annex_command, "run the study again: its figures, and its claims answered")
     add = parser.add_argument
     add("--scale", default="quick", choices=("quick", "paper"),
         help="quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or two on 2 cores")
@@ -16,7 +16,8 @@ def add_commands(commands):
     add("--datapath", default="database/", metavar="DIR", help="where database folders are")
     add("--only", nargs="+", metavar="SECTION", help="sections of the report (none: all; an unknown name lists them)")
     add("--n-jobs", type=int, default=-1, help="learnings at a time; -1 is one for each core")
-    add("--cache-dir", default="cache_dir", metavar="DIR", help="folder of results, which are not learned again")
+    add("--cache-dir", default="cache_dir", metavar="DIR",
+        help="folder of results, which are not learned again ('none' for no store)")
     add("--out", default="shl_annex", metavar="DIR", help="folder for report.md and the figures")
     add("--quiet", action="store_true", help="no progress bar, no summary")
     add("--json", action="store_true", help="print the summary as JSON")
@@ -35,7 +36,7 @@ def annex_command(args):
         if show:
             print(f"{name}: {took:.1f} s", flush=True)
 
-    study = Study(args.scale, args.database, args.datapath, args.n_jobs, args.cache_dir, verbose=int(show))
+    study = Study(args.scale, args.database, args.datapath, args.n_jobs, cache_folder(args), verbose=int(show))
     path = write_report(study, args.out, args.only, section_done)
     summary = {"report": str(path), "seconds": time.perf_counter() - began, "sections": seconds}
-    _report(args, summary, [f"wrote {path} and its figures, {summary['seconds']:.0f} s in all"])
+    report(args, summary, [f"wrote {path} and its figures, {summary['seconds']:.0f} s in all"])

@@ -1,15 +1,14 @@
 """The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
 
-import json
 import time
 from pathlib import Path
 
-from ..cli import _add, _report
+from ..commands import add_parser, report, write_summary
 
 
 def add_commands(commands):
     """Add `conv-learn` to the commands of `shl`."""
-    add_flags(_add(commands, "conv-learn", conv_learn_command,
+    add_flags(add_parser(commands, "conv-learn", conv_learn_command,
                    "learn convolutional atoms from images, without and with homeostasis"))
 
 
@@ -59,8 +58,8 @@ def conv_learn_command(args):
         n_iter=args.n_iter, batch_size=args.batch_size, eta=args.eta, eta_homeo=args.eta_homeo,
         random_state=args.seed, n_jobs=args.n_jobs, verbose=int(not (args.quiet or args.json)))
     summary["seconds"] = time.perf_counter() - began
-    (Path(args.out) / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    _report(args, summary, _lines(summary, args.out))
+    write_summary(Path(args.out), summary)
+    report(args, summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):

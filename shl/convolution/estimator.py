@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .. import store
-from ..checks import check_array, check_count, check_number, make_generator
+from ..checks import check_array, check_count, check_generator, check_number
 from ..learning import one_pass
 from ..threads import Threads
 from . import learning
@@ -186,7 +186,7 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
 
     def _start(self, X, plan):
         """The state before the first step."""
-        rng, shape = make_generator(self.random_state), self._shape(X.shape[1])
+        rng, shape = check_generator(self.random_state, "random_state"), self._shape(X.shape[1])
         seed = int(rng.integers(2**63))
         if self.dict_init is None:
             dictionary = rng.standard_normal(shape).astype(X.dtype)

@@ -1,0 +1,225 @@
+"""Layers: sparse connectivity that evolves, weights that are a Gaussian's values, weights of norm 1.
+
+All draw from a `torch.Generator` that they are given, and never touch PyTorch's global random state.
+"""
+
+import math
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..checks import check_count, check_flag, check_number
+
+
+def uniform_(tensor, bound, generator):
+    """Fill a tensor in place from U(-bound, bound)."""
+    with torch.no_grad():
+        return tensor.uniform_(-bound, bound, generator=generator)
+
+
+class _Dense(nn.Module):
+    """What the layers share: y = x @ W.T + b with W (n_out, n_in) from `effective_weight`, b as in nn.Linear."""
+
+    def __init__(self, in_features, out_features, bias, generator):
+        super().__init__()
+        self.in_features = check_count(in_features, "in_features", least=0)
+        self.out_features = check_count(out_features, "out_features")
+        has_bias = check_flag(bias, "bias")
+        self.bias = nn.Parameter(torch.empty(self.out_features)) if has_bias else None
+        if has_bias:
+            uniform_(self.bias, 1 / math.sqrt(max(1, self.in_features)), generator)
+
+    def forward(self, x):
+        """The layer's output (n, n_out) for x (n, n_in)."""
+        return nn.functional.linear(x, self.effective_weight(), self.bias)
+
+    def extra_repr(self):
+        """The sizes, for `print`."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Linear(_Dense):
+    """A dense layer, `nn.Linear` with weights drawn from a generator: U(-1/sqrt(n_in), 1/sqrt(n_in))."""
+
+    def __init__(self, in_features, out_features, bias=True, generator=None):
+        super().__init__(in_features, out_features, bias, generator)
+        self.weight = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        uniform_(self.weight, 1 / math.sqrt(max(1, self.in_features)), generator)
+
+    def effective_weight(self):
+        """W (n_out, n_in), the parameter itself."""
+        return self.weight
+
+
+class GaussianLinear(_Dense):
+    """W_ij = exp(-mu_ij^2 / (2 s_ij^2)) / (s_ij sqrt(2 pi)), s = exp(S): the density of N(mu, s) at 0.
+
+    A value and never a sample: every weight is above zero, and prediction is deterministic.  mu and S, both
+    (n_out, n_in), are learned from N(0, init_scale).
+
+    References
+    ----------
+    Greydanus, S. 2016, The art of regularization.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, init_scale=0.1, generator=None):
+        super().__init__(in_features, out_features, bias, generator)
+        scale = check_number(init_scale, "init_scale", least=0)
+        self.mu = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        self.log_sigma = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        with torch.no_grad():
+            self.mu.normal_(0, scale, generator=generator)
+            self.log_sigma.normal_(0, scale, generator=generator)
+
+    def effective_weight(self):
+        """W (n_out, n_in), all above zero."""
+        return torch.exp(-0.5 * (self.mu * torch.exp(-self.log_sigma))**2 - self.log_sigma) / math.sqrt(2 * math.pi)
+
+
+class NormalizedLinear(_Dense):
+    """W = V / |V|_F, the norm over both axes: the whole weight matrix has norm 1.
+
+    References
+    ----------
+    Greydanus, S. 2016, The art of regularization.
+    """
+
+    def __init__(self, in_features, out_features, bias=True, generator=None):
+        super().__init__(in_features, out_features, bias, generator)
+        self.direction = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        uniform_(self.direction, 1 / math.sqrt(max(1, self.in_features)), generator)
+
+    def effective_weight(self):
+        """W (n_out, n_in), of Frobenius norm 1."""
+        return self.direction / self.direction.norm().clamp(min=torch.finfo(self.direction.dtype).tiny)
+
+
+class SparseLinear(_Dense):
+    """y = x @ (W * mask).T + b: a layer with few connections, which evolve (Mocanu et al. 2018, algorithm 1).
+
+    Connections are drawn without replacement, a share `epsilon (n_in + n_out) / (n_in n_out)` of all pairs, clipped to
+    1 with a warning; their weights from N(0, sqrt(2 / n_in)).  Weights without a connection are exactly zero.
+
+    Parameters
+    ----------
+    in_features, out_features : int.
+    epsilon : float above 0.  Sets the density; 11 as in the study of 2019.
+    density : float in (0, 1], optional.  The share itself, instead of epsilon.
+    zeta : float in [0, 1].  Share of the connections that an evolution replaces.
+    bias : bool.
+    new_weights : 'normal', grown connections start from N(0, sqrt(2 / n_in)); 'zero', from 0.
+    generator : torch.Generator, optional.  Of all draws, those of the evolutions too.
+
+    Attributes
+    ----------
+    weight : Parameter (n_out, n_in).
+    connections : int64 tensor (n_connections,), places in the flattened weight, ascending.
+    mask : tensor (n_out, n_in) of the weight's dtype, 1 at a connection.
+    """
+
+    def __init__(self, in_features, out_features, epsilon=11, density=None, zeta=0.3, bias=True, new_weights="normal",
+                 generator=None):
+        super().__init__(in_features, out_features, bias, generator)
+        n_pairs = self.in_features * self.out_features
+        if not n_pairs:
+            raise ValueError(f"in_features must be at least 1, not {in_features!r}")
+        self.density = _density(density, epsilon, self.in_features, self.out_features)
+        self.zeta = check_number(zeta, "zeta", least=0, most=1)
+        if new_weights not in ("normal", "zero"):
+            raise ValueError(f"new_weights must be one of 'normal', 'zero', not {new_weights!r}")
+        self.new_weights, self.generator = new_weights, generator
+        n_connections = max(1, round(self.density * n_pairs))
+        chosen = torch.randperm(n_pairs, generator=generator)[:n_connections].sort().values
+        self.register_buffer("connections", chosen)
+        self.register_buffer("mask", torch.zeros(self.out_features, self.in_features))
+        self.mask.view(-1)[chosen] = 1
+        self.weight = nn.Parameter(torch.zeros(self.out_features, self.in_features))
+        with torch.no_grad():
+            self.weight.view(-1)[chosen] = self._draw(n_connections)
+
+    def effective_weight(self):
+        """W * mask (n_out, n_in): a gradient reaches the connections alone."""
+        return self.weight * self.mask
+
+    def connections_per_input(self):
+        """How many connections each input has, int64 (n_in,)."""
+        return torch.bincount(self.connections % self.in_features, minlength=self.in_features)
+
+    @torch.no_grad()
+    def evolve(self, optimizer=None):
+        """Replace the weakest connections by as many new ones; return how many.
+
+        Removed are the floor(zeta n_pos) smallest positive and the floor(zeta n_neg) largest negative weights, and
+        connections whose weight is zero count as positive.  Grown are random pairs that are free, not those just
+        removed; where fewer are free, fewer are removed.  The state that an optimizer keeps of both is reset to zero.
+        Changes weight, mask and connections in place; the number of connections stays.
+        """
+        weights = self.weight.view(-1)[self.connections]
+        n_free = self.mask.numel() - len(self.connections)
+        weakest = _weakest(weights, self.zeta, n_free)
+        removed = self.connections[weakest]
+        grown = _draw_free(self.mask, n_free, len(removed), self.generator)
+        stays = torch.ones(len(self.connections), dtype=torch.bool)
+        stays[weakest] = False
+        self.connections.copy_(torch.from_numpy(np.sort(torch.cat((self.connections[stays], grown)).numpy())))
+        flat = self.mask.view(-1)
+        flat[removed], flat[grown] = 0, 1
+        flat = self.weight.view(-1)
+        flat[removed] = 0
+        flat[grown] = self._draw(len(grown)) if self.new_weights == "normal" else 0
+        _reset_state(optimizer, self.weight, torch.cat((removed, grown)))
+        return len(grown)
+
+    def _draw(self, n):
+        """N(0, sqrt(2 / n_in)) weights (n,)."""
+        dtype = self.weight.dtype if hasattr(self, "weight") else None
+        return torch.empty(n, dtype=dtype).normal_(0, math.sqrt(2 / self.in_features), generator=self.generator)
+
+
+def _density(density, epsilon, n_in, n_out):
+    """The share of pairs that are connected."""
+    if density is not None:
+        return check_number(density, "density", above=0, most=1)
+    density = check_number(epsilon, "epsilon", above=0) * (n_in + n_out) / (n_in * n_out)
+    if density > 1:
+        warnings.warn(f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of {n_in} x {n_out}: it is "
+                      "clipped to 1, the layer is dense", stacklevel=4)
+    return min(1.0, density)
+
+
+def _weakest(weights, zeta, most):
+    """Places of the floor(zeta n) weakest of the positive and of the negative weights, at most `most` in all."""
+    weights, chosen = weights.numpy(), []  # NumPy finds the n smallest without sorting the others
+    for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
+        n_removed = min(math.floor(zeta * len(places)), most - sum(map(len, chosen)))
+        if n_removed:
+            chosen.append(places[np.argpartition(np.abs(weights[places]), n_removed - 1)[:n_removed]])
+    return torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64))
+
+
+def _draw_free(mask, n_free, n, generator):
+    """N different places among the n_free of the flattened mask where it is zero, all equally likely."""
+    flat, n_pairs = mask.view(-1), mask.numel()
+    if 2 * n_free < n_pairs or 4 * n > n_free:  # draws would often miss or meet each other: count the free pairs
+        free = (flat == 0).nonzero().view(-1)
+        return free[torch.randperm(len(free), generator=generator)[:n]]
+    found = torch.empty(0, dtype=torch.int64)
+    while len(found) < n:
+        drawn = torch.randint(n_pairs, (2 * n + 16,), generator=generator)
+        found = _first_of_each(torch.cat((found, drawn[flat[drawn] == 0])))
+    return found[:n]
+
+
+def _first_of_each(values):
+    """The values without repetitions, in the order of their first appearance: no place is favoured by its number."""
+    places = np.sort(np.unique(values.numpy(), return_index=True)[1])
+    return values[torch.from_numpy(places)]
+
+
+def _reset_state(optimizer, parameter, places):
+    """Zero what an optimizer remembers of some places of a parameter (moments; not its count of steps)."""
+    for value in (optimizer.state.get(parameter, {}) if optimizer is not None else {}).values():
+        if torch.is_tensor(value) and value.shape == parameter.shape:
+            value.view(-1)[places] = 0

@@ -1,0 +1,170 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from shl.networks.layers import GaussianLinear, Linear, NormalizedLinear, SparseLinear, _draw_free  # noqa: E402
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def sparse(n_in=40, n_out=30, seed=0, **options):
+    return SparseLinear(n_in, n_out, **{"density": 0.2, "generator": generator(seed), **options})
+
+
+def naive_evolution(weight, mask, zeta):
+    """Which connections go, by sorting lists."""
+    places = [(i, j) for i in range(len(mask)) for j in range(mask.shape[1]) if mask[i, j]]
+    positive = sorted((place for place in places if weight[place] >= 0), key=lambda place: weight[place])
+    negative = sorted((place for place in places if weight[place] < 0), key=lambda place: -weight[place])
+    return set(positive[:math.floor(zeta * len(positive))]) | set(negative[:math.floor(zeta * len(negative))])
+
+
+@pytest.mark.parametrize("zeta", [0, 0.1, 0.3, 1])
+@pytest.mark.parametrize("density", [0.05, 0.2, 0.6])
+def test_an_evolution_replaces_the_weakest(zeta, density):
+    layer = sparse(zeta=zeta, density=density)
+    weight, mask = layer.weight.detach().numpy().copy(), layer.mask.numpy().copy()
+    expected = naive_evolution(weight, mask, zeta)
+    n_free = int((mask == 0).sum())
+    n_replaced = layer.evolve()
+    new_mask = layer.mask.numpy()
+    if len(expected) <= n_free:
+        removed = set(zip(*(map(int, axis) for axis in ((mask == 1) & (new_mask == 0)).nonzero()), strict=True))
+        assert removed == expected
+    assert n_replaced == min(len(expected), n_free)
+    assert ((mask == 0) & (new_mask == 1)).sum() == n_replaced
+    stayed = (mask == 1) & (new_mask == 1)
+    np.testing.assert_array_equal(layer.weight.detach().numpy()[stayed], weight[stayed])
+    assert (layer.weight[layer.mask == 0] == 0).all() and (layer.weight[layer.mask == 1] != 0).all()
+
+
+def test_connections_stay_as_many_and_mask_and_list_agree():
+    layer = sparse()
+    n_connections = len(layer.connections)
+    assert n_connections == round(0.2 * 1200)
+    for _ in range(30):
+        layer.evolve()
+        assert torch.equal(layer.connections, layer.mask.view(-1).nonzero().view(-1))
+        assert len(layer.connections) == n_connections
+        expected = (layer.mask != 0).sum(0)
+        assert torch.equal(layer.connections_per_input(), expected)
+
+
+def test_a_dense_layer_has_nothing_to_grow():
+    layer = sparse(density=1)
+    before = layer.weight.detach().clone()
+    assert layer.evolve() == 0
+    assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_free_pairs_are_equally_likely(n):
+    mask = torch.zeros(20, 20)
+    mask[:, :5] = 1
+    g, n_turns = generator(), 6000 // n
+    counts = torch.zeros(400)
+    for _ in range(n_turns):
+        drawn = _draw_free(mask, 300, n, g)
+        assert len(drawn) == n == len(drawn.unique())
+        counts[drawn] += 1
+    assert (counts[mask.view(-1) == 1] == 0).all()
+    free = counts[mask.view(-1) == 0]
+    expected = n * n_turns / 300
+    chi2 = float(((free - expected) ** 2 / expected).sum())
+    assert chi2 < 299 + 5 * math.sqrt(2 * 299)
+
+
+def test_epsilon_is_the_density_of_the_paper_and_is_clipped_with_a_warning():
+    layer = SparseLinear(784, 512, generator=generator())
+    assert len(layer.connections) == round(11 * (784 + 512))
+    weights = layer.weight.detach().view(-1)[layer.connections]
+    assert float(weights.std()) == pytest.approx(math.sqrt(2 / 784), rel=0.03)
+    with pytest.warns(UserWarning, match="epsilon 11 asks for a density of 2.2 .*clipped to 1"):
+        assert SparseLinear(10, 10).density == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SparseLinear(1000, 1000)
+
+
+@pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
+                                  lambda p: torch.optim.Adam(p, lr=0.1)])
+def test_training_moves_connections_alone_and_evolution_resets_their_state(make):
+    layer = sparse()
+    optimizer = make(layer.parameters())
+    x = torch.randn(50, 40, generator=generator(1))
+    for _ in range(5):
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        optimizer.step()
+    assert (layer.weight[layer.mask == 0] == 0).all()
+    before = layer.mask.clone()
+    layer.evolve(optimizer)
+    changed = before != layer.mask
+    kept = (before == 1) & (layer.mask == 1)
+    for value in optimizer.state[layer.weight].values():
+        if value.shape == layer.weight.shape:
+            assert (value[changed] == 0).all() and (value[kept] != 0).all()
+    optimizer.zero_grad()
+    layer(x).square().sum().backward()
+    optimizer.step()
+    assert (layer.weight[layer.mask == 0] == 0).all()
+
+
+@pytest.mark.parametrize("new_weights", ["normal", "zero"])
+def test_grown_weights(new_weights):
+    layer = sparse(400, 300, zeta=0.5, new_weights=new_weights)
+    before = layer.mask.clone()
+    layer.evolve()
+    grown = layer.weight.detach()[(before == 0) & (layer.mask == 1)]
+    expected = math.sqrt(2 / 400) if new_weights == "normal" else 0
+    assert float(grown.std()) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_seed_gives_the_same_bits_and_leaves_the_global_state():
+    before = torch.random.get_rng_state()
+    layers = [sparse(seed=3), sparse(seed=3), sparse(seed=4)]
+    for layer in layers:
+        layer.evolve()
+    assert torch.equal(layers[0].weight, layers[1].weight) and not torch.equal(layers[0].weight, layers[2].weight)
+    for cls in (Linear, GaussianLinear, NormalizedLinear):
+        first, second = cls(5, 4, generator=generator()), cls(5, 4, generator=generator())
+        assert torch.equal(first.effective_weight(), second.effective_weight())
+        assert torch.equal(first.bias, second.bias)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_gaussian_weights_are_the_density():
+    layer = GaussianLinear(6, 5, init_scale=1.0, generator=generator()).double()
+    mu, sigma = layer.mu.detach(), layer.log_sigma.detach().exp()
+    density = torch.distributions.Normal(mu, sigma).log_prob(torch.zeros(())).exp()
+    np.testing.assert_allclose(layer.effective_weight().detach(), density, rtol=1e-12)
+    assert (layer.effective_weight() > 0).all()
+    x = torch.randn(3, 6, generator=generator(), dtype=torch.float64)
+    assert torch.equal(layer(x), layer(x))
+
+
+def test_normalized_weights_have_norm_one():
+    layer = NormalizedLinear(6, 5, bias=False, generator=generator())
+    assert layer.effective_weight().detach().norm().item() == pytest.approx(1)
+    layer(torch.ones(2, 6)).square().sum().backward()
+    assert float((layer.direction.grad * layer.direction.detach()).sum()) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: SparseLinear(5, 5, density=1.5), "density must be above 0 and at most 1, not 1.5"),
+    (lambda: SparseLinear(5, 5, density=0), "density must be above 0"),
+    (lambda: SparseLinear(5, 5, epsilon=-1), "epsilon must be above 0, not -1"),
+    (lambda: SparseLinear(5, 5, density=0.5, zeta=2), "zeta must be at least 0 and at most 1, not 2"),
+    (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
+    (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
+    (lambda: Linear(5, 0), "out_features must be at least 1"),
+    (lambda: GaussianLinear(5, 5, init_scale=-1), "init_scale must be at least 0")])
+def test_bad_layers_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from shl.cli import main  # noqa: E402
+from shl.networks import group_sparsity, regularization, set_evolution, studies  # noqa: E402
+
+COMMANDS = {"regularization": [], "group-sparsity": ["--path-epochs", "2", "--n-jobs", "1"],
+            "set": ["--weight-decay", "0", "0.001", "--n-jobs", "1"]}
+commands = pytest.mark.parametrize(("name", "options"), COMMANDS.items())
+
+
+@commands
+def test_a_command_writes_pictures_and_a_summary(name, options, tmp_path, capsys):
+    assert main([name, "--epochs", "2", "--seeds", "0", "1", "--out", str(tmp_path), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "zero_tol 0" in printed and "exact zeros" in printed and "loss" in printed
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["zero_tol"] == 0 and summary["seeds"] == [0, 1]
+    pictures = list(summary["pictures"].values())
+    assert len(pictures) >= 2
+    for picture in pictures:
+        with open(picture, "rb") as file:
+            assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+@commands
+def test_a_command_prints_json_or_nothing(name, options, tmp_path, capsys):
+    arguments = [name, "--epochs", "1", "--seed", "3", "--out", str(tmp_path), *options]
+    assert main([*arguments, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@commands
+@pytest.mark.parametrize(("flags", "words"), [(["--epochs", "0"], "epochs must be at least 1, not 0"),
+                                              (["--seeds", "-1"], "seeds must be at least 0, not -1")])
+def test_bad_flags_are_named(name, options, flags, words, tmp_path, capsys):
+    assert main([name, *flags, "--out", str(tmp_path), *options]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_bad_strengths_are_named(tmp_path, capsys):
+    start = ["--epochs", "1", "--n-jobs", "1", "--out", str(tmp_path)]
+    assert main(["group-sparsity", "--alpha", "-1", *start]) == 1
+    assert "alpha must be at least 0, not -1" in capsys.readouterr().err
+    assert main(["set", "--weight-decay", "-1", *start]) == 1
+    assert "weight_decay must be at least 0, not -1" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="method must be one of 'none', .*not 'l3'"):
+        regularization.learn_one("l3", 0)
+    with pytest.raises(ValueError, match="data must be one of 'digits', 'mnist', not 'boston'"):
+        studies.load_images("boston")
+
+
+@commands
+@pytest.mark.parametrize("module", ["torch", "skorch"])
+def test_without_the_extra_a_command_says_what_to_install(name, options, module, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main([name, "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error == f'shl {name}: {module} is not installed: pip install "shl[networks]"\n'
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_imports_no_torch():
+    code = ("import sys, shl, shl.cli, shl.networks.cli; shl.cli._parser(); "
+            "sys.exit(bool({'torch', 'skorch', 'matplotlib'} & set(sys.modules)))")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("compare", [
+    lambda n_jobs: regularization.compare_regularizers((0, 1), 2, methods=("dropout", "gaussian"), n_jobs=n_jobs),
+    lambda n_jobs: group_sparsity.compare_penalties((0,), 2, penalties=("l1", "group_lasso"), n_jobs=n_jobs),
+    lambda n_jobs: set_evolution.compare_decays((0.0, 1e-3), (0,), 2, n_jobs=n_jobs)],
+    ids=["regularization", "group-sparsity", "set"])
+def test_records_do_not_depend_on_the_number_of_processes(compare):
+    for one, two in zip(compare(1), compare(2), strict=True):
+        for name in set(one) - {"seconds", "history"}:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def test_a_summary_has_means_and_deviations_of_numbers_and_arrays():
+    records = [{"method": "a", "score": 1, "zeros": [1, 2]}, {"method": "b", "score": 5, "zeros": [0, 0]},
+               {"method": "a", "score": 3, "zeros": [3, 6]}]
+    first, second = studies.summarise(records, "method", ("score", "zeros"))
+    assert first == {"method": "a", "n_seeds": 2, "score": 2, "score_std": 1, "zeros": [2, 4], "zeros_std": [1, 2]}
+    assert second["n_seeds"] == 1 and second["score"] == 5
+
+
+def test_a_table_is_aligned():
+    lines = studies.format_table([{"a": "x", "b": 1.0}, {"a": "long name", "b": 22.25}],
+                                 {"name": "{a}", "value": "{b:.1f}"})
+    assert lines == ["name       value", "x            1.0", "long name   22.2"]
+
+
+def test_correlations():
+    rng = np.random.default_rng(0)
+    counts, spread = rng.integers(0, 9, 64), rng.random(64)
+    assert set_evolution.correlate(counts, spread) == pytest.approx(np.corrcoef(counts, spread)[0, 1])
+    assert np.isnan(set_evolution.correlate(np.ones(64), spread))
+
+
+def test_weights_that_are_exactly_zero_are_counted():
+    record = group_sparsity.learn_one("l1", 0, epochs=3, alpha=3.0)
+    assert record["sparsity"] == 1 and list(record["units"]) == [0, 0, 0] and record["n_kept"] == 0
+    assert record["shrink_error"] < 1e-6
+    record = group_sparsity.learn_one("l2", 0, epochs=3, data="diabetes")
+    assert record["sparsity"] == 0 and list(record["units"]) == [10, 20, 15]
