@@ -11,7 +11,7 @@ from ..store import key_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
 N_INPUTS = 12
-# (channels in, channels out, kernel = stride, filters in turn) of each layer; a kernel of all 12 inputs is a full layer
+# (channels in, channels out, kernel = stride, filters in turn) of each layer; a kernel of all inputs is a full layer
 MODELS = {
     "baselineCNN": ((1, 1, 3, 1), (1, 1, 2, 1), (1, 1, 2, 1)),
     "multiChannelCNN": ((1, 4, 3, 1), (4, 4, 2, 1), (4, 1, 2, 1)),

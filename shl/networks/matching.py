@@ -88,7 +88,7 @@ def _climb(teacher, student, places, order, is_odd):
 
 
 def _similarity(teacher, student, places, index):
-    """<T, S> (n, n) between hidden units of a layer: by their incoming and outgoing weights, where these are placed."""
+    """<T, S> (n, n) of a layer's hidden units by their incoming and outgoing weights, where these are placed."""
     around = list(places)
     around[index] = None
     placed = _place(student, around)

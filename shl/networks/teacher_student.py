@@ -30,7 +30,7 @@ MOST_TEACHERS = 1000
 # ------------------------------------------------------------------------------------------------ models
 
 class Filters(nn.Module):
-    """Out_p = act(W_(p mod n)^T patch_p): a convolution without bias whose stride is its kernel, and n filters in turn.
+    """Out_p = W_(p mod n)^T patch_p: a convolution without bias whose stride is its kernel, with n filters in turn.
 
     weight is (n, kernel * n_in, n_out); x (n_samples, kernel * n_positions, n_in) gives (n_samples, n_positions,
     n_out).  With n = 1 it is `Conv1d`; with a kernel of all positions, or of one, a full layer.
