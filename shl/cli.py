@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from . import __version__
+from .networks.cli import add_commands as add_network_commands
 
 
 def main(arguments=None):
@@ -39,6 +40,7 @@ def _parser():
     scan.add_argument("--dry-run", action="store_true", help="print what would run and what is stored, and stop")
     scan.add_argument("--out", default="shl_scan", metavar="DIR", help="folder for the table and figures")
     _add_cache_commands(commands)
+    add_network_commands(commands)
     return parser
 
 

@@ -197,24 +197,29 @@ class Learning:
         self.history, self.n_epochs, self.stage = History(), 0, 0
         self.solved = SOLVED * max(float(data.y_held.var()), 1e-30)
 
-    def learn(self, l1, keeps_zeros=False, keeps_best=True):
-        """One stage; afterwards the student is the best by held-out loss, or, if not keeps_best, the last."""
+    def learn(self, l1, keeps_zeros=False, is_last=True):
+        """One stage; return the held-out loss plus the penalty of the student after it.
+
+        It ends after `patience` epochs without a better held-out loss; the last stage then goes back to its best
+        student.  A stage before, which is there for its zeros, goes on while they become more, and keeps them.
+        """
         penalties = Penalties(l1, self.run.l2_norm)
         weights = [layer.weight for layer in self.student.layers]
         masks = [(weight != 0).to(weight.dtype) for weight in weights] if keeps_zeros else None
         optimizer = torch.optim.SGD(weights, lr=self.run.lr, momentum=MOMENTUM, fused=True)
         best, best_loss = None, math.inf
-        mark, n_waited = math.inf, 0
+        mark, fewest, n_waited = math.inf, math.inf, 0
         while self.n_epochs < self.run.num_epochs and n_waited < self.run.patience and best_loss > self.solved:
             self._epoch(optimizer, weights, penalties, masks)
-            loss = self._record()
+            loss, n_weights = self._record()
             if loss < best_loss:
                 best, best_loss = [weight.detach().clone() for weight in weights], loss
-            mark, n_waited = (loss, 0) if loss < mark * (1 - LEAST_GAIN) else (mark, n_waited + 1)
-        if keeps_best and best is not None:
+            is_better = loss < mark * (1 - LEAST_GAIN)
+            n_waited = 0 if is_better or (n_weights < fewest and not is_last) else n_waited + 1
+            mark, fewest = loss if is_better else mark, min(fewest, n_weights)
+        if is_last and best is not None:
             with torch.no_grad():
-                for weight, value in zip(weights, best, strict=True):
-                    weight.copy_(value)
+                torch._foreach_copy_(weights, best)
         self.stage += 1
         return squared_error(self.student, self.data.X_held, self.data.y_held) + penalties.value(self.student)
 
@@ -236,14 +241,15 @@ class Learning:
                     torch._foreach_mul_(weights, masks)
 
     def _record(self):
-        """The held-out loss after an epoch, recorded."""
+        """(held-out loss, weights that are not zero) after an epoch, recorded."""
         loss = squared_error(self.student, self.data.X_held, self.data.y_held)
         self.n_epochs += 1
         if not math.isfinite(loss):
             raise ArithmeticError(f"the learning diverged in epoch {self.n_epochs}: its loss is {loss}; use a smaller "
                                   f"lr than {self.run.lr:g}")
-        self.history.append(steps=self.n_epochs, stage=self.stage, loss=loss, weights=self.student.count_weights())
-        return loss
+        counts = self.student.count_weights()
+        self.history.append(steps=self.n_epochs, stage=self.stage, loss=loss, weights=counts)
+        return loss, sum(counts)
 
 
 # ------------------------------------------------------------------------------------------------ one run
@@ -257,9 +263,9 @@ def learn_run(run):
         and student_map_<l>, the same matched; history_<column>.
     metrics : dict.  loss (mean squared error on samples that only tested), held_loss, penalty, var_y, relative_loss
         (loss / var_y: 1 for a constant), spread (standard deviation of the student's outputs relative to the
-        teacher's: 0 for a collapsed student), weights (per layer, not exactly zero), n_weights (their sum), n_all,
-        teacher_weights, distance (see `compare`), is_recovered (each weight is zero where the teacher's is, and only
-        there), n_epochs, seconds.
+        teacher's: 0 for a collapsed student), weights (per layer, not exactly zero), n_weights (their sum),
+        n_weights_last (after the last epoch, be it the best or not), n_all, teacher_weights, distance (see `compare`),
+        is_recovered (each weight is zero where the teacher's is, and only there), n_epochs, seconds (of CPU time).
 
     Raises
     ------
@@ -290,11 +296,11 @@ def _learn(run):
     for generator in generators[2:]:
         student = Model(run.student_type, run.student_activation).draw(generator, run.init)
         learning = Learning(student, data, run, generator)
-        starts.append((learning.learn(run.l1_norm, keeps_best=not run.l1_path), learning))
+        starts.append((learning.learn(run.l1_norm, is_last=not run.l1_path), learning))
     learning = min(starts, key=lambda start: start[0])[1]
     learning.n_epochs_before = sum(other.n_epochs for _, other in starts) - learning.n_epochs
     for index, l1 in enumerate(run.l1_path):
-        learning.learn(l1, keeps_zeros=True, keeps_best=index == len(run.l1_path) - 1)
+        learning.learn(l1, keeps_zeros=True, is_last=index == len(run.l1_path) - 1)
     return teacher, learning.student, learning, (run.l1_path or (run.l1_norm,))[-1]
 
 
@@ -307,6 +313,7 @@ def _metrics(teacher, student, learning, penalties):
     weights = student.count_weights()
     return {"loss": loss, "held_loss": squared_error(student, data.X_held, data.y_held),
             "penalty": penalties.value(student), "var_y": var_y, "relative_loss": loss / var_y, "spread": spread,
-            "weights": weights, "n_weights": sum(weights), "teacher_weights": teacher.count_weights(),
+            "weights": weights, "n_weights": sum(weights),
+            "n_weights_last": int(learning.history["weights"][-1].sum()), "teacher_weights": teacher.count_weights(),
             "n_all": [layer.weight.numel() for layer in student.layers],
             "n_epochs": learning.n_epochs + learning.n_epochs_before}
