@@ -11,14 +11,14 @@ from ..store import key_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
 N_INPUTS = 12
-# (channels in, channels out, kernel = stride, filters in turn) of each layer; a kernel of all inputs is a full layer
+# (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the inputs as channels
 MODELS = {
     "baselineCNN": ((1, 1, 3, 1), (1, 1, 2, 1), (1, 1, 2, 1)),
     "multiChannelCNN": ((1, 4, 3, 1), (4, 4, 2, 1), (4, 1, 2, 1)),
     "splitFilterCNN": ((1, 1, 3, 2), (1, 1, 2, 2), (1, 1, 2, 1)),
-    "fcn_128_128": ((1, 128, 12, 1), (128, 128, 1, 1), (128, 1, 1, 1)),
-    "fcn_256_32": ((1, 256, 12, 1), (256, 32, 1, 1), (32, 1, 1, 1)),
-    "fcn_1024_128": ((1, 1024, 12, 1), (1024, 128, 1, 1), (128, 1, 1, 1)),
+    "fcn_128_128": ((12, 128, 1, 1), (128, 128, 1, 1), (128, 1, 1, 1)),
+    "fcn_256_32": ((12, 256, 1, 1), (256, 32, 1, 1), (32, 1, 1, 1)),
+    "fcn_1024_128": ((12, 1024, 1, 1), (1024, 128, 1, 1), (128, 1, 1, 1)),
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")

@@ -33,7 +33,7 @@ class Filters(nn.Module):
     """Out_p = W_(p mod n)^T patch_p: a convolution without bias whose stride is its kernel, with n filters in turn.
 
     weight is (n, kernel * n_in, n_out); x (n_samples, kernel * n_positions, n_in) gives (n_samples, n_positions,
-    n_out).  With n = 1 it is `Conv1d`; with a kernel of all positions, or of one, a full layer.
+    n_out).  With n = 1 it is `Conv1d`; with one position, a full layer.
     """
 
     def __init__(self, n_in, n_out, kernel, n_filters=1):
@@ -70,7 +70,7 @@ class Model(nn.Module):
     def forward(self, x):
         """The outputs (n_samples,) for x (n_samples, 12)."""
         act = ACTIVATIONS[self.activation]
-        x = x.view(len(x), N_INPUTS, 1)
+        x = x.view(len(x), -1, self.layers[0].n_in)
         for layer in self.layers:
             x = act(layer(x))
         return x.view(len(x))
@@ -94,7 +94,7 @@ class Model(nn.Module):
 
     def matrices(self):
         """Each layer's weights as those of a full layer, (1, n_in, n_out)."""
-        n_positions, found = N_INPUTS, []
+        n_positions, found = N_INPUTS // self.layers[0].n_in, []
         for layer in self.layers:
             found.append(layer.matrix(n_positions)[None])
             n_positions //= layer.kernel
@@ -246,7 +246,7 @@ class Learning:
         self.n_epochs += 1
         if not math.isfinite(loss):
             raise ArithmeticError(f"the learning diverged in epoch {self.n_epochs}: its loss is {loss}; use a smaller "
-                                  f"lr than {self.run.lr:g}")
+                                  f"lr than {self.run.lr:g} or init than {self.run.init:g}")
         counts = self.student.count_weights()
         self.history.append(steps=self.n_epochs, stage=self.stage, loss=loss, weights=counts)
         return loss, sum(counts)
