@@ -208,3 +208,51 @@ def study(seeds, teacher="baselineCNN_relu", student="multiChannelCNN_relu", **v
     """The records of several seeds."""
     run = single_run(make_config({**STUDY, **values}), teacher, student, 0)
     return sweep([replace(run, seed=seed) for seed in seeds])
+
+
+@pytest.mark.slow
+def test_a_path_of_l1_finds_the_teachers_seven_weights():
+    """One large strength, then smaller ones with the zeros kept, from the best of three starts: most seeds."""
+    records = study(range(5), l1_norm=[1e-2], l1_path=[1e-3, 0], restarts=3)
+    recovered = [record for record in records if record["is_recovered"]]
+    assert len(recovered) >= 4
+    for record in recovered:
+        assert record["weights"] == [3, 2, 2]
+        assert record["relative_loss"] < 1e-8
+        assert record["distance"] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_single_strength_leaves_seven_or_many_more():
+    """Large enough, L1 alone finds seven and pays with its loss; a hundredth of it leaves several times as many."""
+    strong, weak = study(range(4), l1_norm=[1e-2]), study(range(4), l1_norm=[1e-4])
+    assert np.median([record["n_weights_last"] for record in strong]) == 7
+    assert min(record["n_weights"] for record in weak) > 14
+    assert np.median([record["n_weights"] for record in weak]) > 21
+    assert np.median([record["relative_loss"] for record in weak]) \
+        < np.median([record["relative_loss"] for record in strong]) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("penalty", [{"l1_norm": [0]}, {"l1_norm": [0], "l2_norm": [1e-5]}])
+def test_without_l1_nearly_all_weights_stay(penalty):
+    for record in study(range(4), num_epochs=100, **penalty):
+        assert 44 <= record["n_weights"] <= 52
+        assert not record["is_recovered"]
+
+
+@pytest.mark.slow
+def test_a_sigmoid_student_of_small_weights_collapses_to_a_constant():
+    for record in study(range(3), "baselineCNN_sigmoid", "multiChannelCNN_sigmoid", l1_norm=[1e-5], init=0.2):
+        assert record["spread"] < 0.05
+        assert record["relative_loss"] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("teacher", "student"), [("relu", "tanh"), ("tanh", "relu"), ("relu", "sigmoid")])
+def test_other_activations_fail(teacher, student):
+    """What matched activations learn to 1e-8 of the variance stays above a third of it."""
+    for record in study(range(2), f"baselineCNN_{teacher}", f"multiChannelCNN_{student}", l1_norm=[1e-2],
+                        l1_path=[1e-3, 0], num_epochs=150):
+        assert not record["is_recovered"]
+        assert record["relative_loss"] > 1 / 3
