@@ -34,7 +34,7 @@ class Config:
     batch_size, patience, dataset_size, num_epochs : int.  Samples of a step; epochs without a better held-out loss
         after which a learning stops; samples, of which a fifth is held out; most epochs of a learning.
     lr, l1_norm, l2_norm : lists of float.  Learning rates, and strengths of the penalties sum |w| and sum w^2 / 2.
-    l1_path : list of float.  Strengths of L1 that follow l1_norm in the same learning, zeros kept; [] for none.
+    l1_path : list of float.  Strengths of L1 that follow l1_norm in the same learning, where zeros are kept.
     restarts : int.  Starts under l1_norm, of which the one with the least loss + penalty goes on.
     loss_func : 'MSE'.
     init : float.  Factor of the student's initial weights.

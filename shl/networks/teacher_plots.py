@@ -84,7 +84,7 @@ def plot_learning(arrays, fname=None):
 
 
 def plot_path(records, fname=None):
-    """Weights left and loss against l1_norm, mean and standard deviation over seeds; returns (fig, (ax, ax)).
+    """Weights left and loss against l1_norm, a dot a run and lines of means over seeds; returns (fig, (ax, ax)).
 
     A line for each pair of activations, lr and l2_norm.  The dashed line is the teacher's number of weights.
 
@@ -98,14 +98,15 @@ def plot_path(records, fname=None):
     for label, line in _lines(done).items():
         x = sorted(line)
         for ax, name in zip(axs, ("n_weights", "relative_loss"), strict=True):
-            values = [[record[name] for record in line[l1]] for l1 in x]
-            middle, spread = [np.mean(value) for value in values], [np.std(value) for value in values]
-            ax.errorbar(x, middle, spread, marker="o", capsize=3, label=label)
+            means, = ax.plot(x, [np.mean([record[name] for record in line[l1]]) for l1 in x], label=label)
+            dots = [(l1, record[name]) for l1 in x for record in line[l1]]
+            ax.plot(*zip(*dots, strict=True), "o", color=means.get_color(), alpha=0.5, ms=4)
     if done:
         axs[0].axhline(sum(done[0]["teacher_weights"]), color="grey", ls="--", label="teacher")
         axs[0].legend(fontsize="small")
-        smallest = min([record["l1_norm"] for record in done if record["l1_norm"]], default=1e-6)
-        axs[1].set_xscale("symlog", linthresh=smallest)  # so that 0 has its place
+        strengths = [record["l1_norm"] for record in done if record["l1_norm"]] or [1e-6]
+        axs[1].set_xscale("symlog", linthresh=min(strengths))  # so that 0 has its place
+        axs[1].set_xlim(-0.2 * min(strengths), 1.5 * max(strengths))
         axs[1].set_yscale("log", nonpositive="clip")
     axs[0].set(ylabel="weights that are not zero", ylim=(0, None))
     axs[1].set(xlabel="l1_norm", ylabel="loss / var(y), unseen samples")

@@ -201,7 +201,8 @@ class Learning:
         """One stage; return the held-out loss plus the penalty of the student after it.
 
         It ends after `patience` epochs without a better held-out loss; the last stage then goes back to its best
-        student.  A stage before, which is there for its zeros, goes on while they become more, and keeps them.
+        student.  A stage before, which is there for its zeros, goes on while they become more.  With keeps_zeros, a
+        weight that is zero before the stage or after one of its epochs stays zero.
         """
         penalties = Penalties(l1, self.run.l2_norm)
         weights = [layer.weight for layer in self.student.layers]
@@ -211,6 +212,8 @@ class Learning:
         mark, fewest, n_waited = math.inf, math.inf, 0
         while self.n_epochs < self.run.num_epochs and n_waited < self.run.patience and best_loss > self.solved:
             self._epoch(optimizer, weights, penalties, masks)
+            for weight, mask in zip(weights, masks or (), strict=False):
+                mask.mul_(weight != 0)  # else noise brings back some of what is zero now
             loss, n_weights = self._record()
             if loss < best_loss:
                 best, best_loss = [weight.detach().clone() for weight in weights], loss
