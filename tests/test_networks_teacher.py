@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shl.networks.configs import MODELS, make_config, single_run
+from shl.networks.configs import MODELS, load_config, make_config, single_run
 
 torch = pytest.importorskip("torch")
 
@@ -238,6 +238,17 @@ def test_without_l1_nearly_all_weights_stay(penalty):
     for record in study(range(4), num_epochs=100, **penalty):
         assert 44 <= record["n_weights"] <= 52
         assert not record["is_recovered"]
+
+
+@pytest.mark.slow
+def test_a_full_student_keeps_little_more_than_the_eighteen_weights_it_needs():
+    """Of 18048: four units of three inputs, two of two, and one of two; L1 on finite data leaves a few small more."""
+    run = single_run(load_config("config_path_full.json"), "baselineCNN_relu", "fcn_128_128_relu", 0)
+    for record in sweep([replace(run, seed=seed) for seed in range(2)]):
+        assert sum(record["n_all"]) == 18048
+        assert record["weights"][1:] == [4, 2]
+        assert 18 <= record["n_weights"] <= 27
+        assert record["relative_loss"] < 1e-8
 
 
 @pytest.mark.slow
