@@ -19,7 +19,7 @@ def test_every_shipped_configuration_loads():
     assert {f"config_{penalty}_{init}.json" for penalty in ("l1", "l2", "noReg") for init in ("0.2", "1")} < set(names)
     for name in names:
         config = load_config(name)
-        if name.split("_")[1] in ("l1", "l2", "noReg"):
+        if name.startswith(("config_l1_", "config_l2_", "config_noReg_")):
             _, penalty, init = name.removesuffix(".json").split("_")
             assert config.init == float(init)
             assert (config.l1_norm[0] > 0, config.l2_norm[0] > 0) == (penalty == "l1", penalty == "l2")
