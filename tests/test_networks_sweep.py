@@ -11,6 +11,7 @@ import pytest
 from shl.cli import main
 from shl.networks.configs import make_config, sweep_runs
 from shl.networks.sweep import result_of, summarise, sweep, table
+from shl.networks.teacher_plots import plot_learning, plot_match, plot_path
 from shl.store import Store
 
 torch = pytest.importorskip("torch")
@@ -80,6 +81,21 @@ def test_summaries_are_means_over_seeds():
             assert group[f"{name}_mean"] == pytest.approx(np.mean([record[name] for record in part]))
             assert group[f"{name}_std"] == pytest.approx(np.std([record[name] for record in part]))
         assert (group["n_all"], group["n_teacher"]) == (52, 7)
+
+
+def test_pictures_show_the_numbers():
+    runs = quick_runs(l1_norm=[0, 0.02])[:4]
+    records = sweep(runs)
+    _, (weights, loss) = plot_path(records)
+    dots = weights.lines[1].get_xydata()
+    assert sorted(map(tuple, dots)) == sorted((record["l1_norm"], record["n_weights"]) for record in records)
+    assert len(loss.lines[1].get_xdata()) == 4
+    arrays, metrics = result_of(runs[2])
+    _, axs = plot_match(arrays)
+    shown = [np.count_nonzero(ax.images[0].get_array()) for ax in axs[1]]
+    assert shown == metrics["weights"]
+    _, (_, counts) = plot_learning(arrays)
+    assert counts.lines[-1].get_ydata()[-1] == metrics["n_weights_last"]
 
 
 # ------------------------------------------------------------------------------------------------ command
