@@ -24,6 +24,7 @@ setup(
     long_description_content_type="text/markdown",
     license="BSD-3-Clause",
     packages=find_packages(include=["shl", "shl.*"]),
+    package_data={"shl.networks": ["config_files/*.json"]},
     python_requires=">=3.11",
     install_requires=[
         "numpy>=1.26", "scipy>=1.12", "scikit-learn>=1.6", "numba>=0.60", "matplotlib>=3.8", "joblib>=1.4",

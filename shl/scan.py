@@ -12,17 +12,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
 from tqdm.auto import tqdm
 
 from . import store
 from .checks import check_array, check_choice, check_count, check_number
 from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
+from .jobs import finish
 
 logger = logging.getLogger("shl")
 
-MOST_TRIES = 2  # of a value whose worker was killed
 NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir", "checkpoint_each", "n_jobs")
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
@@ -162,28 +161,13 @@ class SHL_set:
             same.append(index)
             waiting |= {index: tasks[index]} if len(same) == 1 else {}
         twins = {same[0]: same for same in twins.values()}
-        shared, tries = self._shared_data(waiting.values()), dict.fromkeys(waiting, 0)
-        while waiting:
-            suspects = [index for index in waiting if tries[index]]  # one at a time, to find whose fault it was
-            batch = {suspects[0]: waiting[suspects[0]]} if suspects else dict(waiting)
-            try:
-                for index, record in self._parallel(batch, n_jobs, shared):
-                    del waiting[index]
-                    yield from ((twin, {**record, **_identity(tasks[twin])}) for twin in twins[index])
-            except BrokenProcessPool as error:
-                # Tasks are handed out in order and as many as there are workers: the first ones were running.
-                for index in [index for index in batch if index in waiting][:effective_n_jobs(n_jobs)]:
-                    tries[index] += 1
-                    if tries[index] > MOST_TRIES:
-                        del waiting[index]
-                        yield from ((twin, _record(tasks[twin], "failed", failure=f"its worker was killed: {error}"))
-                                    for twin in twins[index])
-
-    def _parallel(self, tasks, n_jobs, shared):
-        """(index, record) of tasks from joblib's workers, as they come."""
-        jobs = (delayed(_learn)(index, task, self._parameters(task), shared.get(self._data_key(task)), self.tag)
-                for index, task in tasks.items())
-        yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")(jobs)
+        shared = self._shared_data(waiting.values())
+        jobs = {index: (_learn, (task, self._parameters(task), shared.get(self._data_key(task)), self.tag))
+                for index, task in waiting.items()}
+        for index, record in finish(jobs, n_jobs):
+            if isinstance(record, BrokenProcessPool):
+                record = _record(tasks[index], "failed", failure=f"its worker was killed: {record}")
+            yield from ((twin, {**record, **_identity(tasks[twin])}) for twin in twins[index])
 
     def _parameters(self, task):
         """The parameters of a task's experiment; a worker validates them, where a bad value is recorded."""
@@ -315,14 +299,14 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
-def _learn(index, task, parameters, source, tag):
-    """(index, record) of one learning: a value that fails says why, and does not stop the others."""
+def _learn(task, parameters, source, tag):
+    """The record of one learning: a value that fails says why, and does not stop the others."""
     try:
         experiment = SHL(**parameters)
         dico = experiment.learn_dico(data=source.get_data() if isinstance(source, SHL) else source, matname=tag)
     except (ValueError, TypeError, ArithmeticError, OSError, MemoryError) as error:
-        return index, _record(task, "failed", seed=parameters["seed"], failure=f"{type(error).__name__}: {error}")
-    return index, _record(task, "done", dico.seconds_, metrics=dico.record_.last(), seed=experiment.seed)
+        return _record(task, "failed", seed=parameters["seed"], failure=f"{type(error).__name__}: {error}")
+    return _record(task, "done", dico.seconds_, metrics=dico.record_.last(), seed=experiment.seed)
 
 
 def _identity(task):

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 # Modules with `add_command(commands)`, which returns the command's parser.
-COMMANDS = ("regularization", "group_sparsity", "set_evolution")
+COMMANDS = ("regularization", "group_sparsity", "set_evolution", "teacher_command")
 
 
 def add_commands(commands):
