@@ -21,7 +21,7 @@ def main(arguments=None):
         print(f"shl {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print(f"shl {args.command}: {error or 'interrupted'}", file=sys.stderr)
+        print(f"shl {args.command}: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
 
 

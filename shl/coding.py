@@ -289,14 +289,19 @@ def check_competition(gain, P_cum, C, n_dictionary, dtype):
             raise ValueError(f"gain must be non-negative, its least is {gain.min():.3g}")
     if P_cum is not None:
         check_number(C, "C", above=0)
-        P_cum = check_array(P_cum, "P_cum", ndim=2, dtype=dtype)
-        if len(P_cum) != n_dictionary or P_cum.shape[1] < 2:
-            raise ValueError(f"P_cum must have shape (n_dictionary, nb_quant) = ({n_dictionary}, >= 2), "
-                             f"not {P_cum.shape}")
-        if np.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
-            raise ValueError("P_cum must be non-decreasing along its rows, within [0, 1]")
-        P_cum = np.maximum.accumulate(P_cum, axis=1)
+        P_cum = check_P_cum(P_cum, "P_cum", n_dictionary, dtype=dtype)
     return Competition(gain, P_cum, C)
+
+
+def check_P_cum(P_cum, name, n_dictionary=None, nb_quant=None, dtype=None):
+    """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1, of these sizes if given."""
+    P_cum = check_array(P_cum, name, ndim=2, dtype=dtype)
+    wanted = (n_dictionary or len(P_cum), nb_quant or max(2, P_cum.shape[1]))
+    if P_cum.shape != wanted:
+        raise ValueError(f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {P_cum.shape}")
+    if np.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
+        raise ValueError(f"{name} must be non-decreasing along its rows, within [0, 1]")
+    return np.maximum.accumulate(P_cum, axis=1)
 
 
 def check_precision(precision, shape, dtype, name="precision"):

@@ -43,8 +43,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         the plain gradient with the rate eta.
     homeo_method : 'None', 'OLS', 'EMP', 'HAP', 'EXP', 'eHAP', 'HEH', or a rule of one's own (`shl.homeostasis`).
     eta_homeo, alpha_homeo, C, nb_quant : parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
-    homeo_fade : (start, stop), optional.  The rule fades to plain pursuit between these shares of the n_iter steps
-        (`shl.homeostasis.Fading`); None lets it act throughout.
+    homeo_fade : (start, stop), optional.  The rule fades to plain pursuit between these shares of n_iter, counted in
+        steps since the first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     do_precision, eta_precision : bool, float in [0, 1].  Learn the weights of each atom's pixels, 1 / variance of
         what the atom leaves over, at this rate.
     one_over_F : bool.  True starts from patches of 1/f noise (n_pixels must be a square), False from white noise.
@@ -60,7 +60,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     Attributes
     ----------
     components_ : array (n_dictionary, n_pixels), the dictionary: rows of norm 1, float32 if X is, else float64.
-    gain_ : array (n_dictionary,) or None.  The last gain of the competition (None under HEH).
+    competition_ : `shl.coding.Competition`, under which the next batch would be coded: gain, P_cum, C.
+    gain_ : array (n_dictionary,) or None.  Its gain (None under HEH).
     P_cum_ : array (n_dictionary, nb_quant), the distributions of the coefficients, followed under every rule.
     C_ : float, the scale of P_cum_: C, or what it has adapted to.
     precision_ : array (n_dictionary, n_pixels) or None.
@@ -145,6 +146,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             order = rng.permutation(len(X))
             held_out, X = X[np.sort(order[:n_held_out])], X[np.sort(order[n_held_out:])]
         state = resume if resume is not None else self._start(X, plan, seed, rng)
+        learning.check_state(state, plan)
         with Threads(self.n_jobs) as threads, self._progress(state.step) as bar:
             def step_done(state):
                 bar.update()
@@ -161,6 +163,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         plan, rng = self._plan(X.shape, X.dtype), check_generator(self.random_state, "random_state")
         if is_first:
             self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
+        learning.check_state(self._state, plan)
         with Threads(self.n_jobs) as threads:
             for rows in learning.one_pass(len(X), plan.batch_size, self._state):
                 learning.advance(X, rows, self._state, plan, threads)
@@ -213,28 +216,34 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             check_flag(getattr(self, name), name)
         if self.do_precision and self.learning_algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {self.learning_algorithm!r}")
-        rule = self._make_rule(self._check_start("P_cum_init", dtype, (n_dictionary, self.nb_quant)))
+        check_number(self.alpha_homeo, "alpha_homeo", above=0)
+        P_cum = None if self.P_cum_init is None else coding.check_P_cum(
+            self.P_cum_init, "P_cum_init", n_dictionary, self.nb_quant, dtype)
+        if P_cum is not None and self.C == 0:
+            raise ValueError("P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data")
+        rule = self._make_rule(P_cum)
         return learning.Plan(
             rule, self.learning_algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, bool(self.do_sym), self.eta,
             self.beta1, self.beta2, self.epsilon, self.eta_homeo, self.C, self.nb_quant, bool(self.do_precision),
-            self.eta_precision, batch_size, self.record_each)
+            self.eta_precision, batch_size, self.record_each, P_cum)
 
-    def _make_rule(self, P_cum=None):
+    def _make_rule(self, P_cum=None, warns=True):
         """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
         rule = make_rule(self.homeo_method, self.eta_homeo, self.alpha_homeo, self.C, self.nb_quant, P_cum)
         if self.learning_algorithm != "mp" and not isinstance(rule, Plain):
-            rule = self._drop_idle(rule)
+            rule = self._drop_idle(rule, warns)
         if self.homeo_fade is None or isinstance(rule, Plain):
             return rule
         start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
         return Fading(rule, start * self.n_iter, stop * self.n_iter)
 
-    def _drop_idle(self, rule):
+    def _drop_idle(self, rule, warns):
         """The rule, or none with a warning where the coder has no competition that it could bias."""
         if self.learning_algorithm == "omp" and not isinstance(rule, HEH):
             return rule
-        warnings.warn(f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
-                      f"{self.learning_algorithm!r}; homeo_method='None' says so", stacklevel=5)
+        if warns:
+            warnings.warn(f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
+                          f"{self.learning_algorithm!r}; homeo_method='None' says so", stacklevel=5)
         return Plain()
 
     def _check_start(self, name, dtype, shape):
@@ -268,17 +277,16 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def _adopt(self, state, plan, passes_of):
         """The fitted attributes of a state."""
-        self._show(state)
-        self.gain_ = plan.rule.competition(state.homeostasis).gain
+        self._show(state, plan.rule.competition(state.homeostasis))
         last_pass = state.step - max(1, passes_of // plan.batch_size)
         self.n_dead_ = int((state.last_selected <= max(0, last_pass)).sum())
         if self.n_dead_:
             logger.info("%d of %d atoms were not selected in the last pass", self.n_dead_, len(self.components_))
         return self
 
-    def _show(self, state):
+    def _show(self, state, competition):
         """The fitted attributes that are parts of the state."""
-        self._state = state
+        self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.precision_ = state.dictionary, state.precision
         self.P_cum_, self.C_ = state.histogram["P_cum"], scale(state.histogram)
         self.record_, self.n_iter_, self.seconds_ = state.record, state.step, state.seconds
@@ -353,8 +361,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
             parameters["random_state"] = None
         if not isinstance(self.homeo_method, str) and self.homeo_method is not None:
             parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
-        if self.gain_ is not None:
-            arrays["fitted/gain_"] = self.gain_
+            arrays |= {f"competition/{name}": value for name in ("gain", "P_cum")
+                       if (value := getattr(self.competition_, name)) is not None}
         info = {"kind": "SparseHebbianLearning", "parameters": parameters, "state": info, "n_dead_": self.n_dead_,
                 "seconds": self.seconds_, "metrics": self.record_.last()}
         store.write(path, arrays, info)
@@ -375,10 +383,15 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         if info.get("kind") != "SparseHebbianLearning":
             raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a SparseHebbianLearning")
         parameters = info["parameters"]
-        if isinstance(parameters["homeo_method"], dict):  # a rule of one's own
+        is_custom = isinstance(parameters["homeo_method"], dict)  # a rule of one's own
+        if is_custom:
             parameters["homeo_method"] = homeo_method or "None"
         starts = {name.removeprefix("param/"): arrays.pop(name) for name in list(arrays) if name.startswith("param/")}
         model = cls(**parameters, **starts)
-        model.gain_, model.n_dead_ = arrays.pop("fitted/gain_", None), info["n_dead_"]
-        model._show(learning.from_arrays(arrays, info["state"]))
+        own = {name: arrays.pop(f"competition/{name}", None) for name in ("gain", "P_cum")}
+        state = learning.from_arrays(arrays, info["state"])
+        competition = (coding.Competition(**own, C=scale(state.histogram)) if is_custom
+                       else model._make_rule(warns=False).competition(state.homeostasis))
+        model._show(state, competition)
+        model.n_dead_ = info["n_dead_"]
         return model

@@ -17,7 +17,8 @@ LEARNING_PARAMETERS = (
     "n_dictionary", "learning_algorithm", "l0_sparseness", "fit_tol", "alpha_MP", "do_sym", "n_iter", "batch_size",
     "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "homeo_fade",
     "do_precision", "eta_precision", "one_over_F", "record_each", "record_num_batches")
-FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance", "plot_variance_histogram",
+OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
+FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram", *OF_CODE,
            *(f"time_plot_{variable}" for variable in plotting.LABELS))
 
 
@@ -195,8 +196,9 @@ class SHL:
         dictionary, precision, P_cum : arrays, optional.  Start values.
         matname : str, optional.  Keep the result in the store, under the hash of the parameters, the data and the
             start values, with this name in front; a learning that was interrupted goes on where it was.
-        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error, plot_variance,
-            plot_variance_histogram, time_plot_<variable>.  They are drawn into `figures`.
+        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error, plot_proba_histogram,
+            plot_variance, plot_variance_histogram, plot_coefficients, time_plot_<variable>.  They are drawn into
+            `figures`.
         fig_kwargs : dict, optional.  Passed to each figure.
         """
         for name in list_figures:
@@ -262,7 +264,7 @@ class SHL:
         """(fig, ax) of one of FIGURES."""
         if name.startswith("time_plot_"):
             return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
-        if name in ("plot_variance", "plot_variance_histogram"):
+        if name in OF_CODE:
             return getattr(self, name)(self.code(data, dico), **options)
         return getattr(self, name)(dico, **options)
 
@@ -281,6 +283,14 @@ class SHL:
     def plot_error(self, dico, **options):
         """See `shl.plotting.plot_error`."""
         return plotting.plot_error(self, dico, **options)
+
+    def plot_proba_histogram(self, dico, **options):
+        """See `shl.plotting.plot_proba_histogram`."""
+        return plotting.plot_proba_histogram(plotting.activity(dico), **options)
+
+    def plot_coefficients(self, sparse_code, **options):
+        """See `shl.plotting.plot_coefficients`."""
+        return plotting.plot_coefficients(sparse_code, **options)
 
     def plot_variance(self, sparse_code, **options):
         """See `shl.plotting.plot_variance`."""

@@ -126,7 +126,10 @@ def _name(found):
 
 
 def orientation_entropy(orientation, n_bins=12):
-    """Relative entropy of a histogram of orientations (radians, over [0, pi)): 1 if they are spread evenly."""
+    """Relative entropy of a histogram of orientations (radians, over [0, pi)): 1 if spread evenly; NaN of none."""
+    check_count(n_bins, "n_bins", least=2)
+    if not np.size(orientation):
+        return np.nan
     counts = np.histogram(np.asarray(orientation) % np.pi, n_bins, (0, np.pi))[0]
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum() / np.log(n_bins))

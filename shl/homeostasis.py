@@ -21,7 +21,7 @@ import numpy as np
 
 from . import kernels
 from .checks import check_choice, check_count, check_number
-from .coding import Competition
+from .coding import Competition, check_P_cum
 
 SCALE_OF_MEAN = 0.5  # C, in units of the mean coefficient, where it adapts to the data
 
@@ -51,7 +51,7 @@ class ActivationRule:
 
     Parameters
     ----------
-    eta_homeo : float in (0, 1], the rate of the running mean.
+    eta_homeo : float in [0, 1], the rate of the running mean.
     alpha_homeo : float > 0, the strength of the gain, in the meaning of each rule.
     """
 
@@ -149,11 +149,11 @@ class HEH:
 
     P_cum_i <- (1 - eta_homeo) P_cum_i + eta_homeo CDF_i(batch);   z_i(a) = P_cum_i(1 - exp(-a / C))
 
-    When each atom's own distribution ranks its coefficients, every atom wins equally often.
+    Were the coefficients of each atom distributed as its P_cum says, every atom would win equally often.
 
     Parameters
     ----------
-    eta_homeo : float in (0, 1], the rate of the running mean.
+    eta_homeo : float in [0, 1], the rate of the running mean.
     C : float >= 0, the scale of coefficients.  0 adapts it to the data: a running mean, at the same rate, of
         SCALE_OF_MEAN times the mean of the batch's positive coefficients.
     nb_quant : int >= 2, the points of P_cum.
@@ -166,7 +166,7 @@ class HEH:
         self.nb_quant = check_count(nb_quant, "nb_quant", least=2)
         if P_cum is not None and self.C == 0:
             raise ValueError("P_cum needs the C of its scale, above 0: it cannot start where C adapts to the data")
-        self.P_cum = P_cum
+        self.P_cum = None if P_cum is None else check_P_cum(P_cum, "P_cum", nb_quant=self.nb_quant)
 
     def init(self, n_dictionary, activity, dtype):
         """A straight ramp 0..1 for each atom, or the given start, and the scale; 0 is one that is not known yet."""
@@ -202,9 +202,9 @@ def scale(state):
 class Fading:
     """A rule that acts at first and fades to plain pursuit, for data whose atoms are not used equally often.
 
-    z_i(a) = gain_i^s a,   or   z_i(a) = s P_cum_i(r) + (1 - s) mean_j P_cum_j(r)
+    z_i(a) = (s gain_i + 1 - s) a,   or   z_i(a) = s P_cum_i(r) + (1 - s) mean_j P_cum_j(r)
 
-    s is 1 up to step `start`, falls linearly, and is 0 from step `stop` on.
+    s is 1 up to step `start`, falls linearly, and is 0 from step `stop` on.  Steps are those since `init`.
 
     Parameters
     ----------
@@ -219,22 +219,22 @@ class Fading:
 
     def init(self, n_dictionary, activity, dtype):
         """The state of the rule, and the steps so far."""
-        return {**self.rule.init(n_dictionary, activity, dtype), "step": np.array(0)}
+        return {**self.rule.init(n_dictionary, activity, dtype), "fade_step": np.array(0)}
 
     def update(self, state, events):
         """The state after one more batch of events."""
-        return {**self.rule.update(state, events), "step": state["step"] + 1}
+        return {**self.rule.update(state, events), "fade_step": state["fade_step"] + 1}
 
     def competition(self, state):
         """The rule's, in part."""
         full = self.rule.competition(state)
-        share = float(np.clip((self.stop - state["step"]) / (self.stop - self.start), 0, 1))
+        share = float(np.clip((self.stop - state["fade_step"]) / (self.stop - self.start), 0, 1))
         if share == 1:
             return full
         if share == 0:
             return Competition()
         if full.P_cum is None:
-            return Competition(gain=None if full.gain is None else full.gain**share)
+            return Competition(gain=None if full.gain is None else share * full.gain + (1 - share))
         return Competition(P_cum=share * full.P_cum + (1 - share) * full.P_cum.mean(axis=0), C=full.C)
 
 

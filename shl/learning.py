@@ -8,7 +8,7 @@ import numpy as np
 from . import kernels, metrics, optimizers
 from .coding import PLAIN, Events, compete, prepare
 from .history import History
-from .homeostasis import HEH
+from .homeostasis import HEH, Fading
 from .threads import chunks
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
@@ -35,10 +35,16 @@ class Plan:
     eta_precision: float = 0.0
     batch_size: int = 256
     record_each: int = 0
+    P_cum: np.ndarray | None = None
+
+    def equaliser(self):
+        """The rule where it is HEH, also one that fades, else None."""
+        rule = self.rule.rule if isinstance(self.rule, Fading) else self.rule
+        return rule if isinstance(rule, HEH) else None
 
     def observer(self):
         """The histogram that is followed under every rule: HEH's own, or one with its parameters."""
-        return self.rule if isinstance(self.rule, HEH) else HEH(self.eta_homeo, self.C, self.nb_quant)
+        return self.equaliser() or HEH(self.eta_homeo, self.C, self.nb_quant, self.P_cum)
 
     def prepare(self, state, competition, threads):
         """A coder of the state's dictionary."""
@@ -80,6 +86,17 @@ def start(dictionary, plan, seed, variance=None):
         variance = np.ones_like(dictionary)
     return State(dictionary, optimizers.init(dictionary), plan.rule.init(n_dictionary, activity, dtype),
                  plan.observer().init(n_dictionary, activity, dtype), variance, np.zeros(n_dictionary, np.int64), seed)
+
+
+def check_state(state, plan):
+    """An error where a state cannot go on under this plan, as after a change of parameters."""
+    n_dictionary, dtype = len(state.dictionary), state.dictionary.dtype
+    wanted = plan.observer().init(n_dictionary, 0.5, dtype) | plan.rule.init(n_dictionary, 0.5, dtype)
+    shapes = [{name: np.shape(value) for name, value in parts.items()}
+              for parts in (wanted, state.histogram | state.homeostasis)]
+    if shapes[0] != shapes[1] or plan.observer().C not in (0, float(state.histogram["C"])):
+        raise ValueError("homeo_method, homeo_fade, nb_quant and C must not change while a state is learned on: call "
+                         "fit, or make a new model")
 
 
 def learn(X, state, plan, until, threads, held_out=None, on_step=None):
@@ -152,7 +169,7 @@ def advance(X, rows, state, plan, threads):
 def follow(state, plan, events):
     """Homeostasis: the rule's state and the histogram after the batch (one and the same for HEH)."""
     state.homeostasis = plan.rule.update(state.homeostasis, events)
-    is_own = isinstance(plan.rule, HEH)
+    is_own = plan.equaliser() is not None
     state.histogram = state.homeostasis if is_own else plan.observer().update(state.histogram, events)
 
 
@@ -206,7 +223,9 @@ def update_variance(state, plan, batch, events, threads):
 def record(held_out, state, plan, threads):
     """Append to the state's record the metrics of its dictionary on patches that learning never sees.
 
-    error, entropy and all others are under plain pursuit; error_own and F_own under the rule's own competition.
+    error, entropy and others are under plain pursuit, error_own under the rule's own competition.  qerror and KS are
+    of the histogram that learning follows, which is the rule's own running mean over its batches; F and F_own add
+    qerror to either error, as in the study.
     """
     coder = plan.prepare(state, PLAIN, threads)
     _, events, residual = code_batch(held_out, np.arange(len(held_out)), coder, threads)
@@ -219,7 +238,9 @@ def record(held_out, state, plan, threads):
         steps=state.step, error=error, qerror=qerror, F=error + QERROR_WEIGHT * qerror,
         error_own=error_own, F_own=error_own + QERROR_WEIGHT * qerror, logL=metrics.log_likelihood(events),
         MI=metrics.mutual_information(events), MC=metrics.mutual_coherence(state.dictionary, plan.do_sym),
-        perror=metrics.probability_error(events), entropy=metrics.usage_entropy(events), kurt=metrics.kurtosis(events),
+        perror=metrics.probability_error(events), entropy=metrics.usage_entropy(events),
+        KL=metrics.kl_divergence(events), KS=metrics.ks_distance(state.histogram["P_cum"]),
+        kurt=metrics.kurtosis(events),
         prob_active=metrics.activation_probability(events), var=metrics.variance(events), cputime=state.seconds)
 
 

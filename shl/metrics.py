@@ -12,7 +12,7 @@ def reconstruction_error(X, residual):
 
 
 def quantization_error(P_cum):
-    """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are (also called KS)."""
+    """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
     return float(np.abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
@@ -109,4 +109,4 @@ def ks_distance(P_cum):
 
 __all__ = ["activation_probability", "fit_gabor", "kl_divergence", "ks_distance", "kurtosis", "log_likelihood",
            "mutual_coherence", "mutual_information", "orientation_entropy", "probability_error",
-           "quantization_error", "reconstruction_error", "usage", "usage_entropy", "variance"]
+           "quantization_error", "reconstruction_error", "usage", "usage_entropy", "usage_variation", "variance"]

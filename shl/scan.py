@@ -268,7 +268,10 @@ class SHL_set:
         from .plotting import plot_scan, time_plot
 
         check_choice(display, "display", ("final", "dynamic"))
-        records = [record for record in self.run([variable], n_jobs=n_jobs) if record["status"] == "done"]
+        known = {store.key_of(record["params"]): record for record in self._records if record["status"] == "done"}
+        records = [known.get(store.key_of(task["params"])) for task in self.tasks([variable])]
+        if None in records:
+            records = [record for record in self.run([variable], n_jobs=n_jobs) if record["status"] == "done"]
         for record in records if list_figures else ():
             experiment = SHL(**self._parameters(record))
             experiment.learn_dico(data=self._patches(record), matname=self.tag, list_figures=list_figures)

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shl import cli, metrics
+from shl import SHL, cli, metrics
 from shl.annex import report, tasks
 from shl.annex.planted import PROFILES, plant, recovered
-from shl.annex.study import SCALES, Study
-from shl.annex.tables import compare, table
+from shl.annex.study import RULES, SCALES, Study, code, evaluate
+from shl.annex.tables import comparisons, table
+from shl.coding import Events
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -35,13 +36,22 @@ def test_recovered_counts_atoms_up_to_the_cosine():
     np.testing.assert_array_equal(found, [True, False, False])
 
 
-def test_compare_is_a_paired_test():
+def test_comparisons_are_paired_tests_adjusted_for_their_number():
     low, high = np.array([1.0, 2, 3, 4]), np.array([1.5, 2.4, 3.6, 4.5])
-    difference, p, verdict = compare(low, high)
-    assert difference == pytest.approx(-0.5) and p == stats.ttest_rel(low, high).pvalue and verdict == "holds"
-    assert compare(high, low)[2] == "does not hold"
-    assert compare([1, 2, 3], [1.5, 1.5, 3.1])[2] == "open"
-    assert compare([1.0], [2.0])[2] == "open"
+    rows = comparisons([("F", "a", "b", low, high), ("F", "b", "a", high, low)])
+    p = stats.ttest_rel(low, high).pvalue
+    assert rows[0] == ["F", "a", "b", pytest.approx(-0.5), pytest.approx(p), "holds"]
+    assert rows[1][-1] == "does not hold"
+    crowd = [("F", "a", str(i), [1, 2, 3], [1.5, 1.5, 3.1 + 0.01 * i]) for i in range(9)]
+    adjusted = comparisons([("F", "a", "b", low, high), *crowd])[0][4]
+    assert adjusted == pytest.approx(10 * p)
+    assert all(row[-1] == "open" for row in comparisons(crowd))
+
+
+def test_too_few_pairs_are_not_tested():
+    row = comparisons([("F", "a", "b", [1.0, 1.1], [2.0, 2.2])])[0]
+    assert np.isnan(row[4]) and row[5] == "open"
+    assert comparisons([("F", "a", "a", [1, 2, 3], [1, 2, 3])])[0][5] == "open"
 
 
 def test_a_table_is_markdown():
@@ -76,9 +86,8 @@ def test_bad_scales_and_sections_are_named(tmp_path, capsys):
 
 
 def test_entropy_and_divergence_agree(rng):
-    from test_homeostasis import events
-
-    found = events(rng)
+    indices = np.argsort(rng.random((50, 8)), axis=1)[:, :3].astype(np.int32)
+    found = Events(indices, rng.exponential(0.3, (50, 3)), 8)
     expected = (1 - metrics.usage_entropy(found)) * np.log(8)
     assert metrics.kl_divergence(found) == pytest.approx(expected)
 
@@ -88,13 +97,62 @@ def test_ks_distance_is_the_largest_step_between_distributions():
     np.testing.assert_allclose(metrics.ks_distance(P_cum), [0.2, 0, 0.2], atol=1e-12)
 
 
+SMALL = {"patch_width": 8, "n_dictionary": 40, "l0_sparseness": 4, "N_patches": 1500, "n_iter": 40, "batch_size": 100,
+         "record_each": 40, "record_num_batches": 300, "one_over_F": False}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_measures_agree_with_the_records(tmp_path, rule):
+    shl = SHL(**SMALL, homeo_method=rule, cache_dir=tmp_path)
+    data = shl.get_data()
+    model = shl.learn_dico(data)
+    held_out = np.setdiff1d(np.arange(1500), _learned_rows(1500, 300, shl.seed))
+    found = evaluate(model, data[held_out])
+    last = model.record_.last()
+    for name in ("error", "error_own", "entropy", "perror", "KL"):
+        assert found[name] == pytest.approx(last[name], rel=1e-5), name
+    if rule == "None":
+        assert found["F"] == found["F_own"] and found["qerror"] == found["qerror_own"]
+
+
+def _learned_rows(n_samples, n_held_out, seed):
+    """The rows that `fit` keeps to learn from."""
+    rng = np.random.default_rng(seed)
+    rng.integers(2**63)
+    return rng.permutation(n_samples)[n_held_out:]
+
+
+def test_codes_of_either_sign_leave_less_error(tmp_path):
+    shl = SHL(**SMALL, cache_dir=tmp_path)
+    data = shl.get_data()
+    model = shl.learn_dico(data)
+    assert code(model, data, do_sym=True, algorithm="omp")[1] < code(model, data)[1]
+
+
+def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, capsys):
+    def works(study, out):
+        yield "a line"
+
+    def fails(study, out):
+        yield "half"
+        raise RuntimeError("learning diverged")
+
+    monkeypatch.setattr(report, "SECTIONS", {"one": ("One", works), "two": ("Two", fails)})
+    options = ["--out", str(tmp_path), "--cache-dir", "none", "--only"]
+    assert cli.main(["annex", *options, "one"]) == 0
+    assert cli.main(["annex", *options, "two"]) == 1
+    assert "two: 0.0 s, failed: learning diverged" in capsys.readouterr().out
+    text = (tmp_path / "report.md").read_text()
+    assert "## One\n\na line" in text and "## Two" in text and "Failed: learning diverged" in text
+
+
 @pytest.mark.slow
 def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["annex", "--scale", "quick", "--n-jobs", "2", "--cache-dir", str(tmp_path / "cache"),
                      "--out", str(out), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert list(summary["sections"]) == list(report.SECTIONS)
+    assert list(summary["sections"]) == list(report.SECTIONS) and not summary["failures"]
     text = (out / "report.md").read_text()
     assert all(f"## {title}" in text for title, _ in report.SECTIONS.values())
     pictures = re.findall(r"\]\(([^)]+)\)", text)

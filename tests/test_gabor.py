@@ -63,3 +63,6 @@ def test_orientation_entropy_is_one_for_even_spread_and_zero_for_one_orientation
     even = (np.arange(120) + 0.5) * np.pi / 120
     assert orientation_entropy(even) == pytest.approx(1)
     assert orientation_entropy(np.full(50, 0.1)) == 0
+    assert np.isnan(orientation_entropy([]))
+    with pytest.raises(ValueError, match="n_bins must be at least 2"):
+        orientation_entropy(even, n_bins=1)

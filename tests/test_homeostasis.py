@@ -57,12 +57,20 @@ def test_a_fading_gain_goes_to_one(rng):
     for step, share in enumerate((1, 1, 1, 0.5, 0, 0)):
         gain = fading.competition(faded).gain
         if share:
-            np.testing.assert_allclose(gain, full.competition(state).gain**share)
+            np.testing.assert_allclose(gain, share * full.competition(state).gain + 1 - share)
         else:
             assert gain is None
-        assert faded["step"] == step
+        assert faded["fade_step"] == step
         batch = events(rng)
         state, faded = full.update(state, batch), fading.update(faded, batch)
+
+
+def test_equal_matching_pursuit_fades_too(rng):
+    rule = Fading(EMP(eta_homeo=0.5, alpha_homeo=0.05), start=0, stop=4)
+    state = rule.init(8, 3 / 8, np.float64)
+    for _ in range(2):
+        state = rule.update(state, events(rng))
+    assert set(rule.competition(state).gain) == {0.5, 1}
 
 
 def test_a_fading_table_goes_to_one_for_all_atoms(rng):
@@ -98,3 +106,51 @@ def test_scale_and_fade_survive_a_file_and_a_stop(X, tmp_path, homeo_method, par
     codes = [each.transform(X, P_cum=each.P_cum_) for each in (model, loaded)]
     np.testing.assert_array_equal(*codes)
     np.testing.assert_array_equal(loaded.partial_fit(X).components_, model.partial_fit(X).components_)
+
+
+@pytest.mark.parametrize("rule", ["None", "HAP", "HEH"])
+def test_the_last_competition_codes_as_learning_would(X, tmp_path, rule):
+    model = SparseHebbianLearning(30, homeo_method=rule, n_iter=8, random_state=0).fit(X)
+    competition = model.competition_
+    assert (competition.P_cum is not None) == (rule == "HEH") and competition.gain is model.gain_
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz").competition_
+    for name in ("gain", "P_cum", "C"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(competition, name))
+
+
+def test_a_rule_of_ones_own_leaves_its_competition_in_a_file(X, tmp_path):
+    model = SparseHebbianLearning(30, homeo_method=HEH(C=1.5), n_iter=8, random_state=0).fit(X)
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz").competition_
+    np.testing.assert_array_equal(loaded.P_cum, model.competition_.P_cum)
+    assert loaded.C == model.competition_.C == 1.5
+
+
+@pytest.mark.parametrize("change", [{"homeo_fade": (0.1, 0.2)}, {"homeo_method": "HEH"}, {"nb_quant": 64}, {"C": 1.0},
+                                    {"homeo_method": "None"}])
+def test_parameters_of_a_state_must_not_change(X, change):
+    model = SparseHebbianLearning(30, homeo_method="HAP", n_iter=4, random_state=0).partial_fit(X)
+    with pytest.raises(ValueError, match="homeo_method, homeo_fade, nb_quant and C must not change"):
+        model.set_params(**change).partial_fit(X)
+
+
+@pytest.mark.parametrize("parameters", [{"homeo_method": "HAP"}, {"homeo_method": "HEH"},
+                                        {"homeo_method": "HEH", "homeo_fade": (0.5, 1.0)}])
+def test_histograms_start_where_they_are_told(X, parameters):
+    start = np.tile(np.linspace(0, 1, 16) ** 0.25, (30, 1))
+    model = SparseHebbianLearning(30, n_iter=1, nb_quant=16, P_cum_init=start, eta_homeo=0, random_state=0,
+                                  **parameters).fit(X)
+    np.testing.assert_allclose(model.P_cum_, start, atol=1e-6)
+
+
+@pytest.mark.parametrize("P_cum, words", [(np.linspace(5, -3, 16), "P_cum_init must be non-decreasing"),
+                                          (np.linspace(0, 1, 8), r"P_cum_init must have shape .* = \(30, 16\)")])
+def test_bad_starts_of_histograms_are_named(X, P_cum, words):
+    with pytest.raises(ValueError, match=words):
+        SparseHebbianLearning(30, nb_quant=16, P_cum_init=np.tile(P_cum, (30, 1)), n_iter=1).fit(X)
+
+
+def test_an_adapting_scale_takes_no_start_under_any_rule(X):
+    with pytest.raises(ValueError, match="P_cum_init needs the C of its scale"):
+        SparseHebbianLearning(30, C=0, nb_quant=16, P_cum_init=np.tile(np.linspace(0, 1, 16), (30, 1))).fit(X)

@@ -115,6 +115,16 @@ def test_coefficients_are_those_of_the_least_and_most_selected(kind):
     assert all(line.get_ydata()[0] == 1 for line in ax.lines)
 
 
+def test_atoms_that_are_never_selected_have_no_coefficients():
+    code = np.zeros((10, 4))
+    code[:, 1], code[:5, 3] = 1.0, 2.0
+    _, ax = plotting.plot_coefficients(code, n_atoms=1)
+    np.testing.assert_array_equal([line.get_xdata()[0] for line in ax.lines], [2, 1])
+    assert len(ax.get_legend().get_texts()) == 2
+    _, ax = plotting.plot_coefficients(np.zeros((10, 4)))
+    assert not ax.lines
+
+
 def test_recovery_draws_what_is_active_in_either_code():
     true, found = np.zeros((4, 3)), np.zeros((4, 3))
     true[0, 0], found[0, 0], true[1, 1], found[2, 2] = 1.0, 0.9, 0.5, 0.3

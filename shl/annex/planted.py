@@ -3,19 +3,18 @@
 import numpy as np
 from joblib import Parallel, delayed
 
-from ..checks import check_choice, check_count, check_number
+from ..checks import check_choice, check_count, check_generator, check_number
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
-from ..plotting.figures import new_figure
-from .controls import FADE
-from .rules import save_both
-from .tables import table
+from ..plotting.figures import new_figure, save_both
+from .study import FADE
+from .tables import CLAIM, comparisons, mean_std, table
 
 PROFILES = ("equal", "half stronger", "1/rank")
 STEPS = 2000
 
 
-def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=None):
+def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=0):
     """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
     Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in [0.5, 1.5].
@@ -25,7 +24,7 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
     noise : float, the standard deviation of white noise on each pixel.
     profile : 'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of every second
         atom are twice as large; '1/rank', the k-th atom is used with a probability proportional to 1 / k.
-    rng : Generator.
+    rng : Generator, or an integer seed.
 
     Returns
     -------
@@ -36,7 +35,7 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
     check_choice(profile, "profile", PROFILES)
     check_count(n_active, "n_active", most=n_atoms, why="the atoms")
     check_number(noise, "noise", least=0)
-    rng = np.random.default_rng() if rng is None else rng
+    rng = check_generator(rng, "rng")
     atoms = rng.standard_normal((n_atoms, n_pixels))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     weights = 1 / np.arange(1, n_atoms + 1) if profile == "1/rank" else np.ones(n_atoms)
@@ -61,17 +60,21 @@ CASES = (("None", None), ("OLS", None), ("EMP", None), ("HAP", None), ("HEH", No
 
 def recovery(study, out):
     """Shares of planted atoms that each rule finds, for atoms that are used alike and unlike."""
-    seeds = range(len(study.few_seeds))
+    seeds = range(study.scale.n_planted)
     jobs = [(profile, case, seed) for profile in PROFILES for case in CASES for seed in seeds]
     found = Parallel(n_jobs=study.n_jobs)(delayed(_learn_planted)(*job) for job in jobs)
-    shares = {job: share for job, (share, _) in zip(jobs, found, strict=True)}
+    by_job = {job: share for job, (share, _) in zip(jobs, found, strict=True)}
+    shares = {(profile, case): [by_job[profile, case, seed] for seed in seeds]
+              for profile in PROFILES for case in CASES}
     yield ("96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a learned atom of "
-           f"cosine .95 or more after {STEPS} steps, mean over {len(seeds)} seeds. Fading rules end with plain "
-           f"pursuit (homeo_fade = {FADE}).\n")
-    yield from table(["rule", *PROFILES], [
-        [rule + (", fading" if fade else ""),
-         *(f"{np.mean([shares[profile, (rule, fade), seed] for seed in seeds]):.1%}" for profile in PROFILES)]
-        for rule, fade in CASES])
+           f"cosine .95 or more after {STEPS} steps, over {len(seeds)} seeds. Fading rules end with plain pursuit "
+           f"(homeo_fade = {FADE}).\n")
+    yield from table(["rule", *PROFILES], [[_label(case), *(mean_std(shares[profile, case]) for profile in PROFILES)]
+                                           for case in CASES])
+    yield "Does plain pursuit find fewer than the rule? A paired t-test:\n"
+    yield from table(("profile", *CLAIM[1:]), comparisons([
+        (profile, "None", _label(case), shares[profile, CASES[0]], shares[profile, case])
+        for profile in PROFILES for case in CASES[1:]]))
     fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
     for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
         codes = found[jobs.index((profile, ("HAP", None), 0))][1]
@@ -79,6 +82,11 @@ def recovery(study, out):
         ax.set_title(f"HAP, {profile}")
     save_both(fig, out / "planted")
     yield "![True against recovered coefficients](planted.png)\n"
+
+
+def _label(case):
+    rule, fade = case
+    return rule + (", fading" if fade else "")
 
 
 def _learn_planted(profile, case, seed):

@@ -1,13 +1,10 @@
-"""The report: each section writes its tables and pictures; what was written stays if a later one is interrupted."""
+"""The report: each section writes its tables and pictures, and what is written stays if a later one is stopped."""
 
-import logging
 import time
 from pathlib import Path
 
 from ..checks import check_choice
 from . import controls, orientation, planted, rules, tasks
-
-logger = logging.getLogger("shl")
 
 SECTIONS = {
     "answers": ("Claims about the rules, answered", rules.answers),
@@ -29,22 +26,38 @@ SECTIONS = {
 
 
 def write_report(study, out, only=None, on_section=None):
-    """Write the figures and `report.md` of a `Study` into the folder `out`; returns the path of the report.
+    """Write the figures, sections and `report.md` of a `Study` into the folder `out`; returns the path of the report.
+
+    Each section is a file of its own in `out/sections`; the report joins those that are there, also of earlier calls.
 
     Parameters
     ----------
     only : names among SECTIONS, optional.  Without, all.
-    on_section : callable, optional.  on_section(name, seconds) after each section.
+    on_section : callable, optional.  on_section(name, seconds, failure) after each section, failure None or an error:
+        a section in which a learning failed says so, and the others go on.
     """
     names = list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    lines = [f"# The Annex at the scale '{study.scale_name}', on {study.database}\n"]
+    (out / "sections").mkdir(parents=True, exist_ok=True)
     for name in names:
-        began = time.perf_counter()
+        began, failure = time.perf_counter(), None
         title, section = SECTIONS[name]
-        lines += [f"## {title}\n", *section(study, out)]
-        (out / "report.md").write_text("\n".join(lines))
+        lines = [f"## {title}\n"]
+        try:
+            lines += section(study, out)
+        except RuntimeError as error:
+            failure = error
+            lines.append(f"Failed: {error}\n")
+        (out / "sections" / f"{name}.md").write_text("\n".join(lines))
+        _join(study, out)
         if on_section is not None:
-            on_section(name, time.perf_counter() - began)
+            on_section(name, time.perf_counter() - began, failure)
     return out / "report.md"
+
+
+def _join(study, out):
+    """Write the report from the sections that are there."""
+    files = (out / "sections" / f"{name}.md" for name in SECTIONS)
+    parts = [file.read_text() for file in files if file.exists()]
+    head = f"# The Annex at the scale '{study.scale_name}', on {study.database}\n"
+    (out / "report.md").write_text("\n".join([head, *parts]))

@@ -7,15 +7,18 @@ import numpy as np
 
 from .. import metrics, store
 from ..checks import check_choice
-from ..coding import Events
+from ..coding import PLAIN, prepare
 from ..experiment import SHL
 from ..homeostasis import cumulative_distribution
-from ..learning import QERROR_WEIGHT
+from ..learning import QERROR_WEIGHT, code_batch
 from ..scan import SHL_set
+from ..threads import Threads
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH")
 COLORS = {"None": "black", "OLS": "orange", "EMP": "red", "HAP": "green", "HEH": "blue"}
-FRESH_SEED = 10**6  # of patches that no learning has seen
+FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
+FRESH_SEED = 10**6  # of new patches
+RULER = {"C": 3.0, "nb_quant": 128}  # bins in which all models' distributions are compared on new patches
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,16 @@ class Scale:
     n_few: int  # learnings of each rule in the controls
     N_scan: int  # values of a scanned parameter
     n_slow: int  # steps with a coder of scikit-learn
+    n_fresh: int  # new patches to compare models on
+    n_planted: int  # learnings of planted atoms
 
 
 COMMON = {"batch_size": 256, "one_over_F": False}
 SCALES = {
     "quick": Scale({**COMMON, "patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10, "N_patches": 16384,
-                    "n_iter": 1025, "record_each": 64, "record_num_batches": 2048}, 3, 2, 5, 65),
+                    "n_iter": 1025, "record_each": 64, "record_num_batches": 2048}, 3, 2, 5, 65, 8192, 2),
     "paper": Scale({**COMMON, "patch_width": 21, "n_dictionary": 676, "l0_sparseness": 21, "N_patches": 65536,
-                    "n_iter": 4097, "record_each": 128, "record_num_batches": 4096}, 10, 3, 9, 129)}
+                    "n_iter": 4097, "record_each": 128, "record_num_batches": 4096}, 10, 3, 9, 129, 16384, 10)}
 
 
 class Study:
@@ -80,9 +85,15 @@ class Study:
         return self.run(["seed", "homeo_method"], {"seed": self.seeds, "homeo_method": RULES})
 
     def fresh(self, **changes):
-        """Patches that no learning has seen."""
-        opts = {**self.opts, **changes, "seed": FRESH_SEED, "N_patches": self.scale.opts["record_num_batches"]}
+        """Newly drawn patches of the database's images."""
+        opts = {**self.opts, **changes, "seed": FRESH_SEED, "N_patches": self.scale.n_fresh}
         return SHL(**{**opts, "record_each": 0, "batch_size": 1}).get_data()
+
+    @cached_property
+    def measured(self):
+        """{rule: `measure` of its models from all seeds on new patches}."""
+        patches = self.fresh()
+        return {rule: measure(self.rules.models(homeo_method=rule), patches) for rule in RULES}
 
 
 @dataclass
@@ -106,30 +117,33 @@ class Runs:
         return [self.experiments.learned(record) for record in self.select(**params)]
 
 
-def evaluate(model, patches, C=3.0, nb_quant=128):
+def measure(models, patches):
+    """{name: array (n_models,)} of what `evaluate` finds."""
+    found = [evaluate(model, patches) for model in models]
+    return {name: np.array([each[name] for each in found]) for name in found[0]}
+
+
+def evaluate(model, patches):
     """Metrics of a model on patches, under plain pursuit and, named `_own`, under its rule's own competition.
 
-    F is counted with the same C and nb_quant for all models, as qerror depends on its bins, and from these patches.
+    qerror is that of these patches' coefficients in the bins of RULER, the same for all models; so is F.  The fewer
+    the patches, the larger it is, by chance, for all models alike.
     """
     found = {}
-    for name, competition in (("", {}), ("_own", own_competition(model))):
-        events, error = code(model, patches, **competition)
-        qerror = metrics.quantization_error(cumulative_distribution(events, C, nb_quant))
+    for name, competition in (("", PLAIN), ("_own", model.competition_)):
+        events, error = code(model, patches, competition)
+        qerror = metrics.quantization_error(cumulative_distribution(events, **RULER))
         found |= {f"error{name}": error, f"entropy{name}": metrics.usage_entropy(events),
-                  f"perror{name}": metrics.probability_error(events), f"qerror{name}": qerror,
-                  f"F{name}": error + QERROR_WEIGHT * qerror, f"unused{name}": int((events.counts() == 0).sum())}
+                  f"perror{name}": metrics.probability_error(events), f"KL{name}": metrics.kl_divergence(events),
+                  f"qerror{name}": qerror, f"F{name}": error + QERROR_WEIGHT * qerror,
+                  f"unused{name}": int((events.counts() == 0).sum())}
     return found
 
 
-def code(model, patches, **competition):
-    """(events, error) of patches coded by a model's pursuit."""
-    dense = model.transform(patches, algorithm="mp", **competition)
-    return Events.from_dense(dense), metrics.reconstruction_error(patches, patches - dense @ model.components_)
-
-
-def own_competition(model):
-    """What `transform` takes to code as the model learned at last; a rule that fades has ended in plain pursuit."""
-    if model.gain_ is not None:
-        return {"gain": model.gain_}
-    is_ranked = model.homeo_method == "HEH" and model.homeo_fade is None and model.learning_algorithm == "mp"
-    return {"P_cum": model.P_cum_} if is_ranked else {}
+def code(model, patches, competition=PLAIN, do_sym=False, algorithm="mp"):
+    """(events, error) of patches coded with a model's dictionary under a competition."""
+    with Threads(1) as threads:
+        coder = prepare(model.components_, competition, algorithm=algorithm, l0_sparseness=model.l0_sparseness,
+                        alpha_MP=model.alpha_MP, do_sym=do_sym, threads=threads)
+        _, events, residual = code_batch(patches, np.arange(len(patches)), coder, threads)
+    return events, metrics.reconstruction_error(patches, residual)

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import stats
 
-LEAST_P = 0.05  # of a paired test, for a difference that counts
+SIGNIFICANCE = 0.05  # of a test
+FEWEST_PAIRS = 3  # that are tested
 
 
 def table(header, rows):
@@ -25,16 +26,38 @@ def mean_std(values):
     return f"{values.mean():.4f}{spread}"
 
 
-def compare(low, high):
-    """(mean difference, p, verdict) of the claim low < high, for values that are paired by their seed.
+def comparisons(pairs):
+    """Rows (label, first, second, difference, p, claim) for claims that the first is below the second.
 
-    A paired t-test; the claim holds where the mean of low is below and p < LEAST_P, is open where p is larger, and is
-    contradicted where low is above with p < LEAST_P.
+    A paired t-test for each claim; p is adjusted for the number of claims (Benjamini & Hochberg 1995).  A claim holds
+    where the mean of the first is below with p < SIGNIFICANCE, does not hold where it is above with p < SIGNIFICANCE,
+    and is open else, also where there are fewer than FEWEST_PAIRS.
+
+    Parameters
+    ----------
+    pairs : list of (label, first, second, values of the first, values of the second), paired by their seed.
     """
-    low, high = np.asarray(low, float), np.asarray(high, float)
-    difference = (low - high).mean()
-    spread = (low - high).std()
-    p = stats.ttest_rel(low, high).pvalue if len(low) > 1 and spread > 0 else np.nan
-    if not p < LEAST_P:
-        return difference, p, "open"
-    return difference, p, "holds" if difference < 0 else "does not hold"
+    tests = [_test(np.asarray(low, float), np.asarray(high, float)) for *_, low, high in pairs]
+    p_values = np.array([p for _, p in tests])
+    tested = ~np.isnan(p_values)
+    if tested.any():
+        p_values[tested] = stats.false_discovery_control(p_values[tested])
+    return [[*pair[:3], difference, p, _verdict(difference, p)]
+            for pair, (difference, _), p in zip(pairs, tests, p_values, strict=True)]
+
+
+CLAIM = ("measure", "first", "second", "difference", "p", "claim")
+
+
+def _test(low, high):
+    """(mean difference, p), p NaN where there is nothing to test."""
+    difference = low - high
+    if len(low) < FEWEST_PAIRS or difference.std() == 0:
+        return difference.mean(), np.nan
+    return difference.mean(), stats.ttest_rel(low, high).pvalue
+
+
+def _verdict(difference, p):
+    if not p < SIGNIFICANCE:
+        return "open"
+    return "holds" if difference < 0 else "does not hold"

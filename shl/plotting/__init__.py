@@ -4,7 +4,7 @@ Functions draw into `fig` and `ax` where given, else into a figure of their own.
 change matplotlib's settings; `fname` saves it.
 """
 
-from .atoms import show_data, show_dico, show_dico_in_order, tile
+from .atoms import activity, show_data, show_dico, show_dico_in_order, tile
 from .distributions import (
     plot_coefficients,
     plot_P_cum,
@@ -17,7 +17,7 @@ from .distributions import (
 from .gabor import plot_frequencies, plot_orientations, plot_width_length
 from .records import LABELS, plot_error, plot_learning, plot_scan, time_plot
 
-__all__ = ["LABELS", "plot_P_cum", "plot_coefficients", "plot_error", "plot_frequencies", "plot_learning",
+__all__ = ["LABELS", "activity", "plot_P_cum", "plot_coefficients", "plot_error", "plot_frequencies", "plot_learning",
            "plot_orientations", "plot_proba_histogram", "plot_recovery", "plot_scan", "plot_usage", "plot_variance",
            "plot_variance_histogram", "plot_width_length", "show_data", "show_dico", "show_dico_in_order", "tile",
            "time_plot"]

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from ..checks import check_count
 from .figures import get_axes, save
 
 
@@ -85,21 +86,23 @@ def plot_proba_histogram(prob_active, *, bins=30, color="C0", label=None, title=
 def plot_coefficients(sparse_code, *, n_atoms=5, colors=("C0", "C3"), fname=None, fig=None, ax=None):
     """Distributions of the coefficients of the least and the most selected atoms; returns (fig, ax).
 
-    Survival functions P(|a| > t) of the selected coefficients of the n_atoms least and most selected atoms of a code
-    (n_samples, n_dictionary), dense or CSR: under histogram equalisation they are alike.
+    Survival functions P(|a| >= t) of the selected coefficients of the n_atoms least and most selected atoms, among
+    those that are selected at all, of a code (n_samples, n_dictionary), dense or CSR.
     """
+    check_count(n_atoms, "n_atoms")
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     columns = sparse.csc_array(sparse_code)
     columns.eliminate_zeros()
-    order = np.argsort(np.diff(columns.indptr), kind="stable")
+    counts = np.diff(columns.indptr)
+    order = np.argsort(counts, kind="stable")[(counts == 0).sum():]
     for name, picked, color in (("least", order[:n_atoms], colors[0]), ("most", order[-n_atoms:], colors[1])):
         for index, atom in enumerate(picked):
             values = np.sort(np.abs(columns.data[columns.indptr[atom]:columns.indptr[atom + 1]]))
-            if values.size:
-                ax.plot(values, 1 - np.arange(len(values)) / len(values), color=color, alpha=0.6,
-                        label=None if index else f"the {n_atoms} {name} selected")
-    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| > value) where selected")
-    ax.legend()
+            ax.plot(values, 1 - np.arange(len(values)) / len(values), color=color, alpha=0.6,
+                    label=None if index else f"the {len(picked)} {name} selected")
+    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| >= value) where selected")
+    if len(order):
+        ax.legend()
     save(fig, fname)
     return fig, ax
 

@@ -25,3 +25,9 @@ def save(fig, fname, dpi=150):
     """Write the figure where a name is given."""
     if fname is not None:
         fig.savefig(fname, dpi=dpi, bbox_inches="tight")
+
+
+def save_both(fig, stem):
+    """Write a figure as PNG and as PDF: stem.png, stem.pdf."""
+    for suffix in (".png", ".pdf"):
+        save(fig, f"{stem}{suffix}")

@@ -8,7 +8,8 @@ from .figures import get_axes, new_figure, save
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit", "error": "error, plain pursuit",
     "F_own": "F, the rule's own competition", "error_own": "error, the rule's own competition",
-    "qerror": "quantization error", "perror": "share of events off equal usage",
+    "qerror": "quantization error of the running histogram", "perror": "share of events off equal usage",
+    "KL": "divergence of usage from equal (nats)", "KS": "distance of distributions from their mean",
     "logL": "log-likelihood of equal usage", "MI": "mutual information", "MC": "mutual coherence",
     "entropy": "relative entropy of usage",
     "kurt": "excess kurtosis of coefficients", "var": "variance of coefficients",
@@ -24,7 +25,8 @@ def time_plot(shl, dico, variable="F", unit=None, *, color=None, alpha=1.0, labe
     ----------
     shl : an `SHL` experiment, or None.
     dico : a fitted `SparseHebbianLearning`, or its record (a mapping with 'steps').
-    variable : F, error, F_own, error_own, qerror, perror, logL, MI, MC, entropy, kurt, var, prob_active or cputime.
+    variable : F, error, F_own, error_own, qerror, perror, KL, KS, logL, MI, MC, entropy, kurt, var, prob_active or
+        cputime.
         One with a number per atom is drawn as the median over atoms in the band between the 10th and 90th percentile.
     unit : str, optional, written behind the label of the axis.
     N_nosample : int, records to leave out at the start.
@@ -39,7 +41,7 @@ def time_plot(shl, dico, variable="F", unit=None, *, color=None, alpha=1.0, labe
         ax.plot(steps, values, color=color, alpha=alpha, label=label)
     else:
         with np.errstate(invalid="ignore"):
-            low, middle, high = np.ma.filled(_percentiles(values), np.nan)
+            low, middle, high = _percentiles(values)
         line, = ax.plot(steps, middle, color=color, alpha=alpha, label=label)
         ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.2 * alpha, lw=0)
     ax.set(xlabel="learning step", ylabel=LABELS[variable] + (f" ({unit})" if unit else ""))
@@ -49,8 +51,8 @@ def time_plot(shl, dico, variable="F", unit=None, *, color=None, alpha=1.0, labe
 
 def _percentiles(values):
     """The 10th, 50th and 90th percentile over atoms of each record, those that are NaN left out."""
-    return np.ma.array([np.percentile(kept, (10, 50, 90)) if (kept := row[np.isfinite(row)]).size else [np.nan] * 3
-                        for row in values]).T
+    return np.array([np.percentile(kept, (10, 50, 90)) if (kept := row[np.isfinite(row)]).size else [np.nan] * 3
+                     for row in values]).T
 
 
 def plot_error(shl, dico, **options):
@@ -59,7 +61,7 @@ def plot_error(shl, dico, **options):
 
 
 def plot_learning(dico, fname=None):
-    """F, error, usage entropy and mutual coherence over the steps, plain and under the rule's own competition."""
+    """F, error, usage entropy and quantization error over the steps, plain and under the rule's own competition."""
     fig = new_figure(figsize=(9, 6), layout="constrained")
     axs = fig.subplots(2, 2)
     for ax, variables in zip(axs.flat, (("F", "F_own"), ("error", "error_own"), ("entropy",), ("qerror",)),
