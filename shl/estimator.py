@@ -42,7 +42,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     eta, beta1, beta2, epsilon : floats.  Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is
         the plain gradient with the rate eta.
     homeo_method : 'None', 'OLS', 'EMP', 'HAP', 'EXP', 'eHAP', 'HEH', or a rule of one's own (`shl.homeostasis`).
-    eta_homeo, alpha_homeo, C, nb_quant : parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
+    eta_homeo : float in [0, 1].  Rate of the rule, a step; HEH needs .005 or less in batches of 256.
+    alpha_homeo, C, nb_quant : parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
     homeo_fade : (start, stop), optional.  The rule fades to plain pursuit between these shares of n_iter, counted in
         steps since the first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     do_precision, eta_precision : bool, float in [0, 1].  Learn the weights of each atom's pixels, 1 / variance of
@@ -86,7 +87,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
 
     def __init__(self, n_dictionary=None, *, learning_algorithm="mp", l0_sparseness=None, fit_tol=None, alpha_MP=1.0,
                  do_sym=False, n_iter=1000, batch_size=None, eta=0.02, beta1=0.99, beta2=0.99, epsilon=10,
-                 homeo_method="HAP", eta_homeo=0.01, alpha_homeo=0.05, C=3.0, nb_quant=128, homeo_fade=None,
+                 homeo_method="HAP", eta_homeo=0.005, alpha_homeo=0.05, C=3.0, nb_quant=128, homeo_fade=None,
                  do_precision=False, eta_precision=0.0, one_over_F=False, dict_init=None, precision_init=None,
                  P_cum_init=None, record_each=0, record_num_batches=1024, sparse_output=False, random_state=None,
                  n_jobs=None, verbose=0):

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 SCHEMA = 1
-ALGORITHM = 1  # raise it when the same parameters and data would give other results: old entries are then not used
+ALGORITHM = 2  # raise it when the same parameters and data would give other results: old entries are then not used
 JSON_KEY = "__json__"
 DEFAULT_FOLDER = "cache_dir"
 

@@ -101,8 +101,8 @@ def test_transform_under_another_competition(model, X):
 
 
 def test_records_have_the_names_of_the_study(model):
-    names = {"steps", "F", "F_own", "error", "error_own", "qerror", "perror", "logL", "MI", "MC", "entropy", "kurt",
-             "var", "prob_active", "cputime"}
+    names = {"steps", "F", "F_own", "error", "error_own", "qerror", "perror", "KL", "KS", "logL", "MI", "MC",
+             "entropy", "kurt", "var", "prob_active", "cputime"}
     assert set(model.record_) == names
     np.testing.assert_array_equal(model.record_["steps"], [0, 5, 10, 15, 20])
     assert model.record_["kurt"].shape == (5, 30)
