@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import __version__
 from .annex.cli import add_commands as add_annex_commands
+from .checks import check_number
 from .commands import add_parser, cache_folder, report, write_summary
 from .convolution.cli import add_commands as add_convolution_commands
 from .networks.cli import add_commands as add_network_commands
@@ -167,7 +168,7 @@ def _table(records):
 def _add_cache_commands(commands):
     cache = add_parser(commands, "cache", cache_command, "list, check or clear stored results")
     cache.add_argument("action", choices=("ls", "clear", "verify"))
-    cache.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help="clear: only what is older")
+    cache.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help="only clear: what is older")
     cache.add_argument("--cache-dir", default="cache_dir", metavar="DIR", help="folder of results")
     cache.add_argument("--quiet", action="store_true", help="print nothing")
     cache.add_argument("--json", action="store_true", help="print JSON")
@@ -178,6 +179,9 @@ def cache_command(args):
     from .store import open_store
 
     keeper = open_store(args.cache_dir)
+    if not keeper.folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {keeper.folder} of results (--cache-dir)")
+    check_number(args.older_than, "older_than", least=0)
     if args.action == "clear":
         removed = keeper.clear(older_than=86400 * args.older_than)
         report(args, removed, [f"removed {len(removed)} files from {keeper.folder}/"])

@@ -17,6 +17,7 @@ LEARNING_PARAMETERS = (
     "n_dictionary", "learning_algorithm", "l0_sparseness", "fit_tol", "alpha_MP", "do_sym", "n_iter", "batch_size",
     "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "homeo_fade",
     "do_precision", "eta_precision", "one_over_F", "record_each", "record_num_batches")
+DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
 FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram", *OF_CODE,
            *(f"time_plot_{variable}" for variable in plotting.LABELS))
@@ -107,7 +108,7 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        for name in ("height", "width", "N_patches", "over_patches", "patch_ds", "DEBUG_DOWNSCALE"):
+        for name in ("height", "width", "over_patches", "patch_ds", "DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
         least = min(self.height, self.width) // self.patch_ds
         check_count(self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds")
@@ -117,17 +118,26 @@ class SHL:
         check_count(self.verbose, "verbose", least=0)
         for name in ("do_mask", "do_bandpass", "patch_norm"):
             check_flag(getattr(self, name), name)
+        self._check_enough()
         model, n_patches = self._estimator(), self._downscaled("N_patches")
         model._plan((n_patches - model._n_held_out(n_patches), self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
+
+    def _check_enough(self):
+        """An error where there are fewer patches than one step and the records need."""
+        batch, held_out = self._downscaled("batch_size"), self._downscaled("record_num_batches")
+        wanted = batch + (held_out if self.record_each else 0)
+        if self._downscaled("N_patches") < wanted:
+            raise ValueError(f"N_patches must be at least {wanted}, batch_size = {batch} to learn from and "
+                             f"record_num_batches = {wanted - batch} held out for the records, not "
+                             f"{self._downscaled('N_patches')}")
 
     def _downscaled(self, name):
         return max(1, getattr(self, name) // self.DEBUG_DOWNSCALE)
 
     def _parameters(self, names):
         """The values of some parameters, downscaled where DEBUG_DOWNSCALE says so."""
-        scaled = ("N_patches", "n_iter", "batch_size", "record_num_batches")
-        return {name: self._downscaled(name) if name in scaled else getattr(self, name) for name in names}
+        return {name: self._downscaled(name) if name in DOWNSCALED else getattr(self, name) for name in names}
 
     def parameters(self):
         """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""

@@ -7,6 +7,7 @@ import csv
 import itertools
 import json
 import logging
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields, replace
 from pathlib import Path
@@ -50,7 +51,11 @@ class SHL_set:
     """
 
     def __init__(self, opts=None, tag="shl", N_scan=9, base=4.0, values=None, data=None):
+        if not isinstance(opts, (SHL, Mapping, type(None))):
+            raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
         self.middle = opts if isinstance(opts, SHL) else SHL(**(opts or {}))
+        if not isinstance(tag, str):
+            raise TypeError(f"tag must be a str, not {tag!r}")
         self.tag = tag
         self.N_scan = check_count(N_scan, "N_scan")
         self.base = check_number(base, "base", above=1)
@@ -91,9 +96,9 @@ class SHL_set:
         if median is None or median == 0:
             raise ValueError(f"{variable} cannot be scanned around {median!r}: give its values, "
                              f"SHL_set(..., values={{{variable!r}: [...]}})")
-        factors = self.base ** np.linspace(-1, 1, self.N_scan)
+        factors = self.base ** np.linspace(-1, 1, self.N_scan) if self.N_scan > 1 else np.ones(1)
         if variable == "alpha_MP":
-            values = self.base ** np.linspace(-1, 0, self.N_scan)
+            values = self.base ** np.linspace(-1, 0, self.N_scan) if self.N_scan > 1 else np.full(1, median)
         elif variable in TOWARDS_ONE:
             values = 1 - np.minimum((1 - median) * factors, 1)
         else:
@@ -104,7 +109,7 @@ class SHL_set:
 
     def tasks(self, variables, grid=False):
         """What `run` would do: a list of dicts with variable, value and params (only what differs from `opts`)."""
-        variables = [variables] if isinstance(variables, str) else list(variables)
+        variables = [variables] if isinstance(variables, str) else list(dict.fromkeys(variables))
         if not variables:
             raise ValueError("variables is empty: name what to scan")
         values = {variable: self.values_of(variable) for variable in variables}
@@ -242,7 +247,15 @@ class SHL_set:
         return pd.DataFrame(self._records)
 
     def to_csv(self, path):
-        """Write the records as CSV, params as JSON."""
+        """Write the records as CSV, params as JSON.
+
+        Raises
+        ------
+        ValueError
+            Before `run`, when there is nothing to write.
+        """
+        if not self._records:
+            raise ValueError("there is no record to write: call run first")
         names = list(dict.fromkeys(name for record in self._records for name in record))
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, names)

@@ -226,3 +226,8 @@ def test_windows():
     assert gaussian_mask(1) == 1
 
 
+
+
+def test_channels_in_the_last_place_are_refused(rng):
+    with pytest.raises(ValueError, match=r"np.moveaxis\(X, -1, 1\)"):
+        convolutional_encode(rng.random((2, 20, 24, 3)), np.ones((1, 20, 3, 3)) / 180**0.5)

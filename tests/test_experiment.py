@@ -85,7 +85,10 @@ def test_downscale_divides_the_work():
     ({"n_dictionry": 3}, TypeError, "n_dictionry"), ({"n_dictionary": -1}, ValueError, "n_dictionary must be"),
     ({"patch_width": 300}, ValueError, "patch_width must be at least 4 and at most 64"),
     ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of"), ({"seed": -1}, ValueError, "seed must be"),
-    ({"batch_size": 5000}, ValueError, "batch_size must be.*at most 500"),
+    ({"batch_size": 5000}, ValueError, "N_patches must be at least 5100, batch_size = 5000"),
+    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+    ({"n_iter": -5}, ValueError, "n_iter must be at least 1, not -5"),
+    ({"record_num_batches": 0}, ValueError, "record_num_batches must be at least 1, not 0"),
     ({"do_mask": "yes"}, TypeError, "do_mask must be True or False"),
     ({"eta": float("nan")}, ValueError, "eta must be above 0, not nan")])
 def test_bad_parameters_are_errors_at_once(change, error, words):

@@ -199,3 +199,18 @@ def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):
         assert kept.last().step == SMALL["n_iter"]
         monkeypatch.setattr(checkpoints, "machine", lambda: {"numpy": "0"})
         assert kept.last() is None
+
+
+def test_one_value_is_the_middle_and_names_count_once():
+    experiments = SHL_set({"eta": 0.03, "cache_dir": None}, N_scan=1)
+    assert experiments.values_of("eta") == [0.03] and experiments.values_of("alpha_MP") == [0.95]
+    assert len(experiments.tasks(["eta", "eta"])) == 1
+
+
+def test_bad_sets_are_named(tmp_path):
+    with pytest.raises(TypeError, match="opts must be a dict of parameters or an SHL, not 3"):
+        SHL_set(3)
+    with pytest.raises(TypeError, match="tag must be a str, not 3"):
+        SHL_set(tag=3)
+    with pytest.raises(ValueError, match="there is no record to write: call run first"):
+        SHL_set({"cache_dir": None}).to_csv(tmp_path / "empty.csv")

@@ -104,7 +104,9 @@ def figure_2(study, out):
         for rule in FIGURE_2:
             plot_scan(values, F[rule], variable, color=COLORS[rule], label=rule, ax=ax)
             ax.plot(values, new[rule], ":", color=COLORS[rule], label="on new patches" if rule == "None" else None)
-        ax.set_ylabel("F, plain pursuit")
+        low = min(column.min() for column in (*F.values(), *new.values()))
+        high = max(column.max() for rule in FIGURE_2[:-1] for column in (F[rule], new[rule]))
+        ax.set(ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04))  # where HEH oscillates, it leaves the panel
         lines += _robustness(variable, values, F, new)
     ax.legend(fontsize="small")
     save_both(fig, out / "figure_2")

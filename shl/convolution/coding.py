@@ -232,6 +232,9 @@ def check_images(X, name="X", dtype=None, n_channels=None):
     X = check_array(X, name, ndim=ndim, dtype=dtype)
     if ndim < 4:
         X = X.reshape(-1, 1, *X.shape[-2:])
+    elif X.shape[3] in (3, 4) and X.shape[1] > 4:
+        raise ValueError(f"{name} must have axes (n_images, n_channels, height, width), but shape {X.shape} has its "
+                         f"channels last: np.moveaxis({name}, -1, 1) brings them to their place")
     if n_channels is not None and X.shape[1] != n_channels:
         raise ValueError(f"{name} must have {n_channels} channels, as the atoms, not {X.shape[1]}")
     return X

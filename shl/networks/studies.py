@@ -79,7 +79,7 @@ def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
     """A command of a study with the flags that all have; return its parser."""
     parser = add_parser(commands, name, run, text)
     add = parser.add_argument
-    add("--epochs", type=int, default=epochs, help="epochs of each learning; None is what suits the data")
+    add("--epochs", type=int, default=epochs, help="epochs of each learning (None: what suits the data)")
     add("--seeds", "--seed", type=int, nargs="+", default=list(seeds), metavar="SEED",
         help="one learning for each: decides split, start and order")
     add("--n-jobs", type=int, default=n_jobs, help="processes; -1 is all cores")

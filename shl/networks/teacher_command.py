@@ -10,7 +10,7 @@ from .configs import MODEL_ACTIVATIONS, MODELS, config_names, load_config, singl
 def add_command(commands):
     """Add the command; return its parser."""
     parser = add_parser(commands, "teacher-student", teacher_student_command,
-                        "teach sparse networks to small students: does a penalty leave them the teacher's weights?")
+                        "teach sparse networks to small students: does a penalty leave them the teacher's weights")
     add = parser.add_argument
     models, types = f"<type>_<activation>, of {', '.join(MODEL_ACTIVATIONS)}", ", ".join(MODELS)
     add("--mode", choices=("single", "multiple"), default="single",
@@ -41,6 +41,8 @@ def teacher_student_command(args):
     config = load_config(args.config_path)
     keeper, tag = open_store(cache_folder(args)), args.name or config.name
     out = Path(args.out or config.save_path or "shl_teacher_student")
+    if args.mode == "single" and args.seeds:
+        raise ValueError("seeds needs --mode multiple; a single student has --seed")
     if args.mode == "single":
         run = single_run(config, args.teacher_model, args.student_model, args.seed)
         return _single(args, run, keeper, tag, out)

@@ -7,13 +7,17 @@ from ..checks import check_count
 from .figures import get_axes, save
 
 
-def plot_P_cum(P_cum, *, ymin=0.95, ymax=1.001, title=None, suptitle=None, ylabel="cumulative probability",
+def plot_P_cum(P_cum, *, ymin=None, ymax=1.001, title=None, suptitle=None, ylabel="cumulative probability",
                n_yticks=21, alpha=0.05, c="g", color=None, label=None, verbose=False, fname=None, fig=None, ax=None):
-    """The distributions P_cum (n_dictionary, nb_quant) of all atoms' coefficients, a line each; returns (fig, ax)."""
+    """The distributions P_cum (n_dictionary, nb_quant) of all atoms' coefficients, a line each; returns (fig, ax).
+
+    ymin None shows them from 0.95, or from a little below the lowest atom's step at 0 where that is lower.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
     P_cum = np.asarray(P_cum)
+    ymin = min(0.95, P_cum[:, 1].min() - 0.02) if ymin is None else ymin
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
     color = color or c

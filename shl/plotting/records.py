@@ -8,7 +8,7 @@ from .figures import get_axes, new_figure, save
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit", "error": "error, plain pursuit",
     "F_own": "F, the rule's own competition", "error_own": "error, the rule's own competition",
-    "qerror": "quantization error of the running histogram", "perror": "share of events off equal usage",
+    "qerror": "quantization error (qerror)", "perror": "share of events off equal usage",
     "KL": "divergence of usage from equal (nats)", "KS": "distance of distributions from their mean",
     "logL": "log-likelihood of equal usage", "MI": "mutual information", "MC": "mutual coherence",
     "entropy": "relative entropy of usage",
