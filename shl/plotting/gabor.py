@@ -38,7 +38,7 @@ def plot_width_length(fits, *, least_r2=0.5, references=(), color="C0", label=No
     ax.plot(fits["n_x"][good], fits["n_y"][good], ".", ms=3, alpha=0.5, color=color, label=label)
     for name, n_x, n_y in references:
         ax.plot(n_x, n_y, "kx", ms=9, mew=2, label=name)
-    ax.plot((0, 1.5), (0, 1.5), color="0.7", lw=0.8, zorder=0)
-    ax.set(xlim=(0, 1.2), ylim=(0, 1.5), xlabel="width in periods, n_x", ylabel="length in periods, n_y")
+    ax.plot((0, 1.2), (0, 1.2), color="0.7", lw=0.8, zorder=0)
+    ax.set(xlim=(0, 1.2), ylim=(0, 2), xlabel="width in periods, n_x", ylabel="length in periods, n_y")
     save(fig, fname)
     return fig, ax
