@@ -52,6 +52,8 @@ def test_too_few_pairs_are_not_tested():
     row = comparisons([("F", "a", "b", [1.0, 1.1], [2.0, 2.2])])[0]
     assert np.isnan(row[4]) and row[5] == "open"
     assert comparisons([("F", "a", "a", [1, 2, 3], [1, 2, 3])])[0][5] == "open"
+    constant = np.array([0.3, 0.7, 0.9])
+    assert comparisons([("F", "a", "b", constant, constant + 0.1)])[0][5] == "open"
 
 
 def test_a_table_is_markdown():
