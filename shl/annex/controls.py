@@ -149,6 +149,7 @@ def generalisation(study, out):
 DEFAULTS = {"C": 3.0, "nb_quant": 128, "eta_homeo": 0.01}
 GRIDS = {"C": (("HEH",), (0, 0.5, 1.0, 3.0, 6.0)), "nb_quant": (("HEH",), (32, 128, 512)),
          "eta_homeo": (("HAP", "HEH"), (0.0025, 0.005, 0.01, 0.02))}
+FEW = {"C": (("HEH",), (0, 1.0, 3.0)), "eta_homeo": GRIDS["eta_homeo"]}
 TUNED = ("error", "error_own", "F", "F_own", "entropy", "entropy_own")
 WIDE_BATCH = 1024  # the default of SHL
 
@@ -158,13 +159,13 @@ def tuning(study, out):
     at_hand = {"datapath": study.opts["datapath"], "n_jobs": study.n_jobs, "cache_dir": study.opts["cache_dir"],
                "verbose": study.verbose}
     if study.scale_name == "quick":
-        yield from _tune(study, GRIDS)
+        yield from _tune(study, FEW)
         return
     for name in databases(study):
         small = Study("quick", name, **at_hand)
         yield from _tune(small, GRIDS)
         yield from _tune(small, {"eta_homeo": GRIDS["eta_homeo"]}, batch_size=WIDE_BATCH)
-    yield from _tune(study, {"C": (("HEH",), (0, 1.0, 3.0)), "eta_homeo": (("HAP", "HEH"), (0.0025, 0.01))})
+    yield from _tune(study, FEW)
 
 
 def _tune(study, grids, **changes):

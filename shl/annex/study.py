@@ -37,7 +37,7 @@ class Scale:
 COMMON = {"batch_size": 256, "one_over_F": False}
 SCALES = {
     "quick": Scale({**COMMON, "patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10, "N_patches": 16384,
-                    "n_iter": 1025, "record_each": 64, "record_num_batches": 2048}, 3, 3, 5, 65, 8192, 3),
+                    "n_iter": 1025, "record_each": 64, "record_num_batches": 2048}, 3, 3, 5, 33, 8192, 3),
     "paper": Scale({**COMMON, "patch_width": 21, "n_dictionary": 676, "l0_sparseness": 21, "N_patches": 65536,
                     "n_iter": 4097, "record_each": 128, "record_num_batches": 4096}, 10, 3, 9, 129, 16384, 10)}
 
