@@ -16,6 +16,7 @@ from .threads import Threads
 
 logger = logging.getLogger("shl")
 
+FILE_KIND = "SparseHebbianLearning"
 DEFAULT_BATCH = 256
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
@@ -352,21 +353,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def save(self, path):
         """Write the parameters and the whole learned state to path (npz, no pickle); `load` reads it."""
         check_is_fitted(self)
-        arrays, info = learning.to_arrays(self._state)
-        parameters = self.get_params(deep=False)
-        for name in ("dict_init", "precision_init", "P_cum_init"):
-            value = parameters.pop(name)
-            if value is not None:
-                arrays[f"param/{name}"] = np.asarray(value)
-        if not isinstance(self.random_state, (int, np.integer)):
-            parameters["random_state"] = None
-        if not isinstance(self.homeo_method, str) and self.homeo_method is not None:
-            parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
-            arrays |= {f"competition/{name}": value for name in ("gain", "P_cum")
-                       if (value := getattr(self.competition_, name)) is not None}
-        info = {"kind": "SparseHebbianLearning", "parameters": parameters, "state": info, "n_dead_": self.n_dead_,
-                "seconds": self.seconds_, "metrics": self.record_.last()}
-        store.write(path, arrays, info)
+        store.write_model(
+            path, FILE_KIND, self, learning.to_arrays(self._state), starts=("dict_init", "precision_init", "P_cum_init"),
+            competition={"gain": self.competition_.gain, "P_cum": self.competition_.P_cum}, n_dead_=self.n_dead_,
+            seconds=self.seconds_, metrics=self.record_.last())
 
     @classmethod
     def load(cls, path, homeo_method=None):
@@ -380,19 +370,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
-        if info.get("kind") != "SparseHebbianLearning":
-            raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a SparseHebbianLearning")
-        parameters = info["parameters"]
-        is_custom = isinstance(parameters["homeo_method"], dict)  # a rule of one's own
-        if is_custom:
-            parameters["homeo_method"] = homeo_method or "None"
-        starts = {name.removeprefix("param/"): arrays.pop(name) for name in list(arrays) if name.startswith("param/")}
-        model = cls(**parameters, **starts)
-        own = {name: arrays.pop(f"competition/{name}", None) for name in ("gain", "P_cum")}
-        state = learning.from_arrays(arrays, info["state"])
-        competition = (coding.Competition(**own, C=scale(state.histogram)) if is_custom
-                       else model._make_rule(warns=False).competition(state.homeostasis))
+        parameters, arrays, info, own = store.read_model(path, FILE_KIND, homeo_method)
+        model, state = cls(**parameters), learning.from_arrays(arrays, info["state"])
+        competition = (model._make_rule(warns=False).competition(state.homeostasis) if own is None
+                       else coding.Competition(**own, C=scale(state.histogram)))
         model._show(state, competition)
         model.n_dead_ = info["n_dead_"]
         return model

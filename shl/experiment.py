@@ -223,14 +223,19 @@ class SHL:
     def _learn_or_load(self, model, data, matname):
         """The model from the store, or learned, from its last checkpoint on, and stored."""
         path = self.result_path(model, data, matname)
-        found = self.store.get(path, SparseHebbianLearning.load) if isinstance(self.homeo_method, str) else None
+        found = self.stored(path)
         if found is not None:
-            return found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
+            return found
         with checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as keeper:
             model.fit(data, on_step=keeper.step_done, resume=keeper.last())
             model.save(path)
             keeper.discard()
         return model
+
+    def stored(self, path):
+        """The model in the store at a `result_path`, or None; one of a rule of one's own is always learned again."""
+        found = self.store.get(path, SparseHebbianLearning.load) if isinstance(self.homeo_method, str) else None
+        return None if found is None else found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def result_path(self, model=None, data=None, matname=None, data_digest=None):
         """Where the result of a learning is kept: it depends on all parameters, the data and the start values."""

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Plan:
         rule = self.rule.rule if isinstance(self.rule, Fading) else self.rule
         return rule if isinstance(rule, HEH) else None
 
+    @cached_property
     def observer(self):
         """The histogram that is followed under every rule: HEH's own, or one with its parameters."""
         return self.equaliser() or HEH(self.eta_homeo, self.C, self.nb_quant, self.P_cum)
@@ -85,16 +87,16 @@ def start(dictionary, plan, seed, variance=None):
     if plan.do_precision and variance is None:
         variance = np.ones_like(dictionary)
     return State(dictionary, optimizers.init(dictionary), plan.rule.init(n_dictionary, activity, dtype),
-                 plan.observer().init(n_dictionary, activity, dtype), variance, np.zeros(n_dictionary, np.int64), seed)
+                 plan.observer.init(n_dictionary, activity, dtype), variance, np.zeros(n_dictionary, np.int64), seed)
 
 
 def check_state(state, plan):
     """An error where a state cannot go on under this plan, as after a change of parameters."""
     n_dictionary, dtype = len(state.dictionary), state.dictionary.dtype
-    wanted = plan.observer().init(n_dictionary, 0.5, dtype) | plan.rule.init(n_dictionary, 0.5, dtype)
+    wanted = plan.observer.init(n_dictionary, 0.5, dtype) | plan.rule.init(n_dictionary, 0.5, dtype)
     shapes = [{name: np.shape(value) for name, value in parts.items()}
               for parts in (wanted, state.histogram | state.homeostasis)]
-    if shapes[0] != shapes[1] or plan.observer().C not in (0, float(state.histogram["C"])):
+    if shapes[0] != shapes[1] or plan.observer.C not in (0, float(state.histogram["C"])):
         raise ValueError("homeo_method, homeo_fade, nb_quant and C must not change while a state is learned on: call "
                          "fit, or make a new model")
 
@@ -170,7 +172,7 @@ def follow(state, plan, events):
     """Homeostasis: the rule's state and the histogram after the batch (one and the same for HEH)."""
     state.homeostasis = plan.rule.update(state.homeostasis, events)
     is_own = plan.equaliser() is not None
-    state.histogram = state.homeostasis if is_own else plan.observer().update(state.histogram, events)
+    state.histogram = state.homeostasis if is_own else plan.observer.update(state.histogram, events)
 
 
 def code_batch(X, rows, coder, threads):

@@ -17,7 +17,6 @@ from tqdm.auto import tqdm
 
 from . import store
 from .checks import check_array, check_choice, check_count, check_number
-from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
 from .jobs import finish
 
@@ -96,9 +95,11 @@ class SHL_set:
         if median is None or median == 0:
             raise ValueError(f"{variable} cannot be scanned around {median!r}: give its values, "
                              f"SHL_set(..., values={{{variable!r}: [...]}})")
-        factors = self.base ** np.linspace(-1, 1, self.N_scan) if self.N_scan > 1 else np.ones(1)
+        if self.N_scan == 1:
+            return [median]
+        factors = self.base ** np.linspace(-1, 1, self.N_scan)
         if variable == "alpha_MP":
-            values = self.base ** np.linspace(-1, 0, self.N_scan) if self.N_scan > 1 else np.full(1, median)
+            values = self.base ** np.linspace(-1, 0, self.N_scan)
         elif variable in TOWARDS_ONE:
             values = 1 - np.minimum((1 - median) * factors, 1)
         else:
@@ -301,14 +302,10 @@ class SHL_set:
 
     def learned(self, record):
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
-        experiment, keeper = SHL(**self._parameters(record)), self.middle.store
-        digest = None if keeper is None else self._digest(record)
-        if digest is not None and isinstance(experiment.homeo_method, str):
-            path = experiment.result_path(matname=self.tag, data_digest=digest)
-            found = keeper.get(path, SparseHebbianLearning.load)
-            if found is not None:
-                return found
-        return experiment.learn_dico(data=self._patches(record), matname=self.tag)
+        experiment = SHL(**self._parameters(record))
+        digest = None if experiment.store is None else self._digest(record)
+        found = digest and experiment.stored(experiment.result_path(matname=self.tag, data_digest=digest))
+        return found or experiment.learn_dico(data=self._patches(record), matname=self.tag)
 
     def _patches(self, task):
         """The patches that a task learns from."""

@@ -3,9 +3,10 @@
 import numpy as np
 
 from ..experiment import SHL
+from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
 from ..plotting.figures import new_figure, save_both
-from .study import COLORS, FADE, RULES, Study, code, evaluate, measure
+from .study import COLORS, FADE, RULES, Study, code, measure
 from .tables import CLAIM, comparisons, mean_std, table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
@@ -57,9 +58,9 @@ def coders(study, out):
     rows, errors = [], {}
     for coder in CODERS:
         models = runs.models(learning_algorithm=coder)
-        errors[coder] = [code(model, patches)[1] for model in models]
+        events, errors[coder] = zip(*(code(model, patches) for model in models), strict=True)
         signed = [code(model, patches, do_sym=True, algorithm="omp")[1] for model in models]
-        entropy = [evaluate(model, patches)["entropy"] for model in models]
+        entropy = [usage_entropy(each) for each in events]
         rows.append([coder, *map(mean_std, (errors[coder], signed, entropy)),
                      runs.column("seconds", learning_algorithm=coder).mean()])
         show_dico(None, models[0], dim_graph=(4, 18), order="index", fname=out / f"coder_{coder}.png")

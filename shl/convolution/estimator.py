@@ -264,17 +264,8 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     def save(self, path):
         """Write parameters and the whole learned state to path (npz, no pickle); `load` reads it."""
         check_is_fitted(self)
-        arrays, info = learning.to_arrays(self._state)
-        parameters = self.get_params(deep=False)
-        arrays |= {f"param/{name}": np.asarray(value) for name in ("mask", "dict_init")
-                   if (value := parameters.pop(name)) is not None}
-        if not isinstance(self.random_state, (int, np.integer)):
-            parameters["random_state"] = None
-        if not isinstance(self.homeo_method, (str, type(None))):
-            parameters["homeo_method"] = {"custom": type(self.homeo_method).__name__}
-            if self.gain_ is not None:
-                arrays["fitted/gain_"] = self.gain_
-        store.write(path, arrays, {"kind": FILE_KIND, "parameters": parameters, "state": info})
+        store.write_model(path, FILE_KIND, self, learning.to_arrays(self._state), starts=("mask", "dict_init"),
+                          competition={"gain": self.gain_})
 
     @classmethod
     def load(cls, path, homeo_method=None):
@@ -288,15 +279,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
-        if info.get("kind") != FILE_KIND:
-            raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a {FILE_KIND}")
-        parameters = info["parameters"]
-        if is_custom := isinstance(parameters["homeo_method"], dict):
-            parameters["homeo_method"] = homeo_method or "None"
-        starts = {name.removeprefix("param/"): arrays.pop(name) for name in list(arrays) if name.startswith("param/")}
-        model, gain = cls(**parameters, **starts), arrays.pop("fitted/gain_", None)
+        parameters, arrays, info, own = store.read_model(path, FILE_KIND, homeo_method)
+        model = cls(**parameters)
         model._adopt(learning.from_arrays(arrays, info["state"]), make_rule(model.homeo_method, model.eta_homeo))
-        if is_custom:
-            model.gain_ = gain
+        if own is not None:
+            model.gain_ = own.get("gain")
         return model
