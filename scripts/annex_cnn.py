@@ -1,4 +1,5 @@
-"""Figure 4 of the annex: convolutional atoms without and with homeostasis, their use, and a second layer.
+"""Figure 4 of the annex: convolutional atoms without and with homeostasis, their use, and a second
+layer.
 
 The command `shl conv-learn` at the study's number of steps; the flags are the same:
 

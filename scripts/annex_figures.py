@@ -1,4 +1,5 @@
-"""Figures 1 to 3 of the Annex with their panels, its controls, and every claim answered by a measured number.
+"""Figures 1 to 3 of the Annex with their panels, its controls, and every claim answered by a
+measured number.
 
 The command `shl annex`; the flags are the same:
 

@@ -1,26 +1,29 @@
 """Coding against its floor, the product X D^T, and against other packages; growth with every size.
 
-4096 natural patches of 441 pixels in float32, 676 learned atoms, 21 events.  Contestants take turns in one process.
-SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not codes.
+4096 natural patches of 441 pixels in float32, 676 learned atoms, 21 events.  Contestants take turns
+in one process. SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not
+codes.
 
-What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32 lanes of (value,
-block) (142 ns an event against 94 ns with integer keys: alias checks for each block), 16 lanes (worse), fusing update
-and maximum by blocks (320 ns: a float maximum is not vectorised), chunks of 512 rows (no gain over 256).  For the
-table: one bound for all atoms (38 candidates an event against 2.4 with a bound for each), the test of a block written
-into the loop that uses it (stays scalar: 840 ns against 270), blocks of 64 and 16 atoms (455 and 303 ns).
+What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32
+lanes of (value, block) (142 ns an event against 94 ns with integer keys: alias checks for each
+block), 16 lanes (worse), fusing update and maximum by blocks (320 ns: a float maximum is not
+vectorised), chunks of 512 rows (no gain over 256).  For the table: one bound for all atoms (38
+candidates an event against 2.4 with a bound for each), the test of a block written into the loop
+that uses it (stays scalar: 840 ns against 270), blocks of 64 and 16 atoms (455 and 303 ns).
 
-For omp: four rows at once instead of eight (20 % slower), a basis padded with rows of zeros to whole eights (the row
-that is written is then among those that are read: scalar), the remainder in fours (within noise).  Of what is left a
-third is the product, a third the steps that mp takes too, a third reading the basis from the second-level cache.  A
-tenth of dictlearn's time would be the time of mp, which has no basis at all.
+For omp: four rows at once instead of eight (20 % slower), a basis padded with rows of zeros to
+whole eights (the row that is written is then among those that are read: scalar), the remainder in
+fours (within noise).  Of what is left a third is the product, a third the steps that mp takes too,
+a third reading the basis from the second-level cache.  A tenth of dictlearn's time would be the
+time of mp, which has no basis at all.
 """
 
 import numpy as np
 from rounds import SIZE, alternate, exponent, find_peer, parse, patches, report, row
 
 from shl import SparseHebbianLearning, sparse_encode
+from shl._threads import Threads
 from shl.coding import encode, prepare
-from shl.threads import Threads
 
 L0 = SIZE["l0_sparseness"]
 SLOW_ROUNDS = 3  # of a peer that takes many seconds
@@ -28,8 +31,15 @@ SLOW_ROUNDS = 3  # of a peer that takes many seconds
 
 def learned(X, rule, n_jobs):
     """A dictionary of the study's size after a short learning."""
-    return SparseHebbianLearning(SIZE["n_dictionary"], l0_sparseness=L0, n_iter=400, homeo_method=rule, batch_size=256,
-                                 random_state=0, n_jobs=n_jobs).fit(X)
+    return SparseHebbianLearning(
+        SIZE["n_dictionary"],
+        l0_sparseness=L0,
+        n_iter=400,
+        homeo_method=rule,
+        batch_size=256,
+        random_state=0,
+        n_jobs=n_jobs,
+    ).fit(X)
 
 
 def measure_ours(X, plain, fair, args):
@@ -41,14 +51,22 @@ def measure_ours(X, plain, fair, args):
         with Threads(jobs) as threads:
             encode(X, prepare(D, l0_sparseness=L0, threads=threads), threads)
 
-    times = alternate({
-        "product": lambda: X @ D.T, "events": events,
-        "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
-        "gain": lambda: sparse_encode(X, fair.components_, **options),
-        "table": lambda: sparse_encode(X, fair.components_, P_cum=fair.P_cum_, C=fair.C, **options),
-        "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
-        "one": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, l0_sparseness=L0, n_jobs=1),
-    }, args.rounds)
+    times = alternate(
+        {
+            "product": lambda: X @ D.T,
+            "events": events,
+            "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
+            "gain": lambda: sparse_encode(X, fair.components_, **options),
+            "table": lambda: sparse_encode(
+                X, fair.components_, P_cum=fair.P_cum_, C=fair.C, **options
+            ),
+            "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
+            "one": lambda: sparse_encode(
+                X, D, gain=plain.gain_, sparse_output=True, l0_sparseness=L0, n_jobs=1
+            ),
+        },
+        args.rounds,
+    )
     product = times["product"]
     yield row("product X D^T", product, product, "product", None)
     yield row("mp, a gain, events", times["events"], product, "product", 2.5)
@@ -60,8 +78,11 @@ def measure_ours(X, plain, fair, args):
 
 def measure_peers(X, D, args):
     """Rows of omp against other packages."""
+
     def ours():
-        return sparse_encode(X, D, algorithm="omp", l0_sparseness=L0, sparse_output=True, n_jobs=args.n_jobs)
+        return sparse_encode(
+            X, D, algorithm="omp", l0_sparseness=L0, sparse_output=True, n_jobs=args.n_jobs
+        )
 
     spams = find_peer("spams")
     if spams is not None:
@@ -72,22 +93,41 @@ def measure_peers(X, D, args):
 
         times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
         for name, code in (("ours", ours()), ("spams", theirs().T)):
-            print(f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}")
+            print(
+                f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}"
+            )
         yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.5)
     from sklearn.decomposition import SparseCoder
 
     coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
     times = alternate({"ours": ours, "theirs": lambda: coder.transform(X)}, SLOW_ROUNDS)
-    yield row("omp against scikit-learn's SparseCoder", times["ours"], times["theirs"], "SparseCoder", 1 / 50)
+    yield row(
+        "omp against scikit-learn's SparseCoder",
+        times["ours"],
+        times["theirs"],
+        "SparseCoder",
+        1 / 50,
+    )
     if (dictlearn := find_peer("dictlearn")) is not None:
         signals, atoms = X.astype(np.float64), D.astype(np.float64)
-        times = alternate({"ours": ours, "theirs": lambda: dictlearn.sparse_encode(
-            signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0)}, args.rounds)
+        times = alternate(
+            {
+                "ours": ours,
+                "theirs": lambda: dictlearn.sparse_encode(
+                    signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0
+                ),
+            },
+            args.rounds,
+        )
         yield row("omp against dictlearn", times["ours"], times["theirs"], "dictlearn", 1 / 10)
 
 
-GROWTH = {"n_samples": (1024, 2048, 4096, 8192), "n_dictionary": (256, 512, 1024, 2048),
-          "n_pixels": (100, 196, 400, 784), "l0_sparseness": (10, 20, 40, 80)}
+GROWTH = {
+    "n_samples": (1024, 2048, 4096, 8192),
+    "n_dictionary": (256, 512, 1024, 2048),
+    "n_pixels": (100, 196, 400, 784),
+    "l0_sparseness": (10, 20, 40, 80),
+}
 
 
 def measure_growth(args):
@@ -115,10 +155,18 @@ def draw(growth, fname):
     from matplotlib.figure import Figure
 
     fig = Figure(figsize=(10, 2.8), layout="constrained")
-    for ax, (name, (sizes, seconds)) in zip(fig.subplots(1, 4, sharey=True), growth.items(), strict=True):
+    for ax, (name, (sizes, seconds)) in zip(
+        fig.subplots(1, 4, sharey=True), growth.items(), strict=True
+    ):
         ax.loglog(sizes, 1000 * np.array(seconds), "o-")
-        ax.set(xlabel=name, title=f"exponent {exponent(sizes, seconds):.2f}", xticks=sizes, xticklabels=sizes,
-               yticks=(5, 10, 20, 50, 100), yticklabels=(5, 10, 20, 50, 100))
+        ax.set(
+            xlabel=name,
+            title=f"exponent {exponent(sizes, seconds):.2f}",
+            xticks=sizes,
+            xticklabels=sizes,
+            yticks=(5, 10, 20, 50, 100),
+            yticklabels=(5, 10, 20, 50, 100),
+        )
         ax.minorticks_off()
     fig.axes[0].set_ylabel("milliseconds")
     fig.savefig(fname, dpi=150)
@@ -130,7 +178,7 @@ def main():
     args = parse(__doc__).parse_args()
     X = patches(args)
     plain, fair = (learned(X, rule, args.n_jobs) for rule in ("HAP", "HEH"))
-    X = X[:SIZE["n_samples"]]
+    X = X[: SIZE["n_samples"]]
     rows = list(measure_ours(X, plain, fair, args))
     if not args.no_peers:
         rows += measure_peers(X, plain.components_, args)

@@ -1,13 +1,16 @@
-"""Convolutional pursuit and learning against their floor, the first correlation; growth with the image's size.
+"""Convolutional pursuit and learning against their floor, the first correlation; growth with the
+image's size.
 
-400 images of 65 x 65 pixels in float32, 20 atoms of 9 x 9, 20 events.  The unit is the first correlation alone: all
-patches unfolded and one matrix product an image, on all threads.  Contestants take turns in one process.
+400 images of 65 x 65 pixels in float32, 20 atoms of 9 x 9, 20 events.  The unit is the first
+correlation alone: all patches unfolded and one matrix product an image, on all threads.
+Contestants take turns in one process.
 
-What did not work: unfolding patch by patch with one loop over places (2.6 times slower than two loops and views of
-rows), patches stored pixel by pixel (a transposed product: 1.2 times slower), NumPy's sliding windows (1.3 times
-slower), tiles of 60 numbers (1.4 times slower events than 320), of 200 (1.05) or 640 (the same, 1.2 at 513 x 513);
-to touch a window before working on it, so that its rows come into the cache together (1.1 times slower), and to
-subtract from the whole window before its tiles are ranked (the same).
+What did not work: unfolding patch by patch with one loop over places (2.6 times slower than two
+loops and views of rows), patches stored pixel by pixel (a transposed product: 1.2 times slower),
+NumPy's sliding windows (1.3 times slower), tiles of 60 numbers (1.4 times slower events than 320),
+of 200 (1.05) or 640 (the same, 1.2 at 513 x 513); to touch a window before working on it, so that
+its rows come into the cache together (1.1 times slower), and to subtract from the whole window
+before its tiles are ranked (the same).
 """
 
 import statistics
@@ -18,9 +21,9 @@ import time
 import numpy as np
 from rounds import alternate, find_peer, parse, peak, report, row
 
+from shl._threads import Threads, chunks
 from shl.convolution import ConvolutionalSHL, coding, gaussian_mask, learning, preprocess, study
 from shl.images import load_images
-from shl.threads import Threads, chunks
 
 SIZES = (65, 129, 257, 513)
 PHOTOGRAPH = (3000, 4000)  # pixels
@@ -28,6 +31,7 @@ PHOTOGRAPH = (3000, 4000)  # pixels
 
 def first_correlation(X, coder, threads):
     """The maps of all images, each thrown away."""
+
     def correlate(group):
         rho = coder.allocate(X.shape)
         for image in X[group]:
@@ -46,25 +50,35 @@ def measure_ours(X, model, args):
 
     coder = coding.prepare(model.components_)
     with Threads(args.n_jobs) as threads, Threads(1) as one:
-        times = alternate({
-            "unit": lambda: first_correlation(X, coder, threads), "code": lambda: coding.encode(X, coder, threads),
-            "transform": lambda: model.transform(X), "step": lambda: step(threads),
-            "code, 1": lambda: coding.encode(X, coder, one), "step, 1": lambda: step(one)}, args.rounds)
+        times = alternate(
+            {
+                "unit": lambda: first_correlation(X, coder, threads),
+                "code": lambda: coding.encode(X, coder, threads),
+                "transform": lambda: model.transform(X),
+                "step": lambda: step(threads),
+                "code, 1": lambda: coding.encode(X, coder, one),
+                "step, 1": lambda: step(one),
+            },
+            args.rounds,
+        )
     unit = times["unit"]
     yield row("first correlation", unit, unit, "unit", None)
     yield row("coding, events", times["code"], unit, "unit", 2.5)
     yield row("transform", times["transform"], unit, "unit", 2.5)
     yield row("a learning step", times["step"], unit, "unit", 4)
     yield row(f"coding, {args.n_jobs} threads", times["code"], times["code, 1"], "1 thread", 0.6)
-    yield row(f"a learning step, {args.n_jobs} threads", times["step"], times["step, 1"], "1 thread", 0.6)
+    yield row(
+        f"a learning step, {args.n_jobs} threads", times["step"], times["step, 1"], "1 thread", 0.6
+    )
 
 
 def measure_sizes(dictionary, args, n_events=200):
-    """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are computed before.
+    """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are
+    computed before.
 
-    Once with noise all over the image, where the maps outgrow the caches, once in a part of 65 x 65 pixels amid
-    zeros, where what is left of the growth is the algorithm's own.  The unit is 129 x 129, for at 65 x 65 a seventh of
-    the windows falls off the map.
+    Once with noise all over the image, where the maps outgrow the caches, once in a part of 65 x 65
+    pixels amid zeros, where what is left of the growth is the algorithm's own.  The unit is 129 x
+    129, for at 65 x 65 a seventh of the windows falls off the map.
     """
     coder = coding.prepare(dictionary, l0_sparseness=n_events)
     states, seconds = {}, {}
@@ -73,9 +87,14 @@ def measure_sizes(dictionary, args, n_events=200):
             first = (size - 65) // 2 if is_local else 0
             part = slice(first, size - first)
             image = np.zeros((1, size, size), np.float32)
-            image[0, part, part] = np.random.default_rng(size).standard_normal(image[0, part, part].shape)
+            image[0, part, part] = np.random.default_rng(size).standard_normal(
+                image[0, part, part].shape
+            )
             rho = coder.allocate(image.shape)
-            ranking, events = coder.allocate_ranking(rho), [column[0] for column in coding.allocate_events(1, coder)]
+            ranking, events = (
+                coder.allocate_ranking(rho),
+                [column[0] for column in coding.allocate_events(1, coder)],
+            )
             coder.code(image, rho, ranking, events)
             states[is_local, size], seconds[is_local, size] = (rho, ranking, events), []
     for _ in range(4 * args.rounds):  # each call goes on with the next events of the same image
@@ -86,11 +105,15 @@ def measure_sizes(dictionary, args, n_events=200):
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     for (is_local, size), median in medians.items():
         where = "in 65 x 65 of" if is_local else "in"
-        yield row(f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None)
+        yield row(
+            f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None
+        )
 
 
 def measure_whole_map(X, dictionary, args, n_images=20):
-    """A row of our events against an arg-max over the whole map at each event, both after the same correlations."""
+    """A row of our events against an arg-max over the whole map at each event, both after the same
+    correlations.
+    """
     coder = coding.prepare(dictionary)
     gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
     maps = []
@@ -112,10 +135,12 @@ def measure_whole_map(X, dictionary, args, n_images=20):
             inner = rho[8:-8, 8:-8]
             for _ in range(20):
                 y, x, atom = np.unravel_index(np.argmax(inner), inner.shape)
-                rho[y:y + 17, x:x + 17] -= inner[y, x, atom] * gram[atom]
+                rho[y : y + 17, x : x + 17] -= inner[y, x, atom] * gram[atom]
 
     times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
-    yield row("events by tiles", times["ours"], times["theirs"], "arg-max over the whole map, NumPy", None)
+    yield row(
+        "events by tiles", times["ours"], times["theirs"], "arg-max over the whole map, NumPy", None
+    )
 
 
 def measure_peers(X, dictionary, args):
@@ -125,9 +150,14 @@ def measure_peers(X, dictionary, args):
         torch.set_num_threads(args.n_jobs)
         images, filters = torch.from_numpy(X), torch.from_numpy(dictionary)
         with Threads(args.n_jobs) as threads, torch.inference_mode():
-            times = alternate({
-                "unit": lambda: first_correlation(X, coder, threads), "code": lambda: coding.encode(X, coder, threads),
-                "torch": lambda: torch.nn.functional.conv2d(images, filters)}, args.rounds)
+            times = alternate(
+                {
+                    "unit": lambda: first_correlation(X, coder, threads),
+                    "code": lambda: coding.encode(X, coder, threads),
+                    "torch": lambda: torch.nn.functional.conv2d(images, filters),
+                },
+                args.rounds,
+            )
         yield row("first correlation", times["unit"], times["torch"], "PyTorch's conv2d", None)
         yield row("coding, events", times["code"], times["torch"], "PyTorch's conv2d", None)
     if (cbpdn := find_peer("sporco.admm.cbpdn")) is not None:
@@ -135,7 +165,9 @@ def measure_peers(X, dictionary, args):
 
 
 def measure_sporco(cbpdn, X, dictionary, args):
-    """A row of sporco's ConvBPDN: 100 iterations on a few images, against a pursuit to as many coefficients."""
+    """A row of sporco's ConvBPDN: 100 iterations on a few images, against a pursuit to as many
+    coefficients.
+    """
     options = cbpdn.ConvBPDN.Options({"Verbose": False, "MaxMainIter": 100, "NonNegCoef": True})
     signals, atoms = X[:, 0].transpose(1, 2, 0), dictionary[:, 0].transpose(1, 2, 0)
     found = {}
@@ -153,11 +185,22 @@ def measure_sporco(cbpdn, X, dictionary, args):
             found["ours"] = coding.encode(X, coder, threads)
 
     times = alternate({"ours": ours, "theirs": theirs}, 1)
-    backs = found["ours"].reconstruct(dictionary, X.shape), found["sporco"][1].squeeze().transpose(2, 0, 1)[:, None]
+    backs = (
+        found["ours"].reconstruct(dictionary, X.shape),
+        found["sporco"][1].squeeze().transpose(2, 0, 1)[:, None],
+    )
     ours_error, their_error = (np.linalg.norm(X - back) / np.linalg.norm(X) for back in backs)
-    print(f"{n_used} coefficients an image: |residual| / |X| {ours_error:.3f} by pursuit, {their_error:.3f} by sporco")
-    yield row(f"coding {len(X)} images, {n_used} events each", times["ours"], times["theirs"],
-              "sporco's ConvBPDN, 100 iterations", None)
+    print(
+        f"{n_used} coefficients an image: |residual| / |X| {ours_error:.3f} by pursuit, "
+        f"{their_error:.3f} by sporco"
+    )
+    yield row(
+        f"coding {len(X)} images, {n_used} events each",
+        times["ours"],
+        times["theirs"],
+        "sporco's ConvBPDN, 100 iterations",
+        None,
+    )
 
 
 def draw(rows, fname):
@@ -167,26 +210,42 @@ def draw(rows, fname):
     fig = Figure(figsize=(9, 3), layout="constrained")
     left, right = fig.subplots(1, 2)
     bars = [entry for entry in rows if entry["to"] == "unit"]
-    left.barh([entry["work"] for entry in bars][::-1], [entry["ratio"] for entry in bars][::-1], color="C0")
+    left.barh(
+        [entry["work"] for entry in bars][::-1],
+        [entry["ratio"] for entry in bars][::-1],
+        color="C0",
+    )
     left.set_xlabel("time / first correlation")
     costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "129 x 129"]
-    for label, half in (("all over the image", costs[:len(SIZES)]), ("in 65 x 65 of it", costs[len(SIZES):])):
+    for label, half in (
+        ("all over the image", costs[: len(SIZES)]),
+        ("in 65 x 65 of it", costs[len(SIZES) :]),
+    ):
         right.semilogx(SIZES, half, "o-", base=2, label=label)
     right.legend(loc="lower right")
-    right.set(xlabel="pixels of the image's side", ylabel="microseconds an event", ylim=(0, None), xticks=SIZES,
-              xticklabels=SIZES)
+    right.set(
+        xlabel="pixels of the image's side",
+        ylabel="microseconds an event",
+        ylim=(0, None),
+        xticks=SIZES,
+        xticklabels=SIZES,
+    )
     right.minorticks_off()
     fig.savefig(fname, dpi=150)
     print(f"wrote {fname}")
 
 
 def code_photograph(args, n_events=100_000):
-    """Code a photograph of 12 megapixels with learned atoms, and print the memory and time it takes.
+    """Code a photograph of 12 megapixels with learned atoms, and print the memory and time it
+    takes.
 
-    The photograph is the first sample image and its mirror images side by side: natural at every pixel.
+    The photograph is the first sample image and its mirror images side by side: natural at every
+    pixel.
     """
     image = load_images("sample")[0][1].astype(np.float32)
-    pads = [(0, max(0, wanted - size)) for wanted, size in zip(PHOTOGRAPH, image.shape, strict=True)]
+    pads = [
+        (0, max(0, wanted - size)) for wanted, size in zip(PHOTOGRAPH, image.shape, strict=True)
+    ]
     X = preprocess(np.pad(image, pads, "symmetric"), start_R=max(PHOTOGRAPH))
     model = learn(preprocess(study.load()), 40, args)
     maps = X.itemsize * np.prod((model.n_dictionary, *coding.places(X.shape, model.patch_width, 1)))
@@ -194,33 +253,46 @@ def code_photograph(args, n_events=100_000):
     code = model.set_params(verbose=1).transform(X, l0_sparseness=n_events)
     seconds, after = time.perf_counter() - began, peak()
     error = np.linalg.norm(X - model.inverse_transform(code, X.shape)) / np.linalg.norm(X)
-    print(f"{X.shape[0]} x {X.shape[1]} pixels, {len(code)} events: {seconds:.1f} s, error {error:.3f}; maps "
-          f"{maps / 1e6:.0f} MB, peak of the whole process {before / 1e6:.0f} MB before and {after / 1e6:.0f} MB "
-          f"after: {after / maps:.2f} x the maps (at most 4)")
+    print(
+        f"{X.shape[0]} x {X.shape[1]} pixels, {len(code)} events: {seconds:.1f} s, error "
+        f"{error:.3f}; maps "
+        f"{maps / 1e6:.0f} MB, peak of the whole process {before / 1e6:.0f} MB before and "
+        f"{after / 1e6:.0f} MB "
+        f"after: {after / maps:.2f} x the maps (at most 4)"
+    )
 
 
 def learn(X, n_iter, args):
     """A model of the study's size."""
-    return ConvolutionalSHL(n_iter=n_iter, mask=gaussian_mask(9), random_state=0, n_jobs=args.n_jobs).fit(X)
+    return ConvolutionalSHL(
+        n_iter=n_iter, mask=gaussian_mask(9), random_state=0, n_jobs=args.n_jobs
+    ).fit(X)
 
 
 def main():
     """Print the table."""
     parser = parse(__doc__)
-    parser.add_argument("--photograph", action="store_true", help="only the 12-megapixel photograph")
+    parser.add_argument(
+        "--photograph", action="store_true", help="only the 12-megapixel photograph"
+    )
     args = parser.parse_args()
     if args.photograph:
         return code_photograph(args)
     X = preprocess(study.load(args.database, args.datapath))
     model = learn(X, 40, args)
-    rows = [*measure_ours(X, model, args), *measure_sizes(model.components_, args),
-            *measure_whole_map(X, model.components_, args)]
+    rows = [
+        *measure_ours(X, model, args),
+        *measure_sizes(model.components_, args),
+        *measure_whole_map(X, model.components_, args),
+    ]
     if not args.no_peers:
         rows += measure_peers(X, model.components_, args)
     report(rows, args)
     if args.plot:
         draw(rows, args.plot)
-    subprocess.run([sys.executable, __file__, "--photograph", "--n-jobs", str(args.n_jobs)], check=True)
+    subprocess.run(
+        [sys.executable, __file__, "--photograph", "--n-jobs", str(args.n_jobs)], check=True
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Scans: parallel efficiency, the second run of a finished scan, and what store and checkpoints cost.
+"""Scans: parallel efficiency, the second run of a finished scan, and what store and checkpoints
+cost.
 
-Small learnings of the study (144 pixels, 196 atoms, 10 events), each on one thread, in temporary folders.
+Small learnings of the study (144 pixels, 196 atoms, 10 events), each on one thread, in temporary
+folders.
 """
 
 import argparse
@@ -11,8 +13,14 @@ import joblib
 
 from shl import SHL, SHL_set
 
-OPTS = {"patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10, "n_iter": 1025, "N_patches": 16384,
-        "batch_size": 512}
+OPTS = {
+    "patch_width": 12,
+    "n_dictionary": 196,
+    "l0_sparseness": 10,
+    "n_iter": 1025,
+    "N_patches": 16384,
+    "batch_size": 512,
+}
 
 
 def timed(function):
@@ -35,16 +43,21 @@ def efficiency(n_learnings):
     joblib.Parallel(n_jobs)(joblib.delayed(time.sleep)(0.1) for _ in range(n_jobs))
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as all_cores:
         alone, together = run(one, 1, n_learnings), run(all_cores, n_jobs, n_learnings)
-    print(f"{n_learnings} learnings: {alone:.1f} s on 1 worker, {together:.1f} s on {n_jobs}: "
-          f"efficiency {alone / n_jobs / together:.2f} (at least 0.9)")
+    print(
+        f"{n_learnings} learnings: {alone:.1f} s on 1 worker, {together:.1f} s on {n_jobs}: "
+        f"efficiency {alone / n_jobs / together:.2f} (at least 0.9)"
+    )
 
 
 def second_run(n_learnings):
     """Seconds of a scan, and of the same scan again."""
     with tempfile.TemporaryDirectory() as folder:
         first, second = (run(folder, joblib.cpu_count(), n_learnings) for _ in range(2))
-    print(f"{n_learnings} learnings: {first:.1f} s, again {second:.2f} s (at most 2), {first / second:.0f} times "
-          f"faster (at least 100)")
+    print(
+        f"{n_learnings} learnings: {first:.1f} s, again {second:.2f} s (at most 2), "
+        f"{first / second:.0f} times "
+        f"faster (at least 100)"
+    )
 
 
 def overhead(rounds):
@@ -56,14 +69,21 @@ def overhead(rounds):
         without = timed(lambda: SHL(**opts, cache_dir=None).learn_dico(data=data))
         with tempfile.TemporaryDirectory() as folder:
             kept = SHL(**opts, cache_dir=folder)
-            ratios.append(timed(lambda kept=kept: kept.learn_dico(data=data, matname="x")) / without)
-    print(f"a learning of {without:.0f} s: {sorted(ratios)[len(ratios) // 2]:.3f} of its time with store and "
-          f"checkpoints (at most 1.03)")
+            ratios.append(
+                timed(lambda kept=kept: kept.learn_dico(data=data, matname="x")) / without
+            )
+    print(
+        f"a learning of {without:.0f} s: {sorted(ratios)[len(ratios) // 2]:.3f} of its time with "
+        f"store and "
+        f"checkpoints (at most 1.03)"
+    )
 
 
 def main():
     """Print the three measurements."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     efficiency(16)

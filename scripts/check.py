@@ -1,12 +1,22 @@
-"""Ruff and the fast tests: what has to pass before each commit.  Arguments go to pytest (e.g. -k scan, -n 2)."""
+"""Ruff and the fast tests: what has to pass before each commit.  Arguments go to pytest."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ([sys.executable, "-m", "ruff", "check", "."],
-            [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *sys.argv[1:]])
+COMMANDS = (
+    [sys.executable, "-m", "ruff", "check", "."],
+    [sys.executable, "-m", "ruff", "format", "--check", "-q", "."],
+    [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *sys.argv[1:]],
+)
+
+
+def failures(commands):
+    """The commands that did not end with 0; one that a signal killed has a code below 0."""
+    codes = [subprocess.run(command, cwd=ROOT, check=False).returncode for command in commands]
+    return [command for command, code in zip(commands, codes, strict=True) if code != 0]
+
 
 if __name__ == "__main__":
-    sys.exit(max(subprocess.run(command, cwd=ROOT, check=False).returncode for command in COMMANDS))
+    sys.exit(int(bool(failures(COMMANDS))))

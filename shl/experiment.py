@@ -6,21 +6,62 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from . import checkpoints, images, plotting, store
-from .checks import check_choice, check_count, check_flag
+from . import _checkpoints, images, plotting, store
+from ._checks import check_choice, check_count, check_flag
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
 
-DATA_PARAMETERS = ("height", "width", "patch_width", "N_patches", "datapath", "name_database", "do_mask",
-                   "do_bandpass", "over_patches", "patch_ds", "patch_norm", "n_image", "seed")
+DATA_PARAMETERS = (
+    "height",
+    "width",
+    "patch_width",
+    "N_patches",
+    "datapath",
+    "name_database",
+    "do_mask",
+    "do_bandpass",
+    "over_patches",
+    "patch_ds",
+    "patch_norm",
+    "n_image",
+    "seed",
+)
 LEARNING_PARAMETERS = (
-    "n_dictionary", "learning_algorithm", "l0_sparseness", "fit_tol", "alpha_MP", "do_sym", "n_iter", "batch_size",
-    "eta", "beta1", "beta2", "epsilon", "homeo_method", "eta_homeo", "alpha_homeo", "C", "nb_quant", "homeo_fade",
-    "do_precision", "eta_precision", "one_over_F", "record_each", "record_num_batches")
+    "n_dictionary",
+    "learning_algorithm",
+    "l0_sparseness",
+    "fit_tol",
+    "alpha_MP",
+    "do_sym",
+    "n_iter",
+    "batch_size",
+    "eta",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "homeo_method",
+    "eta_homeo",
+    "alpha_homeo",
+    "C",
+    "nb_quant",
+    "homeo_fade",
+    "do_precision",
+    "eta_precision",
+    "one_over_F",
+    "record_each",
+    "record_num_batches",
+)
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
-FIGURES = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram", *OF_CODE,
-           *(f"time_plot_{variable}" for variable in plotting.LABELS))
+FIGURES = (
+    "show_dico",
+    "show_dico_in_order",
+    "show_Pcum",
+    "plot_error",
+    "plot_proba_histogram",
+    *OF_CODE,
+    *(f"time_plot_{variable}" for variable in plotting.LABELS),
+)
 
 
 @dataclass
@@ -36,17 +77,19 @@ class SHL:
     height, width : int.  Size of the crops of images, in pixels.
     patch_width : int.  Patches are patch_width x patch_width pixels.
     N_patches : int.  Patches in the data.
-    datapath, name_database : the folder of databases, and the database in it: 'sample' (photographs that
-        scikit-learn ships) and 'dead_leaves' (synthetic) need no folder.
+    datapath, name_database : the folder of databases, and the database in it: 'sample' (photographs
+        that scikit-learn ships) and 'dead_leaves' (synthetic) need no folder.
     do_mask, do_bandpass, over_patches, patch_ds, patch_norm : see `shl.images.extract_patches`.
     n_image : int, optional.  Images to use; None is all.
     n_dictionary ... record_num_batches : see `SparseHebbianLearning`.
     P_cum : array (n_dictionary, nb_quant), optional.  Start of the histograms.
     seed : int.  Decides crops, patches, the start and the order of samples.
-    DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
+    DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a
+        quick look.
     verbose : int.  1 shows progress bars.
     cache_dir : folder of results, or None; the environment's SHL_CACHE_DIR replaces the default.
-    checkpoint_each : int, optional.  Steps between checkpoints of a learning with a store; None is about 30 s.
+    checkpoint_each : int, optional.  Steps between checkpoints of a learning with a store; None is
+        about 30 s.
     n_jobs : int.  Threads; -1 is all cores.
 
     Attributes
@@ -111,7 +154,9 @@ class SHL:
         for name in ("height", "width", "over_patches", "patch_ds", "DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
         least = min(self.height, self.width) // self.patch_ds
-        check_count(self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds")
+        check_count(
+            self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds"
+        )
         check_count(self.n_image, "n_image", is_optional=True)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
         check_count(self.seed, "seed", least=0)
@@ -128,25 +173,32 @@ class SHL:
         batch, held_out = self._downscaled("batch_size"), self._downscaled("record_num_batches")
         wanted = batch + (held_out if self.record_each else 0)
         if self._downscaled("N_patches") < wanted:
-            raise ValueError(f"N_patches must be at least {wanted}, batch_size = {batch} to learn from and "
-                             f"record_num_batches = {wanted - batch} held out for the records, not "
-                             f"{self._downscaled('N_patches')}")
+            raise ValueError(
+                f"N_patches must be at least {wanted}, batch_size = {batch} to learn from and "
+                f"record_num_batches = {wanted - batch} held out for the records, not "
+                f"{self._downscaled('N_patches')}"
+            )
 
     def _downscaled(self, name):
         return max(1, getattr(self, name) // self.DEBUG_DOWNSCALE)
 
     def _parameters(self, names):
         """The values of some parameters, downscaled where DEBUG_DOWNSCALE says so."""
-        return {name: self._downscaled(name) if name in DOWNSCALED else getattr(self, name) for name in names}
+        return {
+            name: self._downscaled(name) if name in DOWNSCALED else getattr(self, name)
+            for name in names
+        }
 
     def parameters(self):
         """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    # -------------------------------------------------------------------------------------------- data
+    # ----------------------------------------------------------------------------------------- data
 
     def get_data(self, matname=None, patch_width=None):
-        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes them."""
+        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes
+        them.
+        """
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
         path = self._data_path(matname)
@@ -159,7 +211,9 @@ class SHL:
         return data
 
     def data_digest(self):
-        """The digest of the patches that `get_data()` keeps in the store, None where they are not there yet."""
+        """The digest of the patches that `get_data()` keeps in the store, None where they are not
+        there yet.
+        """
         info = self.store.get(self._data_path(None), store.read_info) if self.store else None
         return None if info is None else info["digest"]
 
@@ -170,8 +224,11 @@ class SHL:
         parameters = self._parameters(DATA_PARAMETERS)
         if self.name_database not in images.BUILT_IN:
             folder = Path(parameters.pop("datapath")) / self.name_database
-            parameters["files"] = {path.name: store.digest(np.fromfile(path, np.uint8))
-                                   for path in sorted(folder.glob("*")) if path.suffix.lower() in images.SUFFIXES}
+            parameters["files"] = {
+                path.name: store.digest(np.fromfile(path, np.uint8))
+                for path in sorted(folder.glob("*"))
+                if path.suffix.lower() in images.SUFFIXES
+            }
         else:
             parameters.pop("datapath")
         return self.store.path("data", store.key_of(parameters), matname or self.name_database)
@@ -179,36 +236,66 @@ class SHL:
     def _extract(self):
         """The patches, from the images."""
         rng = np.random.default_rng([self.seed, 0])
-        pictures = images.load_images(self.name_database, self.datapath, self.height, self.width, self.n_image, rng)
+        pictures = images.load_images(
+            self.name_database, self.datapath, self.height, self.width, self.n_image, rng
+        )
         n_patches = self._downscaled("N_patches")
         with tqdm(desc="patches", unit="crop", disable=not self.verbose) as bar:
             return images.extract_patches(
-                pictures, n_patches, rng=rng, on_crop=bar.update, **self._parameters((
-                    "patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches", "patch_ds",
-                    "patch_norm")))
+                pictures,
+                n_patches,
+                rng=rng,
+                on_crop=bar.update,
+                **self._parameters(
+                    (
+                        "patch_width",
+                        "height",
+                        "width",
+                        "do_mask",
+                        "do_bandpass",
+                        "over_patches",
+                        "patch_ds",
+                        "patch_norm",
+                    )
+                ),
+            )
 
-    # -------------------------------------------------------------------------------------------- learning
+    # ------------------------------------------------------------------------------------- learning
 
     def _estimator(self, dictionary=None, precision=None, P_cum=None):
         """The unfitted model of these parameters."""
         return SparseHebbianLearning(
-            **self._parameters(LEARNING_PARAMETERS), dict_init=dictionary, precision_init=precision,
-            P_cum_init=self.P_cum if P_cum is None else P_cum, random_state=self.seed, n_jobs=self.n_jobs,
-            verbose=self.verbose)
+            **self._parameters(LEARNING_PARAMETERS),
+            dict_init=dictionary,
+            precision_init=precision,
+            P_cum_init=self.P_cum if P_cum is None else P_cum,
+            random_state=self.seed,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
 
-    def learn_dico(self, data=None, dictionary=None, precision=None, P_cum=None, matname=None, list_figures=(),
-                   fig_kwargs=None):
+    def learn_dico(
+        self,
+        data=None,
+        dictionary=None,
+        precision=None,
+        P_cum=None,
+        matname=None,
+        list_figures=(),
+        fig_kwargs=None,
+    ):
         """A fitted `SparseHebbianLearning` of this experiment.
 
         Parameters
         ----------
         data : array (n_samples, n_pixels), optional.  Patches; without, `get_data()`.
         dictionary, precision, P_cum : arrays, optional.  Start values.
-        matname : str, optional.  Keep the result in the store, under the hash of the parameters, the data and the
-            start values, with this name in front; a learning that was interrupted goes on where it was.
-        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error, plot_proba_histogram,
-            plot_variance, plot_variance_histogram, plot_coefficients, time_plot_<variable>.  They are drawn into
-            `figures`.
+        matname : str, optional.  Keep the result in the store, under the hash of the parameters,
+            the data and the start values, with this name in front; a learning that was interrupted
+            goes on where it was.
+        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error,
+            plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
+            time_plot_<variable>.  They are drawn into `figures`.
         fig_kwargs : dict, optional.  Passed to each figure.
         """
         for name in list_figures:
@@ -217,7 +304,9 @@ class SHL:
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
         dico = self._learn_or_load(model, data, matname) if is_kept else model.fit(data)
-        self.figures |= {name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures}
+        self.figures |= {
+            name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures
+        }
         return dico
 
     def _learn_or_load(self, model, data, matname):
@@ -226,19 +315,27 @@ class SHL:
         found = self.stored(path)
         if found is not None:
             return found
-        with checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as keeper:
+        with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as keeper:
             model.fit(data, on_step=keeper.step_done, resume=keeper.last())
             model.save(path)
             keeper.discard()
         return model
 
     def stored(self, path):
-        """The model in the store at a `result_path`, or None; one of a rule of one's own is always learned again."""
-        found = self.store.get(path, SparseHebbianLearning.load) if isinstance(self.homeo_method, str) else None
+        """The model in the store at a `result_path`, or None; one of a rule of one's own is always
+        learned again.
+        """
+        found = (
+            self.store.get(path, SparseHebbianLearning.load)
+            if isinstance(self.homeo_method, str)
+            else None
+        )
         return None if found is None else found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def result_path(self, model=None, data=None, matname=None, data_digest=None):
-        """Where the result of a learning is kept: it depends on all parameters, the data and the start values."""
+        """Where the result of a learning is kept: it depends on all parameters, the data and the
+        start values.
+        """
         model = model or self._estimator()
         parameters = model.get_params(deep=False)
         for name in ("n_jobs", "verbose", "sparse_output"):
@@ -246,21 +343,40 @@ class SHL:
         key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
         return self.store.path("dico", key, matname)
 
-    # -------------------------------------------------------------------------------------------- coding
+    # --------------------------------------------------------------------------------------- coding
 
-    def code(self, data, dico, coding_algorithm="mp", matname=None, P_cum=None, fit_tol=None, l0_sparseness=None,
-             gain=None):
-        """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit unless told otherwise.
+    def code(
+        self,
+        data,
+        dico,
+        coding_algorithm="mp",
+        matname=None,
+        P_cum=None,
+        fit_tol=None,
+        l0_sparseness=None,
+        gain=None,
+    ):
+        """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit
+        unless told otherwise.
 
         coding_algorithm is one of `sparse_encode`; the result is cached when matname is given.
         """
-        options = {"algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS), "P_cum": P_cum,
-                   "fit_tol": self.fit_tol if fit_tol is None else fit_tol, "gain": gain, "alpha_MP": self.alpha_MP,
-                   "l0_sparseness": l0_sparseness or self.l0_sparseness, "C": dico.C_, "do_sym": self.do_sym,
-                   "precision": dico.precision if coding_algorithm == "mp" else None}
+        options = {
+            "algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS),
+            "P_cum": P_cum,
+            "fit_tol": self.fit_tol if fit_tol is None else fit_tol,
+            "gain": gain,
+            "alpha_MP": self.alpha_MP,
+            "l0_sparseness": l0_sparseness or self.l0_sparseness,
+            "C": dico.C_,
+            "do_sym": self.do_sym,
+            "precision": dico.precision if coding_algorithm == "mp" else None,
+        }
         if matname is None or self.store is None:
             return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
-        key = store.key_of({**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)})
+        key = store.key_of(
+            {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
+        )
         path = self.store.path("code", key, matname)
         found = self.store.get(path)
         if found is None:
@@ -273,7 +389,7 @@ class SHL:
         """The patches (n_samples, n_pixels) that a code stands for."""
         return dico.inverse_transform(code)
 
-    # -------------------------------------------------------------------------------------------- figures
+    # -------------------------------------------------------------------------------------- figures
 
     def _draw(self, name, dico, data, options):
         """(fig, ax) of one of FIGURES."""

@@ -1,13 +1,14 @@
 """Gabor functions fitted to atoms: what an atom sees, in seven numbers.
 
-bank of Gabor pairs, one matrix product -> the best starts of each atom -> least squares -> parameters with names
+bank of Gabor pairs, one matrix product -> the best starts of each atom -> least squares ->
+parameters with names
 """
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.optimize import least_squares
 
-from .checks import check_array, check_count
+from ._checks import check_array, check_count
 
 N_ORIENTATIONS, N_FREQUENCIES, N_PLACES = 8, 6, 7  # of the bank, on each axis
 WIDTHS = (0.35, 0.7)  # of the bank, in periods
@@ -20,22 +21,26 @@ def fit_gabor(dictionary, n_starts=2, n_jobs=None):
 
     h(x, y) = A exp(-(u / width)^2 / 2 - (v / length)^2 / 2) cos(2 pi frequency u + phase)
 
-    (u, v) are (x - x0, y - y0) turned by `orientation`, so that u runs across the stripes and v along them.  For each
-    choice of the six others, A and phase are solved linearly (variable projection, Golub & Pereyra 1973).
+    (u, v) are (x - x0, y - y0) turned by `orientation`, so that u runs across the stripes and v
+    along them.  For each choice of the six others, A and phase are solved linearly (variable
+    projection, Golub & Pereyra 1973).
 
     Parameters
     ----------
-    dictionary : array (n_dictionary, width^2).  Pixels that are 0 in all atoms, as outside a mask, are left out.
+    dictionary : array (n_dictionary, width^2).  Pixels that are 0 in all atoms, as outside a mask,
+        are left out.
     n_starts : int.  Starts of each atom, the best of a bank of Gabor functions.
     n_jobs : int, optional.  joblib workers.
 
     Returns
     -------
     fits : dict of arrays (n_dictionary,)
-        orientation : of the stripes, radians in [0, pi), 0 is horizontal, counted counter-clockwise.
+        orientation : of the stripes, radians in [0, pi), 0 is horizontal, counted
+            counter-clockwise.
         frequency : cycles per pixel.   phase : radians in [0, pi / 2], 0 even and pi / 2 odd.
         width, length : standard deviations of the envelope across and along the stripes, pixels.
-        aspect : length / width.   n_x, n_y : width and length in periods, width * frequency, length * frequency.
+        aspect : length / width.   n_x, n_y : width and length in periods, width * frequency, length
+            * frequency.
         x, y : centre, pixels from the centre of the patch, y upwards.   amplitude : A.
         r2 : share of the atom's energy that the fit explains, 1 is perfect.
 
@@ -52,13 +57,16 @@ def fit_gabor(dictionary, n_starts=2, n_jobs=None):
     check_count(n_starts, "n_starts")
     side = round(atoms.shape[1] ** 0.5)
     if side**2 != atoms.shape[1]:
-        raise ValueError(f"dictionary must hold square patches, but its atoms have {atoms.shape[1]} pixels")
+        raise ValueError(
+            f"dictionary must hold square patches, but its atoms have {atoms.shape[1]} pixels"
+        )
     used = atoms.any(axis=0)
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
     starts = _starts(atoms, x, y, side, n_starts)
-    found = Parallel(n_jobs=n_jobs)(delayed(_fit)(atom, x, y, side, mine)
-                                    for atom, mine in zip(atoms, starts, strict=True))
+    found = Parallel(n_jobs=n_jobs)(
+        delayed(_fit)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
+    )
     return _name(np.array(found))
 
 
@@ -75,9 +83,14 @@ def _bank(side):
     """Parameters (x0, y0, theta, log frequency, log width, log length) on a grid."""
     places = np.linspace(-0.4, 0.4, N_PLACES) * side
     frequencies = np.geomspace(max(FREQUENCIES[0], 0.5 / side), 0.35, N_FREQUENCIES)
-    members = [(x0, y0, theta, np.log(f), np.log(width / f), np.log(1.5 * width / f))
-               for x0 in places for y0 in places for theta in np.arange(N_ORIENTATIONS) * np.pi / N_ORIENTATIONS
-               for f in frequencies for width in WIDTHS]
+    members = [
+        (x0, y0, theta, np.log(f), np.log(width / f), np.log(1.5 * width / f))
+        for x0 in places
+        for y0 in places
+        for theta in np.arange(N_ORIENTATIONS) * np.pi / N_ORIENTATIONS
+        for f in frequencies
+        for width in WIDTHS
+    ]
     return np.array(members)
 
 
@@ -96,7 +109,9 @@ def _basis(parameters, x, y):
 
 
 def _fit(atom, x, y, side, starts):
-    """(the six parameters, weights of the even and odd function, r2) of one atom, from its best start."""
+    """(the six parameters, weights of the even and odd function, r2) of one atom, from its best
+    start.
+    """
     energy = atom @ atom
     if energy == 0:
         return np.full(9, np.nan)
@@ -108,8 +123,17 @@ def _fit(atom, x, y, side, starts):
     half = side / 2
     low = np.array([-half, -half, -np.inf, np.log(FREQUENCIES[0]), np.log(0.4), np.log(0.4)])
     high = np.array([half, half, np.inf, np.log(FREQUENCIES[1]), np.log(side), np.log(side)])
-    fits = [least_squares(residual, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high),
-                          max_nfev=MOST_EVALUATIONS, xtol=1e-6, ftol=1e-6) for start in starts]
+    fits = [
+        least_squares(
+            residual,
+            np.clip(start, low + 1e-6, high - 1e-6),
+            bounds=(low, high),
+            max_nfev=MOST_EVALUATIONS,
+            xtol=1e-6,
+            ftol=1e-6,
+        )
+        for start in starts
+    ]
     best = min(fits, key=lambda fit: fit.cost)
     weights = np.linalg.lstsq(_basis(best.x, x, y)[0], atom, rcond=None)[0]
     return np.array([*best.x, *weights, 1 - 2 * best.cost / energy])
@@ -119,14 +143,26 @@ def _name(found):
     """The rows of `_fit` as named arrays."""
     x0, y0, theta, log_f, log_width, log_length, even, odd, r2 = found.T
     frequency, width, length = np.exp(log_f), np.exp(log_width), np.exp(log_length)
-    return {"orientation": (theta + np.pi / 2) % np.pi, "frequency": frequency,
-            "phase": np.arctan2(np.abs(odd), np.abs(even)), "width": width, "length": length,
-            "aspect": length / width, "n_x": width * frequency, "n_y": length * frequency, "x": x0, "y": y0,
-            "amplitude": np.hypot(even, odd), "r2": r2}
+    return {
+        "orientation": (theta + np.pi / 2) % np.pi,
+        "frequency": frequency,
+        "phase": np.arctan2(np.abs(odd), np.abs(even)),
+        "width": width,
+        "length": length,
+        "aspect": length / width,
+        "n_x": width * frequency,
+        "n_y": length * frequency,
+        "x": x0,
+        "y": y0,
+        "amplitude": np.hypot(even, odd),
+        "r2": r2,
+    }
 
 
 def orientation_entropy(orientation, n_bins=12):
-    """Relative entropy of a histogram of orientations (radians, over [0, pi)): 1 if spread evenly; NaN of none."""
+    """Relative entropy of a histogram of orientations (radians, over [0, pi)): 1 if spread evenly;
+    NaN of none.
+    """
     check_count(n_bins, "n_bins", least=2)
     if not np.size(orientation):
         return np.nan

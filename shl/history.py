@@ -6,7 +6,8 @@ import numpy as np
 
 
 class History(Mapping):
-    """A mapping from name to an array whose first axis is the record; 'steps' is the learning step of each.
+    """A mapping from name to an array whose first axis is the record; 'steps' is the learning step
+    of each.
 
     >>> history = History()
     >>> history.append(steps=0, error=1.0)
@@ -21,13 +22,17 @@ class History(Mapping):
     def append(self, **values):
         """Add one record; it must have the names of those before."""
         if self._columns and set(values) != set(self._columns):
-            raise ValueError(f"a record must have the names {sorted(self._columns)}, not {sorted(values)}")
+            raise ValueError(
+                f"a record must have the names {sorted(self._columns)}, not {sorted(values)}"
+            )
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
     def __getitem__(self, name):
         if name not in self._columns:
-            raise KeyError(f"{name!r} was not recorded; there is {', '.join(self._columns) or 'no record'}")
+            raise KeyError(
+                f"{name!r} was not recorded; there is {', '.join(self._columns) or 'no record'}"
+            )
         return np.asarray(self._columns[name])
 
     def __iter__(self):
@@ -42,7 +47,11 @@ class History(Mapping):
 
     def last(self):
         """The scalars of the last record: {name: number}."""
-        return {name: column[-1].item() for name in self if (column := self[name]).ndim == 1 and len(column)}
+        return {
+            name: column[-1].item()
+            for name in self
+            if (column := self[name]).ndim == 1 and len(column)
+        }
 
     def to_frame(self):
         """A pandas DataFrame of the scalar columns, indexed by step (needs pandas)."""

@@ -16,14 +16,18 @@ PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has 
 MOST_DRAWS = 100  # of a crop with enough contrast
 
 
-def load_images(name_database="sample", datapath="database", height=256, width=256, n_image=None, rng=None):
-    """Grey images of a database, each at least height x width: a list of (name, array float64 in 0..1).
+def load_images(
+    name_database="sample", datapath="database", height=256, width=256, n_image=None, rng=None
+):
+    """Grey images of a database, each at least height x width: a list of (name, array float64 in
+    0..1).
 
     Parameters
     ----------
-    name_database : 'sample', the photographs that scikit-learn ships; 'dead_leaves', synthetic (see `dead_leaves`);
-        or the name of a folder of PNG, JPEG, TIFF or BMP files in `datapath`.
-    n_image : int, optional.  The number of images, chosen by `rng` (a Generator); None is all (dead_leaves: 16).
+    name_database : 'sample', the photographs that scikit-learn ships; 'dead_leaves', synthetic (see
+        `dead_leaves`); or the name of a folder of PNG, JPEG, TIFF or BMP files in `datapath`.
+    n_image : int, optional.  The number of images, chosen by `rng` (a Generator); None is all
+        (dead_leaves: 16).
 
     Raises
     ------
@@ -40,13 +44,18 @@ def load_images(name_database="sample", datapath="database", height=256, width=2
         images = _sample_images()
     elif name_database == "dead_leaves":
         count = n_image or 16
-        images = [(f"dead_leaves_{i}", dead_leaves(max(height, 64), max(width, 64), rng)) for i in range(count)]
+        images = [
+            (f"dead_leaves_{i}", dead_leaves(max(height, 64), max(width, 64), rng))
+            for i in range(count)
+        ]
     else:
         images = _folder_images(Path(datapath) / name_database, height, width)
     if n_image is None or n_image == len(images):
         return images
     if n_image > len(images):
-        raise ValueError(f"n_image must be at most {len(images)}, the images of {name_database!r}, not {n_image}")
+        raise ValueError(
+            f"n_image must be at most {len(images)}, the images of {name_database!r}, not {n_image}"
+        )
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
@@ -58,9 +67,13 @@ def _sample_images():
 
 def _folder_images(folder, height, width):
     if not folder.is_dir():
-        there = sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
-        raise FileNotFoundError(f"there is no folder {folder}; {folder.parent} holds {', '.join(there) or 'nothing'}. "
-                                f"Databases without a folder: 'sample', 'dead_leaves'")
+        there = (
+            sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
+        )
+        raise FileNotFoundError(
+            f"there is no folder {folder}; {folder.parent} holds {', '.join(there) or 'nothing'}. "
+            f"Databases without a folder: 'sample', 'dead_leaves'"
+        )
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     images = []
     for path in files:
@@ -70,7 +83,9 @@ def _folder_images(folder, height, width):
             warnings.warn(f"skipped {path}: {error}", stacklevel=3)
     if not images:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
-        raise FileNotFoundError(f"no usable image of at least {height} x {width} in {folder}, which holds {there}")
+        raise FileNotFoundError(
+            f"no usable image of at least {height} x {width} in {folder}, which holds {there}"
+        )
     return images
 
 
@@ -80,17 +95,21 @@ def read_image(path, height=1, width=1):
     Raises
     ------
     ValueError
-        With the reason, if the file is not an image, truncated, too large, smaller than height x width, constant, or
-        holds NaN.
+        With the reason, if the file is not an image, truncated, too large, smaller than height x
+        width, constant, or holds NaN.
     """
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(path) as image:
             if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}")
+                raise ValueError(
+                    f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}"
+                )
             if image.width < width or image.height < height:
-                raise ValueError(f"its {image.height} x {image.width} pixels are fewer than {height} x {width}")
+                raise ValueError(
+                    f"its {image.height} x {image.width} pixels are fewer than {height} x {width}"
+                )
             is_deep = image.mode.startswith(("I", "F"))
             pixels = np.asarray(image if is_deep else image.convert("RGB"))
     except UnidentifiedImageError:
@@ -106,11 +125,19 @@ def read_image(path, height=1, width=1):
 
 
 def to_grey(pixels):
-    """0.2989 R + 0.5870 G + 0.1140 B, in 0..1; integers are divided by their type's largest value (at least 255)."""
+    """0.2989 R + 0.5870 G + 0.1140 B, in 0..1; integers are divided by their type's largest value
+    (at least 255).
+    """
     pixels = np.asarray(pixels)
     scale = 1.0
     if pixels.dtype.kind in "iu":
-        scale = 255.0 if pixels.max(initial=0) <= 255 else 65535.0 if pixels.max() <= 65535 else float(pixels.max())
+        scale = (
+            255.0
+            if pixels.max(initial=0) <= 255
+            else 65535.0
+            if pixels.max() <= 65535
+            else float(pixels.max())
+        )
     elif pixels.dtype.kind == "b":
         pixels = pixels.astype(float)
     grey = pixels[..., :3] @ GREY if pixels.ndim == 3 else pixels.astype(float)
@@ -118,16 +145,21 @@ def to_grey(pixels):
 
 
 def dead_leaves(height, width, rng):
-    """An image of discs that occlude one another, (height, width) in 0..1, with the statistics of natural scenes.
+    """An image of discs that occlude one another, (height, width) in 0..1, with the statistics of
+    natural scenes.
 
-    Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels are uniform, and
-    each disc covers those before it (Lee, Mumford & Huang 2001, Int. J. Comput. Vision 41).
+    Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
+    are uniform, and each disc covers those before it (Lee, Mumford & Huang 2001, Int. J. Comput.
+    Vision 41).
     """
     least, most = 2.0, max(4.0, min(height, width) / 3)
     n_leaves = max(200, 8 * height * width // 64)
     draws = rng.random((n_leaves, 4))
     radii = (least**-2 + draws[:, 0] * (most**-2 - least**-2)) ** -0.5
-    rows, columns = draws[:, 1] * (height + 2 * most) - most, draws[:, 2] * (width + 2 * most) - most
+    rows, columns = (
+        draws[:, 1] * (height + 2 * most) - most,
+        draws[:, 2] * (width + 2 * most) - most,
+    )
     image = np.full((height, width), 0.5)
     for radius, row, column, level in zip(radii, rows, columns, draws[:, 3], strict=True):
         top, bottom = max(0, int(row - radius)), min(height, int(row + radius) + 2)
@@ -143,10 +175,12 @@ def crop(image, height, width, rng):
     for _ in range(MOST_DRAWS):
         row = rng.integers(image.shape[0] - height + 1)
         column = rng.integers(image.shape[1] - width + 1)
-        part = image[row:row + height, column:column + width]
+        part = image[row : row + height, column : column + width]
         if part.std() >= 0.2 * image.std():
             return part
-    raise ValueError(f"no crop of {height} x {width} pixels with a fifth of its contrast in {MOST_DRAWS} draws")
+    raise ValueError(
+        f"no crop of {height} x {width} pixels with a fifth of its contrast in {MOST_DRAWS} draws"
+    )
 
 
 def centre(image):
@@ -161,9 +195,11 @@ def _frequencies(height, width):
 
 
 def whiten(image):
-    """The image filtered by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), divided by its mean over frequencies.
+    """The image filtered by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), divided by its mean
+    over frequencies.
 
-    f in cycles per pixel (1e-6 at the origin) (Olshausen & Field 1997, with the exponent 1.4 of the amplitude).
+    f in cycles per pixel (1e-6 at the origin) (Olshausen & Field 1997, with the exponent 1.4 of the
+    amplitude).
     """
     f = _frequencies(*image.shape)
     f[0, 0] = 1e-6
@@ -173,7 +209,8 @@ def whiten(image):
 
 
 def band_pass(image, patch_width):
-    """The image without what a patch cannot hold: frequencies under 1 / patch_width, and those near or over 0.5.
+    """The image without what a patch cannot hold: frequencies under 1 / patch_width, and those near
+    or over 0.5.
 
     gain(f) = (1 - exp((f - .5) / (.5 * .07))) (f < .5) (1 + tanh(42 (f - 1 / patch_width))) / 2
     """
@@ -190,25 +227,37 @@ def preprocess(image, patch_width, do_bandpass=True):
 
 
 def block_average(image, factor):
-    """The image with factor x factor pixels averaged into one; a rest at the right and below is cut off."""
+    """The image with factor x factor pixels averaged into one; a rest at the right and below is cut
+    off.
+    """
     height, width = (size // factor for size in image.shape)
-    return image[:height * factor, :width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    return (
+        image[: height * factor, : width * factor]
+        .reshape(height, factor, width, factor)
+        .mean(axis=(1, 3))
+    )
 
 
 def disc(patch_width):
-    """True for the pixels that lie wholly inside the circle inscribed in a patch, (patch_width, patch_width)."""
+    """True for the pixels that lie wholly inside the circle inscribed in a patch, (patch_width,
+    patch_width).
+    """
     corner = np.abs(np.arange(patch_width) - (patch_width - 1) / 2) + 0.5
     return np.hypot(corner[:, None], corner) <= patch_width / 2
 
 
 def draw_patches(image, n_patches, patch_width, over_patches, rng):
-    """The n_patches of highest std among over_patches times as many random ones, (n_patches, patch_width^2).
+    """The n_patches of highest std among over_patches times as many random ones, (n_patches,
+    patch_width^2).
 
     The mean over them is subtracted, pixel by pixel.
     """
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_width, patch_width))
-    places = rng.choice(windows.shape[0] * windows.shape[1],
-                        min(n_patches * over_patches, windows.shape[0] * windows.shape[1]), replace=False)
+    places = rng.choice(
+        windows.shape[0] * windows.shape[1],
+        min(n_patches * over_patches, windows.shape[0] * windows.shape[1]),
+        replace=False,
+    )
     places = places if len(places) >= n_patches else rng.choice(places, n_patches)
     deviations = _window_std(image, patch_width).ravel()[places]
     best = np.sort(places[np.argsort(-deviations, kind="stable")[:n_patches]])
@@ -218,16 +267,34 @@ def draw_patches(image, n_patches, patch_width, over_patches, rng):
 
 def _window_std(image, width):
     """Standard deviation of every width x width window, from running sums."""
+
     def window_mean(values):
         total = np.pad(values, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-        return (total[width:, width:] - total[:-width, width:] - total[width:, :-width] + total[:-width, :-width]
-                ) / width**2
+        return (
+            total[width:, width:]
+            - total[:-width, width:]
+            - total[width:, :-width]
+            + total[:-width, :-width]
+        ) / width**2
 
     return np.sqrt(np.maximum(window_mean(image**2) - window_mean(image) ** 2, 0))
 
 
-def extract_patches(images, n_patches, *, patch_width=21, height=256, width=256, do_mask=True, do_bandpass=True,
-                    over_patches=16, patch_ds=1, patch_norm=False, rng=None, on_crop=None):
+def extract_patches(
+    images,
+    n_patches,
+    *,
+    patch_width=21,
+    height=256,
+    width=256,
+    do_mask=True,
+    do_bandpass=True,
+    over_patches=16,
+    patch_ds=1,
+    patch_norm=False,
+    rng=None,
+    on_crop=None,
+):
     """Preprocessed patches of images, (n_patches, patch_width^2) float32, in random order.
 
     Every image gives as many crops as keep each of them to about a thousand patches.
@@ -252,7 +319,9 @@ def extract_patches(images, n_patches, *, patch_width=21, height=256, width=256,
             except ValueError as error:
                 raise ValueError(f"image {name!r}: {error}") from error
             part = preprocess(centre(part), patch_width, do_bandpass)
-            parts.append(draw_patches(part, n_crop, patch_width, over_patches, rng).astype(np.float32))
+            parts.append(
+                draw_patches(part, n_crop, patch_width, over_patches, rng).astype(np.float32)
+            )
             if on_crop is not None:
                 on_crop()
     patches = np.concatenate(parts)[rng.permutation(n_patches)]
@@ -264,7 +333,9 @@ def extract_patches(images, n_patches, *, patch_width=21, height=256, width=256,
 
 
 def noise_patches(n_patches, patch_width, rng, do_bandpass=True):
-    """Patches of a preprocessed image of 1/f noise, (n_patches, patch_width^2) float64: a start for a dictionary."""
+    """Patches of a preprocessed image of 1/f noise, (n_patches, patch_width^2) float64: a start for
+    a dictionary.
+    """
     size = 256 if patch_width < 128 else 2 * patch_width
     f = _frequencies(size, size)
     f[0, 0] = np.inf

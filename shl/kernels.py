@@ -1,14 +1,16 @@
 """The compiled loops: pursuit, sums over events, Adam.
 
-Every kernel is serial, releases the GIL and is cached on disk; parallelism comes from Python threads that call it on
-fixed chunks of rows or ranges of atoms (see `shl.threads`).  A kernel never calls a kernel of another module, because
-numba's disk cache does not notice an edit there.
+Every kernel is serial, releases the GIL and is cached on disk; parallelism comes from Python
+threads that call it on fixed chunks of rows or ranges of atoms (see `shl._threads`).  A kernel
+never calls a kernel of another module, because numba's disk cache does not notice an edit there.
 
-Events are two arrays of shape (n_samples, n_slots): `indices` (int32), the atoms a sample selected, each at most once,
-and `values`, their coefficients.  An unused slot has index 0 and value 0, so that sums over slots need no test.
+Events are two arrays of shape (n_samples, n_slots): `indices` (int32), the atoms a sample selected,
+each at most once, and `values`, their coefficients.  An unused slot has index 0 and value 0, so
+that sums over slots need no test.
 
-An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits of non-negative
-floats are ordered as integers: `keys` is an integer array whose memory is read as scores (`keys.view(dtype)`).
+An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits
+of non-negative floats are ordered as integers: `keys` is an integer array whose memory is read as
+scores (`keys.view(dtype)`).
 """
 
 import math
@@ -21,11 +23,14 @@ jit = njit(nogil=True, cache=True, error_model="numpy")
 BLOCK = 32  # atoms that share one test in the search for candidates
 
 
-# ------------------------------------------------------------------------------------------------ pursuit
+# ------------------------------------------------------------------------------------------ pursuit
+
 
 @jit
 def _subtract_and_score(rho, step, gram_row, gain, symmetric, scores):
-    """Rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is 0)."""
+    """Rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is
+    0).
+    """
     for i in range(rho.size):
         value = rho[i] - step * gram_row[i]
         rho[i] = value
@@ -50,7 +55,9 @@ def _argmax(keys):
 
 @jit
 def _quantile(P_cum_row, coefficient, C):
-    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both ends."""
+    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at
+    both ends.
+    """
     position = (1 - math.exp(-coefficient / C)) * P_cum_row.size
     k = int(position)
     if k >= P_cum_row.size - 1:
@@ -60,10 +67,12 @@ def _quantile(P_cum_row, coefficient, C):
 
 @jit
 def _fairest(rho, keys, best, P_cum, C, levels, bounds):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(rectified(rho_i)); -1 where none is above 0.
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(rectified(rho_i)); -1 where none is
+    above 0.
 
-    The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i whose score lies
-    under bounds[j, i] reaches q (see `bound_scores`), so the few others are all that need the exponential.
+    The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i
+    whose score lies under bounds[j, i] reaches q (see `bound_scores`), so the few others are all
+    that need the exponential.
     """
     target = _quantile(P_cum[best], abs(rho[best]), C)
     low, high = 0, levels.size
@@ -76,7 +85,7 @@ def _fairest(rho, keys, best, P_cum, C, levels, bounds):
     bound = bounds[max(low - 1, 0)]  # the lowest level is 0
     atom, top = -1, P_cum.dtype.type(0)
     for start in range(0, keys.size, BLOCK):
-        if _margin(keys[start:start + BLOCK], bound[start:start + BLOCK]) < 0:
+        if _margin(keys[start : start + BLOCK], bound[start : start + BLOCK]) < 0:
             continue
         for i in range(start, min(start + BLOCK, keys.size)):
             if keys[i] >= bound[i] and keys[i] > 0:
@@ -88,7 +97,9 @@ def _fairest(rho, keys, best, P_cum, C, levels, bounds):
 
 @jit
 def _margin(keys, bound):
-    """The most by which a key exceeds its bound.  (A function of its own: inlined by hand, the loop stays scalar.)"""
+    """The most by which a key exceeds its bound.  (A function of its own: inlined by hand, the loop
+    stays scalar.)
+    """
     margin = keys[0] - bound[0]
     for i in range(keys.size):
         margin = max(margin, keys[i] - bound[i])
@@ -97,12 +108,14 @@ def _margin(keys, bound):
 
 @jit
 def bound_scores(P_cum, C, gain, levels, bounds):
-    """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach the level.
+    """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach
+    the level.
 
-    gain (n_dictionary,), levels (nb_quant,) and bounds (nb_quant, n_dictionary) are written.  Levels are 0 and the
-    mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i reaches a level of rare events, so
-    that the largest score is mostly that of the winner.  Between two points the inverse of a -> 1 - exp(-a / C) is
-    bounded by its tangent, which lies below it; the margins are wider than rounding, so that the pursuit is exact.
+    gain (n_dictionary,), levels (nb_quant,) and bounds (nb_quant, n_dictionary) are written.
+    Levels are 0 and the mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i
+    reaches a level of rare events, so that the largest score is mostly that of the winner.  Between
+    two points the inverse of a -> 1 - exp(-a / C) is bounded by its tangent, which lies below it;
+    the margins are wider than rounding, so that the pursuit is exact.
     """
     n_dictionary, nb_quant = P_cum.shape
     eps = np.finfo(P_cum.dtype).eps
@@ -126,7 +139,9 @@ def bound_scores(P_cum, C, gain, levels, bounds):
 
 @jit
 def _reach(P_cum_row, level, k, knots, C):
-    """A coefficient under which P_cum_row stays below level, and the point k it lies behind (search starts at k)."""
+    """A coefficient under which P_cum_row stays below level, and the point k it lies behind (search
+    starts at k).
+    """
     last = P_cum_row.size - 1
     if P_cum_row[last] < level:
         return np.inf, k
@@ -140,7 +155,9 @@ def _reach(P_cum_row, level, k, knots, C):
 
 @jit
 def _add_event(indices, values, slot_of, n_used, atom, value):
-    """Write an event, or add it to the slot where this sample already has the atom; return the slots in use."""
+    """Write an event, or add it to the slot where this sample already has the atom; return the
+    slots in use.
+    """
     slot = slot_of[atom]
     if slot < 0:
         slot_of[atom] = n_used
@@ -162,20 +179,40 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, symmetric, tolerance, residual,
-           dictionary, indices, values, keys):
-    """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms (Perrinet 2010, eq. 13).
+def pursue(
+    rho,
+    gram,
+    scale,
+    gain,
+    P_cum,
+    C,
+    levels,
+    bounds,
+    n_steps,
+    alpha,
+    symmetric,
+    tolerance,
+    residual,
+    dictionary,
+    indices,
+    values,
+    keys,
+):
+    """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms (Perrinet
+    2010, eq. 13).
 
     i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
-    z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns; a is rectified, or |a| if symmetric is 1.
+    z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns; a is rectified, or |a|
+    if symmetric is 1.
 
-    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive the events and
-    have a slot for each atom that n_steps can select.
-    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds (as integers), gain: from
-    `bound_scores` with P_cum.
-    tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a sample ends as soon as
-    its squared residual is at most tolerance.  keys (n_dictionary,) is working memory of integers of rho's item size.
+    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive
+    the events and have a slot for each atom that n_steps can select.
+    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds (as integers),
+    gain: from `bound_scores` with P_cum.
+    tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a
+    sample ends as soon as its squared residual is at most tolerance.  keys (n_dictionary,) is
+    working memory of integers of rho's item size.
     """
     n_samples, n_dictionary = rho.shape
     scores = keys.view(rho.dtype)
@@ -194,7 +231,9 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
                 break
             value = alpha * rho[n, atom] * scale[atom]
             n_used = _add_event(indices[n], values[n], slot_of, n_used, atom, value)
-            if tolerance >= 0 and _subtract_is_within(residual[n], dictionary[atom], value, tolerance):
+            if tolerance >= 0 and _subtract_is_within(
+                residual[n], dictionary[atom], value, tolerance
+            ):
                 break
         for slot in range(n_used):
             slot_of[indices[n, slot]] = -1
@@ -204,7 +243,8 @@ def pursue(rho, gram, scale, gain, P_cum, C, levels, bounds, n_steps, alpha, sym
 def _orthogonalise(row, gram_row, basis, factors):
     """Row = gram_row - sum_j factors_j basis_j: what is new in an atom's correlations.
 
-    Eight at once, for fewer passes over row: the time is that of reading basis, which is larger than the first cache.
+    Eight at once, for fewer passes over row: the time is that of reading basis, which is larger
+    than the first cache.
     """
     k = factors.size
     first = k % 8
@@ -220,23 +260,28 @@ def _orthogonalise(row, gram_row, basis, factors):
         p, q, r, s = basis[j], basis[j + 1], basis[j + 2], basis[j + 3]
         t, u, v, w = basis[j + 4], basis[j + 5], basis[j + 6], basis[j + 7]
         for i in range(row.size):
-            row[i] -= (((a * p[i] + b * q[i]) + (c * r[i] + d * s[i]))
-                       + ((e * t[i] + f * u[i]) + (g * v[i] + h * w[i])))
+            row[i] -= ((a * p[i] + b * q[i]) + (c * r[i] + d * s[i])) + (
+                (e * t[i] + f * u[i]) + (g * v[i] + h * w[i])
+            )
 
 
 @jit
 def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys):
-    """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein et al. 2008).
+    """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein
+    et al. 2008).
 
-    Atom i = argmax gain_i |rho_i| joins the support I.  With G_II = L diag(p) L^T, L unit lower triangular (no square
-    roots), the rows w_k = G_i_k - sum_{j<k} L_kj w_j are the correlations of all atoms with what the k-th one adds:
+    Atom i = argmax gain_i |rho_i| joins the support I.  With G_II = L diag(p) L^T, L unit lower
+    triangular (no square roots), the rows w_k = G_i_k - sum_{j<k} L_kj w_j are the correlations of
+    all atoms with what the k-th one adds:
 
-    L_kj = w_j[i_k] / p_j,  p_k = w_k[i_k],  c_k = rho[i_k] / p_k,  rho -= c_k w_k,  |r|^2 -= c_k^2 p_k
+    L_kj = w_j[i_k] / p_j,  p_k = w_k[i_k],  c_k = rho[i_k] / p_k,  rho -= c_k w_k,  |r|^2 -= c_k^2
+    p_k
 
     Last, L^T v = c gives the coefficients.
 
-    rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A sample ends early
-    where its energy is at most tolerance, or where the chosen atom depends on those before it.
+    rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A
+    sample ends early where its energy is at most tolerance, or where the chosen atom depends on
+    those before it.
     """
     n_samples, n_dictionary = rho.shape
     l0_sparseness = indices.shape[1]
@@ -269,11 +314,14 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
                 values[n, k] -= basis[k, indices[n, j]] / pivots[k] * values[n, j]
 
 
-# ------------------------------------------------------------------------------------------------ events
+# ------------------------------------------------------------------------------------------- events
+
 
 @jit
 def sort_events(indices, values):
-    """Order each sample's events by atom, unused slots last; return how many slots each sample uses."""
+    """Order each sample's events by atom, unused slots last; return how many slots each sample
+    uses.
+    """
     n_samples, n_slots = indices.shape
     n_used = np.zeros(n_samples, np.int32)
     for n in range(n_samples):
@@ -316,7 +364,9 @@ def subtract_reconstruction(indices, values, dictionary, residual):
 
 @jit
 def accumulate(indices, values, rows, first, last, total):
-    """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T rows."""
+    """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T
+    rows.
+    """
     for n in range(indices.shape[0]):
         row = rows[n]
         for slot in range(indices.shape[1]):
@@ -328,7 +378,9 @@ def accumulate(indices, values, rows, first, last, total):
 
 @jit
 def accumulate_squares(indices, values, rows, first, last, total):
-    """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i < last."""
+    """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i <
+    last.
+    """
     for n in range(indices.shape[0]):
         row = rows[n]
         for slot in range(indices.shape[1]):
@@ -340,7 +392,8 @@ def accumulate_squares(indices, values, rows, first, last, total):
 
 @jit
 def count_quantiles(indices, values, C, counts):
-    """counts[i, b] += samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th of equal bins.
+    """counts[i, b] += samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th
+    of equal bins.
 
     counts (n_dictionary, n_bins), int64.  Samples that do not use an atom are not counted here.
     """
@@ -364,7 +417,8 @@ def count_pairs(indices, values, counts):
                         counts[indices[n, slot], indices[n, other]] += 1
 
 
-# ------------------------------------------------------------------------------------------------ learning
+# ----------------------------------------------------------------------------------------- learning
+
 
 @jit
 def adam(dictionary, gradient, mean, square, beta1, beta2, eta, epsilon, correction1, correction2):

@@ -1,7 +1,9 @@
-"""Results on disk: one file a result, under the hash of all that made it, written atomically, read without pickle.
+"""Results on disk: one file a result, under the hash of all that made it, written atomically, read
+without pickle.
 
-A file is an uncompressed npz: arrays under their names, and under `__json__` a JSON text with everything else and a
-checksum.  Two processes that write the same entry write the same content, and the last rename wins: no locks.
+A file is an uncompressed npz: arrays under their names, and under `__json__` a JSON text with
+everything else and a checksum.  Two processes that write the same entry write the same content, and
+the last rename wins: no locks.
 """
 
 import hashlib
@@ -17,20 +19,24 @@ from pathlib import Path
 import numpy as np
 
 SCHEMA = 1
-ALGORITHM = 2  # raise it when the same parameters and data would give other results: old entries are then not used
+# Raise it when the same parameters and data give other results: old entries are then not used.
+ALGORITHM = 2
 JSON_KEY = "__json__"
 DEFAULT_FOLDER = "cache_dir"
 
 
-# ------------------------------------------------------------------------------------------------ one file
+# ----------------------------------------------------------------------------------------- one file
+
 
 def write(path, arrays, info):
-    """Write arrays (a mapping of names to arrays) and info (JSON values) to path, whole or not at all.
+    """Write arrays (a mapping of names to arrays) and info (JSON values) to path, whole or not at
+    all.
 
     Raises
     ------
     OSError
-        With the path and the bytes needed, if the folder cannot be written or is full; an old file stays as it is.
+        With the path and the bytes needed, if the folder cannot be written or is full; an old file
+        stays as it is.
     """
     path = Path(path)
     text = json.dumps({**info, "schema": SCHEMA, "checksum": digest(arrays)}, default=_to_json)
@@ -48,7 +54,9 @@ def write(path, arrays, info):
         temporary = None
         _sync_folder(path.parent)
     except OSError as error:
-        raise OSError(error.errno, f"cannot write {path} ({n_bytes} bytes needed): {error.strerror}") from error
+        raise OSError(
+            error.errno, f"cannot write {path} ({n_bytes} bytes needed): {error.strerror}"
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -101,14 +109,23 @@ def _read_members(path, only=None):
     """{name: array} of a file, every size checked before memory is taken for it."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+            members = {
+                member.filename.removesuffix(".npy"): member for member in archive.infolist()
+            }
             if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
                 raise ValueError("a member is compressed")
             names = members if only is None else [only]
             return {name: _read_array(archive.read(members[name])) for name in names}
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, KeyError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+    ) as error:
         raise ValueError(f"{path} is damaged or was not written by shl: {error}") from error
 
 
@@ -116,9 +133,16 @@ def _read_array(content):
     """The array of an npy text whose header does not promise more than it holds."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = header(file)
-    if dtype.hasobject or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(content) - file.tell():
+    if (
+        dtype.hasobject
+        or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(content) - file.tell()
+    ):
         raise ValueError("the size of an array is not that of its header")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
@@ -132,7 +156,9 @@ def _parse(path, arrays):
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged or was not written by shl: {error}") from error
     if schema > SCHEMA:
-        raise ValueError(f"{path} has schema {schema}, this version reads up to {SCHEMA}: update shl")
+        raise ValueError(
+            f"{path} has schema {schema}, this version reads up to {SCHEMA}: update shl"
+        )
     return info
 
 
@@ -147,9 +173,12 @@ def digest(arrays):
 
 
 def key_of(parameters):
-    """The hash of parameters: NumPy scalars count as Python's, order does not count, arrays by their content."""
-    return hashlib.blake2b(_canonical({**parameters, "algorithm_version": ALGORITHM}).encode(),
-                           digest_size=16).hexdigest()
+    """The hash of parameters: NumPy scalars count as Python's, order does not count, arrays by
+    their content.
+    """
+    return hashlib.blake2b(
+        _canonical({**parameters, "algorithm_version": ALGORITHM}).encode(), digest_size=16
+    ).hexdigest()
 
 
 def _canonical(value):
@@ -169,7 +198,8 @@ def _canonical(value):
     return f"{type(value).__module__}.{type(value).__qualname__} {attributes}"
 
 
-# ------------------------------------------------------------------------------------------------ fitted models
+# ------------------------------------------------------------------------------------ fitted models
+
 
 def write_model(path, kind, model, state, starts, competition, **more):
     """Write an estimator's parameters and its whole learned state to path; `read_model` reads them.
@@ -179,7 +209,8 @@ def write_model(path, kind, model, state, starts, competition, **more):
     kind : str.  What `read_model` asks for.
     state : ({name: array}, JSON values), of its learning.
     starts : names of parameters that are arrays or None.
-    competition : {name: array or None}, by which a rule of one's own, which no file can hold, codes at last.
+    competition : {name: array or None}, by which a rule of one's own, which no file can hold, codes
+        at last.
     more : JSON values.
     """
     (arrays, info), parameters = state, model.get_params(deep=False)
@@ -189,14 +220,17 @@ def write_model(path, kind, model, state, starts, competition, **more):
     if not isinstance(parameters["homeo_method"], (str, type(None))):
         parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
         values |= {f"competition/{name}": value for name, value in competition.items()}
-    arrays = arrays | {name: np.asarray(value) for name, value in values.items() if value is not None}
+    arrays = arrays | {
+        name: np.asarray(value) for name, value in values.items() if value is not None
+    }
     write(path, arrays, {"kind": kind, "parameters": parameters, "state": info, **more})
 
 
 def read_model(path, kind, homeo_method=None):
     """(parameters, arrays of the state, info, competition) of a model that `write_model` wrote.
 
-    competition is None, or what a rule of one's own has left; homeo_method gives such a rule again, else it is 'None'.
+    competition is None, or what a rule of one's own has left; homeo_method gives such a rule again,
+    else it is 'None'.
 
     Raises
     ------
@@ -206,7 +240,10 @@ def read_model(path, kind, homeo_method=None):
     arrays, info = read(path)
     if info.get("kind") != kind:
         raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a {kind}")
-    parameters, competition = info["parameters"] | _take(arrays, "param/"), _take(arrays, "competition/")
+    parameters, competition = (
+        info["parameters"] | _take(arrays, "param/"),
+        _take(arrays, "competition/"),
+    )
     if not isinstance(parameters["homeo_method"], dict):
         return parameters, arrays, info, None
     return parameters | {"homeo_method": homeo_method or "None"}, arrays, info, competition
@@ -214,13 +251,20 @@ def read_model(path, kind, homeo_method=None):
 
 def _take(arrays, prefix):
     """Take the arrays whose names begin so, out of the dict; the names without the prefix."""
-    return {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): arrays.pop(name)
+        for name in list(arrays)
+        if name.startswith(prefix)
+    }
 
 
-# ------------------------------------------------------------------------------------------------ a folder of them
+# --------------------------------------------------------------------------------- a folder of them
+
 
 def open_store(cache_dir=DEFAULT_FOLDER):
-    """The `Store` of a folder; None is no store.  The default folder gives way to the environment's SHL_CACHE_DIR."""
+    """The `Store` of a folder; None is no store.  The default folder gives way to the environment's
+    SHL_CACHE_DIR.
+    """
     if cache_dir is None:
         return None
     if cache_dir == DEFAULT_FOLDER:
@@ -229,7 +273,9 @@ def open_store(cache_dir=DEFAULT_FOLDER):
 
 
 class Store:
-    """A folder of results.  A damaged entry is set aside as `.bad` with a warning and counts as missing."""
+    """A folder of results.  A damaged entry is set aside as `.bad` with a warning and counts as
+    missing.
+    """
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -270,7 +316,9 @@ class Store:
         return sorted(found, key=lambda entry: -entry["age"])
 
     def clear(self, older_than=0.0):
-        """Remove the entries, files set aside and left-overs older than so many seconds; return their paths."""
+        """Remove the entries, files set aside and left-overs older than so many seconds; return
+        their paths.
+        """
         removed, now = [], time.time()
         for pattern in ("*.npz", "*.npz.bad", ".*.part"):
             for path in self.folder.glob(pattern):

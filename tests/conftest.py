@@ -66,6 +66,12 @@ def draw_atoms(rng, n_dictionary=7, n_channels=1, width=5):
 
 def small_model(**options):
     """A convolutional estimator that learns images in milliseconds."""
-    parameters = {"n_dictionary": 6, "patch_width": 5, "l0_sparseness": 5, "n_iter": 6, "record_each": 2,
-                  "random_state": 0}
+    parameters = {
+        "n_dictionary": 6,
+        "patch_width": 5,
+        "l0_sparseness": 5,
+        "n_iter": 6,
+        "record_each": 2,
+        "random_state": 0,
+    }
     return ConvolutionalSHL(**{**parameters, **options})

@@ -1,4 +1,6 @@
-"""Slow, obvious NumPy readings of what the kernels compute: oracles, one sample and one loop at a time."""
+"""Slow, obvious NumPy readings of what the kernels compute: oracles, one sample and one loop at a
+time.
+"""
 
 import numpy as np
 
@@ -17,9 +19,21 @@ def quantile(P_cum, a, C):
     return P_cum[atoms, k] + (position - k) * (P_cum[atoms, above] - P_cum[atoms, k])
 
 
-def matching_pursuit(X, dictionary, l0_sparseness, alpha_MP=1.0, gain=None, P_cum=None, C=3.0, do_sym=False,
-                     precision=None, fit_tol=None):
-    """The dense code of X, by the definition: correlations from the residual, an arg-max over all atoms."""
+def matching_pursuit(
+    X,
+    dictionary,
+    l0_sparseness,
+    alpha_MP=1.0,
+    gain=None,
+    P_cum=None,
+    C=3.0,
+    do_sym=False,
+    precision=None,
+    fit_tol=None,
+):
+    """The dense code of X, by the definition: correlations from the residual, an arg-max over all
+    atoms.
+    """
     code = np.zeros((len(X), len(dictionary)))
     weights = np.ones_like(dictionary) if precision is None else precision
     norms = np.sqrt((weights * dictionary**2).sum(axis=1))
@@ -69,7 +83,10 @@ def gradient(X, code, dictionary):
 
 def variance(X, code, dictionary):
     """Mean over the samples that use atom i of (x - a_i d_i)^2."""
-    rows = [((X - np.outer(a, atom))[a != 0] ** 2).mean(axis=0) for a, atom in zip(code.T, dictionary, strict=True)]
+    rows = [
+        ((X - np.outer(a, atom))[a != 0] ** 2).mean(axis=0)
+        for a, atom in zip(code.T, dictionary, strict=True)
+    ]
     return np.array(rows)
 
 
@@ -79,12 +96,15 @@ def adam(dictionary, gradients, eta, beta1, beta2, epsilon):
     for t, slope in enumerate(gradients, start=1):
         mean = beta1 * mean + (1 - beta1) * slope
         square = beta2 * square + (1 - beta2) * slope**2
-        dictionary = dictionary - eta * (mean / (1 - beta1**t)) / (np.sqrt(square / (1 - beta2**t)) + 10.0**-epsilon)
+        dictionary = dictionary - eta * (mean / (1 - beta1**t)) / (
+            np.sqrt(square / (1 - beta2**t)) + 10.0**-epsilon
+        )
         dictionary = dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)
     return dictionary
 
 
-# ------------------------------------------------------------------------------------------------ convolution
+# -------------------------------------------------------------------------------------- convolution
+
 
 def correlate_places(image, dictionary, stride=1):
     """(n_rows, n_columns, n_dictionary): <image, atom at place>, place by place, in float64."""
@@ -94,12 +114,18 @@ def correlate_places(image, dictionary, stride=1):
     for row in range(n_rows):
         for column in range(n_columns):
             top, left = row * stride, column * stride
-            rho[row, column] = (dictionary * image[:, top:top + width, left:left + width]).sum(axis=(1, 2, 3))
+            rho[row, column] = (dictionary * image[:, top : top + width, left : left + width]).sum(
+                axis=(1, 2, 3)
+            )
     return rho
 
 
-def convolutional_pursuit(image, dictionary, n_events, gain=None, alpha=1.0, do_sym=False, stride=1):
-    """Events (atom, row, column, value) of one image and its residual: every event correlates all again."""
+def convolutional_pursuit(
+    image, dictionary, n_events, gain=None, alpha=1.0, do_sym=False, stride=1
+):
+    """Events (atom, row, column, value) of one image and its residual: every event correlates all
+    again.
+    """
     residual, width, events = image.astype(float), dictionary.shape[2], []
     gain = np.ones(len(dictionary)) if gain is None else gain
     for _ in range(n_events):
@@ -110,17 +136,21 @@ def convolutional_pursuit(image, dictionary, n_events, gain=None, alpha=1.0, do_
         row, column, atom = np.unravel_index(np.argmax(score), score.shape)
         value = alpha * rho[row, column, atom]
         top, left = row * stride, column * stride
-        residual[:, top:top + width, left:left + width] -= value * dictionary[atom]
+        residual[:, top : top + width, left : left + width] -= value * dictionary[atom]
         events.append((atom, row, column, value))
     return events, residual
 
 
 def convolutional_gradient(images, dictionary, n_events, **options):
     """The sum over events of value * residual patch, by atom."""
-    total, width, stride = np.zeros_like(dictionary, float), dictionary.shape[2], options.get("stride", 1)
+    total, width, stride = (
+        np.zeros_like(dictionary, float),
+        dictionary.shape[2],
+        options.get("stride", 1),
+    )
     for image in images:
         events, residual = convolutional_pursuit(image, dictionary, n_events, **options)
         for atom, row, column, value in events:
             top, left = row * stride, column * stride
-            total[atom] += value * residual[:, top:top + width, left:left + width]
+            total[atom] += value * residual[:, top : top + width, left : left + width]
     return total

@@ -15,7 +15,9 @@ from shl.coding import Events
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_planted_samples_are_sums_of_their_atoms(rng, profile):
-    X, atoms, code = plant(500, n_pixels=16, n_atoms=20, n_active=3, noise=0, profile=profile, rng=rng)
+    X, atoms, code = plant(
+        500, n_pixels=16, n_atoms=20, n_active=3, noise=0, profile=profile, rng=rng
+    )
     np.testing.assert_allclose(X, code @ atoms, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1)
     assert ((code != 0).sum(axis=1) == 3).all() and (code >= 0).all()
@@ -58,7 +60,12 @@ def test_too_few_pairs_are_not_tested():
 
 def test_a_table_is_markdown():
     assert table(["a", "b"], [[1, 0.123456], ["x", np.nan]]) == [
-        "| a | b |", "|---|---|", "| 1 | 0.1235 |", "| x | - |", ""]
+        "| a | b |",
+        "|---|---|",
+        "| 1 | 0.1235 |",
+        "| x | - |",
+        "",
+    ]
 
 
 def test_psnr_of_a_known_error():
@@ -76,7 +83,11 @@ def test_denoising_by_codes_and_by_pca_removes_noise(rng):
 
 def test_scales_are_those_of_the_study():
     paper = SCALES["paper"]
-    assert (paper.opts["patch_width"] ** 2, paper.opts["n_dictionary"], paper.opts["l0_sparseness"]) == (441, 676, 21)
+    assert (
+        paper.opts["patch_width"] ** 2,
+        paper.opts["n_dictionary"],
+        paper.opts["l0_sparseness"],
+    ) == (441, 676, 21)
     assert paper.opts["n_iter"] == 4097 and paper.n_seeds == 10
 
 
@@ -99,8 +110,17 @@ def test_ks_distance_is_the_largest_step_between_distributions():
     np.testing.assert_allclose(metrics.ks_distance(P_cum), [0.2, 0, 0.2], atol=1e-12)
 
 
-SMALL = {"patch_width": 8, "n_dictionary": 40, "l0_sparseness": 4, "N_patches": 1500, "n_iter": 40, "batch_size": 100,
-         "record_each": 40, "record_num_batches": 300, "one_over_F": False}
+SMALL = {
+    "patch_width": 8,
+    "n_dictionary": 40,
+    "l0_sparseness": 4,
+    "N_patches": 1500,
+    "n_iter": 40,
+    "batch_size": 100,
+    "record_each": 40,
+    "record_num_batches": 300,
+    "one_over_F": False,
+}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -151,8 +171,23 @@ def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, cap
 @pytest.mark.slow
 def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     out = tmp_path / "out"
-    assert cli.main(["annex", "--scale", "quick", "--n-jobs", "2", "--cache-dir", str(tmp_path / "cache"),
-                     "--out", str(out), "--json"]) == 0
+    assert (
+        cli.main(
+            [
+                "annex",
+                "--scale",
+                "quick",
+                "--n-jobs",
+                "2",
+                "--cache-dir",
+                str(tmp_path / "cache"),
+                "--out",
+                str(out),
+                "--json",
+            ]
+        )
+        == 0
+    )
     summary = json.loads(capsys.readouterr().out)
     assert list(summary["sections"]) == list(report.SECTIONS) and not summary["failures"]
     text = (out / "report.md").read_text()
@@ -160,10 +195,25 @@ def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     pictures = re.findall(r"\]\(([^)]+)\)", text)
     assert {"figure_1.png", "figure_2.png", "figure_3.png"} <= set(pictures)
     assert all((out / name).stat().st_size > 5000 for name in pictures)
-    assert all((out / name).with_suffix(".pdf").exists() for name in pictures if name.startswith("figure"))
+    assert all(
+        (out / name).with_suffix(".pdf").exists() for name in pictures if name.startswith("figure")
+    )
     verdicts = re.findall(r"\| (holds|does not hold|open) \|", text)
     assert len(verdicts) >= 40
     began = {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()}
-    assert cli.main(["annex", "--only", "answers", "--cache-dir", str(tmp_path / "cache"), "--out", str(out),
-                     "--quiet"]) == 0
+    assert (
+        cli.main(
+            [
+                "annex",
+                "--only",
+                "answers",
+                "--cache-dir",
+                str(tmp_path / "cache"),
+                "--out",
+                str(out),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     assert {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()} == began

@@ -17,8 +17,11 @@ from shl.convolution import (
 )
 
 CASES = {
-    "plain": {}, "symmetric": {"do_sym": True}, "alpha": {"alpha_MP": 0.6},
-    "stride 2": {"stride": 2}, "stride 3, symmetric": {"stride": 3, "do_sym": True},
+    "plain": {},
+    "symmetric": {"do_sym": True},
+    "alpha": {"alpha_MP": 0.6},
+    "stride 2": {"stride": 2},
+    "stride 3, symmetric": {"stride": 3, "do_sym": True},
     "gain": {"gain": np.linspace(0.5, 1.5, 7)},
 }
 
@@ -32,13 +35,19 @@ def columns(code, n):
     return [part[of_image] for part in (code.atom, code.row, code.column, code.value)]
 
 
-# ------------------------------------------------------------------------------------------------ pursuit
+# ------------------------------------------------------------------------------------------ pursuit
+
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("n_channels, shape", [(1, (17, 17)), (3, (13, 22)), (2, (5, 40)), (1, (30, 5))])
+@pytest.mark.parametrize(
+    "n_channels, shape", [(1, (17, 17)), (3, (13, 22)), (2, (5, 40)), (1, (30, 5))]
+)
 def test_codes_equal_the_oracle(case, n_channels, shape):
     rng = np.random.default_rng(0)
-    dictionary, X = draw_atoms(rng, n_channels=n_channels), rng.standard_normal((3, n_channels, *shape))
+    dictionary, X = (
+        draw_atoms(rng, n_channels=n_channels),
+        rng.standard_normal((3, n_channels, *shape)),
+    )
     options = CASES[case]
     l0 = min(12, int(np.prod(coding.places(shape, 5, options.get("stride", 1)))))
     code = convolutional_encode(X, dictionary, l0_sparseness=l0, **options)
@@ -56,7 +65,10 @@ def test_maps_keep_the_correlations_of_the_residual(case):
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
     coder = coding.prepare(dictionary, l0_sparseness=30, **CASES[case])
     rho = coder.allocate(image.shape)
-    ranking, events = coder.allocate_ranking(rho), [column[0] for column in coding.allocate_events(1, coder)]
+    ranking, events = (
+        coder.allocate_ranking(rho),
+        [column[0] for column in coding.allocate_events(1, coder)],
+    )
     assert coder.code(image, rho, ranking, events) == 30
     residual = image.copy()
     coding.subtract_events(residual, events, coder)
@@ -89,21 +101,29 @@ def test_one_place_is_pursuit_of_a_patch(rng):
 @pytest.mark.parametrize("n_channels", [1, 4])
 def test_sparse_images_have_the_same_maps(rng, n_channels):
     dictionary = draw_atoms(rng, n_channels=n_channels)
-    image = np.where(rng.random((n_channels, 21, 24)) < 0.05, rng.standard_normal((n_channels, 21, 24)), 0)
+    image = np.where(
+        rng.random((n_channels, 21, 24)) < 0.05, rng.standard_normal((n_channels, 21, 24)), 0
+    )
     assert np.count_nonzero(image) < coding.MOST_DENSE * image.size
     coder = coding.prepare(dictionary)
     rho = coder.allocate(image.shape)
     correlate, _ = coder.correlation(image, rho)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):
         correlate(rows)
-    np.testing.assert_allclose(rho.reshape(17, 20, 7), naive.correlate_places(image, dictionary), atol=1e-12)
+    np.testing.assert_allclose(
+        rho.reshape(17, 20, 7), naive.correlate_places(image, dictionary), atol=1e-12
+    )
 
 
 def test_ties_go_to_the_first_row_column_and_atom():
     image = np.zeros((6, 7))
     image[[1, 1, 4], [5, 2, 0]] = 1.0
     code = convolutional_encode(image, np.ones((2, 1, 1, 1)), l0_sparseness=3)
-    assert list(zip(code.row, code.column, code.atom, strict=True)) == [(1, 2, 0), (1, 5, 0), (4, 0, 0)]
+    assert list(zip(code.row, code.column, code.atom, strict=True)) == [
+        (1, 2, 0),
+        (1, 5, 0),
+        (4, 0, 0),
+    ]
 
 
 def test_an_image_without_positive_scores_ends_early(rng):
@@ -117,8 +137,13 @@ def test_an_image_without_positive_scores_ends_early(rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bits_depend_on_no_thread_nor_batch(rng, dtype):
-    dictionary, X = draw_atoms(rng).astype(dtype), rng.standard_normal((40, 1, 20, 21)).astype(dtype)
-    one, two = (convolutional_encode(X, dictionary, l0_sparseness=9, n_jobs=n_jobs) for n_jobs in (1, 2))
+    dictionary, X = (
+        draw_atoms(rng).astype(dtype),
+        rng.standard_normal((40, 1, 20, 21)).astype(dtype),
+    )
+    one, two = (
+        convolutional_encode(X, dictionary, l0_sparseness=9, n_jobs=n_jobs) for n_jobs in (1, 2)
+    )
     assert one.value.dtype == dtype
     for n_jobs in (one, two):
         for name in ("image", "atom", "row", "column", "value"):
@@ -148,10 +173,15 @@ def test_large_images_may_end_early(monkeypatch):
     assert len(convolutional_encode(image, np.ones((1, 1, 1, 1)), l0_sparseness=10)) == 1
 
 
-@pytest.mark.parametrize("shape, n_events", [
-    ((500, 700), 2000), pytest.param((3000, 4000), 100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "shape, n_events",
+    [((500, 700), 2000), pytest.param((3000, 4000), 100_000, marks=pytest.mark.slow)],
+)
 def test_a_large_image_needs_little_more_than_its_maps(rng, shape, n_events):
-    dictionary, X = draw_atoms(rng, 20, width=9).astype(np.float32), rng.standard_normal(shape, np.float32)
+    dictionary, X = (
+        draw_atoms(rng, 20, width=9).astype(np.float32),
+        rng.standard_normal(shape, np.float32),
+    )
     n_places = np.prod(coding.places(shape, 9, 1))
     tracemalloc.start()
     try:
@@ -162,11 +192,15 @@ def test_a_large_image_needs_little_more_than_its_maps(rng, shape, n_events):
     assert len(code) == n_events
     assert peak < 1.5 * 4 * 20 * n_places  # bytes: a half more than the maps
     residual = X - code.reconstruct(dictionary, shape)[0, 0]
-    np.testing.assert_allclose((X.astype(float)**2).sum() - (residual.astype(float)**2).sum(),
-                               (code.value.astype(float)**2).sum(), rtol=1e-3)
+    np.testing.assert_allclose(
+        (X.astype(float) ** 2).sum() - (residual.astype(float) ** 2).sum(),
+        (code.value.astype(float) ** 2).sum(),
+        rtol=1e-3,
+    )
 
 
-# ------------------------------------------------------------------------------------------------ the code
+# ----------------------------------------------------------------------------------------- the code
+
 
 def test_dense_and_back(rng):
     dictionary, X = draw_atoms(rng), rng.standard_normal((3, 1, 12, 13))
@@ -178,7 +212,9 @@ def test_dense_and_back(rng):
     np.testing.assert_array_equal(code.counts(), np.bincount(code.atom, minlength=7))
     np.testing.assert_array_equal(code.count_places().sum(axis=(1, 2)), code.counts())
     np.testing.assert_allclose(code.power_sums(2).sum(), (code.value**2).sum())
-    np.testing.assert_allclose(again.reconstruct(dictionary, X.shape), code.reconstruct(dictionary, X.shape))
+    np.testing.assert_allclose(
+        again.reconstruct(dictionary, X.shape), code.reconstruct(dictionary, X.shape)
+    )
 
 
 def test_events_at_one_place_add_up():
@@ -189,18 +225,21 @@ def test_events_at_one_place_add_up():
     assert twice.toarray()[0, 0, 0, 0] == 3
 
 
-# ------------------------------------------------------------------------------------------------ preprocessing
+# ------------------------------------------------------------------------------------ preprocessing
+
 
 def test_local_contrast_follows_its_equation(rng):
     image = rng.standard_normal((14, 15))
     found = normalise_local_contrast(image, width=5, sigma=0.5)
     x = np.arange(5) - 2
-    window = np.exp(-(x[:, None]**2 + x**2) / (2 * (0.5 * 2) ** 2))
+    window = np.exp(-(x[:, None] ** 2 + x**2) / (2 * (0.5 * 2) ** 2))
     window /= window.sum()
 
     def smooth(values):
         padded = np.pad(values, 2, mode="symmetric")
-        return np.array([[(window * padded[i:i + 5, j:j + 5]).sum() for j in range(15)] for i in range(14)])
+        return np.array(
+            [[(window * padded[i : i + 5, j : j + 5]).sum() for j in range(15)] for i in range(14)]
+        )
 
     centred = image - smooth(image)
     deviation = np.sqrt(smooth(centred**2))
@@ -224,8 +263,6 @@ def test_windows():
     np.testing.assert_allclose(mask[4, 8], np.exp(-1 / (2 * 0.8**2)))
     np.testing.assert_allclose(mask, mask.T[::-1])
     assert gaussian_mask(1) == 1
-
-
 
 
 def test_channels_in_the_last_place_are_refused(rng):

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from shl import SparseHebbianLearning
+from shl._threads import Threads
 from shl.convolution import (
     ConvolutionalCode,
     ConvolutionalSHL,
@@ -21,15 +22,28 @@ from shl.convolution import (
 )
 from shl.convolution.homeostasis import make_rule
 from shl.homeostasis import ActivationRule
-from shl.threads import Threads
 
-# ------------------------------------------------------------------------------------------------ learning
+# ----------------------------------------------------------------------------------------- learning
+
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_move_is_the_masked_hebbian_sum(rng, stride):
-    X, dictionary, mask = rng.standard_normal((4, 2, 15, 16)), draw_atoms(rng, n_channels=2), gaussian_mask(5)
-    model = ConvolutionalSHL(7, 5, 8, n_iter=1, eta=0.1, homeo_method="None", mask=mask, stride=stride,
-                             dict_init=dictionary).fit(X)
+    X, dictionary, mask = (
+        rng.standard_normal((4, 2, 15, 16)),
+        draw_atoms(rng, n_channels=2),
+        gaussian_mask(5),
+    )
+    model = ConvolutionalSHL(
+        7,
+        5,
+        8,
+        n_iter=1,
+        eta=0.1,
+        homeo_method="None",
+        mask=mask,
+        stride=stride,
+        dict_init=dictionary,
+    ).fit(X)
     total = mask * naive.convolutional_gradient(X, dictionary, 8, stride=stride)
     total -= total.mean(axis=(1, 2, 3), keepdims=True)
     norms = np.sqrt((total**2).sum(axis=(1, 2, 3), keepdims=True))
@@ -44,7 +58,9 @@ def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
     model = small_model(homeo_method=homeo_method, n_iter=40).fit(images)
     explained = 1 - model.record_["error_own"] ** 2
     assert explained[-1] > 1.5 * explained[0]
-    np.testing.assert_allclose(np.linalg.norm(model.components_.reshape(6, -1), axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.norm(model.components_.reshape(6, -1), axis=1), 1, rtol=1e-6
+    )
     assert model.components_.dtype == np.float32
     assert model.record_["counts"].shape == (len(model.record_["steps"]), 6)
     assert model.record_["counts"][-1].sum() == 45
@@ -52,7 +68,9 @@ def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
 
 @pytest.mark.parametrize("homeo_method", ["None", "HAP", "EXP"])
 def test_learning_has_equal_bits_for_any_number_of_threads(images, homeo_method):
-    one, two = (small_model(homeo_method=homeo_method, n_jobs=n_jobs).fit(images) for n_jobs in (1, 2))
+    one, two = (
+        small_model(homeo_method=homeo_method, n_jobs=n_jobs).fit(images) for n_jobs in (1, 2)
+    )
     np.testing.assert_array_equal(one.components_, two.components_)
     np.testing.assert_array_equal(one.record_["counts"], two.record_["counts"])
 
@@ -60,8 +78,14 @@ def test_learning_has_equal_bits_for_any_number_of_threads(images, homeo_method)
 def code_of(counts):
     """One image's code of so many events of each atom, all at one place."""
     zeros = np.zeros(counts.sum(), np.int32)
-    return ConvolutionalCode(zeros, np.repeat(np.arange(len(counts)), counts), zeros, zeros, np.ones(counts.sum()),
-                             (1, len(counts), 1, 1))
+    return ConvolutionalCode(
+        zeros,
+        np.repeat(np.arange(len(counts)), counts),
+        zeros,
+        zeros,
+        np.ones(counts.sum()),
+        (1, len(counts), 1, 1),
+    )
 
 
 def test_modulation_follows_its_equation(rng):
@@ -76,7 +100,9 @@ def test_modulation_follows_its_equation(rng):
 
 
 def test_activation_probability_is_among_as_many_events_as_atoms(rng):
-    """The probability that an atom of share q is not among n events is (1 - q)^n, about exp(-n q) for small q."""
+    """The probability that an atom of share q is not among n events is (1 - q)^n, about exp(-n q)
+    for small q.
+    """
     rule, n_atoms, share = make_rule("HAP", 0.1), 400, np.full(400, 1 / 400)
     state = rule.init(n_atoms, 1 / n_atoms, np.float64)
     np.testing.assert_allclose(rule.competition(state).gain, 1)
@@ -89,7 +115,11 @@ def test_activation_probability_is_among_as_many_events_as_atoms(rng):
 
 
 def test_modulation_moves_once_an_epoch(images):
-    gains = small_model(homeo_method="EXP", batch_size=3, n_iter=7, record_each=1).fit(images).record_["gain"]
+    gains = (
+        small_model(homeo_method="EXP", batch_size=3, n_iter=7, record_each=1)
+        .fit(images)
+        .record_["gain"]
+    )
     moved = [not np.array_equal(a, b) for a, b in zip(gains[:-1], gains[1:], strict=True)]
     assert moved == [False, False, True, False, False, True]
 
@@ -116,14 +146,18 @@ def test_a_rule_of_ones_own(images, tmp_path):
 
 def test_images_without_events_change_nothing():
     model = small_model(homeo_method="HAP", n_iter=2).fit(np.zeros((2, 1, 9, 9)))
-    np.testing.assert_array_equal(model.components_, small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9))).components_)
+    np.testing.assert_array_equal(
+        model.components_, small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9))).components_
+    )
     assert model.record_["error_own"][-1] == 0
 
 
 def test_homeostasis_flattens_usage(images):
     cv = {}
     for method in ("None", "HAP", "EXP"):
-        model = small_model(homeo_method=method, eta_homeo=0.02, n_iter=80, random_state=3).fit(images)
+        model = small_model(homeo_method=method, eta_homeo=0.02, n_iter=80, random_state=3).fit(
+            images
+        )
         counts = model.transform(images, gain=model.gain_).counts()
         cv[method] = counts.std() / counts.mean()
     assert cv["HAP"] < 0.7 * cv["None"]
@@ -139,7 +173,9 @@ def plant(rng, n_atoms=12, n_images=100, size=65, n_events=20, width=7):
     for image in X:
         for _ in range(n_events):
             row, column = rng.integers(size - width + 1, size=2)
-            image[:, row:row + width, column:column + width] += rng.uniform(0.5, 1.5) * atoms[rng.integers(n_atoms)]
+            image[:, row : row + width, column : column + width] += (
+                rng.uniform(0.5, 1.5) * atoms[rng.integers(n_atoms)]
+            )
     return X.astype(np.float32), atoms
 
 
@@ -149,7 +185,7 @@ def similarity(found, atoms):
     cosines = []
     for atom in atoms[:, 0]:
         canvas = np.zeros((3 * wide, 3 * wide))
-        canvas[wide:wide + narrow, wide:wide + narrow] = atom
+        canvas[wide : wide + narrow, wide : wide + narrow] = atom
         shifted = np.lib.stride_tricks.sliding_window_view(canvas, (wide, wide))
         cosines.append(np.abs(np.einsum("yxij,kij->yxk", shifted, found[:, 0])).max())
     return np.array(cosines)
@@ -160,8 +196,17 @@ def similarity(found, atoms):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_planted_atoms_are_recovered(seed, n_dictionary, homeo_method):
     X, atoms = plant(np.random.default_rng(seed))
-    model = ConvolutionalSHL(n_dictionary, 9, 20, n_iter=200, mask=gaussian_mask(9), homeo_method=homeo_method,
-                             eta_homeo=0.02, random_state=seed, n_jobs=2).fit(X)
+    model = ConvolutionalSHL(
+        n_dictionary,
+        9,
+        20,
+        n_iter=200,
+        mask=gaussian_mask(9),
+        homeo_method=homeo_method,
+        eta_homeo=0.02,
+        random_state=seed,
+        n_jobs=2,
+    ).fit(X)
     assert (similarity(model.components_, atoms) > 0.95).mean() >= 0.95
 
 
@@ -171,15 +216,24 @@ def test_homeostasis_on_sample_images_costs_little(seed):
     X = preprocess(study.load("sample", seed=seed))
     figures = {}
     for method in ("None", "EXP", "HAP"):
-        model = ConvolutionalSHL(20, 9, 20, n_iter=60, mask=gaussian_mask(9), homeo_method=method,
-                                 random_state=seed, n_jobs=2).fit(X)
+        model = ConvolutionalSHL(
+            20,
+            9,
+            20,
+            n_iter=60,
+            mask=gaussian_mask(9),
+            homeo_method=method,
+            random_state=seed,
+            n_jobs=2,
+        ).fit(X)
         figures[method] = study.measure(model, X)
     for method in ("EXP", "HAP"):
         assert figures[method]["cv_own"] <= figures["None"]["cv_own"] / 3
         assert figures[method]["error_own"] <= 1.05 * figures["None"]["error_own"]
 
 
-# ------------------------------------------------------------------------------------------------ habits
+# ------------------------------------------------------------------------------------------- habits
+
 
 def test_a_clone_learns_the_same(images):
     model = small_model(mask=gaussian_mask(5)).fit(images)
@@ -273,30 +327,50 @@ def test_two_layers(images):
     np.testing.assert_allclose(np.linalg.norm(seen.reshape(4, -1), axis=1), 1, rtol=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------ bad input
+# ---------------------------------------------------------------------------------------- bad input
 
-@pytest.mark.parametrize("X, match", [
-    (np.ones(5), "X must have 2 axes"), (np.ones((1, 1, 1, 9, 9)), "X must have 2 axes"),
-    (np.full((9, 9), np.nan), "X must hold no NaN"), (np.ones((4, 9)), "at least patch_width"),
-    (np.ones((0, 9, 9)), "X is empty"), (np.ones((9, 9), complex), "real numbers"),
-    (np.ones((6, 5)), "l0_sparseness must be at least 1 and at most 2 "),
-])
+
+@pytest.mark.parametrize(
+    "X, match",
+    [
+        (np.ones(5), "X must have 2 axes"),
+        (np.ones((1, 1, 1, 9, 9)), "X must have 2 axes"),
+        (np.full((9, 9), np.nan), "X must hold no NaN"),
+        (np.ones((4, 9)), "at least patch_width"),
+        (np.ones((0, 9, 9)), "X is empty"),
+        (np.ones((9, 9), complex), "real numbers"),
+        (np.ones((6, 5)), "l0_sparseness must be at least 1 and at most 2 "),
+    ],
+)
 def test_bad_images_are_refused(X, match):
     with pytest.raises(ValueError, match=match):
         small_model().fit(X)
 
 
-@pytest.mark.parametrize("options, match", [
-    ({"l0_sparseness": 15 * 19 + 1}, "at most 285 .the 15 x 19 places"), ({"l0_sparseness": 0}, "l0_sparseness"),
-    ({"mask": np.ones((4, 5))}, "mask must have one of the shapes"), ({"mask": -np.ones((5, 5))}, "non-negative"),
-    ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"), ({"mask": np.zeros((5, 5))}, "not all 0"),
-    ({"homeo_method": "HEH"}, "homeo_method must be one of"), ({"eta_homeo": 2}, "eta_homeo"),
-    ({"eta_homeo": -1, "homeo_method": "EXP"}, "eta_homeo"), ({"alpha_MP": 0}, "alpha_MP"),
-    ({"stride": 6}, "stride must be at least 1 and at most 5"), ({"eta": -0.1}, "eta"), ({"n_iter": 0}, "n_iter"),
-    ({"batch_size": 10}, "batch_size must be at least 1 and at most 9"), ({"random_state": -1}, "random_state"),
-    ({"dict_init": np.ones((6, 1, 4, 5))}, "dict_init must have shape"), ({"n_dictionary": 0}, "n_dictionary"),
-    ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"), ({"n_jobs": 0}, "n_jobs"),
-])
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"l0_sparseness": 15 * 19 + 1}, "at most 285 .the 15 x 19 places"),
+        ({"l0_sparseness": 0}, "l0_sparseness"),
+        ({"mask": np.ones((4, 5))}, "mask must have one of the shapes"),
+        ({"mask": -np.ones((5, 5))}, "non-negative"),
+        ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"),
+        ({"mask": np.zeros((5, 5))}, "not all 0"),
+        ({"homeo_method": "HEH"}, "homeo_method must be one of"),
+        ({"eta_homeo": 2}, "eta_homeo"),
+        ({"eta_homeo": -1, "homeo_method": "EXP"}, "eta_homeo"),
+        ({"alpha_MP": 0}, "alpha_MP"),
+        ({"stride": 6}, "stride must be at least 1 and at most 5"),
+        ({"eta": -0.1}, "eta"),
+        ({"n_iter": 0}, "n_iter"),
+        ({"batch_size": 10}, "batch_size must be at least 1 and at most 9"),
+        ({"random_state": -1}, "random_state"),
+        ({"dict_init": np.ones((6, 1, 4, 5))}, "dict_init must have shape"),
+        ({"n_dictionary": 0}, "n_dictionary"),
+        ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"),
+        ({"n_jobs": 0}, "n_jobs"),
+    ],
+)
 def test_bad_parameters_are_refused(images, options, match):
     with pytest.raises(ValueError, match=match):
         small_model(**options).fit(images)
@@ -310,8 +384,12 @@ def test_bad_types_are_refused(images):
 
 def test_bad_dictionaries_and_gains_are_refused(rng, images):
     dictionary = draw_atoms(rng)
-    for name, value in (("unit norm", 2 * dictionary), ("square", dictionary[..., :4]), ("axes", dictionary[0, 0]),
-                        ("channels", np.repeat(dictionary, 2, axis=1) / 2**0.5)):
+    for name, value in (
+        ("unit norm", 2 * dictionary),
+        ("square", dictionary[..., :4]),
+        ("axes", dictionary[0, 0]),
+        ("channels", np.repeat(dictionary, 2, axis=1) / 2**0.5),
+    ):
         with pytest.raises(ValueError, match=name):
             convolutional_encode(images, value)
     for gain in (np.ones(3), -np.ones(7), np.full(7, np.nan)):
@@ -344,7 +422,7 @@ def test_only_a_state_of_the_same_model_is_resumed(images):
     state = model.fit(images)._state
     with pytest.raises(TypeError, match="resume must be a"):
         model.fit(images, resume="state")
-    with pytest.raises(ValueError, match=r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"
+    ):
         model.set_params(n_dictionary=5).fit(images, resume=state)
-
-

@@ -11,7 +11,8 @@ from shl import cli
 from shl.convolution import ConvolutionalSHL, plots
 from shl.plotting import time_plot
 
-# ------------------------------------------------------------------------------------------------ figures, study
+# ----------------------------------------------------------------------------------- figures, study
+
 
 def test_figures_show_what_they_are_given(images, tmp_path):
     model = small_model().fit(images)
@@ -26,7 +27,9 @@ def test_figures_show_what_they_are_given(images, tmp_path):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
     _, ax = plots.show_where(code)
     assert np.nansum(ax.images[0].get_array()) == len(code)
-    plots.show_reconstruction(images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png")
+    plots.show_reconstruction(
+        images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
+    )
     assert (tmp_path / "reconstruction.png").stat().st_size > 0
 
 
@@ -35,21 +38,55 @@ def test_grids_have_full_rows_where_they_can():
     assert plots.count_columns(20, 1.6) == 5
 
 
-FLAGS = ["--n-images", "6", "--size", "33", "--n-dictionary", "5", "--l0-sparseness", "4", "--n-iter", "3", "--n-jobs",
-         "1", "--second-n-iter", "2", "--second-n-dictionary", "3", "--second-patch-width", "7"]
+FLAGS = [
+    "--n-images",
+    "6",
+    "--size",
+    "33",
+    "--n-dictionary",
+    "5",
+    "--l0-sparseness",
+    "4",
+    "--n-iter",
+    "3",
+    "--n-jobs",
+    "1",
+    "--second-n-iter",
+    "2",
+    "--second-n-dictionary",
+    "3",
+    "--second-patch-width",
+    "7",
+]
 
 
 def test_the_command_writes_what_it_says(tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["conv-learn", *FLAGS, "--homeo-method", "None", "EXP", "--database", "dead_leaves", "--json"]
+    arguments = [
+        "conv-learn",
+        *FLAGS,
+        "--homeo-method",
+        "None",
+        "EXP",
+        "--database",
+        "dead_leaves",
+        "--json",
+    ]
     assert cli.main([*arguments, "--out", str(out)]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert set(summary["rules"]) == {"None", "EXP"} and summary["second"]["seconds"] > 0
     assert json.loads((out / "summary.json").read_text()) == summary
     models = {path.name for path in out.glob("*.npz")}
     assert models == {"model_None.npz", "model_EXP.npz", "model_second.npz"}
-    pictures = {f"{kind}_{rule}.png" for kind in ("atoms", "where", "reconstruction") for rule in ("None", "EXP")}
-    assert {path.name for path in out.glob("*.png")} == pictures | {"convergence.png", "atoms_second.png"}
+    pictures = {
+        f"{kind}_{rule}.png"
+        for kind in ("atoms", "where", "reconstruction")
+        for rule in ("None", "EXP")
+    }
+    assert {path.name for path in out.glob("*.png")} == pictures | {
+        "convergence.png",
+        "atoms_second.png",
+    }
     assert {str(path) for path in out.glob("*.png")} == set(summary["pictures"])
     assert ConvolutionalSHL.load(out / "model_EXP.npz").components_.shape == (5, 1, 9, 9)
 
@@ -60,16 +97,32 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
         pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{n}.png")
     arguments = ["conv-learn", *FLAGS, "--homeo-method", "HAP", "--second-n-iter", "0", "--quiet"]
-    assert cli.main([*arguments, "--database", "pictures", "--datapath", str(tmp_path), "--out",
-                     str(tmp_path / "out")]) == 0
+    assert (
+        cli.main(
+            [
+                *arguments,
+                "--database",
+                "pictures",
+                "--datapath",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "out" / "model_second.npz").exists()
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    cases = {"methods must be one of 'None', 'HAP', 'EXP'": ["--homeo-method", "HIP"], "9 x 9": ["--size", "8"],
-             "nowhere": ["--database", "nowhere"], "n_images must be at least 1": ["--n-images", "0"],
-             "at most 625 (the 25 x 25 places": ["--l0-sparseness", "626"]}
+    cases = {
+        "methods must be one of 'None', 'HAP', 'EXP'": ["--homeo-method", "HIP"],
+        "9 x 9": ["--size", "8"],
+        "nowhere": ["--database", "nowhere"],
+        "n_images must be at least 1": ["--n-images", "0"],
+        "at most 625 (the 25 x 25 places": ["--l0-sparseness", "626"],
+    }
     for words, flags in cases.items():
         assert cli.main(["conv-learn", *FLAGS, *flags, "--out", str(tmp_path / "out")]) == 1
         assert words in capsys.readouterr().err
@@ -77,9 +130,24 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
 
 def test_faces_need_a_network(tmp_path):
     """A proxy that refuses every connection, and an empty folder of data."""
-    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    run = subprocess.run([sys.executable, "-m", "shl.cli", "conv-learn", *FLAGS, "--database", "faces", "--out",
-                          str(tmp_path / "out")], env={**os.environ, **nowhere, "SCIKIT_LEARN_DATA": str(tmp_path)},
-                         capture_output=True, text=True)
+    nowhere = dict.fromkeys(
+        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
+    )
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "shl.cli",
+            "conv-learn",
+            *FLAGS,
+            "--database",
+            "faces",
+            "--out",
+            str(tmp_path / "out"),
+        ],
+        env={**os.environ, **nowhere, "SCIKIT_LEARN_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 1 and run.stdout == ""
     assert "the faces are not on this machine and cannot be downloaded" in run.stderr

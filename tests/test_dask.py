@@ -9,13 +9,28 @@ from shl import SHL_set, sparse_encode
 pytestmark = pytest.mark.slow
 distributed = pytest.importorskip("distributed")
 
-OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
-        "n_iter": 30, "batch_size": 100, "record_each": 10, "record_num_batches": 100}
+OPTS = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "N_patches": 600,
+    "n_dictionary": 30,
+    "l0_sparseness": 3,
+    "n_iter": 30,
+    "batch_size": 100,
+    "record_each": 10,
+    "record_num_batches": 100,
+}
 
 
 @pytest.fixture
 def client():
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+    }
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -23,7 +38,12 @@ def client():
 @pytest.mark.filterwarnings("default")  # of distributed's own shutdown
 def test_a_scan_on_a_cluster_equals_one_on_this_machine(client, tmp_path):
     def run(folder):
-        return [record["F"] for record in SHL_set({**OPTS, "cache_dir": tmp_path / folder}, N_scan=4).run(["eta"], -1)]
+        return [
+            record["F"]
+            for record in SHL_set({**OPTS, "cache_dir": tmp_path / folder}, N_scan=4).run(
+                ["eta"], -1
+            )
+        ]
 
     with joblib.parallel_config("dask"):
         on_cluster = run("cluster")
@@ -34,5 +54,7 @@ def test_a_scan_on_a_cluster_equals_one_on_this_machine(client, tmp_path):
 def test_blocks_of_a_dask_array_are_coded_alike(client, rng, dictionary):
     array = pytest.importorskip("dask.array")
     X = rng.standard_normal((200, 24))
-    code = array.from_array(X, chunks=(50, 24)).map_blocks(sparse_encode, dictionary, dtype=X.dtype, chunks=(50, 70))
+    code = array.from_array(X, chunks=(50, 24)).map_blocks(
+        sparse_encode, dictionary, dtype=X.dtype, chunks=(50, 70)
+    )
     np.testing.assert_array_equal(code.compute(), sparse_encode(X, dictionary))

@@ -9,11 +9,19 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from shl import SparseHebbianLearning
 from shl.homeostasis import RULES
 
-MODELS = [SparseHebbianLearning(), *(SparseHebbianLearning(n_iter=20, homeo_method=rule) for rule in RULES),
-          SparseHebbianLearning(n_iter=20, do_sym=True), SparseHebbianLearning(n_iter=20, do_precision=True),
-          SparseHebbianLearning(n_iter=20, learning_algorithm="omp"),
-          *(SparseHebbianLearning(n_iter=3, learning_algorithm=algorithm, homeo_method="None", l0_sparseness=1)
-            for algorithm in ("lars", "lasso_lars", "lasso_cd"))]
+MODELS = [
+    SparseHebbianLearning(),
+    *(SparseHebbianLearning(n_iter=20, homeo_method=rule) for rule in RULES),
+    SparseHebbianLearning(n_iter=20, do_sym=True),
+    SparseHebbianLearning(n_iter=20, do_precision=True),
+    SparseHebbianLearning(n_iter=20, learning_algorithm="omp"),
+    *(
+        SparseHebbianLearning(
+            n_iter=3, learning_algorithm=algorithm, homeo_method="None", l0_sparseness=1
+        )
+        for algorithm in ("lars", "lasso_lars", "lasso_cd")
+    ),
+]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -29,8 +37,9 @@ def X():
 
 @pytest.fixture
 def model(X):
-    return SparseHebbianLearning(30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5,
-                                 record_num_batches=100).fit(X)
+    return SparseHebbianLearning(
+        30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5, record_num_batches=100
+    ).fit(X)
 
 
 def test_init_only_assigns(model):
@@ -41,7 +50,10 @@ def test_init_only_assigns(model):
 
 def test_pickle_and_file_give_the_same_model(model, X, tmp_path):
     model.save(tmp_path / "model.npz")
-    for copy in (pickle.loads(pickle.dumps(model)), SparseHebbianLearning.load(tmp_path / "model.npz")):
+    for copy in (
+        pickle.loads(pickle.dumps(model)),
+        SparseHebbianLearning.load(tmp_path / "model.npz"),
+    ):
         np.testing.assert_array_equal(copy.transform(X), model.transform(X))
         assert copy.get_params() == model.get_params()
         assert set(copy.record_) == set(model.record_)
@@ -67,7 +79,9 @@ def test_load_refuses_what_is_not_a_model(tmp_path):
 
 
 def test_partial_fit_takes_one_step_a_batch(X):
-    model = SparseHebbianLearning(30, l0_sparseness=3, batch_size=100, random_state=0, record_each=10)
+    model = SparseHebbianLearning(
+        30, l0_sparseness=3, batch_size=100, random_state=0, record_each=10
+    )
     model.partial_fit(X[:100])
     assert model.n_iter_ == 1
     model.partial_fit(X)
@@ -88,8 +102,13 @@ def test_dense_and_sparse_codes_decode_alike(model, X):
     code = model.transform(X)
     sparse = clone(model).set_params(sparse_output=True).fit(X).transform(X)
     np.testing.assert_array_equal(sparse.toarray(), code)
-    np.testing.assert_allclose(model.inverse_transform(sparse), model.inverse_transform(code), atol=1e-5)
-    assert list(model.get_feature_names_out()[:2]) == ["sparsehebbianlearning0", "sparsehebbianlearning1"]
+    np.testing.assert_allclose(
+        model.inverse_transform(sparse), model.inverse_transform(code), atol=1e-5
+    )
+    assert list(model.get_feature_names_out()[:2]) == [
+        "sparsehebbianlearning0",
+        "sparsehebbianlearning1",
+    ]
 
 
 def test_transform_under_another_competition(model, X):
@@ -101,12 +120,31 @@ def test_transform_under_another_competition(model, X):
 
 
 def test_records_have_the_names_of_the_study(model):
-    names = {"steps", "F", "F_own", "error", "error_own", "qerror", "perror", "KL", "KS", "logL", "MI", "MC",
-             "entropy", "kurt", "var", "prob_active", "cputime"}
+    names = {
+        "steps",
+        "F",
+        "F_own",
+        "error",
+        "error_own",
+        "qerror",
+        "perror",
+        "KL",
+        "KS",
+        "logL",
+        "MI",
+        "MC",
+        "entropy",
+        "kurt",
+        "var",
+        "prob_active",
+        "cputime",
+    }
     assert set(model.record_) == names
     np.testing.assert_array_equal(model.record_["steps"], [0, 5, 10, 15, 20])
     assert model.record_["kurt"].shape == (5, 30)
-    np.testing.assert_allclose(model.record_["F"], model.record_["error"] + 0.0005 * model.record_["qerror"])
+    np.testing.assert_allclose(
+        model.record_["F"], model.record_["error"] + 0.0005 * model.record_["qerror"]
+    )
     frame = model.record_.to_frame()
     assert frame.index.name == "steps" and len(frame) == 5
     with pytest.raises(KeyError, match="'nonsense' was not recorded"):
@@ -114,15 +152,23 @@ def test_records_have_the_names_of_the_study(model):
 
 
 def test_held_out_patches_are_not_learned(X):
-    options = {"l0_sparseness": 3, "n_iter": 8, "record_num_batches": 700, "record_each": 4, "random_state": 0}
+    options = {
+        "l0_sparseness": 3,
+        "n_iter": 8,
+        "record_num_batches": 700,
+        "record_each": 4,
+        "random_state": 0,
+    }
     model = SparseHebbianLearning(30, batch_size=100, **options).fit(X)
     order = np.random.default_rng(0)
     order.integers(2**63)
     held_out = X[np.sort(order.permutation(len(X))[:700])]
     changed = X.copy()
     changed[(X[:, None] == held_out[None]).all(axis=2).any(axis=1)] = 1.0
-    np.testing.assert_array_equal(SparseHebbianLearning(30, batch_size=100, **options).fit(changed).components_,
-                                  model.components_)
+    np.testing.assert_array_equal(
+        SparseHebbianLearning(30, batch_size=100, **options).fit(changed).components_,
+        model.components_,
+    )
 
 
 def test_start_values_are_used(X):
@@ -130,33 +176,59 @@ def test_start_values_are_used(X):
     model = SparseHebbianLearning(25, n_iter=1, eta=1e-9, dict_init=start, random_state=0).fit(X)
     np.testing.assert_allclose(model.components_, start, atol=1e-6)
     ramp = np.tile(np.linspace(0, 1, 64) ** 0.1, (25, 1))
-    model = SparseHebbianLearning(25, n_iter=1, nb_quant=64, P_cum_init=ramp, homeo_method="HEH", eta_homeo=0.0,
-                                  random_state=0).fit(X)
+    model = SparseHebbianLearning(
+        25,
+        n_iter=1,
+        nb_quant=64,
+        P_cum_init=ramp,
+        homeo_method="HEH",
+        eta_homeo=0.0,
+        random_state=0,
+    ).fit(X)
     np.testing.assert_allclose(model.P_cum_, ramp, atol=1e-6)
 
 
-@pytest.mark.parametrize(("change", "error", "words"), [
-    ({"n_dictionary": 0}, ValueError, "n_dictionary must be at least 1.*not 0"),
-    ({"n_dictionary": 10**6}, ValueError, "n_dictionary must be.*at most 1600"),
-    ({"n_dictionary": 2.5}, TypeError, "n_dictionary must be an integer, not 2.5"),
-    ({"l0_sparseness": 100}, ValueError, "l0_sparseness.*at most 50"),
-    ({"batch_size": 801}, ValueError, "batch_size.*at most 800.*not 801"),
-    ({"record_each": 1, "record_num_batches": 800}, ValueError, "record_num_batches = 800 must be below the 800"),
-    ({"n_iter": -1}, ValueError, "n_iter must be at least 1.*not -1"),
-    ({"eta": 0.0}, ValueError, "eta must be above 0, not 0.0"),
-    ({"eta": "fast"}, TypeError, "eta must be a number, not 'fast'"),
-    ({"beta1": 1.0}, ValueError, "beta1 must be at least 0 and below 1, not 1.0"),
-    ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of 'None'.*not 'HIP'"),
-    ({"homeo_method": object()}, TypeError, "homeo_method must be one of"),
-    ({"learning_algorithm": "cd"}, ValueError, "learning_algorithm must be one of 'mp'.*not 'cd'"),
-    ({"eta_homeo": 2.0}, ValueError, "eta_homeo must be at least 0 and at most 1"),
-    ({"alpha_homeo": 0}, ValueError, "alpha_homeo must be above 0"),
-    ({"C": -1.0}, ValueError, "C must be at least 0, not -1.0"),
-    ({"nb_quant": 1}, ValueError, "nb_quant must be at least 2"),
-    ({"dict_init": np.ones((3, 4))}, ValueError, r"dict_init must have shape \(50, 25\), not \(3, 4\)"),
-    ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no row of zeros"),
-    ({"do_precision": True, "learning_algorithm": "omp"}, ValueError, "do_precision needs learning_algorithm='mp'"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"n_dictionary": 0}, ValueError, "n_dictionary must be at least 1.*not 0"),
+        ({"n_dictionary": 10**6}, ValueError, "n_dictionary must be.*at most 1600"),
+        ({"n_dictionary": 2.5}, TypeError, "n_dictionary must be an integer, not 2.5"),
+        ({"l0_sparseness": 100}, ValueError, "l0_sparseness.*at most 50"),
+        ({"batch_size": 801}, ValueError, "batch_size.*at most 800.*not 801"),
+        (
+            {"record_each": 1, "record_num_batches": 800},
+            ValueError,
+            "record_num_batches = 800 must be below the 800",
+        ),
+        ({"n_iter": -1}, ValueError, "n_iter must be at least 1.*not -1"),
+        ({"eta": 0.0}, ValueError, "eta must be above 0, not 0.0"),
+        ({"eta": "fast"}, TypeError, "eta must be a number, not 'fast'"),
+        ({"beta1": 1.0}, ValueError, "beta1 must be at least 0 and below 1, not 1.0"),
+        ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of 'None'.*not 'HIP'"),
+        ({"homeo_method": object()}, TypeError, "homeo_method must be one of"),
+        (
+            {"learning_algorithm": "cd"},
+            ValueError,
+            "learning_algorithm must be one of 'mp'.*not 'cd'",
+        ),
+        ({"eta_homeo": 2.0}, ValueError, "eta_homeo must be at least 0 and at most 1"),
+        ({"alpha_homeo": 0}, ValueError, "alpha_homeo must be above 0"),
+        ({"C": -1.0}, ValueError, "C must be at least 0, not -1.0"),
+        ({"nb_quant": 1}, ValueError, "nb_quant must be at least 2"),
+        (
+            {"dict_init": np.ones((3, 4))},
+            ValueError,
+            r"dict_init must have shape \(50, 25\), not \(3, 4\)",
+        ),
+        ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no row of zeros"),
+        (
+            {"do_precision": True, "learning_algorithm": "omp"},
+            ValueError,
+            "do_precision needs learning_algorithm='mp'",
+        ),
+    ],
+)
 def test_bad_parameters_are_named(X, change, error, words):
     with pytest.raises(error, match=words):
         SparseHebbianLearning(**{"n_iter": 2, "random_state": 0, **change}).fit(X)
@@ -164,11 +236,15 @@ def test_bad_parameters_are_named(X, change, error, words):
 
 def test_one_over_f_needs_square_patches():
     X = np.random.default_rng(0).standard_normal((50, 24))
-    with pytest.raises(ValueError, match="one_over_F must be False where samples are not square patches"):
+    with pytest.raises(
+        ValueError, match="one_over_F must be False where samples are not square patches"
+    ):
         SparseHebbianLearning(one_over_F=True, n_iter=1).fit(X)
 
 
-@pytest.mark.parametrize("random_state", [None, 3, np.random.default_rng(0), np.random.RandomState(0)])
+@pytest.mark.parametrize(
+    "random_state", [None, 3, np.random.default_rng(0), np.random.RandomState(0)]
+)
 def test_random_states(X, random_state):
     model = SparseHebbianLearning(30, n_iter=2, l0_sparseness=3, random_state=random_state).fit(X)
     assert np.isfinite(model.components_).all()

@@ -7,8 +7,18 @@ import pytest
 
 from shl import SHL, cli
 
-SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
-         "n_iter": 12, "batch_size": 100, "record_each": 4, "record_num_batches": 100}
+SMALL = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "N_patches": 600,
+    "n_dictionary": 30,
+    "l0_sparseness": 3,
+    "n_iter": 12,
+    "batch_size": 100,
+    "record_each": 4,
+    "record_num_batches": 100,
+}
 
 
 @pytest.fixture
@@ -18,32 +28,80 @@ def shl(tmp_path):
 
 def test_defaults_are_those_of_the_study():
     shl = SHL(cache_dir=None)
-    wanted = {"height": 256, "width": 256, "patch_width": 21, "N_patches": 65536, "datapath": "database/",
-              "name_database": "sample", "do_mask": True, "do_bandpass": True, "over_patches": 16, "patch_ds": 1,
-              "patch_norm": False, "n_image": None, "n_dictionary": 676, "learning_algorithm": "mp", "fit_tol": None,
-              "l0_sparseness": 21, "alpha_MP": 0.95, "one_over_F": True, "n_iter": 4097, "eta": 0.02, "beta1": 0.99,
-              "beta2": 0.99, "epsilon": 10, "do_precision": False, "eta_precision": 0, "homeo_method": "HAP",
-              "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0, "nb_quant": 128, "P_cum": None, "do_sym": False,
-              "seed": 42, "batch_size": 1024, "record_each": 32, "record_num_batches": 1024, "DEBUG_DOWNSCALE": 1,
-              "verbose": 0, "cache_dir": None, "n_jobs": 1, "checkpoint_each": None, "homeo_fade": None}
+    wanted = {
+        "height": 256,
+        "width": 256,
+        "patch_width": 21,
+        "N_patches": 65536,
+        "datapath": "database/",
+        "name_database": "sample",
+        "do_mask": True,
+        "do_bandpass": True,
+        "over_patches": 16,
+        "patch_ds": 1,
+        "patch_norm": False,
+        "n_image": None,
+        "n_dictionary": 676,
+        "learning_algorithm": "mp",
+        "fit_tol": None,
+        "l0_sparseness": 21,
+        "alpha_MP": 0.95,
+        "one_over_F": True,
+        "n_iter": 4097,
+        "eta": 0.02,
+        "beta1": 0.99,
+        "beta2": 0.99,
+        "epsilon": 10,
+        "do_precision": False,
+        "eta_precision": 0,
+        "homeo_method": "HAP",
+        "eta_homeo": 0.01,
+        "alpha_homeo": 0.05,
+        "C": 3.0,
+        "nb_quant": 128,
+        "P_cum": None,
+        "do_sym": False,
+        "seed": 42,
+        "batch_size": 1024,
+        "record_each": 32,
+        "record_num_batches": 1024,
+        "DEBUG_DOWNSCALE": 1,
+        "verbose": 0,
+        "cache_dir": None,
+        "n_jobs": 1,
+        "checkpoint_each": None,
+        "homeo_fade": None,
+    }
     assert shl.parameters() == wanted
 
 
 def test_an_experiment_from_data_to_figures(shl):
     data = shl.get_data()
     assert data.shape == (600, 64) and data.dtype == np.float32
-    figures = ["show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance",
-               "plot_variance_histogram", "time_plot_F", "time_plot_kurt"]
+    figures = [
+        "show_dico",
+        "show_dico_in_order",
+        "show_Pcum",
+        "plot_error",
+        "plot_variance",
+        "plot_variance_histogram",
+        "time_plot_F",
+        "time_plot_kurt",
+    ]
     dico = shl.learn_dico(data=data, list_figures=figures)
     assert set(shl.figures) == set(figures)
     assert dico.dictionary.shape == (30, 64) and dico.P_cum.shape == (30, 128)
-    assert dico.n_iter == 12 and dico.precision is None and list(dico.record["steps"]) == [0, 4, 8, 12]
+    assert (
+        dico.n_iter == 12 and dico.precision is None and list(dico.record["steps"]) == [0, 4, 8, 12]
+    )
     code = shl.code(data, dico)
     np.testing.assert_array_equal(code, dico.transform(data))
     assert np.linalg.norm(data - shl.decode(code, dico)) < np.linalg.norm(data)
     lasso = shl.code(data, dico, coding_algorithm="omp", l0_sparseness=2)
     assert ((lasso != 0).sum(axis=1) <= 2).all()
-    np.testing.assert_array_equal(shl.code(data, dico, matname="c"), shl.code(data, dico, matname="c"))
+    np.testing.assert_array_equal(
+        shl.code(data, dico, matname="c"), shl.code(data, dico, matname="c")
+    )
 
 
 def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path):
@@ -81,16 +139,22 @@ def test_downscale_divides_the_work():
     assert shl.learn_dico(data=data).n_iter == 64
 
 
-@pytest.mark.parametrize(("change", "error", "words"), [
-    ({"n_dictionry": 3}, TypeError, "n_dictionry"), ({"n_dictionary": -1}, ValueError, "n_dictionary must be"),
-    ({"patch_width": 300}, ValueError, "patch_width must be at least 4 and at most 64"),
-    ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of"), ({"seed": -1}, ValueError, "seed must be"),
-    ({"batch_size": 5000}, ValueError, "N_patches must be at least 5100, batch_size = 5000"),
-    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
-    ({"n_iter": -5}, ValueError, "n_iter must be at least 1, not -5"),
-    ({"record_num_batches": 0}, ValueError, "record_num_batches must be at least 1, not 0"),
-    ({"do_mask": "yes"}, TypeError, "do_mask must be True or False"),
-    ({"eta": float("nan")}, ValueError, "eta must be above 0, not nan")])
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"n_dictionry": 3}, TypeError, "n_dictionry"),
+        ({"n_dictionary": -1}, ValueError, "n_dictionary must be"),
+        ({"patch_width": 300}, ValueError, "patch_width must be at least 4 and at most 64"),
+        ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of"),
+        ({"seed": -1}, ValueError, "seed must be"),
+        ({"batch_size": 5000}, ValueError, "N_patches must be at least 5100, batch_size = 5000"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"n_iter": -5}, ValueError, "n_iter must be at least 1, not -5"),
+        ({"record_num_batches": 0}, ValueError, "record_num_batches must be at least 1, not 0"),
+        ({"do_mask": "yes"}, TypeError, "do_mask must be True or False"),
+        ({"eta": float("nan")}, ValueError, "eta must be above 0, not nan"),
+    ],
+)
 def test_bad_parameters_are_errors_at_once(change, error, words):
     with pytest.raises(error, match=words):
         SHL(**{**SMALL, **change}, cache_dir=None)
@@ -101,8 +165,22 @@ def test_an_unknown_figure_is_an_error_before_the_work(shl):
         shl.learn_dico(list_figures=["show_everything"])
 
 
-FLAGS = ["--n-dictionary", "40", "--l0-sparseness", "4", "--n-iter", "33", "--batch-size", "128", "--n-patches",
-         "2000", "--patch-width", "10", "--n-jobs", "1"]
+FLAGS = [
+    "--n-dictionary",
+    "40",
+    "--l0-sparseness",
+    "4",
+    "--n-iter",
+    "33",
+    "--batch-size",
+    "128",
+    "--n-patches",
+    "2000",
+    "--patch-width",
+    "10",
+    "--n-jobs",
+    "1",
+]
 
 
 def test_learn_writes_model_pictures_and_summary(tmp_path, capsys):
@@ -118,7 +196,21 @@ def test_learn_writes_model_pictures_and_summary(tmp_path, capsys):
 def test_learn_says_what_is_wrong(tmp_path, capsys):
     assert cli.main(["learn", *FLAGS, "--homeo-method", "HIP", "--out", str(tmp_path)]) == 1
     assert "homeo_method must be one of" in capsys.readouterr().err
-    assert cli.main(["learn", *FLAGS, "--database", "nowhere", "--out", str(tmp_path), "--cache-dir", "none"]) == 1
+    assert (
+        cli.main(
+            [
+                "learn",
+                *FLAGS,
+                "--database",
+                "nowhere",
+                "--out",
+                str(tmp_path),
+                "--cache-dir",
+                "none",
+            ]
+        )
+        == 1
+    )
     assert "nowhere" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["learn", "--nonsense"])
@@ -133,6 +225,8 @@ def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
 
 
 def test_import_is_light():
-    program = ("import sys, shl; assert 'matplotlib' not in sys.modules and 'pandas' not in sys.modules; "
-               "shl.SHL; shl.sparse_encode; assert 'matplotlib' not in sys.modules")
+    program = (
+        "import sys, shl; assert 'matplotlib' not in sys.modules and 'pandas' not in sys.modules; "
+        "shl.SHL; shl.sparse_encode; assert 'matplotlib' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)

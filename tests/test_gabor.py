@@ -5,7 +5,9 @@ from shl import metrics
 from shl.gabor import fit_gabor, orientation_entropy
 
 
-def gabor(side=15, x0=0.0, y0=0.0, orientation=0.6, frequency=0.15, width=2.2, length=3.5, phase=0.5):
+def gabor(
+    side=15, x0=0.0, y0=0.0, orientation=0.6, frequency=0.15, width=2.2, length=3.5, phase=0.5
+):
     """A Gabor function as a patch, y upwards, orientation that of the stripes."""
     x, y = np.meshgrid(np.arange(side) - (side - 1) / 2, (side - 1) / 2 - np.arange(side))
     theta = orientation - np.pi / 2  # across the stripes
@@ -15,17 +17,37 @@ def gabor(side=15, x0=0.0, y0=0.0, orientation=0.6, frequency=0.15, width=2.2, l
     return (envelope * np.cos(2 * np.pi * frequency * u + phase)).ravel()
 
 
-CASES = [{}, {"orientation": 0.0}, {"orientation": 1.5}, {"orientation": 3.0, "phase": 1.3}, {"x0": 3.0, "y0": -2.0},
-         {"frequency": 0.3, "width": 1.5, "length": 2.0}, {"width": 3.0, "length": 2.0, "phase": 0.0}]
+CASES = [
+    {},
+    {"orientation": 0.0},
+    {"orientation": 1.5},
+    {"orientation": 3.0, "phase": 1.3},
+    {"x0": 3.0, "y0": -2.0},
+    {"frequency": 0.3, "width": 1.5, "length": 2.0},
+    {"width": 3.0, "length": 2.0, "phase": 0.0},
+]
 
 
 def test_known_gabor_functions_are_found_again():
-    wanted = [{"orientation": 0.6, "frequency": 0.15, "width": 2.2, "length": 3.5, "phase": 0.5, "x0": 0.0, "y0": 0.0,
-               **case} for case in CASES]
+    wanted = [
+        {
+            "orientation": 0.6,
+            "frequency": 0.15,
+            "width": 2.2,
+            "length": 3.5,
+            "phase": 0.5,
+            "x0": 0.0,
+            "y0": 0.0,
+            **case,
+        }
+        for case in CASES
+    ]
     fits = metrics.fit_gabor(np.array([gabor(**case) for case in CASES]))
     np.testing.assert_allclose(fits["r2"], 1, atol=1e-6)
     for name in ("frequency", "width", "length", "phase"):
-        np.testing.assert_allclose(fits[name], [case[name] for case in wanted], atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(
+            fits[name], [case[name] for case in wanted], atol=2e-3, err_msg=name
+        )
     np.testing.assert_allclose(fits["x"], [case["x0"] for case in wanted], atol=2e-3)
     np.testing.assert_allclose(fits["y"], [case["y0"] for case in wanted], atol=2e-3)
     turn = fits["orientation"] - [case["orientation"] for case in wanted]
@@ -55,7 +77,9 @@ def test_pixels_under_a_mask_are_left_out():
 
 
 def test_atoms_must_be_square_patches():
-    with pytest.raises(ValueError, match="dictionary must hold square patches, but its atoms have 12 pixels"):
+    with pytest.raises(
+        ValueError, match="dictionary must hold square patches, but its atoms have 12 pixels"
+    ):
         fit_gabor(np.ones((3, 12)))
 
 

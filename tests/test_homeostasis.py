@@ -83,29 +83,50 @@ def test_a_fading_table_goes_to_one_for_all_atoms(rng):
 
 
 def test_learning_with_a_rule_that_fades_ends_in_plain_pursuit(X):
-    model = SparseHebbianLearning(30, homeo_method="HAP", homeo_fade=(0.2, 0.6), n_iter=10, random_state=0).fit(X)
+    model = SparseHebbianLearning(
+        30, homeo_method="HAP", homeo_fade=(0.2, 0.6), n_iter=10, random_state=0
+    ).fit(X)
     assert model.gain_ is None
     assert model.set_params(homeo_fade=None).fit(X).gain_ is not None
 
 
-@pytest.mark.parametrize("fade, error", [(0.3, TypeError), ((0.3,), TypeError), ((0.5, 0.5), ValueError),
-                                         ((0.5, 1.5), ValueError), ((-0.1, 0.5), ValueError)])
+@pytest.mark.parametrize(
+    "fade, error",
+    [
+        (0.3, TypeError),
+        ((0.3,), TypeError),
+        ((0.5, 0.5), ValueError),
+        ((0.5, 1.5), ValueError),
+        ((-0.1, 0.5), ValueError),
+    ],
+)
 def test_a_bad_fade_is_named(X, fade, error):
     with pytest.raises(error, match="homeo_fade"):
         SparseHebbianLearning(30, homeo_fade=fade, n_iter=1).fit(X)
 
 
-@pytest.mark.parametrize("parameters", [{"C": 0}, {"homeo_fade": (0.1, 0.9)}, {"C": 0, "homeo_fade": (0.1, 0.9)}])
+@pytest.mark.parametrize(
+    "parameters", [{"C": 0}, {"homeo_fade": (0.1, 0.9)}, {"C": 0, "homeo_fade": (0.1, 0.9)}]
+)
 @pytest.mark.parametrize("homeo_method", ["HAP", "HEH"])
 def test_scale_and_fade_survive_a_file_and_a_stop(X, tmp_path, homeo_method, parameters):
-    model = SparseHebbianLearning(30, homeo_method=homeo_method, n_iter=12, record_each=4, record_num_batches=100,
-                                  random_state=0, **parameters).fit(X)
+    model = SparseHebbianLearning(
+        30,
+        homeo_method=homeo_method,
+        n_iter=12,
+        record_each=4,
+        record_num_batches=100,
+        random_state=0,
+        **parameters,
+    ).fit(X)
     model.save(tmp_path / "model.npz")
     loaded = SparseHebbianLearning.load(tmp_path / "model.npz")
     assert loaded.C_ == model.C_ > 0
     codes = [each.transform(X, P_cum=each.P_cum_) for each in (model, loaded)]
     np.testing.assert_array_equal(*codes)
-    np.testing.assert_array_equal(loaded.partial_fit(X).components_, model.partial_fit(X).components_)
+    np.testing.assert_array_equal(
+        loaded.partial_fit(X).components_, model.partial_fit(X).components_
+    )
 
 
 @pytest.mark.parametrize("rule", ["None", "HAP", "HEH"])
@@ -127,25 +148,47 @@ def test_a_rule_of_ones_own_leaves_its_competition_in_a_file(X, tmp_path):
     assert loaded.C == model.competition_.C == 1.5
 
 
-@pytest.mark.parametrize("change", [{"homeo_fade": (0.1, 0.2)}, {"homeo_method": "HEH"}, {"nb_quant": 64}, {"C": 1.0},
-                                    {"homeo_method": "None"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"homeo_fade": (0.1, 0.2)},
+        {"homeo_method": "HEH"},
+        {"nb_quant": 64},
+        {"C": 1.0},
+        {"homeo_method": "None"},
+    ],
+)
 def test_parameters_of_a_state_must_not_change(X, change):
     model = SparseHebbianLearning(30, homeo_method="HAP", n_iter=4, random_state=0).partial_fit(X)
-    with pytest.raises(ValueError, match="homeo_method, homeo_fade, nb_quant and C must not change"):
+    with pytest.raises(
+        ValueError, match="homeo_method, homeo_fade, nb_quant and C must not change"
+    ):
         model.set_params(**change).partial_fit(X)
 
 
-@pytest.mark.parametrize("parameters", [{"homeo_method": "HAP"}, {"homeo_method": "HEH"},
-                                        {"homeo_method": "HEH", "homeo_fade": (0.5, 1.0)}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"homeo_method": "HAP"},
+        {"homeo_method": "HEH"},
+        {"homeo_method": "HEH", "homeo_fade": (0.5, 1.0)},
+    ],
+)
 def test_histograms_start_where_they_are_told(X, parameters):
     start = np.tile(np.linspace(0, 1, 16) ** 0.25, (30, 1))
-    model = SparseHebbianLearning(30, n_iter=1, nb_quant=16, P_cum_init=start, eta_homeo=0, random_state=0,
-                                  **parameters).fit(X)
+    model = SparseHebbianLearning(
+        30, n_iter=1, nb_quant=16, P_cum_init=start, eta_homeo=0, random_state=0, **parameters
+    ).fit(X)
     np.testing.assert_allclose(model.P_cum_, start, atol=1e-6)
 
 
-@pytest.mark.parametrize("P_cum, words", [(np.linspace(5, -3, 16), "P_cum_init must be non-decreasing"),
-                                          (np.linspace(0, 1, 8), r"P_cum_init must have shape .* = \(30, 16\)")])
+@pytest.mark.parametrize(
+    "P_cum, words",
+    [
+        (np.linspace(5, -3, 16), "P_cum_init must be non-decreasing"),
+        (np.linspace(0, 1, 8), r"P_cum_init must have shape .* = \(30, 16\)"),
+    ],
+)
 def test_bad_starts_of_histograms_are_named(X, P_cum, words):
     with pytest.raises(ValueError, match=words):
         SparseHebbianLearning(30, nb_quant=16, P_cum_init=np.tile(P_cum, (30, 1)), n_iter=1).fit(X)
@@ -153,4 +196,6 @@ def test_bad_starts_of_histograms_are_named(X, P_cum, words):
 
 def test_an_adapting_scale_takes_no_start_under_any_rule(X):
     with pytest.raises(ValueError, match="P_cum_init needs the C of its scale"):
-        SparseHebbianLearning(30, C=0, nb_quant=16, P_cum_init=np.tile(np.linspace(0, 1, 16), (30, 1))).fit(X)
+        SparseHebbianLearning(
+            30, C=0, nb_quant=16, P_cum_init=np.tile(np.linspace(0, 1, 16), (30, 1))
+        ).fit(X)

@@ -58,9 +58,14 @@ def test_options_of_patches(rng):
     options = {"patch_width": 8, "height": 96, "width": 96, "rng": rng}
     normed = images.extract_patches(pictures, 50, patch_norm=True, do_mask=False, **options)
     np.testing.assert_allclose(normed.std(axis=1), 1, rtol=1e-3)
-    assert images.extract_patches(pictures, 50, patch_ds=3, do_mask=False, **options).shape == (50, 64)
-    rough, best = (images.extract_patches(pictures, 50, over_patches=over, do_mask=False, **options).std()
-                   for over in (1, 20))
+    assert images.extract_patches(pictures, 50, patch_ds=3, do_mask=False, **options).shape == (
+        50,
+        64,
+    )
+    rough, best = (
+        images.extract_patches(pictures, 50, over_patches=over, do_mask=False, **options).std()
+        for over in (1, 20)
+    )
     assert best > 1.1 * rough
 
 
@@ -83,10 +88,17 @@ def test_window_std_equals_numpy(rng):
 
 
 def test_a_folder_is_read_in_order(folder):
-    assert [name for name, _ in images.load_images("photos", folder.parent, 64, 64)] == ["a.png", "b.jpg"]
-    chosen = images.load_images("photos", folder.parent, 64, 64, n_image=1, rng=np.random.default_rng(0))
+    assert [name for name, _ in images.load_images("photos", folder.parent, 64, 64)] == [
+        "a.png",
+        "b.jpg",
+    ]
+    chosen = images.load_images(
+        "photos", folder.parent, 64, 64, n_image=1, rng=np.random.default_rng(0)
+    )
     assert len(chosen) == 1
-    with pytest.raises(ValueError, match="n_image must be at most 2, the images of 'photos', not 3"):
+    with pytest.raises(
+        ValueError, match="n_image must be at most 2, the images of 'photos', not 3"
+    ):
         images.load_images("photos", folder.parent, 64, 64, n_image=3)
 
 
@@ -110,9 +122,17 @@ def spoil(folder, kind, rng):
     return path
 
 
-@pytest.mark.parametrize(("kind", "words"), [
-    ("empty", "not an image"), ("text", "not an image"), ("truncated", "cannot be read"),
-    ("small", "its 30 x 90 pixels are fewer than 64 x 64"), ("constant", "it is constant"), ("nan", "it holds NaN")])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", "not an image"),
+        ("text", "not an image"),
+        ("truncated", "cannot be read"),
+        ("small", "its 30 x 90 pixels are fewer than 64 x 64"),
+        ("constant", "it is constant"),
+        ("nan", "it holds NaN"),
+    ],
+)
 def test_a_file_that_cannot_be_used_is_skipped_and_named(folder, rng, kind, words):
     path = spoil(folder, kind, rng)
     with pytest.warns(UserWarning, match=f"skipped .*{path.name}: .*{words}") as caught:
@@ -146,5 +166,7 @@ def test_image_modes_are_read(tmp_path, rng):
     Image.fromarray(deep).save(tmp_path / "deep.png")
     np.testing.assert_allclose(images.read_image(tmp_path / "deep.png"), deep / 65535)
     for mode in ("L", "1", "P", "RGBA", "LA"):
-        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).convert(mode).save(tmp_path / f"{mode}.png")
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).convert(mode).save(
+            tmp_path / f"{mode}.png"
+        )
         assert images.read_image(tmp_path / f"{mode}.png").shape == (20, 20)

@@ -3,9 +3,18 @@ import numpy as np
 import pytest
 from conftest import planted, unlike_tables
 
-from shl import SparseHebbianLearning, homeostasis, images, kernels, learning, metrics, optimizers, sparse_encode
+from shl import (
+    SparseHebbianLearning,
+    homeostasis,
+    images,
+    kernels,
+    learning,
+    metrics,
+    optimizers,
+    sparse_encode,
+)
+from shl._threads import Threads
 from shl.coding import Events
-from shl.threads import Threads
 
 RULES = list(homeostasis.RULES)
 
@@ -18,8 +27,10 @@ def code(X, dictionary):
 @pytest.mark.parametrize("name", ["EXP", "HAP", "eHAP", "EMP"])
 def test_gains_agree_with_the_reference(reference, name):
     rule = homeostasis.make_rule(name, eta_homeo=0.05, alpha_homeo=0.05)
-    state = rule.update({"p": reference["mean_measure"], "target": 0.0},
-                        Events.from_dense(reference["code_mp_unit_gain"]))
+    state = rule.update(
+        {"p": reference["mean_measure"], "target": 0.0},
+        Events.from_dense(reference["code_mp_unit_gain"]),
+    )
     np.testing.assert_allclose(state["p"], reference[f"measure_{name}"], atol=1e-9)
     np.testing.assert_allclose(rule.competition(state).gain, reference[f"gain_{name}"], atol=1e-9)
 
@@ -27,18 +38,28 @@ def test_gains_agree_with_the_reference(reference, name):
 def test_ols_and_heh_agree_with_the_reference(reference):
     events = Events.from_dense(reference["code_mp_unit_gain"])
     rule = homeostasis.make_rule("OLS", alpha_homeo=0.05)
-    np.testing.assert_allclose(rule.competition({"V": reference["measure_OLS"]}).gain, reference["gain_OLS"])
+    np.testing.assert_allclose(
+        rule.competition({"V": reference["measure_OLS"]}).gain, reference["gain_OLS"]
+    )
     rule = homeostasis.make_rule("HEH", eta_homeo=0.05, C=3.0)
-    np.testing.assert_allclose(homeostasis.cumulative_distribution(events, 3.0, 128), reference["P_cum_of_code"])
-    np.testing.assert_allclose(rule.update({"P_cum": reference["P_cum"]}, events)["P_cum"], reference["P_cum_updated"])
+    np.testing.assert_allclose(
+        homeostasis.cumulative_distribution(events, 3.0, 128), reference["P_cum_of_code"]
+    )
+    np.testing.assert_allclose(
+        rule.update({"P_cum": reference["P_cum"]}, events)["P_cum"], reference["P_cum_updated"]
+    )
 
 
 def test_metrics_agree_with_the_reference(reference):
     events = Events.from_dense(reference["code_mp_unit_gain"])
     assert metrics.log_likelihood(events) == pytest.approx(reference["metric_logL"], abs=1e-9)
     assert metrics.mutual_information(events) == pytest.approx(reference["metric_MI"], abs=1e-9)
-    assert metrics.mutual_coherence(reference["dictionary"]) == pytest.approx(reference["metric_MC"], abs=1e-9)
-    assert metrics.quantization_error(reference["P_cum"]) == pytest.approx(reference["metric_KS"], abs=1e-9)
+    assert metrics.mutual_coherence(reference["dictionary"]) == pytest.approx(
+        reference["metric_MC"], abs=1e-9
+    )
+    assert metrics.quantization_error(reference["P_cum"]) == pytest.approx(
+        reference["metric_KS"], abs=1e-9
+    )
 
 
 def test_metrics_of_equal_use():
@@ -52,7 +73,11 @@ def test_metrics_of_equal_use():
 
 def test_metrics_without_events_are_nan():
     events = Events.from_dense(np.zeros((5, 4)))
-    values = metrics.usage_entropy(events), metrics.log_likelihood(events), metrics.mutual_information(events)
+    values = (
+        metrics.usage_entropy(events),
+        metrics.log_likelihood(events),
+        metrics.mutual_information(events),
+    )
     assert np.isnan(values).all() and np.isnan(metrics.kurtosis(events)).all()
 
 
@@ -75,7 +100,9 @@ def test_adam_equals_the_oracle(dictionary, rng):
     found, moments = dictionary.copy(), optimizers.init(dictionary)
     for step, slope in enumerate(gradients):
         optimizers.adam(found, slope, moments, step, eta=0.02, beta1=0.9, beta2=0.99, epsilon=8)
-    np.testing.assert_allclose(found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12)
+    np.testing.assert_allclose(
+        found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12
+    )
 
 
 def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
@@ -84,7 +111,9 @@ def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, cod
     with Threads() as threads:
         learning.update_variance(state, plan, X, Events.from_dense(code), threads)
     used = (code != 0).any(axis=0)
-    np.testing.assert_allclose(state.variance[used], naive.variance(X, code[:, used], dictionary[used]), atol=1e-10)
+    np.testing.assert_allclose(
+        state.variance[used], naive.variance(X, code[:, used], dictionary[used]), atol=1e-10
+    )
 
 
 def test_pairs_and_quantile_bounds(code, rng):
@@ -105,9 +134,13 @@ def test_pairs_and_quantile_bounds(code, rng):
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_learns_and_keeps_unit_norms(rng, rule):
     X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
-    model = SparseHebbianLearning(24, l0_sparseness=3, n_iter=60, homeo_method=rule, random_state=0).fit(X)
+    model = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=60, homeo_method=rule, random_state=0
+    ).fit(X)
     np.testing.assert_allclose(np.linalg.norm(model.components_, axis=1), 1, atol=1e-5)
-    first = SparseHebbianLearning(24, l0_sparseness=3, n_iter=1, homeo_method=rule, random_state=0).fit(X)
+    first = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=1, homeo_method=rule, random_state=0
+    ).fit(X)
     errors = [np.linalg.norm(X - m.transform(X) @ m.components_) for m in (first, model)]
     assert errors[1] < 0.9 * errors[0]
 
@@ -115,8 +148,13 @@ def test_every_rule_learns_and_keeps_unit_norms(rng, rule):
 @pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars", "lasso_cd", "elastic"])
 def test_every_coder_learns(rng, algorithm):
     X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
-    options = {"l0_sparseness": 3, "homeo_method": "None", "learning_algorithm": algorithm, "random_state": 0,
-               "batch_size": 100}
+    options = {
+        "l0_sparseness": 3,
+        "homeo_method": "None",
+        "learning_algorithm": algorithm,
+        "random_state": 0,
+        "batch_size": 100,
+    }
     models = [SparseHebbianLearning(20, n_iter=n_iter, **options).fit(X) for n_iter in (1, 60)]
     errors = [np.linalg.norm(X - model.transform(X) @ model.components_) for model in models]
     assert errors[1] < 0.95 * errors[0]
@@ -124,24 +162,44 @@ def test_every_coder_learns(rng, algorithm):
 
 def test_threshold_learns_its_own_code(rng):
     X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
-    model = SparseHebbianLearning(20, l0_sparseness=3, n_iter=20, homeo_method="None", random_state=0,
-                                  learning_algorithm="threshold").fit(X)
+    model = SparseHebbianLearning(
+        20,
+        l0_sparseness=3,
+        n_iter=20,
+        homeo_method="None",
+        random_state=0,
+        learning_algorithm="threshold",
+    ).fit(X)
     assert np.isfinite(model.components_).all() and (model.transform(X) != 0).any()
 
 
 def test_a_rule_without_effect_is_said(rng):
     X = rng.standard_normal((100, 9))
-    model = SparseHebbianLearning(10, learning_algorithm="lars", n_iter=2, homeo_method="HAP", random_state=0)
-    with pytest.warns(UserWarning, match="homeo_method='HAP' has no effect with learning_algorithm='lars'"):
+    model = SparseHebbianLearning(
+        10, learning_algorithm="lars", n_iter=2, homeo_method="HAP", random_state=0
+    )
+    with pytest.warns(
+        UserWarning, match="homeo_method='HAP' has no effect with learning_algorithm='lars'"
+    ):
         model.fit(X)
 
 
-@pytest.mark.parametrize(("rule", "metric"), [("EMP", "perror"), ("HAP", "perror"), ("HEH", "qerror")])
+@pytest.mark.parametrize(
+    ("rule", "metric"), [("EMP", "perror"), ("HAP", "perror"), ("HEH", "qerror")]
+)
 def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
     X, _ = planted(rng, n_samples=4000)
     X[:, :8] *= 2  # some directions are stronger
-    options = {"l0_sparseness": 4, "n_iter": 300, "random_state": 0, "record_each": 100, "eta_homeo": 0.05}
-    plain, fair = (SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule))
+    options = {
+        "l0_sparseness": 4,
+        "n_iter": 300,
+        "random_state": 0,
+        "record_each": 100,
+        "eta_homeo": 0.05,
+    }
+    plain, fair = (
+        SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule)
+    )
     assert fair.record_[metric][-1] < 0.95 * plain.record_[metric][-1]
 
 
@@ -152,7 +210,9 @@ class Root(homeostasis.ActivationRule):
 
 def test_a_rule_of_ones_own(rng, tmp_path):
     X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
-    model = SparseHebbianLearning(24, l0_sparseness=3, n_iter=20, homeo_method=Root(), random_state=0).fit(X)
+    model = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=20, homeo_method=Root(), random_state=0
+    ).fit(X)
     assert not np.allclose(model.gain_, 1)
     model.save(tmp_path / "own.npz")
     loaded = SparseHebbianLearning.load(tmp_path / "own.npz", homeo_method=Root())
@@ -164,8 +224,14 @@ def test_a_rule_of_ones_own(rng, tmp_path):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_learning_has_equal_bits_for_any_threads(rng, rule, dtype):
     X = rng.standard_normal((2000, 36)).astype(dtype)
-    options = {"l0_sparseness": 4, "n_iter": 15, "homeo_method": rule, "random_state": 3, "record_each": 5,
-               "record_num_batches": 300}
+    options = {
+        "l0_sparseness": 4,
+        "n_iter": 15,
+        "homeo_method": rule,
+        "random_state": 3,
+        "record_each": 5,
+        "record_num_batches": 300,
+    }
     models = [SparseHebbianLearning(300, n_jobs=n_jobs, **options).fit(X) for n_jobs in (1, 2, 3)]
     assert models[0].components_.dtype == models[0].P_cum_.dtype == dtype
     for model in models[1:]:
@@ -178,8 +244,17 @@ def test_learning_has_equal_bits_for_any_threads(rng, rule, dtype):
 @pytest.mark.parametrize("rule", ["HAP", "HEH", "OLS"])
 def test_a_learning_can_stop_anywhere_and_go_on(rng, rule):
     X = rng.standard_normal((500, 16))
-    options = {"l0_sparseness": 3, "n_iter": 30, "homeo_method": rule, "random_state": 0, "record_each": 4,
-               "record_num_batches": 100, "do_precision": True, "eta_precision": 0.05, "batch_size": 64}
+    options = {
+        "l0_sparseness": 3,
+        "n_iter": 30,
+        "homeo_method": rule,
+        "random_state": 0,
+        "record_each": 4,
+        "record_num_batches": 100,
+        "do_precision": True,
+        "eta_precision": 0.05,
+        "batch_size": 64,
+    }
     whole = SparseHebbianLearning(20, **options).fit(X)
     kept = {}
 
@@ -200,8 +275,15 @@ def test_a_learning_can_stop_anywhere_and_go_on(rng, rule):
 def test_dead_atoms_are_counted(rng):
     X = np.abs(rng.standard_normal((400, 16)))
     start = np.concatenate((np.eye(16), -np.eye(16)))  # half of them never correlate positively
-    model = SparseHebbianLearning(32, l0_sparseness=2, n_iter=5, homeo_method="None", dict_init=start, eta=1e-6,
-                                  random_state=0).fit(X)
+    model = SparseHebbianLearning(
+        32,
+        l0_sparseness=2,
+        n_iter=5,
+        homeo_method="None",
+        dict_init=start,
+        eta=1e-6,
+        random_state=0,
+    ).fit(X)
     assert model.n_dead_ == 16
 
 
@@ -225,8 +307,16 @@ def test_a_planted_dictionary_is_recovered():
     X, atoms = planted(np.random.default_rng(1), n_samples=20000)
     recovered = {}
     for rule in ("None", "HEH"):
-        model = SparseHebbianLearning(96, l0_sparseness=4, n_iter=3000, batch_size=256, homeo_method=rule,
-                                      eta=0.02, random_state=0, n_jobs=2).fit(X)
+        model = SparseHebbianLearning(
+            96,
+            l0_sparseness=4,
+            n_iter=3000,
+            batch_size=256,
+            homeo_method=rule,
+            eta=0.02,
+            random_state=0,
+            n_jobs=2,
+        ).fit(X)
         recovered[rule] = ((atoms @ model.components_.T).max(axis=1) > 0.97).mean()
     assert recovered["HEH"] >= 0.98
     assert recovered["HEH"] > recovered["None"]

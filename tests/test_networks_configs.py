@@ -3,47 +3,75 @@ from dataclasses import replace
 
 import pytest
 
-from shl.networks.configs import Config, config_names, load_config, make_config, single_run, split_model, sweep_runs
+from shl.networks.configs import (
+    Config,
+    config_names,
+    load_config,
+    make_config,
+    single_run,
+    split_model,
+    sweep_runs,
+)
 
 
 def test_defaults_are_those_of_the_study():
     config = make_config({})
-    assert (config.batch_size, config.patience, config.dataset_size, config.num_epochs) == (16, 100, 5120, 50000)
+    assert (config.batch_size, config.patience, config.dataset_size, config.num_epochs) == (
+        16,
+        100,
+        5120,
+        50000,
+    )
     assert (config.lr, config.l1_norm, config.l2_norm) == ([0.005], [1e-5], [0.0])
-    assert (config.loss_func, config.init, config.clipping, config.same_act) == ("MSE", 1, False, True)
+    assert (config.loss_func, config.init, config.clipping, config.same_act) == (
+        "MSE",
+        1,
+        False,
+        True,
+    )
     assert load_config("config.json") == config
 
 
 def test_every_shipped_configuration_loads():
     names = config_names()
-    assert {f"config_{penalty}_{init}.json" for penalty in ("l1", "l2", "noReg") for init in ("0.2", "1")} < set(names)
+    assert {
+        f"config_{penalty}_{init}.json"
+        for penalty in ("l1", "l2", "noReg")
+        for init in ("0.2", "1")
+    } < set(names)
     for name in names:
         config = load_config(name)
         if name.startswith(("config_l1_", "config_l2_", "config_noReg_")):
             _, penalty, init = name.removesuffix(".json").split("_")
             assert config.init == float(init)
-            assert (config.l1_norm[0] > 0, config.l2_norm[0] > 0) == (penalty == "l1", penalty == "l2")
+            assert (config.l1_norm[0] > 0, config.l2_norm[0] > 0) == (
+                penalty == "l1",
+                penalty == "l2",
+            )
 
 
-@pytest.mark.parametrize(("values", "error", "message"), [
-    ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are batch_size"),
-    ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
-    ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
-    ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
-    ({"dataset_size": 5}, ValueError, "dataset_size must be at least 10"),
-    ({"lr": []}, ValueError, "lr must hold at least one number"),
-    ({"lr": [0]}, ValueError, r"lr\[0\] must be above 0"),
-    ({"l1_norm": [1e-5, -1]}, ValueError, r"l1_norm\[1\] must be at least 0, not -1"),
-    ({"l1_path": [-0.1]}, ValueError, r"l1_path\[0\] must be at least 0"),
-    ({"l2_norm": "0"}, TypeError, "l2_norm must be a list of numbers, not '0'"),
-    ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
-    ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
-    ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
-    ({"clipping": "no"}, TypeError, "clipping must be True or False"),
-    ({"name": 3}, TypeError, "name must be a text, not 3"),
-    ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
-    ([1], TypeError, "must hold a JSON object"),
-])
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are batch_size"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
+        ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
+        ({"dataset_size": 5}, ValueError, "dataset_size must be at least 10"),
+        ({"lr": []}, ValueError, "lr must hold at least one number"),
+        ({"lr": [0]}, ValueError, r"lr\[0\] must be above 0"),
+        ({"l1_norm": [1e-5, -1]}, ValueError, r"l1_norm\[1\] must be at least 0, not -1"),
+        ({"l1_path": [-0.1]}, ValueError, r"l1_path\[0\] must be at least 0"),
+        ({"l2_norm": "0"}, TypeError, "l2_norm must be a list of numbers, not '0'"),
+        ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
+        ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
+        ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
+        ({"clipping": "no"}, TypeError, "clipping must be True or False"),
+        ({"name": 3}, TypeError, "name must be a text, not 3"),
+        ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
+        ([1], TypeError, "must hold a JSON object"),
+    ],
+)
 def test_bad_values_are_named_with_their_file(tmp_path, values, error, message):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(values))
@@ -53,7 +81,9 @@ def test_bad_values_are_named_with_their_file(tmp_path, values, error, message):
 
 
 def test_a_missing_file_and_a_broken_one_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="config_path 'nothing.json' is neither a file nor one of"):
+    with pytest.raises(
+        FileNotFoundError, match="config_path 'nothing.json' is neither a file nor one of"
+    ):
         load_config("nothing.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError, match="broken.json is not JSON"):
@@ -80,17 +110,32 @@ def test_a_sweep_has_every_combination():
 
 def test_a_key_holds_all_that_decides_a_result_and_nothing_else():
     def key(seed=0, **values):
-        return single_run(make_config(values), "baselineCNN_relu", "multiChannelCNN_relu", seed).key()
+        return single_run(
+            make_config(values), "baselineCNN_relu", "multiChannelCNN_relu", seed
+        ).key()
 
-    changes = {"batch_size": 8, "patience": 5, "dataset_size": 100, "num_epochs": 3, "lr": [0.1], "l1_norm": [0.1],
-               "l2_norm": [0.1], "l1_path": [0], "restarts": 2, "init": 0.2, "clipping": True}
+    changes = {
+        "batch_size": 8,
+        "patience": 5,
+        "dataset_size": 100,
+        "num_epochs": 3,
+        "lr": [0.1],
+        "l1_norm": [0.1],
+        "l2_norm": [0.1],
+        "l1_path": [0],
+        "restarts": 2,
+        "init": 0.2,
+        "clipping": True,
+    }
     keys = [key(), key(seed=1), *(key(**{name: value}) for name, value in changes.items())]
     assert len(set(keys)) == len(keys)
     assert key(name="other", save_path="there", same_act=False) == key()
 
 
 def test_a_single_run_has_one_value_of_each():
-    with pytest.raises(ValueError, match=r"l1_norm must hold one number in mode 'single', not \[0.0, 1.0\]"):
+    with pytest.raises(
+        ValueError, match=r"l1_norm must hold one number in mode 'single', not \[0.0, 1.0\]"
+    ):
         single_run(make_config({"l1_norm": [0, 1]}), "baselineCNN_relu", "baselineCNN_relu", 0)
     with pytest.raises(ValueError, match="seed must be at least 0"):
         single_run(Config(), "baselineCNN_relu", "baselineCNN_relu", -1)

@@ -15,7 +15,9 @@ def by(rows, key):
 
 
 def test_regularization_no_regulariser_is_best_and_l2_and_norm_are_last_and_tiny():
-    rows = by(regularization.tabulate(regularization.compare_regularizers(SEEDS, n_jobs=-1)), "method")
+    rows = by(
+        regularization.tabulate(regularization.compare_regularizers(SEEDS, n_jobs=-1)), "method"
+    )
     accuracy = {method: row["accuracy"] for method, row in rows.items()}
     assert max(accuracy, key=accuracy.get) == "none"
     assert accuracy["none"] == pytest.approx(0.963, abs=0.015)
@@ -54,7 +56,9 @@ def test_group_sparsity_prevents_overfitting_on_diabetes():
         assert 0.3 < rows[penalty]["test_score"] < 0.55
         assert rows[penalty]["test_score"] > rows["l2"]["test_score"] + 0.02
         assert rows[penalty]["train_score"] < rows["l2"]["train_score"]
-    assert rows["sparse_group_lasso"]["n_kept"] < 40 < 515 == rows["sparse_group_lasso"]["n_weights"]
+    assert (
+        rows["sparse_group_lasso"]["n_kept"] < 40 < 515 == rows["sparse_group_lasso"]["n_weights"]
+    )
 
 
 def test_set_connections_find_the_pixels_that_vary_under_weight_decay():

@@ -20,9 +20,15 @@ def sparse(n_in=40, n_out=30, seed=0, **options):
 def naive_evolution(weight, mask, zeta):
     """Which connections go, by sorting lists."""
     places = [(i, j) for i in range(len(mask)) for j in range(mask.shape[1]) if mask[i, j]]
-    positive = sorted((place for place in places if weight[place] >= 0), key=lambda place: weight[place])
-    negative = sorted((place for place in places if weight[place] < 0), key=lambda place: -weight[place])
-    return set(positive[:math.floor(zeta * len(positive))]) | set(negative[:math.floor(zeta * len(negative))])
+    positive = sorted(
+        (place for place in places if weight[place] >= 0), key=lambda place: weight[place]
+    )
+    negative = sorted(
+        (place for place in places if weight[place] < 0), key=lambda place: -weight[place]
+    )
+    return set(positive[: math.floor(zeta * len(positive))]) | set(
+        negative[: math.floor(zeta * len(negative))]
+    )
 
 
 @pytest.mark.parametrize("zeta", [0, 0.1, 0.3, 1])
@@ -35,7 +41,11 @@ def test_an_evolution_replaces_the_weakest(zeta, density):
     n_replaced = layer.evolve()
     new_mask = layer.mask.numpy()
     if len(expected) <= n_free:
-        removed = set(zip(*(map(int, axis) for axis in ((mask == 1) & (new_mask == 0)).nonzero()), strict=True))
+        removed = set(
+            zip(
+                *(map(int, axis) for axis in ((mask == 1) & (new_mask == 0)).nonzero()), strict=True
+            )
+        )
         assert removed == expected
     assert n_replaced == min(len(expected), n_free)
     assert ((mask == 0) & (new_mask == 1)).sum() == n_replaced
@@ -92,8 +102,13 @@ def test_epsilon_is_the_density_of_the_paper_and_is_clipped_with_a_warning():
         SparseLinear(1000, 1000)
 
 
-@pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
-                                  lambda p: torch.optim.Adam(p, lr=0.1)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
+        lambda p: torch.optim.Adam(p, lr=0.1),
+    ],
+)
 def test_training_moves_connections_alone_and_evolution_resets_their_state(make):
     layer = sparse()
     optimizer = make(layer.parameters())
@@ -131,7 +146,9 @@ def test_a_seed_gives_the_same_bits_and_leaves_the_global_state():
     layers = [sparse(seed=3), sparse(seed=3), sparse(seed=4)]
     for layer in layers:
         layer.evolve()
-    assert torch.equal(layers[0].weight, layers[1].weight) and not torch.equal(layers[0].weight, layers[2].weight)
+    assert torch.equal(layers[0].weight, layers[1].weight) and not torch.equal(
+        layers[0].weight, layers[2].weight
+    )
     for cls in (Linear, GaussianLinear, NormalizedLinear):
         first, second = cls(5, 4, generator=generator()), cls(5, 4, generator=generator())
         assert torch.equal(first.effective_weight(), second.effective_weight())
@@ -153,18 +170,27 @@ def test_normalized_weights_have_norm_one():
     layer = NormalizedLinear(6, 5, bias=False, generator=generator())
     assert layer.effective_weight().detach().norm().item() == pytest.approx(1)
     layer(torch.ones(2, 6)).square().sum().backward()
-    assert float((layer.direction.grad * layer.direction.detach()).sum()) == pytest.approx(0, abs=1e-6)
+    assert float((layer.direction.grad * layer.direction.detach()).sum()) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: SparseLinear(5, 5, density=1.5), "density must be above 0 and at most 1, not 1.5"),
-    (lambda: SparseLinear(5, 5, density=0), "density must be above 0"),
-    (lambda: SparseLinear(5, 5, epsilon=-1), "epsilon must be above 0, not -1"),
-    (lambda: SparseLinear(5, 5, density=0.5, zeta=2), "zeta must be at least 0 and at most 1, not 2"),
-    (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
-    (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
-    (lambda: Linear(5, 0), "out_features must be at least 1"),
-    (lambda: GaussianLinear(5, 5, init_scale=-1), "init_scale must be at least 0")])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: SparseLinear(5, 5, density=1.5), "density must be above 0 and at most 1, not 1.5"),
+        (lambda: SparseLinear(5, 5, density=0), "density must be above 0"),
+        (lambda: SparseLinear(5, 5, epsilon=-1), "epsilon must be above 0, not -1"),
+        (
+            lambda: SparseLinear(5, 5, density=0.5, zeta=2),
+            "zeta must be at least 0 and at most 1, not 2",
+        ),
+        (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
+        (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
+        (lambda: Linear(5, 0), "out_features must be at least 1"),
+        (lambda: GaussianLinear(5, 5, init_scale=-1), "init_scale must be at least 0"),
+    ],
+)
 def test_bad_layers_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()

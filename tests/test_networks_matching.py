@@ -7,8 +7,10 @@ from shl.networks.matching import match, normal_form
 
 
 def random_network(rng, widths=(3, 4, 3, 1), taps=(3, 2, 2)):
-    return [rng.standard_normal((n_taps, n_in, n_out))
-            for n_taps, n_in, n_out in zip(taps, widths[:-1], widths[1:], strict=True)]
+    return [
+        rng.standard_normal((n_taps, n_in, n_out))
+        for n_taps, n_in, n_out in zip(taps, widths[:-1], widths[1:], strict=True)
+    ]
 
 
 def place(layers, orders, signs=None):
@@ -38,13 +40,22 @@ def test_a_disguised_network_is_at_distance_zero(rng, is_odd):
 
 @pytest.mark.parametrize("is_odd", [False, True])
 def test_the_match_is_the_best_of_all(rng, is_odd):
-    """Against every order and sign of three and three units, for networks that have nothing in common."""
-    flips = [np.array(signs) for signs in itertools.product([1, -1], repeat=3)] if is_odd else [np.ones(3)]
+    """Against every order and sign of three and three units, for networks that have nothing in
+    common.
+    """
+    flips = (
+        [np.array(signs) for signs in itertools.product([1, -1], repeat=3)]
+        if is_odd
+        else [np.ones(3)]
+    )
     orders = [np.array(order) for order in itertools.permutations(range(3))]
     for _ in range(5):
         teacher, student = (random_network(rng, (2, 3, 3, 1)) for _ in range(2))
-        best = min(squared_distance(teacher, place(student, pair, signs))
-                   for pair in itertools.product(orders, repeat=2) for signs in itertools.product(flips, repeat=2))
+        best = min(
+            squared_distance(teacher, place(student, pair, signs))
+            for pair in itertools.product(orders, repeat=2)
+            for signs in itertools.product(flips, repeat=2)
+        )
         found = match(teacher, student, is_odd)
         norm = np.sqrt(sum((layer**2).sum() for layer in teacher))
         assert found[2] == pytest.approx(np.sqrt(best) / norm)
@@ -57,11 +68,15 @@ def test_a_student_with_more_units_keeps_the_others(rng):
         layer *= 0.01
         layer[:, -n_in:, -n_out:] = 0  # the teacher is hidden behind the student's own units
     for layer, known in zip(student, teacher, strict=True):
-        layer[:, -known.shape[1]:, -known.shape[2]:] += known
+        layer[:, -known.shape[1] :, -known.shape[2] :] += known
     padded, found, distance = match(teacher, student)
-    assert [layer.shape for layer in padded] == [layer.shape for layer in found] == [s.shape for s in student]
+    assert (
+        [layer.shape for layer in padded]
+        == [layer.shape for layer in found]
+        == [s.shape for s in student]
+    )
     for t, s in zip(teacher, found, strict=True):
-        np.testing.assert_allclose(s[:, :t.shape[1], :t.shape[2]], t)
+        np.testing.assert_allclose(s[:, : t.shape[1], : t.shape[2]], t)
     others = np.sqrt(sum((s**2).sum() for s in student) - sum((t**2).sum() for t in teacher))
     assert distance == pytest.approx(others / np.sqrt(sum((t**2).sum() for t in teacher)))
 

@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 
 ALL = [cls() for cls in PENALTIES.values()]
 names = pytest.mark.parametrize("penalty", ALL, ids=repr)
-matrices = arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-3, 3, width=32))
+matrices = arrays(
+    np.float64, st.tuples(st.integers(1, 4), st.integers(1, 4)), elements=st.floats(-3, 3, width=32)
+)
 steps = st.floats(1e-3, 2)
 
 
@@ -29,7 +31,9 @@ def objective(penalty, u, w, step):
 
 
 def numerical_minimiser(penalty, w, step):
-    """Minimise without knowing the proximal step: u = p - n with p, n >= 0 for |u|, and |row|_2 smoothed ever less."""
+    """Minimise without knowing the proximal step: u = p - n with p, n >= 0 for |u|, and |row|_2
+    smoothed ever less.
+    """
     d, l1 = w.shape[1], isinstance(penalty, (L1, SparseGroupLasso))
     group, ridge = isinstance(penalty, GroupLasso), isinstance(penalty, L2)
     metric, step = np.max(step) / step, np.max(step)
@@ -38,15 +42,23 @@ def numerical_minimiser(penalty, w, step):
         p, n = parts.reshape(2, *w.shape)
         u = p - n
         norms = np.sqrt((u**2).sum(1) + eps**2)
-        value = (metric * (u - w) ** 2).sum() / 2 + step * (l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum()
-                                                   + ridge * (u**2).sum() / 2)
+        value = (metric * (u - w) ** 2).sum() / 2 + step * (
+            l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum() + ridge * (u**2).sum() / 2
+        )
         slope = metric * (u - w) + step * (group * np.sqrt(d) * u / norms[:, None] + ridge * u)
         return value, np.concatenate(((slope + step * l1).ravel(), (step * l1 - slope).ravel()))
 
     x = np.concatenate((np.maximum(w, 0).ravel(), np.maximum(-w, 0).ravel()))
     for eps in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5):
-        x = minimize(smooth, x, args=(eps,), jac=True, method="L-BFGS-B", bounds=[(0, None)] * x.size,
-                     options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000}).x
+        x = minimize(
+            smooth,
+            x,
+            args=(eps,),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, None)] * x.size,
+            options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000},
+        ).x
     p, n = x.reshape(2, *w.shape)
     return p - n
 
@@ -57,7 +69,8 @@ def numerical_minimiser(penalty, w, step):
 def test_prox_is_the_minimiser(penalty, case):
     w, step = case
     u, found = penalty.prox(w, step), numerical_minimiser(penalty, w, step)
-    # u is the exact minimum: no point the optimizer finds is lower, and by strong convexity they are near.
+    # u is the exact minimum: no point the optimizer finds is lower, and by strong convexity they
+    # are near.
     gap = objective(penalty, found, w, step) - objective(penalty, u, w, step)
     assert gap > -1e-12
     assert np.abs(found - u).max() ** 2 / 2 <= gap + 1e-12
@@ -73,14 +86,18 @@ def test_no_neighbour_is_lower(penalty, case, seed):
     lowest = objective(penalty, u, w, step)
     rng = np.random.default_rng(seed)
     for scale in (1e-6, 1e-3, 1.0):
-        assert objective(penalty, u + scale * rng.standard_normal(w.shape), w, step) >= lowest - 1e-9
+        assert (
+            objective(penalty, u + scale * rng.standard_normal(w.shape), w, step) >= lowest - 1e-9
+        )
 
 
 @names
 def test_equal_steps_are_one_step(penalty, rng):
     w = rng.standard_normal((8, 5))
     for step in (0.0, 0.1, 0.7):
-        np.testing.assert_allclose(penalty.prox(w, np.full(w.shape, step)), penalty.prox(w, step), atol=1e-6)
+        np.testing.assert_allclose(
+            penalty.prox(w, np.full(w.shape, step)), penalty.prox(w, step), atol=1e-6
+        )
 
 
 @names
@@ -100,7 +117,9 @@ def test_tensors_and_arrays_agree(penalty, dtype, rng):
     u = penalty.prox(torch.from_numpy(w), 0.4)
     assert u.dtype == getattr(torch, dtype)
     np.testing.assert_allclose(u.numpy(), penalty.prox(w, 0.4), rtol=1e-5)
-    assert float(penalty.value(torch.from_numpy(w))) == pytest.approx(float(penalty.value(w)), rel=1e-5)
+    assert float(penalty.value(torch.from_numpy(w))) == pytest.approx(
+        float(penalty.value(w)), rel=1e-5
+    )
 
 
 def test_values_by_hand():
@@ -123,7 +142,9 @@ def test_nothing_is_nan_at_a_zero_group(penalty):
     w = torch.zeros(3, 4, requires_grad=True)
     penalty.value(w).backward()
     assert torch.isfinite(w.grad).all()
-    assert (penalty.prox(torch.zeros(3, 4), 0.1) == 0).all() and (penalty.prox(torch.zeros(3, 4), 0.0) == 0).all()
+    assert (penalty.prox(torch.zeros(3, 4), 0.1) == 0).all() and (
+        penalty.prox(torch.zeros(3, 4), 0.0) == 0
+    ).all()
     tiny = penalty.prox(torch.full((3, 4), 1e-30), 0.1)
     assert torch.isfinite(tiny).all()
 
@@ -137,7 +158,9 @@ def test_the_gradient_of_the_value_is_that_of_its_formula(penalty, rng):
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="step must be at least 0, not -1"):
         L1().prox(np.ones((2, 2)), -1)
-    with pytest.raises(ValueError, match=r"GroupLasso needs weights of 2 axes .* shape \(2, 2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"GroupLasso needs weights of 2 axes .* shape \(2, 2, 2\)"
+    ):
         GroupLasso().prox(np.ones((2, 2, 2)), 1)
     with pytest.raises(ValueError, match="penalty must be one of 'l1', .*not 'l3'"):
         make_penalty("l3")

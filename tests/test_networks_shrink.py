@@ -9,19 +9,25 @@ from shl.networks.mlp import MLP  # noqa: E402
 
 
 def pruned(activation="relu", bias=True, seed=0):
-    """A network 8-7-6-5-3 with inputs, units without outgoing and units without incoming weights."""
+    """A network 8-7-6-5-3 with inputs, units without outgoing and units without incoming
+    weights.
+    """
     generator = torch.Generator().manual_seed(seed)
     module = MLP([8, 7, 6, 5, 3], activation, bias=bias, generator=generator).double().eval()
     with torch.no_grad():
         module.layers[0].weight[:, [1, 5]] = 0  # inputs nobody hears
-        module.layers[1].weight[:, 2] = 0       # a hidden unit that nobody hears
-        module.layers[1].weight[4, :] = 0       # a hidden unit that hears nothing
-        module.layers[0].weight[[0, 1, 3, 4, 5, 6], 7] = 0  # an input that only the unheard unit hears
+        module.layers[1].weight[:, 2] = 0  # a hidden unit that nobody hears
+        module.layers[1].weight[4, :] = 0  # a hidden unit that hears nothing
+        module.layers[0].weight[[0, 1, 3, 4, 5, 6], 7] = (
+            0  # an input that only the unheard unit hears
+        )
         module.layers[3].weight[:, 0] = 0
     return module
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "identity"])
+@pytest.mark.parametrize(
+    "activation", ["relu", "leaky_relu", "tanh", "sigmoid", "gelu", "identity"]
+)
 @pytest.mark.parametrize("bias", [True, False])
 def test_outputs_stay_and_sizes_fall(activation, bias):
     module = pruned(activation, bias)
@@ -53,8 +59,16 @@ def test_a_layer_of_zeros_leaves_a_constant(index):
 def test_a_learned_classifier_shrinks(penalty, dtype):
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(dtype)
-    model = SparseMLPClassifier((40, 20), activation="leaky_relu", penalty=penalty, alpha=1e-3, max_iter=30,
-                                random_state=0, learning_rate_init=3e-3, record_each=30).fit(X, y)
+    model = SparseMLPClassifier(
+        (40, 20),
+        activation="leaky_relu",
+        penalty=penalty,
+        alpha=1e-3,
+        max_iter=30,
+        random_state=0,
+        learning_rate_init=3e-3,
+        record_each=30,
+    ).fit(X, y)
     weights = [w.copy() for w in model.coefs_]
     smaller = shrink(model)
     np.testing.assert_allclose(smaller.predict_proba(X), model.predict_proba(X), atol=1e-6)
@@ -73,7 +87,9 @@ def test_sparse_connectivity_and_several_targets():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 20))
     y = np.column_stack((X[:, 0], X[:, 1] + X[:, 2]))
-    model = SparseMLPRegressor((30, 10), connectivity="set", epsilon=0.5, max_iter=5, random_state=0).fit(X, y)
+    model = SparseMLPRegressor(
+        (30, 10), connectivity="set", epsilon=0.5, max_iter=5, random_state=0
+    ).fit(X, y)
     smaller = shrink(model)
     np.testing.assert_allclose(smaller.predict(X), model.predict(X), atol=1e-6)
     assert len(smaller.coefs_[0]) < 20

@@ -10,8 +10,11 @@ torch = pytest.importorskip("torch")
 from shl.cli import main  # noqa: E402
 from shl.networks import group_sparsity, regularization, set_evolution, studies  # noqa: E402
 
-COMMANDS = {"regularization": [], "group-sparsity": ["--path-epochs", "2", "--n-jobs", "1"],
-            "set": ["--weight-decay", "0", "0.001", "--n-jobs", "1"]}
+COMMANDS = {
+    "regularization": [],
+    "group-sparsity": ["--path-epochs", "2", "--n-jobs", "1"],
+    "set": ["--weight-decay", "0", "0.001", "--n-jobs", "1"],
+}
 commands = pytest.mark.parametrize(("name", "options"), COMMANDS.items())
 
 
@@ -40,8 +43,13 @@ def test_a_command_prints_json_or_nothing(name, options, tmp_path, capsys):
 
 
 @commands
-@pytest.mark.parametrize(("flags", "words"), [(["--epochs", "0"], "epochs must be at least 1, not 0"),
-                                              (["--seeds", "-1"], "seeds must be at least 0, not -1")])
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--epochs", "0"], "epochs must be at least 1, not 0"),
+        (["--seeds", "-1"], "seeds must be at least 0, not -1"),
+    ],
+)
 def test_bad_flags_are_named(name, options, flags, words, tmp_path, capsys):
     assert main([name, *flags, "--out", str(tmp_path), *options]) == 1
     assert words in capsys.readouterr().err
@@ -61,7 +69,9 @@ def test_bad_strengths_are_named(tmp_path, capsys):
 
 @commands
 @pytest.mark.parametrize("module", ["torch", "skorch"])
-def test_without_the_extra_a_command_says_what_to_install(name, options, module, monkeypatch, tmp_path, capsys):
+def test_without_the_extra_a_command_says_what_to_install(
+    name, options, module, monkeypatch, tmp_path, capsys
+):
     monkeypatch.setitem(sys.modules, module, None)
     assert main([name, "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
@@ -70,16 +80,26 @@ def test_without_the_extra_a_command_says_what_to_install(name, options, module,
 
 
 def test_the_command_line_imports_no_torch():
-    code = ("import sys, shl, shl.cli, shl.networks.cli; shl.cli._parser(); "
-            "sys.exit(bool({'torch', 'skorch', 'matplotlib'} & set(sys.modules)))")
+    code = (
+        "import sys, shl, shl.cli, shl.networks.cli; shl.cli._parser(); "
+        "sys.exit(bool({'torch', 'skorch', 'matplotlib'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("compare", [
-    lambda n_jobs: regularization.compare_regularizers((0, 1), 2, methods=("dropout", "gaussian"), n_jobs=n_jobs),
-    lambda n_jobs: group_sparsity.compare_penalties((0,), 2, penalties=("l1", "group_lasso"), n_jobs=n_jobs),
-    lambda n_jobs: set_evolution.compare_decays((0.0, 1e-3), (0,), 2, n_jobs=n_jobs)],
-    ids=["regularization", "group-sparsity", "set"])
+@pytest.mark.parametrize(
+    "compare",
+    [
+        lambda n_jobs: regularization.compare_regularizers(
+            (0, 1), 2, methods=("dropout", "gaussian"), n_jobs=n_jobs
+        ),
+        lambda n_jobs: group_sparsity.compare_penalties(
+            (0,), 2, penalties=("l1", "group_lasso"), n_jobs=n_jobs
+        ),
+        lambda n_jobs: set_evolution.compare_decays((0.0, 1e-3), (0,), 2, n_jobs=n_jobs),
+    ],
+    ids=["regularization", "group-sparsity", "set"],
+)
 def test_records_do_not_depend_on_the_number_of_processes(compare):
     for one, two in zip(compare(1), compare(2), strict=True):
         for name in set(one) - {"seconds", "history"}:
@@ -87,23 +107,36 @@ def test_records_do_not_depend_on_the_number_of_processes(compare):
 
 
 def test_a_summary_has_means_and_deviations_of_numbers_and_arrays():
-    records = [{"method": "a", "score": 1, "zeros": [1, 2]}, {"method": "b", "score": 5, "zeros": [0, 0]},
-               {"method": "a", "score": 3, "zeros": [3, 6]}]
+    records = [
+        {"method": "a", "score": 1, "zeros": [1, 2]},
+        {"method": "b", "score": 5, "zeros": [0, 0]},
+        {"method": "a", "score": 3, "zeros": [3, 6]},
+    ]
     first, second = studies.summarise(records, "method", ("score", "zeros"))
-    assert first == {"method": "a", "n_seeds": 2, "score": 2, "score_std": 1, "zeros": [2, 4], "zeros_std": [1, 2]}
+    assert first == {
+        "method": "a",
+        "n_seeds": 2,
+        "score": 2,
+        "score_std": 1,
+        "zeros": [2, 4],
+        "zeros_std": [1, 2],
+    }
     assert second["n_seeds"] == 1 and second["score"] == 5
 
 
 def test_a_table_is_aligned():
-    lines = studies.format_table([{"a": "x", "b": 1.0}, {"a": "long name", "b": 22.25}],
-                                 {"name": "{a}", "value": "{b:.1f}"})
+    lines = studies.format_table(
+        [{"a": "x", "b": 1.0}, {"a": "long name", "b": 22.25}], {"name": "{a}", "value": "{b:.1f}"}
+    )
     assert lines == ["name       value", "x            1.0", "long name   22.2"]
 
 
 def test_correlations():
     rng = np.random.default_rng(0)
     counts, spread = rng.integers(0, 9, 64), rng.random(64)
-    assert set_evolution.correlate(counts, spread) == pytest.approx(np.corrcoef(counts, spread)[0, 1])
+    assert set_evolution.correlate(counts, spread) == pytest.approx(
+        np.corrcoef(counts, spread)[0, 1]
+    )
     assert np.isnan(set_evolution.correlate(np.ones(64), spread))
 
 

@@ -24,10 +24,13 @@ def quick_runs(seeds=(0, 1), **values):
 
 
 def without(records, *names):
-    return [{name: value for name, value in record.items() if name not in names} for record in records]
+    return [
+        {name: value for name, value in record.items() if name not in names} for record in records
+    ]
 
 
-# ------------------------------------------------------------------------------------------------ sweep
+# -------------------------------------------------------------------------------------------- sweep
+
 
 def test_a_second_sweep_reads_what_is_stored(tmp_path):
     runs, keeper = quick_runs(l1_norm=[0, 0.01]), Store(tmp_path)
@@ -37,7 +40,11 @@ def test_a_second_sweep_reads_what_is_stored(tmp_path):
     assert without(second[:4], "cached") == without(first, "cached")
     assert {path.name.split("-")[0] for path in tmp_path.glob("*.npz")} == {"mine"}
     arrays, metrics = result_of(runs[0], keeper, "mine")
-    assert metrics["n_weights"] == first[0]["n_weights"] == sum((arrays[f"student_{i}"] != 0).sum() for i in range(3))
+    assert (
+        metrics["n_weights"]
+        == first[0]["n_weights"]
+        == sum((arrays[f"student_{i}"] != 0).sum() for i in range(3))
+    )
 
 
 def test_workers_and_order_do_not_change_results(tmp_path):
@@ -65,7 +72,7 @@ def test_a_run_that_diverges_fails_alone(tmp_path):
 def test_a_damaged_result_is_learned_again(tmp_path):
     runs, keeper = quick_runs(seeds=[0])[:1], Store(tmp_path)
     first = sweep(runs, keeper)
-    path, = tmp_path.glob("*.npz")
+    (path,) = tmp_path.glob("*.npz")
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.warns(UserWarning, match="is set aside"):
         again = sweep(runs, keeper)
@@ -78,7 +85,9 @@ def test_summaries_are_means_over_seeds():
     assert [(group["l1_norm"], group["n_runs"]) for group in groups] == [(0, 3), (0.02, 3)]
     for group, part in zip(groups, (records[:3], records[3:]), strict=True):
         for name in ("n_weights", "relative_loss", "distance"):
-            assert group[f"{name}_mean"] == pytest.approx(np.mean([record[name] for record in part]))
+            assert group[f"{name}_mean"] == pytest.approx(
+                np.mean([record[name] for record in part])
+            )
             assert group[f"{name}_std"] == pytest.approx(np.std([record[name] for record in part]))
         assert (group["n_all"], group["n_teacher"]) == (52, 7)
 
@@ -88,7 +97,9 @@ def test_pictures_show_the_numbers():
     records = sweep(runs)
     _, (weights, loss) = plot_path(records)
     dots = weights.lines[1].get_xydata()
-    assert sorted(map(tuple, dots)) == sorted((record["l1_norm"], record["n_weights"]) for record in records)
+    assert sorted(map(tuple, dots)) == sorted(
+        (record["l1_norm"], record["n_weights"]) for record in records
+    )
     assert len(loss.lines[1].get_xdata()) == 4
     arrays, metrics = result_of(runs[2])
     _, axs = plot_match(arrays)
@@ -98,7 +109,8 @@ def test_pictures_show_the_numbers():
     assert counts.lines[-1].get_ydata()[-1] == metrics["n_weights_last"]
 
 
-# ------------------------------------------------------------------------------------------------ command
+# ------------------------------------------------------------------------------------------ command
+
 
 @pytest.fixture
 def config(tmp_path):
@@ -106,12 +118,21 @@ def config(tmp_path):
         path = tmp_path / "mine.json"
         path.write_text(json.dumps({**QUICK, **values}))
         return str(path)
+
     return write
 
 
 def command(tmp_path, *arguments):
-    return ["teacher-student", "--cache-dir", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--n-jobs", "1",
-            *arguments]
+    return [
+        "teacher-student",
+        "--cache-dir",
+        str(tmp_path / "store"),
+        "--out",
+        str(tmp_path / "out"),
+        "--n-jobs",
+        "1",
+        *arguments,
+    ]
 
 
 def test_a_single_student(tmp_path, config, capsys):
@@ -124,14 +145,19 @@ def test_a_single_student(tmp_path, config, capsys):
     assert summary["run"]["seed"] == 3
     for picture in ("match", "learning"):
         assert (tmp_path / "out" / f"exp3_{picture}.png").read_bytes().startswith(b"\x89PNG")
-    assert main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3", "--json")) == 0
+    assert (
+        main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3", "--json"))
+        == 0
+    )
     again = json.loads(capsys.readouterr().out)
     assert again == summary
 
 
 def test_several_students(tmp_path, config, capsys):
     path = config(l1_norm=[0, 0.01])
-    arguments = command(tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet")
+    arguments = command(
+        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
+    )
     assert main(arguments) == 0
     assert capsys.readouterr().out == ""
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -141,13 +167,19 @@ def test_several_students(tmp_path, config, capsys):
     assert all(record["cached"] for record in json.loads(capsys.readouterr().out)["runs"])
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--teacher_model", "baselineCNN_elu"], "teacher_model must be a model"),
-    (["--student_model", "cnn_relu"], "student_model must be a model"),
-    (["--config_path", "none.json"], "config_path 'none.json' is neither"),
-    (["--mode", "multiple", "--student_type", "cnn"], "student_type must be one of 'baselineCNN'"),
-    (["--seed", "-1"], "seed must be at least 0, not -1"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--teacher_model", "baselineCNN_elu"], "teacher_model must be a model"),
+        (["--student_model", "cnn_relu"], "student_model must be a model"),
+        (["--config_path", "none.json"], "config_path 'none.json' is neither"),
+        (
+            ["--mode", "multiple", "--student_type", "cnn"],
+            "student_type must be one of 'baselineCNN'",
+        ),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
+    ],
+)
 def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, message):
     assert main(command(tmp_path, *arguments)) == 1
     captured = capsys.readouterr()
@@ -158,8 +190,10 @@ def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, messag
 
 
 def test_a_bad_configuration_is_named_with_its_file_and_key(tmp_path, config, capsys):
-    for values, message in (({"l1_norm": [-1]}, "l1_norm[0] must be at least 0, not -1"),
-                            ({"learning_rate": 1}, "unknown key 'learning_rate'")):
+    for values, message in (
+        ({"l1_norm": [-1]}, "l1_norm[0] must be at least 0, not -1"),
+        ({"learning_rate": 1}, "unknown key 'learning_rate'"),
+    ):
         assert main(command(tmp_path, "--config_path", config(**values))) == 1
         error = capsys.readouterr().err
         assert message in error
@@ -176,20 +210,33 @@ def test_help_shows_defaults(capsys):
 
 def test_without_pytorch_a_line_says_what_to_install(tmp_path):
     """In an interpreter that finds no torch."""
-    code = ("import sys; sys.modules['torch'] = None; import shl, shl.networks.cli; from shl.cli import main; "
-            "sys.exit(main(sys.argv[1:]))")
-    done = subprocess.run([sys.executable, "-c", code, *command(tmp_path)], capture_output=True, text=True)
+    code = (
+        "import sys; sys.modules['torch'] = None; import shl, shl.networks.cli; from shl.cli "
+        "import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(tmp_path)], capture_output=True, text=True
+    )
     assert done.returncode == 1
-    assert done.stderr == 'shl teacher-student: torch is not installed: pip install "shl[networks]"\n'
+    assert (
+        done.stderr == 'shl teacher-student: torch is not installed: pip install "shl[networks]"\n'
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")
 def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
-    """Killed with all its workers once the first results are stored, the second call learns only what is missing."""
+    """Killed with all its workers once the first results are stored, the second call learns only
+    what is missing.
+    """
     path = config(l1_norm=[0, 1e-3, 1e-2], num_epochs=60, dataset_size=2560)
-    arguments = command(tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet")
-    process = subprocess.Popen([sys.executable, "-m", "shl.cli", *arguments], start_new_session=True)
+    arguments = command(
+        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shl.cli", *arguments], start_new_session=True
+    )
     while len(list((tmp_path / "store").glob("*.npz"))) < 2 and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
@@ -198,6 +245,12 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
     assert main(arguments) == 0
     records = json.loads((tmp_path / "out" / "summary.json").read_text())["runs"]
     assert sum(record["cached"] for record in records) == n_stored < len(records) == 18
-    runs = sweep_runs(make_config(json.loads((tmp_path / "mine.json").read_text())), "baselineCNN", "multiChannelCNN",
-                      [0, 1])
-    assert without(records[:1], "seconds", "cached") == without(sweep(runs[:1]), "seconds", "cached")
+    runs = sweep_runs(
+        make_config(json.loads((tmp_path / "mine.json").read_text())),
+        "baselineCNN",
+        "multiChannelCNN",
+        [0, 1],
+    )
+    assert without(records[:1], "seconds", "cached") == without(
+        sweep(runs[:1]), "seconds", "cached"
+    )

@@ -9,8 +9,9 @@ from shl import SparseHebbianLearning, plotting
 @pytest.fixture(scope="module")
 def dico():
     X = planted(np.random.default_rng(0), n_samples=600, n_pixels=25, n_atoms=30)[0]
-    return SparseHebbianLearning(30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5,
-                                 record_num_batches=100).fit(X)
+    return SparseHebbianLearning(
+        30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5, record_num_batches=100
+    ).fit(X)
 
 
 def test_tiles_hold_the_patches(rng):
@@ -31,8 +32,16 @@ def test_min_max_shows_the_least_above_and_the_most_below(dico):
     np.testing.assert_array_equal(np.ma.filled(shown, np.nan), expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"order": "index"}, {"order": "random", "seed": 1, "dim_graph": (3, 5)},
-                                     {"dim_graph": (1, 100)}, {"title": "atoms"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"order": "index"},
+        {"order": "random", "seed": 1, "dim_graph": (3, 5)},
+        {"dim_graph": (1, 100)},
+        {"title": "atoms"},
+    ],
+)
 def test_show_dico_takes_grids_and_orders(dico, options):
     fig, ax = plotting.show_dico(None, dico, **options)
     assert len(ax.images) == 1 and fig is ax.figure
@@ -46,7 +55,9 @@ def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
 
 
 def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
-    _, ax = plotting.plot_P_cum(dico.P_cum, ymin=0.9, title="t", suptitle="s", n_yticks=5, alpha=0.1, c="b")
+    _, ax = plotting.plot_P_cum(
+        dico.P_cum, ymin=0.9, title="t", suptitle="s", n_yticks=5, alpha=0.1, c="b"
+    )
     assert len(ax.collections[0].get_segments()) == 30 and len(ax.lines) == 1
     assert ax.get_ylim() == (0.9, 1.001)
 
@@ -72,7 +83,9 @@ def test_variances_usage_error_and_data(dico, rng):
     X = rng.standard_normal((40, 25))
     code = dico.transform(X)
     _, ax = plotting.plot_variance(None, code)
-    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)))
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0))
+    )
     plotting.plot_variance_histogram(None, code)
     plotting.plot_error(None, dico)
     _, ax = plotting.plot_usage(dico.record_["prob_active"][-1])
@@ -109,7 +122,7 @@ def test_a_histogram_of_probabilities_counts_every_atom(dico):
 def test_coefficients_are_those_of_the_least_and_most_selected(kind):
     code = np.zeros((40, 6))
     for atom in range(6):
-        code[:4 * (atom + 1), atom] = np.arange(1, 4 * (atom + 1) + 1)
+        code[: 4 * (atom + 1), atom] = np.arange(1, 4 * (atom + 1) + 1)
     _, ax = plotting.plot_coefficients(kind(code), n_atoms=2)
     np.testing.assert_array_equal([line.get_xdata().max() for line in ax.lines], [4, 8, 20, 24])
     assert all(line.get_ydata()[0] == 1 for line in ax.lines)
@@ -135,8 +148,13 @@ def test_recovery_draws_what_is_active_in_either_code():
 
 
 def test_gabor_plots_show_the_fits():
-    fits = {"orientation": np.array([0.1, 1.6, 1.6]), "frequency": np.array([0.1, 0.2, 0.3]),
-            "n_x": np.array([0.2, 0.4, 0.5]), "n_y": np.array([0.3, 0.6, 0.9]), "r2": np.array([0.9, 0.8, 0.1])}
+    fits = {
+        "orientation": np.array([0.1, 1.6, 1.6]),
+        "frequency": np.array([0.1, 0.2, 0.3]),
+        "n_x": np.array([0.2, 0.4, 0.5]),
+        "n_y": np.array([0.3, 0.6, 0.9]),
+        "r2": np.array([0.9, 0.8, 0.1]),
+    }
     _, ax = plotting.plot_orientations(fits, n_bins=2)
     assert ax.patches[0].get_xy()[:, 1].max() == 2
     plotting.plot_frequencies(fits)

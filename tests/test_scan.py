@@ -9,11 +9,21 @@ import joblib
 import numpy as np
 import pytest
 
-from shl import SHL, SHL_set, checkpoints, cli, store
+from shl import SHL, SHL_set, _checkpoints, cli, store
 from shl.homeostasis import ActivationRule
 
-SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
-         "n_iter": 12, "batch_size": 100, "record_each": 4, "record_num_batches": 100}
+SMALL = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "N_patches": 600,
+    "n_dictionary": 30,
+    "l0_sparseness": 3,
+    "n_iter": 12,
+    "batch_size": 100,
+    "record_each": 4,
+    "record_num_batches": 100,
+}
 METRICS = ("F", "error", "qerror", "entropy", "MI", "MC", "logL", "perror", "F_own")
 
 
@@ -24,8 +34,16 @@ def opts(tmp_path):
 
 def table(records):
     """What must not depend on how a scan was run."""
-    return [(record["variable"], record["value"], record["seed"], record["status"],
-             *(record.get(name) for name in METRICS)) for record in records]
+    return [
+        (
+            record["variable"],
+            record["value"],
+            record["seed"],
+            record["status"],
+            *(record.get(name) for name in METRICS),
+        )
+        for record in records
+    ]
 
 
 def test_values_of_variables():
@@ -40,15 +58,28 @@ def test_values_of_variables():
     assert SHL_set({**SMALL, "cache_dir": None}, values={"eta": [1, 2]}).values_of("eta") == [1, 2]
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: SHL_set({"cache_dir": None}).values_of("etta"), "variable must be one of .*not 'etta'"),
-    (lambda: SHL_set({"cache_dir": None}).values_of("cache_dir"), "variable must be one of"),
-    (lambda: SHL_set({"cache_dir": None}).values_of("fit_tol"), "fit_tol cannot be scanned around None"),
-    (lambda: SHL_set({"cache_dir": None}, values={"eta": []}).values_of("eta"), "is empty"),
-    (lambda: SHL_set({"cache_dir": None}).run([]), "variables is empty"),
-    (lambda: SHL_set({"cache_dir": None}, N_scan=0), "N_scan must be at least 1"),
-    (lambda: SHL_set({"cache_dir": None}, base=1.0), "base must be above 1"),
-    (lambda: SHL_set({"cache_dir": None}, data=np.ones((9, 4))).values_of("patch_width"), "changes the data")])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: SHL_set({"cache_dir": None}).values_of("etta"),
+            "variable must be one of .*not 'etta'",
+        ),
+        (lambda: SHL_set({"cache_dir": None}).values_of("cache_dir"), "variable must be one of"),
+        (
+            lambda: SHL_set({"cache_dir": None}).values_of("fit_tol"),
+            "fit_tol cannot be scanned around None",
+        ),
+        (lambda: SHL_set({"cache_dir": None}, values={"eta": []}).values_of("eta"), "is empty"),
+        (lambda: SHL_set({"cache_dir": None}).run([]), "variables is empty"),
+        (lambda: SHL_set({"cache_dir": None}, N_scan=0), "N_scan must be at least 1"),
+        (lambda: SHL_set({"cache_dir": None}, base=1.0), "base must be above 1"),
+        (
+            lambda: SHL_set({"cache_dir": None}, data=np.ones((9, 4))).values_of("patch_width"),
+            "changes the data",
+        ),
+    ],
+)
 def test_bad_scans_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
@@ -56,8 +87,11 @@ def test_bad_scans_are_named(call, words):
 
 def test_results_do_not_depend_on_jobs_order_or_backend(opts, tmp_path):
     tables = []
-    for n_jobs, backend, variables in ((1, "loky", ["eta", "seed"]), (2, "loky", ["eta", "seed"]),
-                                       (2, "threading", ["seed", "eta"])):
+    for n_jobs, backend, variables in (
+        (1, "loky", ["eta", "seed"]),
+        (2, "loky", ["eta", "seed"]),
+        (2, "threading", ["seed", "eta"]),
+    ):
         experiments = SHL_set({**opts, "cache_dir": tmp_path / f"{n_jobs}{backend}"}, N_scan=3)
         with joblib.parallel_config(backend):
             experiments.run(variables, n_jobs=n_jobs)
@@ -84,16 +118,22 @@ def test_equal_values_are_learned_once(opts):
 def test_a_grid_has_every_combination(opts):
     experiments = SHL_set(opts, values={"eta": [0.01, 0.02], "seed": [1, 2, 3]})
     records = experiments.run(["eta", "seed"], grid=True)
-    assert [record["value"] for record in records] == [(a, b) for a in (0.01, 0.02) for b in (1, 2, 3)]
+    assert [record["value"] for record in records] == [
+        (a, b) for a in (0.01, 0.02) for b in (1, 2, 3)
+    ]
     assert len({record["F"] for record in records}) == 6
     assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
 
 
 def test_one_failing_value_loses_nothing_else(opts):
     records = SHL_set(opts, values={"n_dictionary": [30, 10**7], "patch_width": [8, 4000]}).run(
-        ["n_dictionary", "patch_width"], n_jobs=2)
+        ["n_dictionary", "patch_width"], n_jobs=2
+    )
     assert [record["status"] for record in records] == ["done", "failed", "done", "failed"]
-    assert "n_dictionary must be" in records[1]["failure"] and "patch_width must be" in records[3]["failure"]
+    assert (
+        "n_dictionary must be" in records[1]["failure"]
+        and "patch_width must be" in records[3]["failure"]
+    )
     assert np.isfinite(records[0]["F"])
 
 
@@ -114,7 +154,14 @@ class Killer(ActivationRule):
 
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
 def test_a_killed_worker_is_replaced_and_its_value_tried_again(opts, tmp_path):
-    values = {"homeo_method": ["None", Killer(str(tmp_path / "once")), "HAP", Killer(str(tmp_path / "never"))]}
+    values = {
+        "homeo_method": [
+            "None",
+            Killer(str(tmp_path / "once")),
+            "HAP",
+            Killer(str(tmp_path / "never")),
+        ]
+    }
     records = SHL_set(opts, values=values).run(["homeo_method"], n_jobs=2)
     assert [record["status"] for record in records] == ["done", "done", "done", "failed"]
     assert "its worker was killed" in records[3]["failure"]
@@ -139,14 +186,41 @@ def test_tables_and_figures(opts, tmp_path):
 
 
 def test_the_scan_command(tmp_path, capsys):
-    flags = ["scan", "--variable", "eta", "--n-scan", "2", "--n-dictionary", "20", "--l0-sparseness", "3", "--n-iter",
-             "5", "--batch-size", "64", "--n-patches", "1500", "--patch-width", "8", "--n-jobs", "1", "--quiet",
-             "--cache-dir", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    flags = [
+        "scan",
+        "--variable",
+        "eta",
+        "--n-scan",
+        "2",
+        "--n-dictionary",
+        "20",
+        "--l0-sparseness",
+        "3",
+        "--n-iter",
+        "5",
+        "--batch-size",
+        "64",
+        "--n-patches",
+        "1500",
+        "--patch-width",
+        "8",
+        "--n-jobs",
+        "1",
+        "--quiet",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert cli.main([*flags, "--json", "--dry-run"]) == 0
     assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [False, False]
     assert not (tmp_path / "out").exists()
     assert cli.main(flags) == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"scan.csv", "scan.json", "scan.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "scan.csv",
+        "scan.json",
+        "scan.png",
+    }
     assert cli.main([*flags, "--json", "--dry-run"]) == 0
     assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [True, True]
 
@@ -161,8 +235,9 @@ SHL(**{opts!r}, cache_dir=sys.argv[1]).learn_dico(matname="k")
 def learner(folder, n_iter):
     """A process that learns, with a checkpoint nearly every step."""
     program = LEARNER.format(opts={**SMALL, "n_iter": n_iter, "checkpoint_each": 20})
-    return subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def wait_for(folder, pattern, process):
@@ -194,10 +269,10 @@ def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):
     keeper = store.Store(tmp_path)
     result = tmp_path / "x.npz"
     shl = SHL(**SMALL, cache_dir=None)
-    with checkpoints.Checkpoints(keeper, result, each=1) as kept:
+    with _checkpoints.Checkpoints(keeper, result, each=1) as kept:
         shl._estimator().fit(shl.get_data(), on_step=kept.step_done)
         assert kept.last().step == SMALL["n_iter"]
-        monkeypatch.setattr(checkpoints, "machine", lambda: {"numpy": "0"})
+        monkeypatch.setattr(_checkpoints, "machine", lambda: {"numpy": "0"})
         assert kept.last() is None
 
 

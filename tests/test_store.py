@@ -14,7 +14,9 @@ from shl import cli, store
 @pytest.fixture
 def entry(tmp_path):
     path = tmp_path / "a.npz"
-    store.write(path, {"x": np.arange(6.0), "empty": np.empty((0, 3))}, {"kind": "test", "n": np.int64(3)})
+    store.write(
+        path, {"x": np.arange(6.0), "empty": np.empty((0, 3))}, {"kind": "test", "n": np.int64(3)}
+    )
     return path
 
 
@@ -28,8 +30,14 @@ def test_what_is_written_is_read(entry):
 def test_keys_follow_values_not_types_or_order():
     key = store.key_of({"a": 1, "b": 2.0, "c": None})
     assert key == store.key_of({"c": None, "b": np.float64(2.0), "a": np.int64(1)})
-    others = [{"a": 2, "b": 2.0, "c": None}, {"a": 1, "b": 2.0, "c": "None"}, {"a": 1, "b": 2.0},
-              {"a": 1, "b": 2.0, "c": np.zeros(2)}, {"a": 1, "b": 2.0, "c": np.zeros(3)}, {"a": True, "b": 2.0}]
+    others = [
+        {"a": 2, "b": 2.0, "c": None},
+        {"a": 1, "b": 2.0, "c": "None"},
+        {"a": 1, "b": 2.0},
+        {"a": 1, "b": 2.0, "c": np.zeros(2)},
+        {"a": 1, "b": 2.0, "c": np.zeros(3)},
+        {"a": True, "b": 2.0},
+    ]
     assert len({key, *map(store.key_of, others)}) == len(others) + 1
 
 
@@ -42,7 +50,7 @@ def test_digests_follow_content_dtype_and_shape():
 def damage(path, how):
     content = bytearray(path.read_bytes())
     if how == "truncated":
-        content = content[:len(content) // 2]
+        content = content[: len(content) // 2]
     elif how == "empty":
         content = b""
     elif how == "foreign":
@@ -59,12 +67,19 @@ def damage(path, how):
         np.savez(path, x=np.array([{}], dtype=object))
     elif how == "promising":
         with zipfile.ZipFile(path, "w") as archive:
-            header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
-            archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+            header = (
+                b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117)
+                + b"\n"
+            )
+            archive.writestr(
+                "x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+            )
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "foreign", "flipped", "compressed", "newer", "pickle",
-                                 "promising"])
+@pytest.mark.parametrize(
+    "how",
+    ["truncated", "empty", "foreign", "flipped", "compressed", "newer", "pickle", "promising"],
+)
 def test_a_damaged_entry_is_set_aside_with_one_warning(entry, how):
     damage(entry, how)
     with pytest.warns(UserWarning, match=f"{entry.name}.*set aside as .*bad") as caught:

@@ -1,4 +1,6 @@
-"""Scans that are killed at random instants, again and again, end with the table of an undisturbed one."""
+"""Scans that are killed at random instants, again and again, end with the table of an undisturbed
+one.
+"""
 
 import contextlib
 import json
@@ -14,10 +16,24 @@ import pytest
 
 from shl import store
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc"),
+]
 
-OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30, "l0_sparseness": 3,
-        "n_iter": 900, "batch_size": 100, "record_each": 300, "record_num_batches": 100, "checkpoint_each": 100}
+OPTS = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "N_patches": 600,
+    "n_dictionary": 30,
+    "l0_sparseness": 3,
+    "n_iter": 900,
+    "batch_size": 100,
+    "record_each": 300,
+    "record_num_batches": 100,
+    "checkpoint_each": 100,
+}
 SCAN = """
 import sys, json
 from shl import SHL_set
@@ -31,8 +47,19 @@ with open(sys.argv[2], "w") as file:
 
 def start(folder, name="table"):
     """A process group that runs the scan on a folder of results and writes its table."""
-    return subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCAN.format(opts=OPTS), str(folder),
-                             str(folder / f"{name}.json")], stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            SCAN.format(opts=OPTS),
+            str(folder),
+            str(folder / f"{name}.json"),
+        ],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def table(folder, process=None, name="table"):

@@ -3,22 +3,46 @@
 import tempfile
 import time
 
-from ..commands import add_parser, cache_folder, report
+from .._commands import add_parser, cache_folder, report
 
 
 def add_commands(commands):
     """Add `annex` to the commands of `shl`."""
-    parser = add_parser(commands, "annex", annex_command, "run the study again: its figures, and its claims answered")
+    parser = add_parser(
+        commands,
+        "annex",
+        annex_command,
+        "run the study again: its figures, and its claims answered",
+    )
     add = parser.add_argument
-    add("--scale", default="quick", choices=("quick", "paper"),
-        help="quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or two on 2 cores")
-    add("--database", default="sample", metavar="NAME",
-        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', or a folder of images in --datapath")
+    add(
+        "--scale",
+        default="quick",
+        choices=("quick", "paper"),
+        help="quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or "
+        "two on 2 cores",
+    )
+    add(
+        "--database",
+        default="sample",
+        metavar="NAME",
+        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', or a folder of "
+        "images in --datapath",
+    )
     add("--datapath", default="database/", metavar="DIR", help="where database folders are")
-    add("--only", nargs="+", metavar="SECTION", help="sections of the report (none: all; an unknown name lists them)")
+    add(
+        "--only",
+        nargs="+",
+        metavar="SECTION",
+        help="sections of the report (none: all; an unknown name lists them)",
+    )
     add("--n-jobs", type=int, default=-1, help="learnings at a time; -1 is one for each core")
-    add("--cache-dir", default="cache_dir", metavar="DIR",
-        help="folder of results, which are not learned again ('none' for no store)")
+    add(
+        "--cache-dir",
+        default="cache_dir",
+        metavar="DIR",
+        help="folder of results, which are not learned again ('none' for no store)",
+    )
     add("--out", default="shl_annex", metavar="DIR", help="folder for report.md and the figures")
     add("--quiet", action="store_true", help="no progress bar, no summary")
     add("--json", action="store_true", help="print the summary as JSON")
@@ -39,9 +63,23 @@ def annex_command(args):
         if show:
             print(f"{name}: {took:.1f} s" + (f", failed: {failure}" if failure else ""), flush=True)
 
-    with tempfile.TemporaryDirectory() as spare:  # several sections look at a learning: without a store, a short one
-        study = Study(args.scale, args.database, args.datapath, args.n_jobs, cache_folder(args) or spare, int(show))
+    with (
+        tempfile.TemporaryDirectory() as spare
+    ):  # several sections look at a learning: without a store, a short one
+        study = Study(
+            args.scale,
+            args.database,
+            args.datapath,
+            args.n_jobs,
+            cache_folder(args) or spare,
+            int(show),
+        )
         path = write_report(study, args.out, args.only, section_done)
-    summary = {"report": str(path), "seconds": time.perf_counter() - began, "sections": seconds, "failures": failures}
+    summary = {
+        "report": str(path),
+        "seconds": time.perf_counter() - began,
+        "sections": seconds,
+        "failures": failures,
+    }
     report(args, summary, [f"wrote {path} and its figures, {summary['seconds']:.0f} s in all"])
     return int(bool(failures))

@@ -1,4 +1,6 @@
-"""Supplementary controls: coders, starts, rates, sizes, the mask, other databases, better parameters of a rule."""
+"""Supplementary controls: coders, starts, rates, sizes, the mask, other databases, better
+parameters of a rule.
+"""
 
 import numpy as np
 
@@ -22,22 +24,46 @@ def statistics(study, out):
     for do_mask in (True, False):
         data = SHL(**study.opts, do_mask=do_mask).get_data()
         energy = np.sqrt((data**2).mean(axis=1))
-        rows.append([f"patches, do_mask={do_mask}", str(data.shape), _spread(data.mean(axis=1)), _spread(energy)])
+        rows.append(
+            [
+                f"patches, do_mask={do_mask}",
+                str(data.shape),
+                _spread(data.mean(axis=1)),
+                _spread(energy),
+            ]
+        )
         fig = new_figure(figsize=(12, 1.2))
         show_data(data, fig=fig)
         save_both(fig, out / f"data_mask_{do_mask}")
     for rule in RULES:
         atoms = study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].components_
-        rows.append([f"atoms, {rule}", str(atoms.shape), _spread(atoms.mean(axis=1)),
-                     _spread(np.linalg.norm(atoms, axis=1))])
+        rows.append(
+            [
+                f"atoms, {rule}",
+                str(atoms.shape),
+                _spread(atoms.mean(axis=1)),
+                _spread(np.linalg.norm(atoms, axis=1)),
+            ]
+        )
     yield "Energy is the root mean square of a patch, the norm of an atom.\n"
     yield from table(["", "shape", "mean", "energy"], rows)
-    yield "![Patches with mask](data_mask_True.png)\n\n![Patches without mask](data_mask_False.png)\n"
+    yield (
+        "![Patches with mask](data_mask_True.png)\n\n![Patches without mask](data_mask_False.png)\n"
+    )
     runs = study.run(["do_mask", "homeo_method"], {"do_mask": [True, False], "homeo_method": SOME})
     patches = {do_mask: study.fresh(do_mask=do_mask) for do_mask in (True, False)}
-    yield from table(["do_mask", "rule", *MEANS], [
-        [do_mask, rule, *_means(runs.models(do_mask=do_mask, homeo_method=rule), patches[do_mask])]
-        for do_mask in (True, False) for rule in SOME])
+    yield from table(
+        ["do_mask", "rule", *MEANS],
+        [
+            [
+                do_mask,
+                rule,
+                *_means(runs.models(do_mask=do_mask, homeo_method=rule), patches[do_mask]),
+            ]
+            for do_mask in (True, False)
+            for rule in SOME
+        ],
+    )
 
 
 def _spread(values):
@@ -51,38 +77,77 @@ def _means(models, patches):
 
 
 def coders(study, out):
-    """Dictionaries learned with each coder for the same number of steps, all judged by the same pursuits."""
+    """Dictionaries learned with each coder for the same number of steps, all judged by the same
+    pursuits.
+    """
     patches, steps = study.fresh(), study.scale.n_slow
-    runs = study.run(["learning_algorithm", "seed"], {"learning_algorithm": CODERS, "seed": study.few_seeds},
-                     n_iter=steps, homeo_method="None", record_each=0)
+    runs = study.run(
+        ["learning_algorithm", "seed"],
+        {"learning_algorithm": CODERS, "seed": study.few_seeds},
+        n_iter=steps,
+        homeo_method="None",
+        record_each=0,
+    )
     rows, errors = [], {}
     for coder in CODERS:
         models = runs.models(learning_algorithm=coder)
         events, errors[coder] = zip(*(code(model, patches) for model in models), strict=True)
         signed = [code(model, patches, do_sym=True, algorithm="omp")[1] for model in models]
         entropy = [usage_entropy(each) for each in events]
-        rows.append([coder, *map(mean_std, (errors[coder], signed, entropy)),
-                     runs.column("seconds", learning_algorithm=coder).mean()])
-        show_dico(None, models[0], dim_graph=(4, 18), order="index", fname=out / f"coder_{coder}.png")
-    yield (f"{steps} of the study's {study.scale.opts['n_iter']} steps with each coder, no homeostasis; error on "
-           f"{len(patches)} new patches by matching pursuit, whose coefficients are not negative as those of mp in "
-           "learning, and by orthogonal pursuit of either sign, as the other coders'.\n")
-    yield from table(["coder", "error by mp", "error by signed omp", "entropy by mp", "CPU seconds"], rows)
+        rows.append(
+            [
+                coder,
+                *map(mean_std, (errors[coder], signed, entropy)),
+                runs.column("seconds", learning_algorithm=coder).mean(),
+            ]
+        )
+        show_dico(
+            None, models[0], dim_graph=(4, 18), order="index", fname=out / f"coder_{coder}.png"
+        )
+    yield (
+        f"{steps} of the study's {study.scale.opts['n_iter']} steps with each coder, no "
+        f"homeostasis; error on "
+        f"{len(patches)} new patches by matching pursuit, whose coefficients are not negative as "
+        f"those of mp in "
+        "learning, and by orthogonal pursuit of either sign, as the other coders'.\n"
+    )
+    yield from table(
+        ["coder", "error by mp", "error by signed omp", "entropy by mp", "CPU seconds"], rows
+    )
     yield "Is the error by mp of a dictionary learned with mp below? A paired t-test:\n"
-    yield from table(CLAIM, comparisons([("error", "mp", coder, errors["mp"], errors[coder]) for coder in CODERS[1:]]))
-    yield "\n\n".join(f"{coder}: ![Atoms learned with {coder}](coder_{coder}.png)" for coder in CODERS) + "\n"
+    yield from table(
+        CLAIM,
+        comparisons([("error", "mp", coder, errors["mp"], errors[coder]) for coder in CODERS[1:]]),
+    )
+    yield (
+        "\n\n".join(
+            f"{coder}: ![Atoms learned with {coder}](coder_{coder}.png)" for coder in CODERS
+        )
+        + "\n"
+    )
 
 
 def starts_and_rates(study, out):
     """White or 1/f start; Adam or the plain gradient with a fixed rate."""
     patches, seeds = study.fresh(), {"seed": study.few_seeds}
-    runs = study.run(["one_over_F", "homeo_method", "seed"],
-                     {"one_over_F": [False, True], "homeo_method": SOME, **seeds})
-    rows = [[f"Adam, {'1/f' if noise else 'white'} start", rule,
-             *_means(runs.models(one_over_F=noise, homeo_method=rule), patches)]
-            for noise in (False, True) for rule in SOME]
+    runs = study.run(
+        ["one_over_F", "homeo_method", "seed"],
+        {"one_over_F": [False, True], "homeo_method": SOME, **seeds},
+    )
+    rows = [
+        [
+            f"Adam, {'1/f' if noise else 'white'} start",
+            rule,
+            *_means(runs.models(one_over_F=noise, homeo_method=rule), patches),
+        ]
+        for noise in (False, True)
+        for rule in SOME
+    ]
     runs = study.run(["eta", "seed"], {"eta": RATES, **seeds}, beta1=0, homeo_method="HAP")
-    rows += [[f"fixed rate {eta:g}, white start", "HAP", *_means(runs.models(eta=eta), patches)] for eta in RATES]
+    rows += [
+        [f"fixed rate {eta:g}, white start", "HAP", *_means(runs.models(eta=eta), patches)]
+        for eta in RATES
+    ]
     yield from table(["learning", "rule", *MEANS], rows)
 
 
@@ -91,18 +156,27 @@ def scans(study, out):
     measures, patches = ("F", "error", "entropy"), study.fresh()
     fig = new_figure(figsize=(12, 3.2 * len(SCANS)), layout="constrained")
     yield "On new patches, one learning each; qerror, and so F, grows with the number of atoms.\n"
-    for row, (variable, rules) in zip(fig.subplots(len(SCANS), len(measures)), SCANS.items(), strict=True):
+    for row, (variable, rules) in zip(
+        fig.subplots(len(SCANS), len(measures)), SCANS.items(), strict=True
+    ):
         runs = study.run(["homeo_method", variable], {"homeo_method": rules}, N_scan=5, base=2.0)
         values = [record["params"][variable] for record in runs.select(homeo_method=rules[0])]
         found = {rule: measure(runs.models(homeo_method=rule), patches) for rule in rules}
         for ax, name in zip(row, measures, strict=True):
             for rule in rules:
-                plot_scan(values, found[rule][name], variable, name, color=COLORS[rule], label=rule, ax=ax)
+                plot_scan(
+                    values, found[rule][name], variable, name, color=COLORS[rule], label=rule, ax=ax
+                )
             ax.set_ylabel(name)
         row[0].legend()
-        yield from table([variable, "rule", *measures], [
-            [value, rule, *(found[rule][name][i] for name in measures)]
-            for rule in rules for i, value in enumerate(values)])
+        yield from table(
+            [variable, "rule", *measures],
+            [
+                [value, rule, *(found[rule][name][i] for name in measures)]
+                for rule in rules
+                for i, value in enumerate(values)
+            ],
+        )
     save_both(fig, out / "scans")
     yield "![Scans](scans.png)\n"
 
@@ -110,17 +184,36 @@ def scans(study, out):
 def fading(study, out):
     """Rules that fade to plain pursuit, on natural patches."""
     seeds, patches = study.few_seeds, study.fresh()
-    faded = study.run(["homeo_method", "seed"], {"homeo_method": ("HAP", "HEH"), "seed": seeds}, homeo_fade=FADE)
-    found = {rule: {name: study.measured[rule][name][:len(seeds)] for name in MEANS} for rule in SOME}
-    found |= {f"{rule}, fading": measure(faded.models(homeo_method=rule), patches) for rule in ("HAP", "HEH")}
+    faded = study.run(
+        ["homeo_method", "seed"], {"homeo_method": ("HAP", "HEH"), "seed": seeds}, homeo_fade=FADE
+    )
+    found = {
+        rule: {name: study.measured[rule][name][: len(seeds)] for name in MEANS} for rule in SOME
+    }
+    found |= {
+        f"{rule}, fading": measure(faded.models(homeo_method=rule), patches)
+        for rule in ("HAP", "HEH")
+    }
     yield f"homeo_fade = {FADE}; on new patches, over {len(seeds)} seeds.\n"
-    yield from table(["rule", *MEANS], [[rule, *(mean_std(found[rule][name]) for name in MEANS)] for rule in found])
+    yield from table(
+        ["rule", *MEANS],
+        [[rule, *(mean_std(found[rule][name]) for name in MEANS)] for rule in found],
+    )
     yield "Is the error below that of plain pursuit throughout? A paired t-test:\n"
-    yield from table(CLAIM, comparisons([("error", rule, "None", found[rule]["error"], found["None"]["error"])
-                                         for rule in found if "fading" in rule]))
+    yield from table(
+        CLAIM,
+        comparisons(
+            [
+                ("error", rule, "None", found[rule]["error"], found["None"]["error"])
+                for rule in found
+                if "fading" in rule
+            ]
+        ),
+    )
 
 
-# ------------------------------------------------------------------------------------------------ databases
+# ---------------------------------------------------------------------------------------- databases
+
 
 def databases(study):
     """The built-in databases and that of the study."""
@@ -133,32 +226,59 @@ def generalisation(study, out):
     fresh = {name: study.fresh(name_database=name) for name in names}
     rows = []
     for learned in names:
-        runs = study.run(["homeo_method", "seed"], {"homeo_method": SOME, "seed": seeds}, name_database=learned)
+        runs = study.run(
+            ["homeo_method", "seed"], {"homeo_method": SOME, "seed": seeds}, name_database=learned
+        )
         for rule in SOME:
             models = runs.models(homeo_method=rule)
             found = [measure(models, fresh[name]) for name in names]
-            rows.append([learned, rule, *(mean_std(each["error"]) for each in found),
-                         *(each["entropy"].mean() for each in found)])
-    yield (f"New patches of each database, coded by plain pursuit; over {len(seeds)} seeds. Those of the database "
-           "that was learned are of the same images as those of learning.\n")
-    yield from table(["learned on", "rule", *(f"error on {name}" for name in names),
-                      *(f"entropy on {name}" for name in names)], rows)
+            rows.append(
+                [
+                    learned,
+                    rule,
+                    *(mean_std(each["error"]) for each in found),
+                    *(each["entropy"].mean() for each in found),
+                ]
+            )
+    yield (
+        f"New patches of each database, coded by plain pursuit; over {len(seeds)} seeds. Those of "
+        f"the database "
+        "that was learned are of the same images as those of learning.\n"
+    )
+    yield from table(
+        [
+            "learned on",
+            "rule",
+            *(f"error on {name}" for name in names),
+            *(f"entropy on {name}" for name in names),
+        ],
+        rows,
+    )
 
 
-# ------------------------------------------------------------------------------------------------ better parameters
+# -------------------------------------------------------------------------------- better parameters
 
 DEFAULTS = {"C": 3.0, "nb_quant": 128, "eta_homeo": 0.01}
-GRIDS = {"C": (("HEH",), (0, 0.5, 1.0, 3.0, 6.0)), "nb_quant": (("HEH",), (32, 128, 512)),
-         "eta_homeo": (("HAP", "HEH"), (0.0025, 0.005, 0.01, 0.02))}
+GRIDS = {
+    "C": (("HEH",), (0, 0.5, 1.0, 3.0, 6.0)),
+    "nb_quant": (("HEH",), (32, 128, 512)),
+    "eta_homeo": (("HAP", "HEH"), (0.0025, 0.005, 0.01, 0.02)),
+}
 FEW = {"C": (("HEH",), (0, 1.0, 3.0)), "eta_homeo": GRIDS["eta_homeo"]}
 TUNED = ("error", "error_own", "F", "F_own", "entropy", "entropy_own")
 WIDE_BATCH = 1024  # the default of SHL
 
 
 def tuning(study, out):
-    """Parameters of HEH and HAP: at the quick size on all databases, and at the study's own size."""
-    at_hand = {"datapath": study.opts["datapath"], "n_jobs": study.n_jobs, "cache_dir": study.opts["cache_dir"],
-               "verbose": study.verbose}
+    """Parameters of HEH and HAP: at the quick size on all databases, and at the study's own
+    size.
+    """
+    at_hand = {
+        "datapath": study.opts["datapath"],
+        "n_jobs": study.n_jobs,
+        "cache_dir": study.opts["cache_dir"],
+        "verbose": study.verbose,
+    }
     if study.scale_name == "quick":
         yield from _tune(study, FEW)
         return
@@ -170,21 +290,46 @@ def tuning(study, out):
 
 
 def _tune(study, grids, **changes):
-    """Each parameter over its values, on new patches, and tests of each value against the paper's default."""
+    """Each parameter over its values, on new patches, and tests of each value against the paper's
+    default.
+    """
     patches = study.fresh()
     size = {**study.scale.opts, **changes}
-    yield (f"On {study.database}, {size['patch_width']} x {size['patch_width']} pixels, {size['n_dictionary']} atoms, "
-           f"batches of {size['batch_size']}, over {len(study.few_seeds)} seeds:\n")
+    yield (
+        f"On {study.database}, {size['patch_width']} x {size['patch_width']} pixels, "
+        f"{size['n_dictionary']} atoms, "
+        f"batches of {size['batch_size']}, over {len(study.few_seeds)} seeds:\n"
+    )
     claims = []
     for variable, (rules, values) in grids.items():
-        runs = study.run(["homeo_method", variable, "seed"],
-                         {"homeo_method": rules, variable: values, "seed": study.few_seeds}, **changes)
-        found = {(rule, value): measure(runs.models(homeo_method=rule, **{variable: value}), patches)
-                 for rule in rules for value in values}
-        yield from table(["rule", variable, *TUNED], [
-            [rule, value, *(mean_std(each[name]) for name in TUNED)] for (rule, value), each in found.items()])
-        claims += [(f"{rule}, {variable}, {name}", value, DEFAULTS[variable], each[name],
-                    found[rule, DEFAULTS[variable]][name])
-                   for (rule, value), each in found.items() if value != DEFAULTS[variable] for name in ("F", "F_own")]
+        runs = study.run(
+            ["homeo_method", variable, "seed"],
+            {"homeo_method": rules, variable: values, "seed": study.few_seeds},
+            **changes,
+        )
+        found = {
+            (rule, value): measure(runs.models(homeo_method=rule, **{variable: value}), patches)
+            for rule in rules
+            for value in values
+        }
+        yield from table(
+            ["rule", variable, *TUNED],
+            [
+                [rule, value, *(mean_std(each[name]) for name in TUNED)]
+                for (rule, value), each in found.items()
+            ],
+        )
+        claims += [
+            (
+                f"{rule}, {variable}, {name}",
+                value,
+                DEFAULTS[variable],
+                each[name],
+                found[rule, DEFAULTS[variable]][name],
+            )
+            for (rule, value), each in found.items()
+            if value != DEFAULTS[variable]
+            for name in ("F", "F_own")
+        ]
     yield "Is it below that of the paper's value, the second? A paired t-test:\n"
     yield from table(CLAIM, comparisons(claims))

@@ -1,4 +1,6 @@
-"""What the atoms look like, in numbers: Gabor functions fitted to them, and how evenly they cover orientations."""
+"""What the atoms look like, in numbers: Gabor functions fitted to them, and how evenly they cover
+orientations.
+"""
 
 import numpy as np
 
@@ -14,30 +16,58 @@ NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
 
 def orientation(study, out):
     """Gabor fits of each rule's atoms from the first seed."""
-    fits = {rule: fit_gabor(study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].components_,
-                            n_jobs=study.n_jobs) for rule in RULES}
+    fits = {
+        rule: fit_gabor(
+            study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].components_,
+            n_jobs=study.n_jobs,
+        )
+        for rule in RULES
+    }
     fig = new_figure(figsize=(15, 4.5), layout="constrained")
     left, middle, right = fig.subplots(1, 3)
-    good = {rule: {name: values[found["r2"] >= LEAST_R2] for name, values in found.items()}
-            for rule, found in fits.items()}
+    good = {
+        rule: {name: values[found["r2"] >= LEAST_R2] for name, values in found.items()}
+        for rule, found in fits.items()
+    }
     for rule, found in good.items():
         plot_orientations(found, color=COLORS[rule], label=rule, ax=left)
         plot_frequencies(found, color=COLORS[rule], ax=middle)
         plot_width_length(found, color=COLORS[rule], ax=right)
     left.legend()
     save_both(fig, out / "gabor")
-    yield (f"Medians over the atoms of the first seed whose fit explains at least {LEAST_R2:.0%} of their energy; "
-           "lengths in pixels, frequency in cycles per pixel, phase in degrees (0 even, 90 odd). `evenness` is the "
-           "relative entropy of orientations in 12 bins, 1 if they are spread evenly.\n")
-    yield from table(["rule", "fitted", "median R2", *NAMES, "evenness"],
-                     [[rule, f"{len(good[rule]['r2']) / len(fits[rule]['r2']):.0%}", np.median(fits[rule]["r2"]),
-                       *_medians(good[rule]), orientation_entropy(good[rule]["orientation"])] for rule in RULES])
-    yield ("![Orientations, frequencies, and length against width](gabor.png)\n\n"
-           "Ringach (2002, J. Neurophysiol. 88:455, abstract) found the shapes of macaque simple cells near a "
-           "one-parameter family, with even and odd symmetry preferred, many of them broadly tuned and low-pass (near "
-           "the origin of the last panel), and fewer stripes than sparse coding predicted.\n")
+    yield (
+        f"Medians over the atoms of the first seed whose fit explains at least {LEAST_R2:.0%} of "
+        f"their energy; "
+        "lengths in pixels, frequency in cycles per pixel, phase in degrees (0 even, 90 odd). "
+        "`evenness` is the "
+        "relative entropy of orientations in 12 bins, 1 if they are spread evenly.\n"
+    )
+    yield from table(
+        ["rule", "fitted", "median R2", *NAMES, "evenness"],
+        [
+            [
+                rule,
+                f"{len(good[rule]['r2']) / len(fits[rule]['r2']):.0%}",
+                np.median(fits[rule]["r2"]),
+                *_medians(good[rule]),
+                orientation_entropy(good[rule]["orientation"]),
+            ]
+            for rule in RULES
+        ],
+    )
+    yield (
+        "![Orientations, frequencies, and length against width](gabor.png)\n\n"
+        "Ringach (2002, J. Neurophysiol. 88:455, abstract) found the shapes of macaque simple "
+        "cells near a "
+        "one-parameter family, with even and odd symmetry preferred, many of them broadly tuned "
+        "and low-pass (near "
+        "the origin of the last panel), and fewer stripes than sparse coding predicted.\n"
+    )
 
 
 def _medians(found):
     """The medians of NAMES, phase in degrees."""
-    return [np.degrees(np.median(found[name])) if name == "phase" else np.median(found[name]) for name in NAMES]
+    return [
+        np.degrees(np.median(found[name])) if name == "phase" else np.median(found[name])
+        for name in NAMES
+    ]

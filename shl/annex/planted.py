@@ -1,9 +1,11 @@
-"""Planted dictionaries: samples made from known atoms, to see which of them a learning finds again."""
+"""Planted dictionaries: samples made from known atoms, to see which of them a learning finds
+again.
+"""
 
 import numpy as np
 from joblib import Parallel, delayed
 
-from ..checks import check_choice, check_count, check_generator, check_number
+from .._checks import check_choice, check_count, check_generator, check_number
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
@@ -17,13 +19,15 @@ STEPS = 2000
 def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=0):
     """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
-    Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in [0.5, 1.5].
+    Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
+    [0.5, 1.5].
 
     Parameters
     ----------
     noise : float, the standard deviation of white noise on each pixel.
-    profile : 'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of every second
-        atom are twice as large; '1/rank', the k-th atom is used with a probability proportional to 1 / k.
+    profile : 'equal', atoms are used equally often and strongly; 'half stronger', the coefficients
+        of every second atom are twice as large; '1/rank', the k-th atom is used with a probability
+        proportional to 1 / k.
     rng : Generator, or an integer seed.
 
     Returns
@@ -39,23 +43,38 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
     atoms = rng.standard_normal((n_atoms, n_pixels))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     weights = 1 / np.arange(1, n_atoms + 1) if profile == "1/rank" else np.ones(n_atoms)
-    # The atoms of the smallest exponential times are draws without replacement by these weights (Efraimidis 2006).
+    # The atoms of the smallest exponential times are draws without replacement by these weights
+    # (Efraimidis 2006).
     times = rng.standard_exponential((n_samples, n_atoms)) / weights
     chosen = np.argpartition(times, n_active - 1, axis=1)[:, :n_active]
     code = np.zeros((n_samples, n_atoms))
     np.put_along_axis(code, chosen, rng.uniform(0.5, 1.5, chosen.shape), axis=1)
     if profile == "half stronger":
         code[:, ::2] *= 2
-    return (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32), atoms, code
+    return (
+        (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32),
+        atoms,
+        code,
+    )
 
 
 def recovered(dictionary, atoms, least=0.95):
-    """For each planted atom, whether a learned one has a cosine of at least `least` with it: (n_atoms,) bool."""
+    """For each planted atom, whether a learned one has a cosine of at least `least` with it:
+    (n_atoms,) bool.
+    """
     return (atoms @ np.asarray(dictionary).T).max(axis=1) >= least
 
 
-CASES = (("None", None), ("OLS", None), ("EMP", None), ("HAP", None), ("HEH", None), ("EMP", FADE), ("HAP", FADE),
-         ("HEH", FADE))
+CASES = (
+    ("None", None),
+    ("OLS", None),
+    ("EMP", None),
+    ("HAP", None),
+    ("HEH", None),
+    ("EMP", FADE),
+    ("HAP", FADE),
+    ("HEH", FADE),
+)
 
 
 def recovery(study, out):
@@ -64,17 +83,36 @@ def recovery(study, out):
     jobs = [(profile, case, seed) for profile in PROFILES for case in CASES for seed in seeds]
     found = Parallel(n_jobs=study.n_jobs)(delayed(_learn_planted)(*job) for job in jobs)
     by_job = {job: share for job, (share, _) in zip(jobs, found, strict=True)}
-    shares = {(profile, case): [by_job[profile, case, seed] for seed in seeds]
-              for profile in PROFILES for case in CASES}
-    yield ("96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a learned atom of "
-           f"cosine .95 or more after {STEPS} steps, over {len(seeds)} seeds. Fading rules end with plain pursuit "
-           f"(homeo_fade = {FADE}).\n")
-    yield from table(["rule", *PROFILES], [[_label(case), *(mean_std(shares[profile, case]) for profile in PROFILES)]
-                                           for case in CASES])
+    shares = {
+        (profile, case): [by_job[profile, case, seed] for seed in seeds]
+        for profile in PROFILES
+        for case in CASES
+    }
+    yield (
+        "96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a "
+        "learned atom of "
+        f"cosine .95 or more after {STEPS} steps, over {len(seeds)} seeds. Fading rules end with "
+        f"plain pursuit "
+        f"(homeo_fade = {FADE}).\n"
+    )
+    yield from table(
+        ["rule", *PROFILES],
+        [
+            [_label(case), *(mean_std(shares[profile, case]) for profile in PROFILES)]
+            for case in CASES
+        ],
+    )
     yield "Does plain pursuit find fewer than the rule? A paired t-test:\n"
-    yield from table(("profile", *CLAIM[1:]), comparisons([
-        (profile, "None", _label(case), shares[profile, CASES[0]], shares[profile, case])
-        for profile in PROFILES for case in CASES[1:]]))
+    yield from table(
+        ("profile", *CLAIM[1:]),
+        comparisons(
+            [
+                (profile, "None", _label(case), shares[profile, CASES[0]], shares[profile, case])
+                for profile in PROFILES
+                for case in CASES[1:]
+            ]
+        ),
+    )
     fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
     for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
         codes = found[jobs.index((profile, ("HAP", None), 0))][1]
@@ -90,11 +128,19 @@ def _label(case):
 
 
 def _learn_planted(profile, case, seed):
-    """(share of atoms found, true and recovered coefficients of some samples on the atoms that were found)."""
+    """(share of atoms found, true and recovered coefficients of some samples on the atoms that were
+    found).
+    """
     rule, fade = case
     X, atoms, code = plant(profile=profile, rng=np.random.default_rng(seed))
-    model = SparseHebbianLearning(len(atoms), l0_sparseness=4, n_iter=STEPS, homeo_method=rule, homeo_fade=fade,
-                                  random_state=seed).fit(X)
+    model = SparseHebbianLearning(
+        len(atoms),
+        l0_sparseness=4,
+        n_iter=STEPS,
+        homeo_method=rule,
+        homeo_fade=fade,
+        random_state=seed,
+    ).fit(X)
     is_found = recovered(model.components_, atoms)
     nearest = (atoms @ model.components_.T).argmax(axis=1)[is_found]
     return is_found.mean(), (code[:1000, is_found], model.transform(X[:1000])[:, nearest])

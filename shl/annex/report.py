@@ -1,9 +1,11 @@
-"""The report: each section writes its tables and pictures, and what is written stays if a later one is stopped."""
+"""The report: each section writes its tables and pictures, and what is written stays if a later one
+is stopped.
+"""
 
 import time
 from pathlib import Path
 
-from ..checks import check_choice
+from .._checks import check_choice
 from . import controls, orientation, planted, rules, tasks
 
 SECTIONS = {
@@ -17,7 +19,10 @@ SECTIONS = {
     "scans": ("Scans over alpha_homeo, l0_sparseness and n_dictionary", controls.scans),
     "statistics": ("Statistics of data and atoms, with and without mask", controls.statistics),
     "tuning": ("Better parameters of the rules", controls.tuning),
-    "generalisation": ("Generalisation: learned on one database, tested on another", controls.generalisation),
+    "generalisation": (
+        "Generalisation: learned on one database, tested on another",
+        controls.generalisation,
+    ),
     "planted": ("Where homeostasis helps and where it harms: planted atoms", planted.recovery),
     "fading": ("Homeostasis that fades, on natural patches", controls.fading),
     "digits": ("Sparse codes at work: digits", tasks.classification),
@@ -26,17 +31,21 @@ SECTIONS = {
 
 
 def write_report(study, out, only=None, on_section=None):
-    """Write the figures, sections and `report.md` of a `Study` into the folder `out`; returns the path of the report.
+    """Write the figures, sections and `report.md` of a `Study` into the folder `out`; returns the
+    path of the report.
 
-    Each section is a file of its own in `out/sections`; the report joins those that are there, also of earlier calls.
+    Each section is a file of its own in `out/sections`; the report joins those that are there, also
+    of earlier calls.
 
     Parameters
     ----------
     only : names among SECTIONS, optional.  Without, all.
-    on_section : callable, optional.  on_section(name, seconds, failure) after each section, failure None or an error:
-        a section in which a learning failed says so, and the others go on.
+    on_section : callable, optional.  on_section(name, seconds, failure) after each section, failure
+        None or an error: a section in which a learning failed says so, and the others go on.
     """
-    names = list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
+    names = (
+        list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
+    )
     out = Path(out)
     (out / "sections").mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -1,10 +1,19 @@
-"""Figures 1 to 3 of the Annex, and what is claimed from them, answered by paired tests over the seeds."""
+"""Figures 1 to 3 of the Annex, and what is claimed from them, answered by paired tests over the
+seeds.
+"""
 
 import itertools
 
 import numpy as np
 
-from ..plotting import plot_coefficients, plot_P_cum, plot_proba_histogram, plot_scan, tile, time_plot
+from ..plotting import (
+    plot_coefficients,
+    plot_P_cum,
+    plot_proba_histogram,
+    plot_scan,
+    tile,
+    time_plot,
+)
 from ..plotting.figures import new_figure, save_both
 from .study import COLORS, RULES, code, measure
 from .tables import CLAIM, comparisons, mean_std, table
@@ -20,40 +29,73 @@ def answers(study, out):
     """Each claim about the order of the rules, with mean, std over seeds and a paired test."""
     runs = study.rules
     names = (*MEASURES, "qerror", "entropy", "seconds")
-    recorded = {rule: {name: runs.column(name, homeo_method=rule) for name in names} for rule in RULES}
-    yield (f"Means and standard deviations over {len(study.seeds)} learnings of each rule, which differ in their "
-           "start, in the order of patches and in the patches that they hold out. `own` is under the rule's own "
-           "competition, the others under plain pursuit.\n")
-    yield (f"**As the paper counts**: errors on {study.scale.opts['record_num_batches']} patches held out; qerror, a "
-           "part of F, is that of the histogram that learning follows, a running mean over its own batches.\n")
+    recorded = {
+        rule: {name: runs.column(name, homeo_method=rule) for name in names} for rule in RULES
+    }
+    yield (
+        f"Means and standard deviations over {len(study.seeds)} learnings of each rule, which "
+        f"differ in their "
+        "start, in the order of patches and in the patches that they hold out. `own` is under the "
+        "rule's own "
+        "competition, the others under plain pursuit.\n"
+    )
+    yield (
+        f"**As the paper counts**: errors on {study.scale.opts['record_num_batches']} patches "
+        f"held out; qerror, a "
+        "part of F, is that of the histogram that learning follows, a running mean over its own "
+        "batches.\n"
+    )
     yield from _answer(recorded, names)
-    yield (f"**On {study.scale.n_fresh} new patches** of the same images, all distributions counted in the same bins "
-           "from these patches alone.\n")
+    yield (
+        f"**On {study.scale.n_fresh} new patches** of the same images, all distributions counted "
+        f"in the same bins "
+        "from these patches alone.\n"
+    )
     yield from _answer(study.measured, (*MEASURES, "qerror", "qerror_own"))
     seconds = {rule: recorded[rule]["seconds"].mean() for rule in RULES}
-    above = [[found[rule]["F"].mean() - found["HEH"]["F"].mean() for rule in ("HAP", "None")]
-             for found in (recorded, study.measured)]
-    yield ("F above that of HEH, as the paper counts: HAP {:.4f}, None {:.4f}; on new patches: HAP {:.4f}, None "
-           "{:.4f}.".format(*above[0], *above[1]))
-    yield (f"HAP takes {seconds['HAP'] / seconds['None']:.2f} times the CPU time of None, HEH "
-           f"{seconds['HEH'] / seconds['None']:.2f} times.\n")
+    above = [
+        [found[rule]["F"].mean() - found["HEH"]["F"].mean() for rule in ("HAP", "None")]
+        for found in (recorded, study.measured)
+    ]
+    yield (
+        "F above that of HEH, as the paper counts: HAP {:.4f}, None {:.4f}; on new patches: HAP "
+        "{:.4f}, None "
+        "{:.4f}.".format(*above[0], *above[1])
+    )
+    yield (
+        f"HAP takes {seconds['HAP'] / seconds['None']:.2f} times the CPU time of None, HEH "
+        f"{seconds['HEH'] / seconds['None']:.2f} times.\n"
+    )
 
 
 def _answer(found, names):
     """A table of the rules, and tests of all pairs in the paper's order."""
-    yield from table(["rule", *names], [[rule, *(mean_std(found[rule][name]) for name in names)] for rule in RULES])
+    yield from table(
+        ["rule", *names],
+        [[rule, *(mean_std(found[rule][name]) for name in names)] for rule in RULES],
+    )
     yield "Is the first below the second, as the paper says of F? A paired t-test:\n"
-    yield from table(CLAIM, comparisons([
-        (measure, low, high, found[low][measure], found[high][measure])
-        for measure in MEASURES for low, high in itertools.combinations(ORDER, 2)]))
+    yield from table(
+        CLAIM,
+        comparisons(
+            [
+                (measure, low, high, found[low][measure], found[high][measure])
+                for measure in MEASURES
+                for low, high in itertools.combinations(ORDER, 2)
+            ]
+        ),
+    )
 
 
-# ------------------------------------------------------------------------------------------------ figures 1 and 3
+# ---------------------------------------------------------------------------------- figures 1 and 3
+
 
 def figures_1_and_3(study, out):
     """Atoms least and most selected, and F over the steps of all seeds."""
-    shown = {"figure_1": (("None", "OLS", "HEH"), ("None", "OLS", "HEH")),
-             "figure_3": (("EMP", "HAP", "HEH"), ("OLS", "EMP", "HAP", "HEH"))}
+    shown = {
+        "figure_1": (("None", "OLS", "HEH"), ("None", "OLS", "HEH")),
+        "figure_3": (("EMP", "HAP", "HEH"), ("OLS", "EMP", "HAP", "HEH")),
+    }
     models = {rule: study.rules.models(homeo_method=rule) for rule in RULES}
     for name, (with_atoms, with_curves) in shown.items():
         fig = new_figure(figsize=(10, 4), layout="constrained")
@@ -64,8 +106,16 @@ def figures_1_and_3(study, out):
         ax = right.subplots()
         for rule in with_curves:
             for index, model in enumerate(models[rule]):
-                time_plot(None, model, "F", color=COLORS[rule], alpha=0.4, label=None if index else rule, ax=ax,
-                          N_nosample=1)
+                time_plot(
+                    None,
+                    model,
+                    "F",
+                    color=COLORS[rule],
+                    alpha=0.4,
+                    label=None if index else rule,
+                    ax=ax,
+                    N_nosample=1,
+                )
         ax.legend()
         save_both(fig, out / name)
     yield from (f"![Atoms and F over learning]({name}.png)\n" for name in shown)
@@ -76,14 +126,21 @@ def draw_extremes(ax, model, color):
     order = np.argsort(model.record_["prob_active"][-1], kind="stable")
     rows, columns = GRID
     n_least = rows * columns // 2
-    picked = np.concatenate((order[:n_least], order[len(order) - n_least:]))
-    ax.imshow(tile(model.components_[picked], columns), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    picked = np.concatenate((order[:n_least], order[len(order) - n_least :]))
+    ax.imshow(
+        tile(model.components_[picked], columns),
+        cmap="gray",
+        vmin=-1,
+        vmax=1,
+        interpolation="nearest",
+    )
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_color(color)
 
 
-# ------------------------------------------------------------------------------------------------ figure 2
+# ----------------------------------------------------------------------------------------- figure 2
+
 
 def figure_2(study, out):
     """The distributions of coefficients, and F against the rates of learning and homeostasis."""
@@ -92,8 +149,14 @@ def figure_2(study, out):
     left, right = fig.subfigures(1, 2)
     ax = left.subplots()
     for rule in FIGURE_2:
-        plot_P_cum(study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].P_cum_, alpha=0.03,
-                   color=COLORS[rule], label=rule, n_yticks=6, ax=ax)
+        plot_P_cum(
+            study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].P_cum_,
+            alpha=0.03,
+            color=COLORS[rule],
+            label=rule,
+            n_yticks=6,
+            ax=ax,
+        )
     ax.legend(loc="lower right")
     lines = []
     for ax, variable in zip(right.subplots(2, 1), SCANNED, strict=True):
@@ -103,10 +166,18 @@ def figure_2(study, out):
         new = {rule: measure(runs.models(homeo_method=rule), patches)["F"] for rule in FIGURE_2}
         for rule in FIGURE_2:
             plot_scan(values, F[rule], variable, color=COLORS[rule], label=rule, ax=ax)
-            ax.plot(values, new[rule], ":", color=COLORS[rule], label="on new patches" if rule == "None" else None)
+            ax.plot(
+                values,
+                new[rule],
+                ":",
+                color=COLORS[rule],
+                label="on new patches" if rule == "None" else None,
+            )
         low = min(column.min() for column in (*F.values(), *new.values()))
         high = max(column.max() for rule in FIGURE_2[:-1] for column in (F[rule], new[rule]))
-        ax.set(ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04))  # where HEH oscillates, it leaves the panel
+        ax.set(
+            ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04)
+        )  # where HEH oscillates, it leaves the panel
         lines += _robustness(variable, values, F, new)
     ax.legend(fontsize="small")
     save_both(fig, out / "figure_2")
@@ -116,43 +187,81 @@ def figure_2(study, out):
 
 def _robustness(variable, values, F, new):
     """F at each value, and how often HEH is below the others."""
-    yield (f"F against {variable}, one learning each; `new` on new patches, in the same bins for all (eta_homeo is "
-           "also the rate of the histogram in the other):\n")
-    yield from table([variable, *F, *(f"{rule}, new" for rule in new)],
-                     [[value, *(column[i] for column in (*F.values(), *new.values()))]
-                      for i, value in enumerate(values)])
+    yield (
+        f"F against {variable}, one learning each; `new` on new patches, in the same bins for all "
+        f"(eta_homeo is "
+        "also the rate of the histogram in the other):\n"
+    )
+    yield from table(
+        [variable, *F, *(f"{rule}, new" for rule in new)],
+        [
+            [value, *(column[i] for column in (*F.values(), *new.values()))]
+            for i, value in enumerate(values)
+        ],
+    )
     for name, found in (("F", F), ("F on new patches", new)):
         below = np.logical_and.reduce([found["HEH"] < found[rule] for rule in FIGURE_2[:-1]])
         spread = ", ".join(f"{rule} {np.ptp(found[rule]):.4f}" for rule in FIGURE_2)
-        yield (f"{name}: HEH is below None and OLS at {below.sum()} of {len(values)} values; largest less smallest: "
-               f"{spread}.\n")
+        yield (
+            f"{name}: HEH is below None and OLS at {below.sum()} of {len(values)} values; largest "
+            f"less smallest: "
+            f"{spread}.\n"
+        )
 
 
-# ------------------------------------------------------------------------------------------------ equal selection
+# ---------------------------------------------------------------------------------- equal selection
+
 
 def selection(study, out):
     """Equal probability of selection, on new patches."""
-    names = [f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")]
+    names = [
+        f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")
+    ]
     columns = study.measured
-    yield (f"Usage on {study.scale.n_fresh} new patches: relative entropy (1 if equal), share of the events that "
-           "would have to move (perror), divergence from equal use in nats (KL), atoms never used.\n")
-    yield from table(["rule", *names], [[rule, *(mean_std(columns[rule][name]) for name in names)] for rule in RULES])
+    yield (
+        f"Usage on {study.scale.n_fresh} new patches: relative entropy (1 if equal), share of the "
+        f"events that "
+        "would have to move (perror), divergence from equal use in nats (KL), atoms never used.\n"
+    )
+    yield from table(
+        ["rule", *names],
+        [[rule, *(mean_std(columns[rule][name]) for name in names)] for rule in RULES],
+    )
     _draw_selection(study, out / "selection")
-    yield "![Probabilities of selection, and coefficients of the least and most selected atoms](selection.png)\n"
+    yield (
+        "![Probabilities of selection, and coefficients of the least and most selected "
+        "atoms](selection.png)\n"
+    )
     yield "Is usage under HEH nearer to equal (a smaller perror)? A paired t-test over the seeds:\n"
-    yield from table(CLAIM, comparisons([
-        (name, "HEH", rule, columns["HEH"][name], columns[rule][name])
-        for name in ("perror", "perror_own") for rule in RULES if rule != "HEH"]))
+    yield from table(
+        CLAIM,
+        comparisons(
+            [
+                (name, "HEH", rule, columns["HEH"][name], columns[rule][name])
+                for name in ("perror", "perror_own")
+                for rule in RULES
+                if rule != "HEH"
+            ]
+        ),
+    )
 
 
 def _draw_selection(study, stem):
-    """How often atoms are selected, and the coefficients of the least and most selected ones, of the first seed."""
+    """How often atoms are selected, and the coefficients of the least and most selected ones, of
+    the first seed.
+    """
     patches = study.fresh()
     fig = new_figure(figsize=(4 * len(FIGURE_2), 6.5), layout="constrained")
-    for (top, bottom), rule in zip(fig.subplots(2, len(FIGURE_2), sharex="row").T, FIGURE_2, strict=True):
+    for (top, bottom), rule in zip(
+        fig.subplots(2, len(FIGURE_2), sharex="row").T, FIGURE_2, strict=True
+    ):
         model = study.rules.models(seed=study.seeds[0], homeo_method=rule)[0]
         events = code(model, patches, model.competition_)[0]
-        plot_proba_histogram(events.counts() / len(events), color=COLORS[rule], title=f"{rule}, own competition",
-                             ax=top)
+        plot_proba_histogram(
+            events.counts() / len(events),
+            color=COLORS[rule],
+            title=f"{rule}, own competition",
+            ax=top,
+        )
         plot_coefficients(events.to_csr(), ax=bottom)
     save_both(fig, stem)

@@ -28,23 +28,28 @@ def mean_std(values):
 
 
 def comparisons(pairs):
-    """Rows (label, first, second, difference, p, claim) for claims that the first is below the second.
+    """Rows (label, first, second, difference, p, claim) for claims that the first is below the
+    second.
 
-    A paired t-test for each claim; p is adjusted for the number of claims (Benjamini & Hochberg 1995).  A claim holds
-    where the mean of the first is below with p < SIGNIFICANCE, does not hold where it is above with p < SIGNIFICANCE,
-    and is open else, also where there are fewer than FEWEST_PAIRS.
+    A paired t-test for each claim; p is adjusted for the number of claims (Benjamini & Hochberg
+    1995).  A claim holds where the mean of the first is below with p < SIGNIFICANCE, does not hold
+    where it is above with p < SIGNIFICANCE, and is open else, also where there are fewer than
+    FEWEST_PAIRS.
 
     Parameters
     ----------
-    pairs : list of (label, first, second, values of the first, values of the second), paired by their seed.
+    pairs : list of (label, first, second, values of the first, values of the second), paired by
+        their seed.
     """
     tests = [_test(np.asarray(low, float), np.asarray(high, float)) for *_, low, high in pairs]
     p_values = np.array([p for _, p in tests])
     tested = ~np.isnan(p_values)
     if tested.any():
         p_values[tested] = stats.false_discovery_control(p_values[tested])
-    return [[*pair[:3], difference, p, _verdict(difference, p)]
-            for pair, (difference, _), p in zip(pairs, tests, p_values, strict=True)]
+    return [
+        [*pair[:3], difference, p, _verdict(difference, p)]
+        for pair, (difference, _), p in zip(pairs, tests, p_values, strict=True)
+    ]
 
 
 CLAIM = ("measure", "first", "second", "difference", "p", "claim")

@@ -23,9 +23,16 @@ from .study import RULES
 from .tables import mean_std, table
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
-ALPHAS = (1.0, 0.1)  # of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty
+ALPHAS = (
+    1.0,
+    0.1,
+)  # of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty
 STEPS, BATCH = 2000, 256  # of learning from the photograph
-PATCH, NOISE, SIDE = 8, 25 / 255, 256  # of the photograph: pixels, standard deviation in a range of 1, pixels
+PATCH, NOISE, SIDE = (
+    8,
+    25 / 255,
+    256,
+)  # of the photograph: pixels, standard deviation in a range of 1, pixels
 GAIN = 1.15  # tolerance of a patch, GAIN^2 NOISE^2 for each pixel (Elad & Aharon 2006)
 
 
@@ -34,23 +41,48 @@ def classification(study, out):
     X, y = load_digits(return_X_y=True)
     X = (X / (X - X.mean(axis=0)).std()).astype(np.float32)
     features = {"raw pixels": (), "PCA, 32 components": (PCA(32, random_state=0),)}
-    features |= {f"MiniBatchDictionaryLearning, alpha {alpha:g}": (MiniBatchDictionaryLearning(
-        N_ATOMS, alpha=alpha, transform_algorithm="omp", transform_n_nonzero_coefs=N_ACTIVE, random_state=0),)
-        for alpha in ALPHAS}
-    features |= {f"shl, {rule}": (SparseHebbianLearning(N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000,
-                                                        homeo_method=rule, random_state=0),) for rule in RULES}
+    features |= {
+        f"MiniBatchDictionaryLearning, alpha {alpha:g}": (
+            MiniBatchDictionaryLearning(
+                N_ATOMS,
+                alpha=alpha,
+                transform_algorithm="omp",
+                transform_n_nonzero_coefs=N_ACTIVE,
+                random_state=0,
+            ),
+        )
+        for alpha in ALPHAS
+    }
+    features |= {
+        f"shl, {rule}": (
+            SparseHebbianLearning(
+                N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000, homeo_method=rule, random_state=0
+            ),
+        )
+        for rule in RULES
+    }
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    yield (f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; logistic regression on "
-           "the features, learned on the training folds, whose mean is subtracted; accuracy over 5 folds.\n")
+    yield (
+        f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; "
+        f"logistic regression on "
+        "the features, learned on the training folds, whose mean is subtracted; accuracy over 5 "
+        "folds.\n"
+    )
     with _early_ends():
-        scores = {name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
-                  for name, steps in features.items()}
-    yield from table(["features", "accuracy"], [[name, mean_std(score)] for name, score in scores.items()])
+        scores = {
+            name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
+            for name, steps in features.items()
+        }
+    yield from table(
+        ["features", "accuracy"], [[name, mean_std(score)] for name, score in scores.items()]
+    )
 
 
 def _classifier(steps):
     """Centred pixels, features, logistic regression."""
-    return make_pipeline(StandardScaler(with_std=False), *steps, MaxAbsScaler(), LogisticRegression(max_iter=3000))
+    return make_pipeline(
+        StandardScaler(with_std=False), *steps, MaxAbsScaler(), LogisticRegression(max_iter=3000)
+    )
 
 
 @contextmanager
@@ -62,31 +94,63 @@ def _early_ends():
 
 
 def denoising(study, out):
-    """PSNR of a photograph with white noise, rebuilt from sparse codes of its overlapping patches."""
+    """PSNR of a photograph with white noise, rebuilt from sparse codes of its overlapping
+    patches.
+    """
     rng = np.random.default_rng(0)
     clean = load_images()[0][1][:SIDE, :SIDE].astype(np.float32)
     noisy = clean + NOISE * rng.standard_normal(clean.shape).astype(np.float32)
-    found = {"noisy": noisy, "Gaussian filter": gaussian_filter(noisy, 1), "Wiener filter": wiener(noisy, 5, NOISE**2),
-             "PCA of patches": _by_pca(noisy)} | _by_skimage(noisy)
+    found = {
+        "noisy": noisy,
+        "Gaussian filter": gaussian_filter(noisy, 1),
+        "Wiener filter": wiener(noisy, 5, NOISE**2),
+        "PCA of patches": _by_pca(noisy),
+    } | _by_skimage(noisy)
     X = _patches(noisy)[0]
     for rule in RULES:
-        model = SparseHebbianLearning(256, l0_sparseness=4, n_iter=STEPS, batch_size=BATCH, homeo_method=rule,
-                                      do_sym=True, random_state=0)
+        model = SparseHebbianLearning(
+            256,
+            l0_sparseness=4,
+            n_iter=STEPS,
+            batch_size=BATCH,
+            homeo_method=rule,
+            do_sym=True,
+            random_state=0,
+        )
         found[f"shl, {rule}"] = _by_codes(noisy, model.fit(X).components_)
-    peer = MiniBatchDictionaryLearning(256, batch_size=BATCH, max_iter=-(-STEPS * BATCH // len(X)),
-                                       max_no_improvement=None, random_state=0)
+    peer = MiniBatchDictionaryLearning(
+        256,
+        batch_size=BATCH,
+        max_iter=-(-STEPS * BATCH // len(X)),
+        max_no_improvement=None,
+        random_state=0,
+    )
     with _early_ends():
         peer.fit(X / X.std())
     found["MiniBatchDictionaryLearning"] = _by_codes(noisy, peer.components_)
-    yield (f"The first photograph of scikit-learn, {SIDE} x {SIDE}, white noise of standard deviation 25 / 255, one "
-           f"draw; 256 atoms of {PATCH} x {PATCH} learned from the noisy patches in {STEPS} steps of {BATCH}, "
-           "orthogonal pursuit up to the noise; PSNR of values clipped to 0..1.\n")
-    yield from table(["method", "PSNR (dB)"], [[name, f"{psnr(clean, image):.2f}"] for name, image in found.items()])
-    shown = {"clean": clean, **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")}}
+    yield (
+        f"The first photograph of scikit-learn, {SIDE} x {SIDE}, white noise of standard "
+        f"deviation 25 / 255, one "
+        f"draw; 256 atoms of {PATCH} x {PATCH} learned from the noisy patches in {STEPS} steps of "
+        f"{BATCH}, "
+        "orthogonal pursuit up to the noise; PSNR of values clipped to 0..1.\n"
+    )
+    yield from table(
+        ["method", "PSNR (dB)"],
+        [[name, f"{psnr(clean, image):.2f}"] for name, image in found.items()],
+    )
+    shown = {
+        "clean": clean,
+        **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")},
+    }
     fig = new_figure(figsize=(4 * len(shown), 4.3), layout="constrained")
     for ax, (name, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
         ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-        ax.set(title=name if name == "clean" else f"{name}, {psnr(clean, image):.2f} dB", xticks=[], yticks=[])
+        ax.set(
+            title=name if name == "clean" else f"{name}, {psnr(clean, image):.2f} dB",
+            xticks=[],
+            yticks=[],
+        )
     save_both(fig, out / "denoising")
     yield "![A photograph, denoised](denoising.png)\n"
 
@@ -107,9 +171,18 @@ def _by_codes(noisy, dictionary):
     """The image from sparse codes of its patches, those of a pixel averaged."""
     X, means = _patches(noisy)
     atoms = (dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)).astype(X.dtype)
-    code = sparse_encode(X, atoms, algorithm="omp", fit_tol=GAIN**2 * NOISE**2 * X.shape[1], l0_sparseness=PATCH**2,
-                         do_sym=True, sparse_output=True)
-    return reconstruct_from_patches_2d((code @ atoms + means).reshape(-1, PATCH, PATCH), noisy.shape)
+    code = sparse_encode(
+        X,
+        atoms,
+        algorithm="omp",
+        fit_tol=GAIN**2 * NOISE**2 * X.shape[1],
+        l0_sparseness=PATCH**2,
+        do_sym=True,
+        sparse_output=True,
+    )
+    return reconstruct_from_patches_2d(
+        (code @ atoms + means).reshape(-1, PATCH, PATCH), noisy.shape
+    )
 
 
 def _by_pca(noisy):
@@ -127,7 +200,12 @@ def _by_skimage(noisy):
         from skimage import restoration
     except ImportError:
         return {}
-    return {"scikit-image, total variation": restoration.denoise_tv_chambolle(noisy, weight=0.1),
-            "scikit-image, wavelets": restoration.denoise_wavelet(noisy, sigma=NOISE, rescale_sigma=True),
-            "scikit-image, non-local means": restoration.denoise_nl_means(noisy, h=0.8 * NOISE, sigma=NOISE,
-                                                                          fast_mode=True)}
+    return {
+        "scikit-image, total variation": restoration.denoise_tv_chambolle(noisy, weight=0.1),
+        "scikit-image, wavelets": restoration.denoise_wavelet(
+            noisy, sigma=NOISE, rescale_sigma=True
+        ),
+        "scikit-image, non-local means": restoration.denoise_nl_means(
+            noisy, h=0.8 * NOISE, sigma=NOISE, fast_mode=True
+        ),
+    }

@@ -1,4 +1,5 @@
-"""Convolutional sparse Hebbian learning: the same learning where an atom may sit anywhere in the image.
+"""Convolutional sparse Hebbian learning: the same learning where an atom may sit anywhere in the
+image.
 
     X = preprocess(images)
     model = ConvolutionalSHL(n_dictionary=20, patch_width=9, mask=gaussian_mask(9)).fit(X)
@@ -7,13 +8,27 @@
 Pursuit is exact and costs the same for every event, whatever the image's size.
 """
 
-from ..lazy import lazy
+from .._lazy import lazy
 
-_PLACES = {"ConvolutionalCode": "code", "ConvolutionalSHL": "estimator", "EpochModulation": "homeostasis",
-           "convolutional_encode": "coding"}
-_PLACES |= dict.fromkeys(("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"), "preprocessing")
+_PLACES = {
+    "ConvolutionalCode": "code",
+    "ConvolutionalSHL": "estimator",
+    "EpochModulation": "homeostasis",
+    "convolutional_encode": "coding",
+}
+_PLACES |= dict.fromkeys(
+    ("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"), "preprocessing"
+)
 
-__all__ = ["ConvolutionalCode", "ConvolutionalSHL", "EpochModulation", "convolutional_encode", "gaussian_mask",
-           "normalise_local_contrast", "preprocess", "radial_window"]
+__all__ = [
+    "ConvolutionalCode",
+    "ConvolutionalSHL",
+    "EpochModulation",
+    "convolutional_encode",
+    "gaussian_mask",
+    "normalise_local_contrast",
+    "preprocess",
+    "radial_window",
+]
 
 __getattr__, __dir__ = lazy(__name__, _PLACES, __all__)

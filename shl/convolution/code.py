@@ -11,11 +11,13 @@ from . import kernels
 class ConvolutionalCode:
     """The events of images, in order of images and, within one, of selection.
 
-    X[image] ~ the sum over its events of value * atom, the atom's corner at pixel (row, column) * stride
+    X[image] ~ the sum over its events of value * atom, the atom's corner at pixel (row, column) *
+    stride
 
     Attributes
     ----------
-    image, atom, row, column : arrays (n_events,) int32.  A place may occur more than once: its values add up.
+    image, atom, row, column : arrays (n_events,) int32.  A place may occur more than once: its
+        values add up.
     value : array (n_events,), float32 or float64.
     shape : (n_images, n_dictionary, n_rows, n_columns), that of the dense code.
     """
@@ -29,21 +31,31 @@ class ConvolutionalCode:
 
     @classmethod
     def from_slots(cls, n_found, slots, n_dictionary, places):
-        """From arrays (n_images, n_slots) of atoms, rows, columns and values, of which an image uses n_found."""
+        """From arrays (n_images, n_slots) of atoms, rows, columns and values, of which an image
+        uses n_found.
+        """
         used = np.arange(slots[0].shape[1]) < n_found[:, None]
         image = np.repeat(np.arange(len(n_found), dtype=np.int32), n_found)
-        return cls(image, *(column[used] for column in slots), (len(n_found), n_dictionary, *map(int, places)))
+        return cls(
+            image,
+            *(column[used] for column in slots),
+            (len(n_found), n_dictionary, *map(int, places)),
+        )
 
     @classmethod
     def from_dense(cls, code):
-        """The events of a dense code (n_images, n_dictionary, n_rows, n_columns), one for each number but 0.
+        """The events of a dense code (n_images, n_dictionary, n_rows, n_columns), one for each
+        number but 0.
 
         Events of an image are in order of decreasing absolute value.
         """
         image, atom, row, column = (axis.astype(np.int32) for axis in np.nonzero(code))
         value = code[image, atom, row, column]
         order = np.lexsort((-np.abs(value), image))
-        return cls(*(part[order] for part in (image, atom, row, column, value)), tuple(map(int, code.shape)))
+        return cls(
+            *(part[order] for part in (image, atom, row, column, value)),
+            tuple(map(int, code.shape)),
+        )
 
     def __len__(self):
         """The number of events."""
@@ -51,11 +63,16 @@ class ConvolutionalCode:
 
     def __repr__(self):
         n_images, n_dictionary, n_rows, n_columns = self.shape
-        return (f"ConvolutionalCode({len(self)} events of {n_dictionary} atoms at {n_rows} x {n_columns} places in "
-                f"{n_images} images)")
+        return (
+            f"ConvolutionalCode({len(self)} events of {n_dictionary} atoms at {n_rows} x "
+            f"{n_columns} places in "
+            f"{n_images} images)"
+        )
 
     def toarray(self):
-        """The dense code (n_images, n_dictionary, n_rows, n_columns); events of one atom at one place add up."""
+        """The dense code (n_images, n_dictionary, n_rows, n_columns); events of one atom at one
+        place add up.
+        """
         code = np.zeros(self.shape, self.value.dtype)
         for n in range(self.shape[0]):
             kernels.scatter(*self._of_image(n), code[n])
@@ -75,13 +92,17 @@ class ConvolutionalCode:
         return np.bincount(self.atom, self.value.astype(np.float64) ** power, self.shape[1])
 
     def count_places(self):
-        """How many events fall on each place, by atom: (n_dictionary, n_rows, n_columns) int64, over all images."""
+        """How many events fall on each place, by atom: (n_dictionary, n_rows, n_columns) int64,
+        over all images.
+        """
         counts = np.zeros(self.shape[1:], np.int64)
         np.add.at(counts, (self.atom, self.row, self.column), 1)
         return counts
 
     def reconstruct(self, dictionary, shape, stride=1):
-        """The images (n_images, n_channels, height, width) of this code, height and width from `shape`."""
+        """The images (n_images, n_channels, height, width) of this code, height and width from
+        `shape`.
+        """
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
         images = np.zeros((self.shape[0], dictionary.shape[1], *shape[-2:]), self.value.dtype)
         for n in range(len(images)):

@@ -6,9 +6,9 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from .. import store
-from ..checks import check_array, check_count, check_generator, check_number
+from .._checks import check_array, check_count, check_generator, check_number
+from .._threads import Threads
 from ..learning import one_pass
-from ..threads import Threads
 from . import learning
 from .code import ConvolutionalCode
 from .coding import check_coding, check_gain, check_images, check_places, encode, prepare
@@ -20,8 +20,9 @@ FILE_KIND = "ConvolutionalSHL"
 class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     """Convolutional dictionary learning by matching pursuit, homeostasis and a Hebbian step.
 
-    An image is coded by few atoms, each at any place: X ~ sum over events of value * atom at (row, column).  A step
-    codes a batch of images, adapts the gain of each atom, and moves each atom by the residual where it was used::
+    An image is coded by few atoms, each at any place: X ~ sum over events of value * atom at (row,
+    column).  A step codes a batch of images, adapts the gain of each atom, and moves each atom by
+    the residual where it was used::
 
         g_i = sum over events of i of value * mask * residual patch;   g_i <- g_i - mean g_i
         d_i <- d_i + eta g_i / |g_i|;   d_i <- d_i / |d_i|
@@ -33,51 +34,71 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     l0_sparseness : int.  Events an image, at most the number of places.
     n_iter : int.  Steps, each on one batch.
     eta : float > 0.  Length of an atom's move.
-    homeo_method : 'None', 'HAP' (gain_i = log P_i / log P with P_i the probability of an activation), 'EXP' (an
-        exponential modulation, once an epoch; see `shl.convolution.homeostasis` for both), or a rule of one's own that
-        gives a gain.
-    eta_homeo : float in [0, 1], optional.  Rate of homeostasis, a batch ('HAP') or a pass over the images ('EXP');
-        None is 0.05 for HAP and 0.0025 for EXP.
+    homeo_method : 'None', 'HAP' (gain_i = log P_i / log P with P_i the probability of an
+        activation), 'EXP' (an exponential modulation, once an epoch; see
+        `shl.convolution.homeostasis` for both), or a rule of one's own that gives a gain.
+    eta_homeo : float in [0, 1], optional.  Rate of homeostasis, a batch ('HAP') or a pass over the
+        images ('EXP'); None is 0.05 for HAP and 0.0025 for EXP.
     alpha_MP : float in (0, 1].  Share of a coefficient that one event takes.
-    mask : array, optional.  Weights of an atom's pixels while it learns: (patch_width, patch_width), with channels
-        in front, or of the shape of components_ (see `gaussian_mask`).
+    mask : array, optional.  Weights of an atom's pixels while it learns: (patch_width,
+        patch_width), with channels in front, or of the shape of components_ (see `gaussian_mask`).
     do_sym : bool.  True lets values be negative.
     stride : int, at most patch_width.  Pixels between two places.
     batch_size : int, optional.  Images of a step; None is all images.
     record_each : int.  Steps between records; 0 records nothing.
-    dict_init : array (n_dictionary, n_channels, patch_width, patch_width), optional.  Start; None is white noise
-        under the mask.
+    dict_init : array (n_dictionary, n_channels, patch_width, patch_width), optional.  Start; None
+        is white noise under the mask.
     random_state : int, Generator, RandomState or None.
-    n_jobs : int, optional.  Threads; None is 1, -1 all cores.  The result has the same bits for any number.
+    n_jobs : int, optional.  Threads; None is 1, -1 all cores.  The result has the same bits for any
+        number.
     verbose : int.  1 shows progress bars.
 
     Attributes
     ----------
-    components_ : array (n_dictionary, n_channels, patch_width, patch_width), norms 1, float32 if X is, else float64.
+    components_ : array (n_dictionary, n_channels, patch_width, patch_width), norms 1, float32 if X
+        is, else float64.
     gain_ : array (n_dictionary,) or None.  The last gain of the competition.
-    counts_ : array (n_dictionary,) int64.  Events of each atom in the last record (None without records).
-    record_ : mapping from name to array, first axis the record, of the step's own batch under the rule's own
-        competition: 'steps', 'error_own' |residual| / |X|, 'counts' of events of each atom, 'cv' (std / mean of
-        counts), 'entropy' (of usage, 0 to 1), 'gain', 'cputime'.
+    counts_ : array (n_dictionary,) int64.  Events of each atom in the last record (None without
+        records).
+    record_ : mapping from name to array, first axis the record, of the step's own batch under the
+        rule's own competition: 'steps', 'error_own' |residual| / |X|, 'counts' of events of each
+        atom, 'cv' (std / mean of counts), 'entropy' (of usage, 0 to 1), 'gain', 'cputime'.
     n_iter_ : int, steps taken.   n_channels_in_ : int.   seconds_ : float, CPU time of learning.
 
     References
     ----------
-    Perrinet (2019), An adaptive homeostatic algorithm for the unsupervised learning of visual features, Vision
-    3(3):47, annex.
+    Perrinet (2019), An adaptive homeostatic algorithm for the unsupervised learning of visual
+    features, Vision 3(3):47, annex.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.random.default_rng(0).standard_normal((4, 20, 24))
-    >>> model = ConvolutionalSHL(n_dictionary=5, patch_width=7, l0_sparseness=6, n_iter=3, random_state=0).fit(X)
-    >>> model.transform(X)
+    >>> model = ConvolutionalSHL(n_dictionary=5, patch_width=7, l0_sparseness=6, n_iter=3)
+    >>> model.set_params(random_state=0).fit(X).transform(X)
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
-    def __init__(self, n_dictionary=20, patch_width=9, l0_sparseness=20, n_iter=500, eta=0.05, homeo_method="EXP",
-                 eta_homeo=None, alpha_MP=1.0, mask=None, do_sym=False, stride=1, batch_size=None, record_each=10,
-                 dict_init=None, random_state=None, n_jobs=None, verbose=0):
+    def __init__(
+        self,
+        n_dictionary=20,
+        patch_width=9,
+        l0_sparseness=20,
+        n_iter=500,
+        eta=0.05,
+        homeo_method="EXP",
+        eta_homeo=None,
+        alpha_MP=1.0,
+        mask=None,
+        do_sym=False,
+        stride=1,
+        batch_size=None,
+        record_each=10,
+        dict_init=None,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
         self.n_dictionary = n_dictionary
         self.patch_width = patch_width
         self.l0_sparseness = l0_sparseness
@@ -102,17 +123,19 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    # -------------------------------------------------------------------------------------------- learning
+    # ------------------------------------------------------------------------------------- learning
 
     def fit(self, X, y=None, *, on_step=None, resume=None):
         """Learn atoms from images X by n_iter steps.
 
         Parameters
         ----------
-        X : array (n_images, n_channels, height, width), (n_images, height, width) or (height, width).
-        on_step : callable, optional.  on_step(state) after each step (a `shl.convolution.learning.State`); it may
-            raise to stop.
-        resume : State, optional.  Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+        X : array (n_images, n_channels, height, width), (n_images, height, width) or (height,
+            width).
+        on_step : callable, optional.  on_step(state) after each step (a
+            `shl.convolution.learning.State`); it may raise to stop.
+        resume : State, optional.  Where an earlier `fit` of the same parameters and data stopped:
+            goes on bit-exactly.
 
         Returns
         -------
@@ -121,8 +144,17 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         X = check_images(X)
         plan = self._plan(X)
         state = self._start(X, plan) if resume is None else self._check_resume(resume, X)
-        with Threads(self.n_jobs) as threads, tqdm(total=self.n_iter, initial=state.step, desc="learning", unit="step",
-                                                   disable=not self.verbose) as bar:
+        with (
+            Threads(self.n_jobs) as threads,
+            tqdm(
+                total=self.n_iter,
+                initial=state.step,
+                desc="learning",
+                unit="step",
+                disable=not self.verbose,
+            ) as bar,
+        ):
+
             def step_done(state):
                 bar.update()
                 if on_step is not None:
@@ -132,7 +164,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         return self._adopt(state, plan.rule)
 
     def partial_fit(self, X, y=None):
-        """Go on from the current state with one pass over X in batches of batch_size; one step if X is one batch."""
+        """Go on from the current state with one pass over X in batches of batch_size; one step if X
+        is one batch.
+        """
         is_first = not hasattr(self, "components_")
         X = check_images(X) if is_first else self._validate(X, self.components_.dtype)
         plan = self._plan(X)
@@ -155,16 +189,29 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         batch_size = len(X) if self.batch_size is None else self.batch_size
         check_count(batch_size, "batch_size", most=len(X), why="the images to learn from")
         rule = make_rule(self.homeo_method, self.eta_homeo, len(X) // batch_size)
-        return learning.Plan(rule, self.l0_sparseness, self.alpha_MP, bool(self.do_sym), self.stride, self.eta,
-                             self._mask(X.shape[1], X.dtype), batch_size, self.record_each)
+        return learning.Plan(
+            rule,
+            self.l0_sparseness,
+            self.alpha_MP,
+            bool(self.do_sym),
+            self.stride,
+            self.eta,
+            self._mask(X.shape[1], X.dtype),
+            batch_size,
+            self.record_each,
+        )
 
     def _check_resume(self, state, X):
         """A State of learning whose atoms have the shape of these parameters."""
         if not isinstance(state, learning.State):
-            raise TypeError(f"resume must be a shl.convolution.learning.State, not {type(state).__name__}")
+            raise TypeError(
+                f"resume must be a shl.convolution.learning.State, not {type(state).__name__}"
+            )
         if state.dictionary.shape != self._shape(X.shape[1]):
-            raise ValueError(f"resume must hold atoms of shape {self._shape(X.shape[1])}, not "
-                             f"{state.dictionary.shape}")
+            raise ValueError(
+                f"resume must hold atoms of shape {self._shape(X.shape[1])}, not "
+                f"{state.dictionary.shape}"
+            )
         return state
 
     def _shape(self, n_channels):
@@ -176,12 +223,16 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
             return None
         shapes = [self._shape(n_channels)[start:] for start in (2, 1, 0)]
         if np.shape(self.mask) not in shapes:
-            raise ValueError(f"mask must have one of the shapes {', '.join(map(str, shapes))}, not "
-                             f"{np.shape(self.mask)}")
+            raise ValueError(
+                f"mask must have one of the shapes {', '.join(map(str, shapes))}, not "
+                f"{np.shape(self.mask)}"
+            )
         mask = check_array(self.mask, "mask", ndim=np.ndim(self.mask), dtype=dtype)
         if mask.min() < 0 or not mask.any():
-            raise ValueError(f"mask must be non-negative and not all 0, its range is {mask.min():.3g} to "
-                             f"{mask.max():.3g}")
+            raise ValueError(
+                f"mask must be non-negative and not all 0, its range is {mask.min():.3g} to "
+                f"{mask.max():.3g}"
+            )
         return mask
 
     def _start(self, X, plan):
@@ -192,9 +243,13 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
             dictionary = rng.standard_normal(shape).astype(X.dtype)
             dictionary = dictionary if plan.mask is None else dictionary * plan.mask
         else:
-            dictionary = check_array(self.dict_init, "dict_init", ndim=4, dtype=X.dtype, shape=shape)
+            dictionary = check_array(
+                self.dict_init, "dict_init", ndim=4, dtype=X.dtype, shape=shape
+            )
             if not dictionary.reshape(len(dictionary), -1).any(axis=1).all():
-                raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
+                raise ValueError(
+                    "dict_init must have no atom of zeros, an atom must have a direction"
+                )
         return learning.start(dictionary, plan, seed)
 
     def _adopt(self, state, rule):
@@ -207,10 +262,12 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         self.counts_ = state.record["counts"][-1] if len(state.record) else None
         return self
 
-    # -------------------------------------------------------------------------------------------- coding
+    # --------------------------------------------------------------------------------------- coding
 
     def transform(self, X, *, l0_sparseness=None, gain=None):
-        """The `ConvolutionalCode` of images X by plain pursuit, or under a competition: gain=model.gain_."""
+        """The `ConvolutionalCode` of images X by plain pursuit, or under a competition:
+        gain=model.gain_.
+        """
         check_is_fitted(self)
         X = self._validate(X)
         l0_sparseness = self.l0_sparseness if l0_sparseness is None else l0_sparseness
@@ -218,8 +275,14 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         check_places(X.shape, self.components_.shape[2], self.stride, l0_sparseness)
         gain = check_gain(gain, len(self.components_))
         with Threads(self.n_jobs) as threads:
-            coder = prepare(self.components_.astype(X.dtype, copy=False), gain, l0_sparseness=l0_sparseness,
-                            alpha_MP=self.alpha_MP, do_sym=bool(self.do_sym), stride=self.stride)
+            coder = prepare(
+                self.components_.astype(X.dtype, copy=False),
+                gain,
+                l0_sparseness=l0_sparseness,
+                alpha_MP=self.alpha_MP,
+                do_sym=bool(self.do_sym),
+                stride=self.stride,
+            )
             return encode(X, coder, threads, is_quiet=not self.verbose)
 
     def _validate(self, X, dtype=None):
@@ -229,8 +292,9 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
     def inverse_transform(self, code, shape=None):
         """The images (n_images, n_channels, height, width) that a code stands for.
 
-        code is a `ConvolutionalCode` or a dense array (n_images, n_dictionary, n_rows, n_columns).  shape (...,
-        height, width): None is the smallest that has the places of the code, with stride 1 the shape of the images.
+        code is a `ConvolutionalCode` or a dense array (n_images, n_dictionary, n_rows, n_columns).
+        shape (..., height, width): None is the smallest that has the places of the code, with
+        stride 1 the shape of the images.
         """
         check_is_fitted(self)
         if not isinstance(code, ConvolutionalCode):
@@ -243,11 +307,14 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         if code.shape[1] != len(self.components_):
             raise ValueError(f"code must be of {len(self.components_)} atoms, not {code.shape[1]}")
         if shape[0] < least[0] or shape[1] < least[1]:
-            raise ValueError(f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, not "
-                             f"{shape[0]} x {shape[1]}")
+            raise ValueError(
+                f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
+                f"not "
+                f"{shape[0]} x {shape[1]}"
+            )
         return code.reconstruct(self.components_, shape, self.stride)
 
-    # -------------------------------------------------------------------------------------------- the Annex's names
+    # ---------------------------------------------------------------------------- the Annex's names
 
     @property
     def dictionary(self):
@@ -259,20 +326,28 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         """record_."""
         return self.record_
 
-    # -------------------------------------------------------------------------------------------- disk
+    # ----------------------------------------------------------------------------------------- disk
 
     def save(self, path):
-        """Write parameters and the whole learned state to path (npz, no pickle); `load` reads it."""
+        """Write parameters and the whole learned state to path (npz, no pickle); `load` reads
+        it.
+        """
         check_is_fitted(self)
-        store.write_model(path, FILE_KIND, self, learning.to_arrays(self._state), starts=("mask", "dict_init"),
-                          competition={"gain": self.gain_})
+        store.write_model(
+            path,
+            FILE_KIND,
+            self,
+            learning.to_arrays(self._state),
+            starts=("mask", "dict_init"),
+            competition={"gain": self.gain_},
+        )
 
     @classmethod
     def load(cls, path, homeo_method=None):
         """The fitted model that `save` wrote to path; it codes and learns on as the saved one.
 
-        homeo_method gives a rule of one's own again, which cannot be written to a file; without it, such a model
-        codes as before, but learns on without homeostasis.
+        homeo_method gives a rule of one's own again, which cannot be written to a file; without it,
+        such a model codes as before, but learns on without homeostasis.
 
         Raises
         ------
@@ -281,7 +356,10 @@ class ConvolutionalSHL(TransformerMixin, BaseEstimator):
         """
         parameters, arrays, info, own = store.read_model(path, FILE_KIND, homeo_method)
         model = cls(**parameters)
-        model._adopt(learning.from_arrays(arrays, info["state"]), make_rule(model.homeo_method, model.eta_homeo))
+        model._adopt(
+            learning.from_arrays(arrays, info["state"]),
+            make_rule(model.homeo_method, model.eta_homeo),
+        )
         if own is not None:
             model.gain_ = own.get("gain")
         return model

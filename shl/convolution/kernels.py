@@ -1,12 +1,15 @@
-"""The compiled loops of convolutional pursuit: unfolding, correlations of sparse images, events, sums over events.
+"""The compiled loops of convolutional pursuit: unfolding, correlations of sparse images, events,
+sums over events.
 
-Every kernel is serial, releases the GIL and is cached on disk; threads run it over images or ranges of atoms.  A map
-of correlations is `rho (n_rows, n_columns * n_dictionary)`: the atoms of one place lie side by side, so that a window
-of places is one contiguous run a row.  A tile is a run of one row; `tops (n_rows, n_tiles)` holds each tile's best
-score and `row_tops (n_rows,)` each row's, so that an event looks only at what it changed and at one number a row.
+Every kernel is serial, releases the GIL and is cached on disk; threads run it over images or ranges
+of atoms.  A map of correlations is `rho (n_rows, n_columns * n_dictionary)`: the atoms of one place
+lie side by side, so that a window of places is one contiguous run a row.  A tile is a run of one
+row; `tops (n_rows, n_tiles)` holds each tile's best score and `row_tops (n_rows,)` each row's, so
+that an event looks only at what it changed and at one number a row.
 
-An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits of non-negative
-floats are ordered as integers: `keys`, `tops` and `row_tops` are integers whose bits are scores.
+An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits
+of non-negative floats are ordered as integers: `keys`, `tops` and `row_tops` are integers whose
+bits are scores.
 """
 
 import numpy as np
@@ -15,22 +18,27 @@ from numba import njit
 jit = njit(nogil=True, cache=True, error_model="numpy")
 
 
-# ------------------------------------------------------------------------------------------------ first correlations
+# ------------------------------------------------------------------------------- first correlations
+
 
 @jit
 def unfold(image, first, stride, width, patches):
-    """patches[p] = the width x width patch at place p of the rows of places from `first` on, all channels.
+    """patches[p] = the width x width patch at place p of the rows of places from `first` on, all
+    channels.
 
-    image (n_channels, height, width); patches (n_rows * n_columns, n_channels * width^2) is written.
+    image (n_channels, height, width); patches (n_rows * n_columns, n_channels * width^2) is
+    written.
     """
     n_columns = (image.shape[2] - width) // stride + 1
     for p_row in range(patches.shape[0] // n_columns):
         for p_column in range(n_columns):
-            patch = patches[p_row * n_columns + p_column]  # views, so that the inner loop computes no index
+            patch = patches[
+                p_row * n_columns + p_column
+            ]  # views, so that the inner loop computes no index
             top, left = (first + p_row) * stride, p_column * stride
             for channel in range(image.shape[0]):
                 for row in range(width):
-                    source = image[channel, top + row, left:left + width]
+                    source = image[channel, top + row, left : left + width]
                     start = (channel * width + row) * width
                     for column in range(width):
                         patch[start + column] = source[column]
@@ -38,10 +46,12 @@ def unfold(image, first, stride, width, patches):
 
 @jit
 def correlate_sparse(image, stamps, width, first, rho):
-    """Add to rho the correlations of an image that is mostly zeros, pixel by pixel; the stride is 1.
+    """Add to rho the correlations of an image that is mostly zeros, pixel by pixel; the stride is
+    1.
 
-    stamps (n_channels, width, width * n_dictionary): what a pixel of value 1 adds to the places above and left of it.
-    rho (n_rows, n_columns * n_dictionary): the rows of places from `first` on.
+    stamps (n_channels, width, width * n_dictionary): what a pixel of value 1 adds to the places
+    above and left of it. rho (n_rows, n_columns * n_dictionary): the rows of places from `first`
+    on.
     """
     n_dictionary = stamps.shape[2] // width
     n_columns = rho.shape[1] // n_dictionary
@@ -50,8 +60,15 @@ def correlate_sparse(image, stamps, width, first, rho):
             for column in range(image.shape[2]):
                 value = image[channel, row, column]
                 if value != 0:
-                    _add_window(rho, value, stamps[channel], row - first - width + 1, column - width + 1, n_dictionary,
-                                n_columns)
+                    _add_window(
+                        rho,
+                        value,
+                        stamps[channel],
+                        row - first - width + 1,
+                        column - width + 1,
+                        n_dictionary,
+                        n_columns,
+                    )
 
 
 @jit
@@ -60,7 +77,7 @@ def _add_window(rho, value, stamp, top, left, n_dictionary, n_columns):
     start = max(0, left) * n_dictionary
     stop = min(n_columns, left + stamp.shape[1] // n_dictionary) * n_dictionary
     for row in range(max(0, top), min(rho.shape[0], top + stamp.shape[0])):
-        _add_run(rho[row, start:stop], value, stamp[row - top, start - left * n_dictionary:])
+        _add_run(rho[row, start:stop], value, stamp[row - top, start - left * n_dictionary :])
 
 
 @jit
@@ -70,7 +87,8 @@ def _add_run(run, value, other):
         run[i] += value * other[i]
 
 
-# ------------------------------------------------------------------------------------------------ pursuit
+# ------------------------------------------------------------------------------------------ pursuit
+
 
 @jit
 def _score(run, gains, symmetric, scores):
@@ -102,7 +120,9 @@ def _first(keys, key):
 
 @jit
 def rank(rho, gains, symmetric, first, last, tops, row_tops, keys):
-    """Write the best score of every tile and of every row, for the rows of places first <= row < last."""
+    """Write the best score of every tile and of every row, for the rows of places first <= row <
+    last.
+    """
     for row in range(first, last):
         _rank_run(rho[row], gains, symmetric, 0, tops.shape[1], tops[row], keys)
         row_tops[row] = _max_key(tops[row])
@@ -113,36 +133,41 @@ def _rank_run(rho_row, gains, symmetric, first, last, row_of_tops, keys):
     """Write the best scores of the tiles first <= tile < last of a row."""
     scores = keys.view(rho_row.dtype)
     for tile in range(first, last):
-        run = rho_row[tile * gains.size:(tile + 1) * gains.size]
+        run = rho_row[tile * gains.size : (tile + 1) * gains.size]
         _score(run, gains, symmetric, scores)
-        row_of_tops[tile] = _max_key(keys[:run.size])
+        row_of_tops[tile] = _max_key(keys[: run.size])
 
 
 @jit
 def _find_best(rho, gains, symmetric, tops, row_tops, keys):
-    """Row and index in the row of the best score, the first one on ties; row -1 where no score is above 0."""
+    """Row and index in the row of the best score, the first one on ties; row -1 where no score is
+    above 0.
+    """
     top = _max_key(row_tops)
     if top == 0:
         return -1, 0
     row = _first(row_tops, top)
     tile = _first(tops[row], top)
-    run = rho[row, tile * gains.size:(tile + 1) * gains.size]
+    run = rho[row, tile * gains.size : (tile + 1) * gains.size]
     _score(run, gains, symmetric, keys.view(rho.dtype))
-    return row, tile * gains.size + _first(keys[:run.size], top)
+    return row, tile * gains.size + _first(keys[: run.size], top)
 
 
 @jit
 def pursue(rho, gram, gains, alpha, symmetric, tops, row_tops, keys, atoms, rows, columns, values):
-    """Convolutional matching pursuit, one event for each place in `values`; returns how many events were found.
+    """Convolutional matching pursuit, one event for each place in `values`; returns how many events
+    were found.
 
-    (i, p) = argmax gain_i z(rho_i(p));   v = alpha rho_i(p);   rho_j(p + s) -= v G_ij(s) for all j and |s| <= reach
+    (i, p) = argmax gain_i z(rho_i(p));   v = alpha rho_i(p);   rho_j(p + s) -= v G_ij(s) for all j
+    and |s| <= reach
 
-    (Mallat & Zhang 1993, eq. 14, on the atoms at all places.)  z(a) is max(a, 0), or |a| if symmetric is 1.  Ties go
-    to the first row, then column, then atom.
+    (Mallat & Zhang 1993, eq. 14, on the atoms at all places.)  z(a) is max(a, 0), or |a| if
+    symmetric is 1.  Ties go to the first row, then column, then atom.
 
-    rho (n_rows, n_columns * n_dictionary) is overwritten; gram (n_dictionary, side, side * n_dictionary), side =
-    2 reach + 1; gains: a tile's worth of the gain of each atom, repeated; tops and row_tops as `rank` leaves them.
-    The cost of an event is that of its window and of a look at one number a row and the tiles' numbers of its rows.
+    rho (n_rows, n_columns * n_dictionary) is overwritten; gram (n_dictionary, side, side *
+    n_dictionary), side = 2 reach + 1; gains: a tile's worth of the gain of each atom, repeated;
+    tops and row_tops as `rank` leaves them. The cost of an event is that of its window and of a
+    look at one number a row and the tiles' numbers of its rows.
     """
     n_dictionary, side = gram.shape[0], gram.shape[1]
     n_rows, n_columns = rho.shape[0], rho.shape[1] // n_dictionary
@@ -158,13 +183,14 @@ def pursue(rho, gram, gains, alpha, symmetric, tops, row_tops, keys, atoms, rows
         stop = min(n_columns, left + side) * n_dictionary
         first, last = start // gains.size, (stop - 1) // gains.size + 1
         for y in range(max(0, top), min(n_rows, top + side)):
-            _add_run(rho[y, start:stop], -value, gram[atom, y - top, start - left * n_dictionary:])
+            _add_run(rho[y, start:stop], -value, gram[atom, y - top, start - left * n_dictionary :])
             _rank_run(rho[y], gains, symmetric, first, last, tops[y], keys)
             row_tops[y] = _max_key(tops[y])
     return values.size
 
 
-# ------------------------------------------------------------------------------------------------ sums over events
+# --------------------------------------------------------------------------------- sums over events
+
 
 @jit
 def scatter(atoms, rows, columns, values, code):
@@ -175,22 +201,33 @@ def scatter(atoms, rows, columns, values, code):
 
 @jit
 def subtract_events(atoms, rows, columns, values, stride, dictionary, residual):
-    """Subtract from the residual value * atom at its place, event by event; residual (n_channels, height, width)."""
+    """Subtract from the residual value * atom at its place, event by event; residual (n_channels,
+    height, width).
+    """
     n_channels, width = dictionary.shape[1], dictionary.shape[2]
     for event in range(values.size):
-        atom, top, left, value = atoms[event], rows[event] * stride, columns[event] * stride, values[event]
+        atom, top, left, value = (
+            atoms[event],
+            rows[event] * stride,
+            columns[event] * stride,
+            values[event],
+        )
         for channel in range(n_channels):
             for row in range(width):
                 for column in range(width):
-                    residual[channel, top + row, left + column] -= value * dictionary[atom, channel, row, column]
+                    residual[channel, top + row, left + column] -= (
+                        value * dictionary[atom, channel, row, column]
+                    )
 
 
 @jit
 def accumulate(images, atoms, rows, columns, values, stride, residuals, first, last, total):
-    """total[i] += the sum of value * residual patch over the events of atom i, for the atoms first <= i < last.
+    """total[i] += the sum of value * residual patch over the events of atom i, for the atoms first
+    <= i < last.
 
-    residuals (n_images, n_channels, height, width); total (n_dictionary, n_channels, width, width).  The events are
-    walked in order, so the sums have the same bits however the atoms are shared out.
+    residuals (n_images, n_channels, height, width); total (n_dictionary, n_channels, width, width).
+     The events are walked in order, so the sums have the same bits however the atoms are shared
+     out.
     """
     n_channels, width = total.shape[1], total.shape[2]
     for event in range(values.size):
@@ -201,4 +238,6 @@ def accumulate(images, atoms, rows, columns, values, stride, residuals, first, l
         for channel in range(n_channels):
             for row in range(width):
                 for column in range(width):
-                    total[atom, channel, row, column] += value * residuals[image, channel, top + row, left + column]
+                    total[atom, channel, row, column] += (
+                        value * residuals[image, channel, top + row, left + column]
+                    )

@@ -1,14 +1,14 @@
 """Pictures of convolutional learning: atoms, where and how often they were used, reconstructions.
 
-Functions draw into `fig` and `ax` where given, else into a figure of their own that needs no display.  They never
-show a figure and never change matplotlib's settings; `fname` saves it.  The error over the steps is drawn by
-`shl.plotting.time_plot(None, model, "error_own")`.
+Functions draw into `fig` and `ax` where given, else into a figure of their own that needs no
+display.  They never show a figure and never change matplotlib's settings; `fname` saves it.  The
+error over the steps is drawn by `shl.plotting.time_plot(None, model, "error_own")`.
 """
 
 import numpy as np
 
 from .. import optimizers
-from ..checks import check_array, check_choice
+from .._checks import check_array, check_choice
 from ..plotting.atoms import mosaic
 from ..plotting.figures import get_axes, save
 
@@ -21,21 +21,28 @@ def _finish(fig, ax, title, fname):
 
 
 def count_columns(n_pictures, ratio):
-    """Columns for n_pictures in a grid about `ratio` times as wide as high, with full rows where near that."""
+    """Columns for n_pictures in a grid about `ratio` times as wide as high, with full rows where
+    near that.
+    """
     least = max(1, int(np.ceil((ratio * n_pictures) ** 0.5)))
-    full = [n for n in (*range(least, least + least // 2 + 1), max(1, least - 1)) if n_pictures % n == 0]
+    full = [
+        n for n in (*range(least, least + least // 2 + 1), max(1, least - 1)) if n_pictures % n == 0
+    ]
     return full[0] if full else least
 
 
 def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
     """The atoms, in order, each scaled to its largest absolute value; returns (fig, ax).
 
-    dictionary (n_dictionary, n_channels, width, width), or a fitted `ConvolutionalSHL`.  With several channels an
-    atom is a row, a channel a column, and all channels of an atom share one scale.
+    dictionary (n_dictionary, n_channels, width, width), or a fitted `ConvolutionalSHL`.  With
+    several channels an atom is a row, a channel a column, and all channels of an atom share one
+    scale.
     """
     atoms = np.asarray(getattr(dictionary, "components_", dictionary), float)
     n_dictionary, n_channels, width = check_array(atoms, "dictionary", ndim=4).shape[:3]
-    atoms = atoms / np.maximum(np.abs(atoms).max(axis=(1, 2, 3), keepdims=True), np.finfo(float).tiny)
+    atoms = atoms / np.maximum(
+        np.abs(atoms).max(axis=(1, 2, 3), keepdims=True), np.finfo(float).tiny
+    )
     n_columns = n_columns or (n_channels if n_channels > 1 else count_columns(n_dictionary, 2))
     n_rows = -(-n_dictionary * n_channels // n_columns)
     size = 8 / max(n_columns, n_rows)
@@ -47,15 +54,19 @@ def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, 
 
 
 def project_atoms(second, first, stride=1):
-    """Atoms of a second layer as images: each of its channels replaced by the first layer's atom, summed at its place.
+    """Atoms of a second layer as images: each of its channels replaced by the first layer's atom,
+    summed at its place.
 
-    second (n_dictionary, n_first, width, width), learned on the dense code of the atoms first (n_first, n_channels,
-    w, w); returns (n_dictionary, n_channels, (width - 1) * stride + w, ...), each of norm 1.
+    second (n_dictionary, n_first, width, width), learned on the dense code of the atoms first
+    (n_first, n_channels, w, w); returns (n_dictionary, n_channels, (width - 1) * stride + w, ...),
+    each of norm 1.
     """
     from .code import ConvolutionalCode
 
     size = (second.shape[2] - 1) * stride + first.shape[2]
-    images = ConvolutionalCode.from_dense(np.asarray(second)).reconstruct(first, (size, size), stride)
+    images = ConvolutionalCode.from_dense(np.asarray(second)).reconstruct(
+        first, (size, size), stride
+    )
     return optimizers.normalise(images.reshape(len(images), -1)).reshape(images.shape)
 
 
@@ -76,7 +87,9 @@ def plot_counts(counts, *, color="C0", label=None, title=None, fname=None, fig=N
 
 
 def show_where(code, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
-    """Where each atom was used: the events at each place over all images, a panel an atom; returns (fig, ax)."""
+    """Where each atom was used: the events at each place over all images, a panel an atom; returns
+    (fig, ax).
+    """
     counts = code.count_places().astype(float)
     n_columns = n_columns or count_columns(len(counts), 1.6 * counts.shape[1] / counts.shape[2])
     n_rows = -(-len(counts) // n_columns)
@@ -96,7 +109,9 @@ def _whole_numbers():
 
 
 def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None, fig=None, ax=None):
-    """Images above, their reconstructions below, residuals at the bottom, one scale for all; returns (fig, ax)."""
+    """Images above, their reconstructions below, residuals at the bottom, one scale for all;
+    returns (fig, ax).
+    """
     check_choice(np.ndim(X), "the number of axes of X", (4,))
     shown = np.asarray(X[:n_shown, 0], float), np.asarray(reconstruction[:n_shown, 0], float)
     n_shown, scale = len(shown[0]), np.abs(shown[0]).max() or 1
@@ -104,7 +119,11 @@ def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None,
     rows = np.concatenate((*shown, shown[0] - shown[1]))
     ax.imshow(mosaic(rows, n_shown), cmap="gray", vmin=-scale, vmax=scale, interpolation="nearest")
     step = X.shape[2] + 1
-    ax.set(xticks=[], yticks=[step * (i + 0.5) for i in range(3)], yticklabels=["image", "code", "residual"])
+    ax.set(
+        xticks=[],
+        yticks=[step * (i + 0.5) for i in range(3)],
+        yticklabels=["image", "code", "residual"],
+    )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return _finish(fig, ax, title, fname)

@@ -1,9 +1,11 @@
-"""Images made ready for convolutional learning: local contrast, a radial window, a mask for atoms."""
+"""Images made ready for convolutional learning: local contrast, a radial window, a mask for
+atoms.
+"""
 
 import numpy as np
 from scipy import ndimage
 
-from ..checks import check_count, check_number
+from .._checks import check_count, check_number
 from .coding import check_images
 
 
@@ -12,12 +14,14 @@ def normalise_local_contrast(X, width=9, sigma=0.5):
 
     v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
 
-    w is a Gaussian window of width x width pixels and sum 1, w(r) ~ exp(-r^2 / (2 (sigma R)^2)), R = (width - 1) / 2;
-    images are mirrored at their borders and channels are treated alone (Jarrett et al. 2009, section 2).
+    w is a Gaussian window of width x width pixels and sum 1, w(r) ~ exp(-r^2 / (2 (sigma R)^2)), R
+    = (width - 1) / 2; images are mirrored at their borders and channels are treated alone (Jarrett
+    et al. 2009, section 2).
 
     Parameters
     ----------
-    X : array (n_images, n_channels, height, width), or with fewer axes as in `convolutional_encode`.
+    X : array (n_images, n_channels, height, width), or with fewer axes as in
+        `convolutional_encode`.
     width : int, odd.  Pixels of the window's side.
     sigma : float > 0.  Standard deviation of the window, in units of R.
 
@@ -42,14 +46,18 @@ def normalise_local_contrast(X, width=9, sigma=0.5):
 
 
 def gaussian(width, sigma):
-    """One side of the window, sum 1: exp(-x^2 / (2 (sigma R)^2)), x in pixels from the centre, R = (width - 1) / 2."""
+    """One side of the window, sum 1: exp(-x^2 / (2 (sigma R)^2)), x in pixels from the centre, R =
+    (width - 1) / 2.
+    """
     distance = np.arange(width) - (width - 1) / 2
     side = np.exp(-(distance**2) / (2 * (sigma * half_width(width)) ** 2))
     return side / side.sum()
 
 
 def half_width(width):
-    """Pixels from a patch's centre to the centre of its outermost pixel; a half for a single pixel."""
+    """Pixels from a patch's centre to the centre of its outermost pixel; a half for a single
+    pixel.
+    """
     return max(width - 1, 1) / 2
 
 
@@ -63,7 +71,8 @@ def _smooth(image, side):
 def radial_window(shape, start_R=15, sigma=0.25):
     """A window (height, width): 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
 
-    exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom finds no border.
+    exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom
+    finds no border.
 
     Parameters
     ----------
@@ -80,7 +89,9 @@ def radial_window(shape, start_R=15, sigma=0.25):
 
 
 def gaussian_mask(patch_width, sigma=0.8):
-    """A mask of atoms (patch_width, patch_width): exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2."""
+    """A mask of atoms (patch_width, patch_width): exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width -
+    1) / 2.
+    """
     check_count(patch_width, "patch_width")
     check_number(sigma, "sigma", above=0)
     distance = np.arange(patch_width) - (patch_width - 1) / 2

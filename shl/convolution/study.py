@@ -1,4 +1,6 @@
-"""Figure 4 of the annex: atoms learned from images without and with homeostasis, and a second layer."""
+"""Figure 4 of the annex: atoms learned from images without and with homeostasis, and a second
+layer.
+"""
 
 import contextlib
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics
-from ..checks import check_choice, check_count
+from .._checks import check_choice, check_count
 from ..images import crop, load_images
 from ..plotting import time_plot
 from ..plotting.figures import new_figure, save
@@ -21,8 +23,8 @@ COLORS = {"None": "black", "HAP": "tab:green", "EXP": "tab:blue"}
 def load(database="sample", datapath="database", n_images=400, size=65, seed=42):
     """Grey images (n_images, 1, size, size) float32, before `preprocess`.
 
-    database : 'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most); else crops of the
-        images that `shl.images.load_images` knows by this name.
+    database : 'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most);
+        else crops of the images that `shl.images.load_images` knows by this name.
     """
     check_count(n_images, "n_images")
     check_count(size, "size", least=2)
@@ -43,36 +45,47 @@ def _faces(n_images, size, rng):
         with contextlib.redirect_stdout(sys.stderr):  # it prints that it downloads
             faces = fetch_olivetti_faces(n_retries=1, delay=0.01).images
     except OSError as error:
-        raise OSError(f"the faces are not on this machine and cannot be downloaded ({error}); database='sample' needs "
-                      f"no network") from error
+        raise OSError(
+            f"the faces are not on this machine and cannot be downloaded ({error}); "
+            f"database='sample' needs "
+            f"no network"
+        ) from error
     check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
     chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
-    return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(np.float32)
+    return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(
+        np.float32
+    )
 
 
 def measure(model, X):
     """Figures of a fitted model on images X, under plain pursuit and under its own competition.
 
-    error is |X - reconstruction| / |X|, cv the standard deviation of the atoms' events over their mean.
+    error is |X - reconstruction| / |X|, cv the standard deviation of the atoms' events over their
+    mean.
     """
     figures = {}
     for suffix, gain in (("", None), ("_own", model.gain_)):
         code = model.transform(X, gain=gain)
         residual = X - model.inverse_transform(code, X.shape)
-        figures |= {f"error{suffix}": metrics.reconstruction_error(X, residual),
-                    f"cv{suffix}": metrics.usage_variation(code), f"counts{suffix}": code.counts().tolist()}
+        figures |= {
+            f"error{suffix}": metrics.reconstruction_error(X, residual),
+            f"cv{suffix}": metrics.usage_variation(code),
+            f"counts{suffix}": code.counts().tolist(),
+        }
     return figures
 
 
 def run(X, out, *, methods=("None", "HAP", "EXP"), second=None, **parameters):
-    """Learn from raw images X once with each rule, write models and pictures into the folder out, return figures.
+    """Learn from raw images X once with each rule, write models and pictures into the folder out,
+    return figures.
 
     Parameters
     ----------
     X : array (n_images, 1, height, width), as `load` gives.
     out : path of a folder, made if missing.
     methods : names of rules of homeostasis.
-    second : dict, optional.  Parameters of a second layer, learned on the dense code of the last rule's first layer.
+    second : dict, optional.  Parameters of a second layer, learned on the dense code of the last
+        rule's first layer.
     parameters : of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
 
     Returns
@@ -86,7 +99,9 @@ def run(X, out, *, methods=("None", "HAP", "EXP"), second=None, **parameters):
     X = preprocess(X)
     parameters = {"patch_width": 9, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
-    models = {method: ConvolutionalSHL(homeo_method=method, **parameters).fit(X) for method in methods}
+    models = {
+        method: ConvolutionalSHL(homeo_method=method, **parameters).fit(X) for method in methods
+    }
     summary = {"rules": {}, "pictures": []}
     for method, model in models.items():
         summary["rules"][method] = {**measure(model, X), "seconds": model.seconds_}
@@ -104,20 +119,30 @@ def _draw_model(model, X, method, out):
     names = [str(out / f"{kind}_{method}.png") for kind in ("atoms", "where", "reconstruction")]
     plots.show_atoms(model, title=f"{method}: atoms", fname=names[0])
     plots.show_where(code, title=f"{method}: where each atom was used", fname=names[1])
-    plots.show_reconstruction(X, model.inverse_transform(code, X.shape), fname=names[2],
-                              title=f"{method}: {model.l0_sparseness} events an image, own competition")
+    plots.show_reconstruction(
+        X,
+        model.inverse_transform(code, X.shape),
+        fname=names[2],
+        title=f"{method}: {model.l0_sparseness} events an image, own competition",
+    )
     return names
 
 
 def _draw_comparison(models, figures, fname):
-    """Convergence of all rules and the activation histogram of each, on one scale; returns the picture's name."""
+    """Convergence of all rules and the activation histogram of each, on one scale; returns the
+    picture's name.
+    """
     fig = new_figure(figsize=(4 + 3 * len(models), 3), layout="constrained")
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
         time_plot(None, model, "error_own", color=COLORS[method], label=method, ax=axs[0])
-        plots.plot_counts(figures[method]["counts_own"], color=COLORS[method], ax=ax,
-                         title=f"{method}: cv {figures[method]['cv_own']:.2f}")
+        plots.plot_counts(
+            figures[method]["counts_own"],
+            color=COLORS[method],
+            ax=ax,
+            title=f"{method}: cv {figures[method]['cv_own']:.2f}",
+        )
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     axs[0].set_ylabel("error (own competition)")
     axs[0].legend()
@@ -126,15 +151,26 @@ def _draw_comparison(models, figures, fname):
 
 
 def run_second(first, X, parameters, out, pictures):
-    """Learn a second layer on the dense code of the first, draw its atoms as images; returns its figures."""
+    """Learn a second layer on the dense code of the first, draw its atoms as images; returns its
+    figures.
+    """
     code = first.transform(X, gain=first.gain_).toarray()
-    parameters = {"n_dictionary": 60, "patch_width": 19, "random_state": first.random_state, "n_jobs": first.n_jobs,
-                  "verbose": first.verbose, **parameters}
+    parameters = {
+        "n_dictionary": 60,
+        "patch_width": 19,
+        "random_state": first.random_state,
+        "n_jobs": first.n_jobs,
+        "verbose": first.verbose,
+        **parameters,
+    }
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters).fit(code)
     name = str(out / "atoms_second.png")
-    plots.show_atoms(plots.project_atoms(model.components_, first.components_, first.stride), fname=name,
-                     title="second layer: atoms, seen through the first")
+    plots.show_atoms(
+        plots.project_atoms(model.components_, first.components_, first.stride),
+        fname=name,
+        title="second layer: atoms, seen through the first",
+    )
     pictures.append(name)
     model.save(out / "model_second.npz")
     return {**measure(model, code), "seconds": model.seconds_}

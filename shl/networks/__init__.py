@@ -1,16 +1,31 @@
-"""Sparse and regularised networks: exact proximal penalties, sparse layers, and four studies of what they do.
+"""Sparse and regularised networks: exact proximal penalties, sparse layers, and four studies of
+what they do.
 
 Needs PyTorch and skorch, `pip install "shl[networks]"`; names are imported when they are asked for.
 """
 
 from importlib import import_module
 
-_PLACES = {"SparseMLPClassifier": "estimators", "SparseMLPRegressor": "estimators", "shrink": "shrinking"}
+_PLACES = {
+    "SparseMLPClassifier": "estimators",
+    "SparseMLPRegressor": "estimators",
+    "shrink": "shrinking",
+}
 _PLACES |= dict.fromkeys(("L1", "L2", "GroupLasso", "SparseGroupLasso"), "penalties")
 _PLACES |= dict.fromkeys(("SparseLinear", "GaussianLinear", "NormalizedLinear"), "layers")
 
-__all__ = ["L1", "L2", "GaussianLinear", "GroupLasso", "NormalizedLinear", "SparseGroupLasso", "SparseLinear",
-           "SparseMLPClassifier", "SparseMLPRegressor", "shrink"]
+__all__ = [
+    "L1",
+    "L2",
+    "GaussianLinear",
+    "GroupLasso",
+    "NormalizedLinear",
+    "SparseGroupLasso",
+    "SparseLinear",
+    "SparseMLPClassifier",
+    "SparseMLPRegressor",
+    "shrink",
+]
 
 
 def __getattr__(name):

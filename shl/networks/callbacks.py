@@ -1,4 +1,6 @@
-"""What happens between the optimizer's steps, as callbacks of skorch: proximal steps, evolution, records."""
+"""What happens between the optimizer's steps, as callbacks of skorch: proximal steps, evolution,
+records.
+"""
 
 import torch
 from skorch.callbacks import Callback
@@ -11,11 +13,13 @@ LARGEST_LOSS = 1e30  # a learning beyond it does not come back
 
 
 class ProximalStep(Callback):
-    """After each step of the optimizer, W <- prox(W, alpha * step) for every layer's weights; biases are left alone.
+    """After each step of the optimizer, W <- prox(W, alpha * step) for every layer's weights;
+    biases are left alone.
 
-    The step is that of the optimizer, so that the learning comes to rest at a minimum of loss + alpha R: for gradient
-    descent with momentum m the learning rate / (1 - m), and for Adam, which has a step for each weight, the learning
-    rate / (sqrt(v) + epsilon) with v the mean of its squared gradients (Yun et al. 2021).
+    The step is that of the optimizer, so that the learning comes to rest at a minimum of loss +
+    alpha R: for gradient descent with momentum m the learning rate / (1 - m), and for Adam, which
+    has a step for each weight, the learning rate / (sqrt(v) + epsilon) with v the mean of its
+    squared gradients (Yun et al. 2021).
     """
 
     def __init__(self, penalty, alpha):
@@ -33,7 +37,9 @@ class ProximalStep(Callback):
 
 
 def optimizer_step(optimizer, parameter):
-    """How far the optimizer moves a parameter for a lasting gradient of 1: a number, or a tensor of its shape."""
+    """How far the optimizer moves a parameter for a lasting gradient of 1: a number, or a tensor of
+    its shape.
+    """
     (options,), state = optimizer.param_groups, optimizer.state[parameter]
     if "momentum" in options:
         return options["lr"] / (1 - options["momentum"])
@@ -42,7 +48,8 @@ def optimizer_step(optimizer, parameter):
 
 
 class Evolution(Callback):
-    """Evolve every `SparseLinear` layer: each `each` epochs, or, for a float below 1, with that probability per batch.
+    """Evolve every `SparseLinear` layer: each `each` epochs, or, for a float below 1, with that
+    probability per batch.
 
     Not after the last epoch: what would have grown could not learn any more.
     """
@@ -52,7 +59,11 @@ class Evolution(Callback):
 
     def on_batch_end(self, net, training=False, **kwargs):
         """Evolve by chance."""
-        if training and isinstance(self.each, float) and torch.rand((), generator=self.generator) < self.each:
+        if (
+            training
+            and isinstance(self.each, float)
+            and torch.rand((), generator=self.generator) < self.each
+        ):
             self._evolve(net)
 
     def on_epoch_end(self, net, **kwargs):
@@ -68,11 +79,12 @@ class Evolution(Callback):
 
 
 class Recorder(Callback):
-    """Keeps a `History` of every `each` epochs and of the last one, and stops a learning that diverged.
+    """Keeps a `History` of every `each` epochs and of the last one, and stops a learning that
+    diverged.
 
-    Columns: steps (epochs done), loss (mean training loss of the epoch, without penalty), penalty (alpha R of all
-    layers), score and, with validation data, val_score (accuracy or R2), zeros and units (n_layers,): exact zeros and
-    rows left.
+    Columns: steps (epochs done), loss (mean training loss of the epoch, without penalty), penalty
+    (alpha R of all layers), score and, with validation data, val_score (accuracy or R2), zeros and
+    units (n_layers,): exact zeros and rows left.
     """
 
     def __init__(self, score, each, penalty=None, alpha=0.0):
@@ -94,12 +106,22 @@ class Recorder(Callback):
         epoch, loss = len(net.history), self._total / self._n_samples
         matrices = weight_matrices(net.module_)
         if not loss <= LARGEST_LOSS or not all(w.isfinite().all() for w in matrices):
-            raise ArithmeticError(f"the learning diverged in epoch {epoch}: its loss is {loss:.3g}; use a smaller "
-                                  "learning_rate_init, or scale the data")
+            raise ArithmeticError(
+                f"the learning diverged in epoch {epoch}: its loss is {loss:.3g}; use a smaller "
+                "learning_rate_init, or scale the data"
+            )
         if epoch % self.each and epoch != net.max_epochs:
             return
-        value = sum(float(self.penalty.value(w)) for w in matrices) if self.penalty is not None else 0.0
+        value = (
+            sum(float(self.penalty.value(w)) for w in matrices) if self.penalty is not None else 0.0
+        )
         net.module_.eval()
-        self.records.append(steps=epoch, loss=loss, penalty=self.alpha * value, zeros=count_zeros(matrices),
-                            units=count_units(matrices), **self.score(net.module_))
+        self.records.append(
+            steps=epoch,
+            loss=loss,
+            penalty=self.alpha * value,
+            zeros=count_zeros(matrices),
+            units=count_units(matrices),
+            **self.score(net.module_),
+        )
         net.module_.train()

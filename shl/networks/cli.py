@@ -24,5 +24,7 @@ class _Guarded:
             try:
                 import_module(module)
             except ModuleNotFoundError as error:
-                raise ModuleNotFoundError(f'{module} is not installed: pip install "shl[networks]"') from error
+                raise ModuleNotFoundError(
+                    f'{module} is not installed: pip install "shl[networks]"'
+                ) from error
         return self.run(args)

@@ -1,4 +1,6 @@
-"""What a teacher-student study may be: names of models, JSON configurations, and the runs that they stand for."""
+"""What a teacher-student study may be: names of models, JSON configurations, and the runs that they
+stand for.
+"""
 
 import itertools
 import json
@@ -6,12 +8,13 @@ import numbers
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from ..checks import check_choice, check_count, check_flag, check_number
+from .._checks import check_choice, check_count, check_flag, check_number
 from ..store import key_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
 N_INPUTS = 12
-# (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the inputs as channels
+# (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the
+# inputs as channels
 MODELS = {
     "baselineCNN": ((1, 1, 3, 1), (1, 1, 2, 1), (1, 1, 2, 1)),
     "multiChannelCNN": ((1, 4, 3, 1), (4, 4, 2, 1), (4, 1, 2, 1)),
@@ -27,14 +30,18 @@ VERSION = 1  # raise it when a run would give another result: stored ones are th
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration of the study; each field is a key of the JSON file, validated when it is made.
+    """A configuration of the study; each field is a key of the JSON file, validated when it is
+    made.
 
     Parameters
     ----------
-    batch_size, patience, dataset_size, num_epochs : int.  Samples of a step; epochs without a better held-out loss
-        after which a learning stops; samples, of which a fifth is held out; most epochs of a learning.
-    lr, l1_norm, l2_norm : lists of float.  Learning rates, and strengths of the penalties sum |w| and sum w^2 / 2.
-    l1_path : list of float.  Strengths of L1 that follow l1_norm in the same learning, where zeros are kept.
+    batch_size, patience, dataset_size, num_epochs : int.  Samples of a step; epochs without a
+        better held-out loss after which a learning stops; samples, of which a fifth is held out;
+        most epochs of a learning.
+    lr, l1_norm, l2_norm : lists of float.  Learning rates, and strengths of the penalties sum |w|
+        and sum w^2 / 2.
+    l1_path : list of float.  Strengths of L1 that follow l1_norm in the same learning, where zeros
+        are kept.
     restarts : int.  Starts under l1_norm, of which the one with the least loss + penalty goes on.
     loss_func : 'MSE'.
     init : float.  Factor of the student's initial weights.
@@ -108,7 +115,9 @@ def load_config(path):
     """
     place = next((place for place in (CONFIG_FOLDER / path, Path(path)) if place.is_file()), None)
     if place is None:
-        raise FileNotFoundError(f"config_path {str(path)!r} is neither a file nor one of {', '.join(config_names())}")
+        raise FileNotFoundError(
+            f"config_path {str(path)!r} is neither a file nor one of {', '.join(config_names())}"
+        )
     try:
         values = json.loads(place.read_text())
     except ValueError as error:
@@ -139,8 +148,10 @@ def split_model(name, parameter):
     """The (type, activation) of a model's name such as 'fcn_128_128_relu'."""
     kind, _, activation = name.rpartition("_")
     if kind not in MODELS or activation not in MODEL_ACTIVATIONS:
-        raise ValueError(f"{parameter} must be a model ({', '.join(MODELS)}) and an activation "
-                         f"({', '.join(MODEL_ACTIVATIONS)}) joined by _, not {name!r}")
+        raise ValueError(
+            f"{parameter} must be a model ({', '.join(MODELS)}) and an activation "
+            f"({', '.join(MODEL_ACTIVATIONS)}) joined by _, not {name!r}"
+        )
     return kind, activation
 
 
@@ -172,33 +183,70 @@ class Run:
 
     def label(self):
         """A readable name."""
-        return (f"{self.teacher_type}_{self.teacher_activation} -> {self.student_type}_{self.student_activation}, "
-                f"lr {self.lr:g}, l1 {self.l1_norm:g}, l2 {self.l2_norm:g}, seed {self.seed}")
+        return (
+            f"{self.teacher_type}_{self.teacher_activation} -> "
+            f"{self.student_type}_{self.student_activation}, "
+            f"lr {self.lr:g}, l1 {self.l1_norm:g}, l2 {self.l2_norm:g}, seed {self.seed}"
+        )
 
 
 def single_run(config, teacher_model, student_model, seed):
-    """The `Run` of two models' names, for a configuration with one value of lr, l1_norm and l2_norm."""
+    """The `Run` of two models' names, for a configuration with one value of lr, l1_norm and
+    l2_norm.
+    """
     for name in ("lr", "l1_norm", "l2_norm"):
         if len(getattr(config, name)) > 1:
-            raise ValueError(f"{name} must hold one number in mode 'single', not {getattr(config, name)}")
-    teacher, student = split_model(teacher_model, "teacher_model"), split_model(student_model, "student_model")
+            raise ValueError(
+                f"{name} must hold one number in mode 'single', not {getattr(config, name)}"
+            )
+    teacher, student = (
+        split_model(teacher_model, "teacher_model"),
+        split_model(student_model, "student_model"),
+    )
     return _runs(config, teacher[0], student[0], [(teacher[1], student[1])], [seed])[0]
 
 
 def sweep_runs(config, teacher_type, student_type, seeds):
     """The `Run`s over activations x lr x l1_norm x l2_norm x seeds, in this order."""
     check_type(teacher_type, "teacher_type"), check_type(student_type, "student_type")
-    pairs = [(act, act) for act in SWEPT_ACTIVATIONS] if config.same_act \
+    pairs = (
+        [(act, act) for act in SWEPT_ACTIVATIONS]
+        if config.same_act
         else list(itertools.product(SWEPT_ACTIVATIONS, repeat=2))
+    )
     return _runs(config, teacher_type, student_type, pairs, seeds)
 
 
 def _runs(config, teacher_type, student_type, pairs, seeds):
     """All combinations."""
     seeds = [check_count(seed, "seed", least=0) for seed in seeds]
-    same = {name: getattr(config, name) for name in ("restarts", "init", "batch_size", "patience", "dataset_size",
-                                                     "num_epochs", "loss_func", "clipping")}
-    shared = Run(teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same)
-    return [replace(shared, teacher_activation=pair[0], student_activation=pair[1], lr=lr, l1_norm=l1, l2_norm=l2,
-                    seed=seed)
-            for pair, lr, l1, l2, seed in itertools.product(pairs, config.lr, config.l1_norm, config.l2_norm, seeds)]
+    same = {
+        name: getattr(config, name)
+        for name in (
+            "restarts",
+            "init",
+            "batch_size",
+            "patience",
+            "dataset_size",
+            "num_epochs",
+            "loss_func",
+            "clipping",
+        )
+    }
+    shared = Run(
+        teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same
+    )
+    return [
+        replace(
+            shared,
+            teacher_activation=pair[0],
+            student_activation=pair[1],
+            lr=lr,
+            l1_norm=l1,
+            l2_norm=l2,
+            seed=seed,
+        )
+        for pair, lr, l1, l2, seed in itertools.product(
+            pairs, config.lr, config.l1_norm, config.l2_norm, seeds
+        )
+    ]

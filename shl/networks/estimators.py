@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet
 from torch import nn
 
-from ..checks import check_choice, check_count, check_flag, check_generator, check_number
+from .._checks import check_choice, check_count, check_flag, check_generator, check_number
 from .callbacks import Evolution, ProximalStep, Recorder
 from .mlp import MLP, make_generator, one_thread, weight_matrices
 from .penalties import make_penalty
@@ -21,11 +21,12 @@ PARAMETERS = """
     ----------
     hidden_layer_sizes : sequence of int.  Units of each hidden layer; () for none.
     activation : 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'gelu' or 'identity'.
-    penalty : None, 'l1', 'l2', 'group_lasso', 'sparse_group_lasso', or an object with `value(W)` and `prox(W, step)`,
-        step a number or an array of W's shape (see `shl.networks.penalties`).  On the weights of every layer, not on
-        biases, as a proximal step after each step of the solver: zeros are exact.  Its step is alpha times
-        learning_rate_init / (1 - momentum) for 'sgd', learning_rate_init / (sqrt(v) + 1e-8) for 'adam', v Adam's mean
-        of squared gradients: so a learning rests at a minimum of loss + alpha R.
+    penalty : None, 'l1', 'l2', 'group_lasso', 'sparse_group_lasso', or an object with `value(W)`
+        and `prox(W, step)`, step a number or an array of W's shape (see `shl.networks.penalties`).
+        On the weights of every layer, not on biases, as a proximal step after each step of the
+        solver: zeros are exact.  Its step is alpha times learning_rate_init / (1 - momentum) for
+        'sgd', learning_rate_init / (sqrt(v) + 1e-8) for 'adam', v Adam's mean of squared gradients:
+        so a learning rests at a minimum of loss + alpha R.
     alpha : float, at least 0.  Strength of the penalty.
     solver : 'adam' or 'sgd'.
     learning_rate_init : float above 0.
@@ -33,9 +34,12 @@ PARAMETERS = """
     batch_size : int, or 'auto' for min(200, n_samples).
     max_iter : int.  Epochs.
     input_dropout : float in [0, 1).  Share of the inputs that a training step does not see.
-    connectivity : 'dense', or 'set': hidden layers with few connections, which evolve (`SparseLinear`).
-    epsilon, zeta : floats, of `SparseLinear`: number of connections, share that an evolution replaces.
-    evolve_each : int, epochs between evolutions; or a float below 1, their probability after each batch.
+    connectivity : 'dense', or 'set': hidden layers with few connections, which evolve
+        (`SparseLinear`).
+    epsilon, zeta : floats, of `SparseLinear`: number of connections, share that an evolution
+        replaces.
+    evolve_each : int, epochs between evolutions; or a float below 1, their probability after each
+        batch.
     weights : 'free', 'gaussian' (`GaussianLinear`) or 'normalized' (`NormalizedLinear`).
     fit_intercept : bool.  Whether layers have biases.
     record_each : int.  Epochs between the records of `history_`.
@@ -43,10 +47,11 @@ PARAMETERS = """
 
     Attributes
     ----------
-    coefs_ : list of arrays (n_in, n_out), the weights of each layer.  A row of zeros is an input or unit without use.
+    coefs_ : list of arrays (n_in, n_out), the weights of each layer.  A row of zeros is an input or
+        unit without use.
     intercepts_ : list of arrays (n_out,).
-    history_ : `shl.history.History` with steps (epochs), loss, penalty, score, zeros and units (n_records, n_layers),
-        and val_score where `fit` had validation data.
+    history_ : `shl.history.History` with steps (epochs), loss, penalty, score, zeros and units
+        (n_records, n_layers), and val_score where `fit` had validation data.
     module_ : the PyTorch network, in evaluation mode.
     loss_ : float, mean training loss of the last epoch, without the penalty.
     n_iter_ : int, epochs.
@@ -66,19 +71,25 @@ class Net(NeuralNet):
         return []
 
     def get_iterator(self, dataset, training=False):
-        """Batches of a dataset that holds tensors: no loader, no worker, no copy of single samples."""
+        """Batches of a dataset that holds tensors: no loader, no worker, no copy of single
+        samples.
+        """
         return Batches(dataset.X, dataset.y, self.batch_size, self.shuffler)
 
 
 class Batches:
-    """Batches (X, y) of tensors: each time it is iterated in a new order, which a generator draws."""
+    """Batches (X, y) of tensors: each time it is iterated in a new order, which a generator
+    draws.
+    """
 
     def __init__(self, X, y, batch_size, shuffler):
         self.X, self.y, self.batch_size, self.shuffler = X, y, batch_size, shuffler
 
     def __iter__(self):
         order = torch.randperm(len(self.X), generator=self.shuffler)
-        return zip(self.X[order].split(self.batch_size), self.y[order].split(self.batch_size), strict=True)
+        return zip(
+            self.X[order].split(self.batch_size), self.y[order].split(self.batch_size), strict=True
+        )
 
 
 class HalfSquaredError(nn.Module):
@@ -92,10 +103,28 @@ class HalfSquaredError(nn.Module):
 class _SparseMLP(BaseEstimator):
     """What the classifier and the regressor share."""
 
-    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, penalty=None, alpha=1e-4, solver="adam",
-                 learning_rate_init=1e-3, momentum=0.9, batch_size="auto", max_iter=200, input_dropout=0.0,
-                 connectivity="dense", epsilon=11, zeta=0.3, evolve_each=1, weights="free", fit_intercept=True,
-                 record_each=1, random_state=None):
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        penalty=None,
+        alpha=1e-4,
+        solver="adam",
+        learning_rate_init=1e-3,
+        momentum=0.9,
+        batch_size="auto",
+        max_iter=200,
+        input_dropout=0.0,
+        connectivity="dense",
+        epsilon=11,
+        zeta=0.3,
+        evolve_each=1,
+        weights="free",
+        fit_intercept=True,
+        record_each=1,
+        random_state=None,
+    ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.penalty = penalty
@@ -115,21 +144,31 @@ class _SparseMLP(BaseEstimator):
         self.record_each = record_each
         self.random_state = random_state
 
-    # ---------------------------------------------------------------------------------------- learning
+    # ------------------------------------------------------------------------------------- learning
 
     def fit(self, X, y, X_val=None, y_val=None):
-        """Learn from X (n_samples, n_features) and y; X_val and y_val are scored in `history_` and nothing else."""
+        """Learn from X (n_samples, n_features) and y; X_val and y_val are scored in `history_` and
+        nothing else.
+        """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=self._takes_many_outputs)
-        target = _tensor(self._encode(y)).to(torch.float64 if X.dtype == np.float64 else torch.float32)
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=self._takes_many_outputs
+        )
+        target = _tensor(self._encode(y)).to(
+            torch.float64 if X.dtype == np.float64 else torch.float32
+        )
         if not self._takes_many_outputs:
             target = target.long()
         rng = check_generator(self.random_state, "random_state")
         with one_thread():
             module = self._module(X, rng)
-            recorder = Recorder(self._scorer((X, y), X_val, y_val), check_count(self.record_each, "record_each"),
-                                self._penalty(module), check_number(self.alpha, "alpha", least=0))
+            recorder = Recorder(
+                self._scorer((X, y), X_val, y_val),
+                check_count(self.record_each, "record_each"),
+                self._penalty(module),
+                check_number(self.alpha, "alpha", least=0),
+            )
             self._train(module, _tensor(X), target, recorder, rng)
         self.history_ = recorder.records
         self.loss_ = float(self.history_["loss"][-1])
@@ -141,24 +180,39 @@ class _SparseMLP(BaseEstimator):
         """The network before learning, in the dtype of X."""
         sizes = self.hidden_layer_sizes
         sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
-        module = MLP([X.shape[1], *sizes, self._n_outputs()], self.activation, self.weights, self.connectivity,
-                     self.epsilon, self.zeta, check_flag(self.fit_intercept, "fit_intercept"), self.input_dropout,
-                     make_generator(rng))
+        module = MLP(
+            [X.shape[1], *sizes, self._n_outputs()],
+            self.activation,
+            self.weights,
+            self.connectivity,
+            self.epsilon,
+            self.zeta,
+            check_flag(self.fit_intercept, "fit_intercept"),
+            self.input_dropout,
+            make_generator(rng),
+        )
         return module.double() if X.dtype == np.float64 else module
 
     def _penalty(self, module):
         """The penalty, which the layers can have."""
         penalty = make_penalty(self.penalty)
         if penalty is not None and self.weights != "free":
-            raise ValueError(f"penalty must be None with weights {self.weights!r}, not {self.penalty!r}: such layers "
-                             "have no weights that a proximal step could set")
+            raise ValueError(
+                f"penalty must be None with weights {self.weights!r}, not {self.penalty!r}: such "
+                f"layers "
+                "have no weights that a proximal step could set"
+            )
         for i, w in enumerate(weight_matrices(module)):
             getattr(penalty, "check", lambda w, name: None)(w, f"coefs_[{i}]")
         return penalty
 
     def _train(self, module, X, target, recorder, rng):
         """Let skorch train the module."""
-        batch_size = min(200, len(X)) if self.batch_size == "auto" else check_count(self.batch_size, "batch_size")
+        batch_size = (
+            min(200, len(X))
+            if self.batch_size == "auto"
+            else check_count(self.batch_size, "batch_size")
+        )
         rate = check_number(self.learning_rate_init, "learning_rate_init", above=0)
         momentum = check_number(self.momentum, "momentum", least=0, below=1)
         if check_choice(self.solver, "solver", ("adam", "sgd")) == "sgd":
@@ -169,9 +223,21 @@ class _SparseMLP(BaseEstimator):
         if recorder.penalty is not None:
             callbacks.insert(0, ("prox", ProximalStep(recorder.penalty, recorder.alpha)))
         if self.connectivity == "set":
-            callbacks.append(("evolution", Evolution(self._check_evolve_each(), make_generator(rng))))
-        net = Net(module, self._criterion, lr=rate, max_epochs=check_count(self.max_iter, "max_iter"), verbose=0,
-                  batch_size=batch_size, shuffler=make_generator(rng), train_split=None, callbacks=callbacks, **solver)
+            callbacks.append(
+                ("evolution", Evolution(self._check_evolve_each(), make_generator(rng)))
+            )
+        net = Net(
+            module,
+            self._criterion,
+            lr=rate,
+            max_epochs=check_count(self.max_iter, "max_iter"),
+            verbose=0,
+            batch_size=batch_size,
+            shuffler=make_generator(rng),
+            train_split=None,
+            callbacks=callbacks,
+            **solver,
+        )
         net.fit(X, target)
 
     def _check_evolve_each(self):
@@ -184,18 +250,27 @@ class _SparseMLP(BaseEstimator):
         """Keep the network, and its weights as arrays."""
         self.module_ = module
         self.coefs_ = [np.ascontiguousarray(w.numpy()) for w in weight_matrices(module)]
-        self.intercepts_ = [np.zeros(w.shape[1], w.dtype) if layer.bias is None else layer.bias.detach().numpy().copy()
-                            for layer, w in zip(module.layers, self.coefs_, strict=True)]
+        self.intercepts_ = [
+            np.zeros(w.shape[1], w.dtype)
+            if layer.bias is None
+            else layer.bias.detach().numpy().copy()
+            for layer, w in zip(module.layers, self.coefs_, strict=True)
+        ]
 
     def _scorer(self, training, X_val, y_val):
         """A function from a module in evaluation mode to its scores."""
         sets = {"score": training}
         if X_val is not None:
-            sets["val_score"] = validate_data(self, X_val, reset=False, dtype=training[0].dtype), np.asarray(y_val)
-        return lambda module: {name: float(self._metric(y, self._decode(_outputs(module, X))))
-                               for name, (X, y) in sets.items()}
+            sets["val_score"] = (
+                validate_data(self, X_val, reset=False, dtype=training[0].dtype),
+                np.asarray(y_val),
+            )
+        return lambda module: {
+            name: float(self._metric(y, self._decode(_outputs(module, X))))
+            for name, (X, y) in sets.items()
+        }
 
-    # ---------------------------------------------------------------------------------------- prediction
+    # ----------------------------------------------------------------------------------- prediction
 
     def _forward(self, X):
         """The network's outputs (n_samples, n_outputs)."""
@@ -228,11 +303,12 @@ def _documented(cls):
 
 @_documented
 class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
-    """A classifier: softmax outputs, cross-entropy + alpha R(W), R a penalty with exact proximal steps.
+    """A classifier: softmax outputs, cross-entropy + alpha R(W), R a penalty with exact proximal
+    steps.
 
     >>> from sklearn.datasets import load_digits
     >>> X, y = load_digits(return_X_y=True)
-    >>> model = SparseMLPClassifier((40, 20), penalty="group_lasso", alpha=1e-3, max_iter=3, random_state=0)
+    >>> model = SparseMLPClassifier((40, 20), penalty="group_lasso", alpha=1e-3, max_iter=3)
     >>> model.fit(X / 16, y).coefs_[0].shape
     (64, 40)
 
@@ -277,7 +353,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> SparseMLPRegressor((20, 15), penalty="l1", max_iter=3, random_state=0).fit(X, y / 100).coefs_[0].shape
+    >>> SparseMLPRegressor((20, 15), penalty="l1", max_iter=3).fit(X, y / 100).coefs_[0].shape
     (10, 20)
     """
 

@@ -1,6 +1,8 @@
-"""Layers: sparse connectivity that evolves, weights that are a Gaussian's values, weights of norm 1.
+"""Layers: sparse connectivity that evolves, weights that are a Gaussian's values, weights of norm
+1.
 
-All draw from a `torch.Generator` that they are given, and never touch PyTorch's global random state.
+All draw from a `torch.Generator` that they are given, and never touch PyTorch's global random
+state.
 """
 
 import math
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..checks import check_count, check_flag, check_number
+from .._checks import check_count, check_flag, check_number
 
 
 def uniform_(tensor, bound, generator):
@@ -20,7 +22,9 @@ def uniform_(tensor, bound, generator):
 
 
 class _Dense(nn.Module):
-    """What the layers share: y = x @ W.T + b with W (n_out, n_in) from `effective_weight`, b as in nn.Linear."""
+    """What the layers share: y = x @ W.T + b with W (n_out, n_in) from `effective_weight`, b as in
+    nn.Linear.
+    """
 
     def __init__(self, in_features, out_features, bias, generator):
         super().__init__()
@@ -37,11 +41,16 @@ class _Dense(nn.Module):
 
     def extra_repr(self):
         """The sizes, for `print`."""
-        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class Linear(_Dense):
-    """A dense layer, `nn.Linear` with weights drawn from a generator: U(-1/sqrt(n_in), 1/sqrt(n_in))."""
+    """A dense layer, `nn.Linear` with weights drawn from a generator: U(-1/sqrt(n_in),
+    1/sqrt(n_in)).
+    """
 
     def __init__(self, in_features, out_features, bias=True, generator=None):
         super().__init__(in_features, out_features, bias, generator)
@@ -54,10 +63,11 @@ class Linear(_Dense):
 
 
 class GaussianLinear(_Dense):
-    """W_ij = exp(-mu_ij^2 / (2 s_ij^2)) / (s_ij sqrt(2 pi)), s = exp(S): the density of N(mu, s) at 0.
+    """W_ij = exp(-mu_ij^2 / (2 s_ij^2)) / (s_ij sqrt(2 pi)), s = exp(S): the density of N(mu, s) at
+    0.
 
-    A value and never a sample: every weight is above zero, and prediction is deterministic.  mu and S, both
-    (n_out, n_in), are learned from N(0, init_scale).
+    A value and never a sample: every weight is above zero, and prediction is deterministic.  mu and
+    S, both (n_out, n_in), are learned from N(0, init_scale).
 
     References
     ----------
@@ -75,7 +85,9 @@ class GaussianLinear(_Dense):
 
     def effective_weight(self):
         """W (n_out, n_in), all above zero."""
-        return torch.exp(-0.5 * (self.mu * torch.exp(-self.log_sigma))**2 - self.log_sigma) / math.sqrt(2 * math.pi)
+        return torch.exp(
+            -0.5 * (self.mu * torch.exp(-self.log_sigma)) ** 2 - self.log_sigma
+        ) / math.sqrt(2 * math.pi)
 
 
 class NormalizedLinear(_Dense):
@@ -93,14 +105,18 @@ class NormalizedLinear(_Dense):
 
     def effective_weight(self):
         """W (n_out, n_in), of Frobenius norm 1."""
-        return self.direction / self.direction.norm().clamp(min=torch.finfo(self.direction.dtype).tiny)
+        return self.direction / self.direction.norm().clamp(
+            min=torch.finfo(self.direction.dtype).tiny
+        )
 
 
 class SparseLinear(_Dense):
-    """y = x @ (W * mask).T + b: a layer with few connections, which evolve (Mocanu et al. 2018, algorithm 1).
+    """y = x @ (W * mask).T + b: a layer with few connections, which evolve (Mocanu et al. 2018,
+    algorithm 1).
 
-    Connections are drawn without replacement, a share `epsilon (n_in + n_out) / (n_in n_out)` of all pairs, clipped to
-    1 with a warning; their weights from N(0, sqrt(2 / n_in)).  Weights without a connection are exactly zero.
+    Connections are drawn without replacement, a share `epsilon (n_in + n_out) / (n_in n_out)` of
+    all pairs, clipped to 1 with a warning; their weights from N(0, sqrt(2 / n_in)).  Weights
+    without a connection are exactly zero.
 
     Parameters
     ----------
@@ -119,8 +135,17 @@ class SparseLinear(_Dense):
     mask : tensor (n_out, n_in) of the weight's dtype, 1 at a connection.
     """
 
-    def __init__(self, in_features, out_features, epsilon=11, density=None, zeta=0.3, bias=True, new_weights="normal",
-                 generator=None):
+    def __init__(
+        self,
+        in_features,
+        out_features,
+        epsilon=11,
+        density=None,
+        zeta=0.3,
+        bias=True,
+        new_weights="normal",
+        generator=None,
+    ):
         super().__init__(in_features, out_features, bias, generator)
         n_pairs = self.in_features * self.out_features
         if not n_pairs:
@@ -151,10 +176,11 @@ class SparseLinear(_Dense):
     def evolve(self, optimizer=None):
         """Replace the weakest connections by as many new ones; return how many.
 
-        Removed are the floor(zeta n_pos) smallest positive and the floor(zeta n_neg) largest negative weights, and
-        connections whose weight is zero count as positive.  Grown are random pairs that are free, not those just
-        removed; where fewer are free, fewer are removed.  The state that an optimizer keeps of both is reset to zero.
-        Changes weight, mask and connections in place; the number of connections stays.
+        Removed are the floor(zeta n_pos) smallest positive and the floor(zeta n_neg) largest
+        negative weights, and connections whose weight is zero count as positive.  Grown are random
+        pairs that are free, not those just removed; where fewer are free, fewer are removed.  The
+        state that an optimizer keeps of both is reset to zero. Changes weight, mask and connections
+        in place; the number of connections stays.
         """
         weights = self.weight.view(-1)[self.connections]
         n_free = self.mask.numel() - len(self.connections)
@@ -163,7 +189,9 @@ class SparseLinear(_Dense):
         grown = _draw_free(self.mask, n_free, len(removed), self.generator)
         stays = torch.ones(len(self.connections), dtype=torch.bool)
         stays[weakest] = False
-        self.connections.copy_(torch.from_numpy(np.sort(torch.cat((self.connections[stays], grown)).numpy())))
+        self.connections.copy_(
+            torch.from_numpy(np.sort(torch.cat((self.connections[stays], grown)).numpy()))
+        )
         flat = self.mask.view(-1)
         flat[removed], flat[grown] = 0, 1
         flat = self.weight.view(-1)
@@ -175,7 +203,9 @@ class SparseLinear(_Dense):
     def _draw(self, n):
         """N(0, sqrt(2 / n_in)) weights (n,)."""
         dtype = self.weight.dtype if hasattr(self, "weight") else None
-        return torch.empty(n, dtype=dtype).normal_(0, math.sqrt(2 / self.in_features), generator=self.generator)
+        return torch.empty(n, dtype=dtype).normal_(
+            0, math.sqrt(2 / self.in_features), generator=self.generator
+        )
 
 
 def _density(density, epsilon, n_in, n_out):
@@ -184,25 +214,37 @@ def _density(density, epsilon, n_in, n_out):
         return check_number(density, "density", above=0, most=1)
     density = check_number(epsilon, "epsilon", above=0) * (n_in + n_out) / (n_in * n_out)
     if density > 1:
-        warnings.warn(f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of {n_in} x {n_out}: it is "
-                      "clipped to 1, the layer is dense", stacklevel=4)
+        warnings.warn(
+            f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of {n_in} x "
+            f"{n_out}: it is "
+            "clipped to 1, the layer is dense",
+            stacklevel=4,
+        )
     return min(1.0, density)
 
 
 def _weakest(weights, zeta, most):
-    """Places of the floor(zeta n) weakest of the positive and of the negative weights, at most `most` in all."""
+    """Places of the floor(zeta n) weakest of the positive and of the negative weights, at most
+    `most` in all.
+    """
     weights, chosen = weights.numpy(), []  # NumPy finds the n smallest without sorting the others
     for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
         n_removed = min(math.floor(zeta * len(places)), most - sum(map(len, chosen)))
         if n_removed:
-            chosen.append(places[np.argpartition(np.abs(weights[places]), n_removed - 1)[:n_removed]])
+            chosen.append(
+                places[np.argpartition(np.abs(weights[places]), n_removed - 1)[:n_removed]]
+            )
     return torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64))
 
 
 def _draw_free(mask, n_free, n, generator):
-    """N different places among the n_free of the flattened mask where it is zero, all equally likely."""
+    """N different places among the n_free of the flattened mask where it is zero, all equally
+    likely.
+    """
     flat, n_pairs = mask.view(-1), mask.numel()
-    if 2 * n_free < n_pairs or 4 * n > n_free:  # draws would often miss or meet each other: count the free pairs
+    if (
+        2 * n_free < n_pairs or 4 * n > n_free
+    ):  # draws would often miss or meet each other: count the free pairs
         free = (flat == 0).nonzero().view(-1)
         return free[torch.randperm(len(free), generator=generator)[:n]]
     found = torch.empty(0, dtype=torch.int64)
@@ -213,13 +255,17 @@ def _draw_free(mask, n_free, n, generator):
 
 
 def _first_of_each(values):
-    """The values without repetitions, in the order of their first appearance: no place is favoured by its number."""
+    """The values without repetitions, in the order of their first appearance: no place is favoured
+    by its number.
+    """
     places = np.sort(np.unique(values.numpy(), return_index=True)[1])
     return values[torch.from_numpy(places)]
 
 
 def _reset_state(optimizer, parameter, places):
-    """Zero what an optimizer remembers of some places of a parameter (moments; not its count of steps)."""
+    """Zero what an optimizer remembers of some places of a parameter (moments; not its count of
+    steps).
+    """
     for value in (optimizer.state.get(parameter, {}) if optimizer is not None else {}).values():
         if torch.is_tensor(value) and value.shape == parameter.shape:
             value.view(-1)[places] = 0

@@ -1,8 +1,9 @@
 """How far a student is from its teacher, whatever the order, sign or scale of its hidden units.
 
-A network is a list of arrays (n_taps, n_in, n_out), one a layer: the taps of a filter (one for a full layer), and the
-channels or units that it joins.  Hidden units may be put in any order; a pair of signs around a hidden unit cancels
-where its activation is odd; a factor goes from its incoming to its outgoing weights where the activation is relu.
+A network is a list of arrays (n_taps, n_in, n_out), one a layer: the taps of a filter (one for a
+full layer), and the channels or units that it joins.  Hidden units may be put in any order; a pair
+of signs around a hidden unit cancels where its activation is odd; a factor goes from its incoming
+to its outgoing weights where the activation is relu.
 """
 
 import itertools
@@ -15,7 +16,9 @@ N_STARTS = 24  # far more than three layers of a few channels need
 
 
 def normal_form(layers):
-    """The layers of an equal relu network whose hidden units have incoming weights of norm 1, or of zeros alone."""
+    """The layers of an equal relu network whose hidden units have incoming weights of norm 1, or of
+    zeros alone.
+    """
     layers = [np.array(layer, float) for layer in layers]
     for before, after in itertools.pairwise(layers):
         norms = np.sqrt((before**2).sum((0, 1)))
@@ -27,9 +30,10 @@ def normal_form(layers):
 def match(teacher, student, is_odd=False):
     """Put the student's hidden units where they are nearest to the teacher's.
 
-    The squared distance over all layers, sum_l |T_l - P_(l-1) S_l P_l|^2, is made least over permutations P_l (with
-    signs where the activation is odd): one layer's P_l after the other by linear assignment, the others fixed, until
-    nothing gains, from several starts (as in weight matching, Ainsworth et al. 2023).
+    The squared distance over all layers, sum_l |T_l - P_(l-1) S_l P_l|^2, is made least over
+    permutations P_l (with signs where the activation is odd): one layer's P_l after the other by
+    linear assignment, the others fixed, until nothing gains, from several starts (as in weight
+    matching, Ainsworth et al. 2023).
 
     Parameters
     ----------
@@ -38,7 +42,8 @@ def match(teacher, student, is_odd=False):
 
     Returns
     -------
-    teacher, student : lists of arrays of equal shapes; units that one has not are rows and columns of zeros.
+    teacher, student : lists of arrays of equal shapes; units that one has not are rows and columns
+        of zeros.
     distance : float, the root of that sum, relative to the teacher's norm.
     """
     teacher, student = _pad(teacher, student)
@@ -46,7 +51,9 @@ def match(teacher, student, is_odd=False):
     best, best_gain = None, -np.inf
     for start in range(N_STARTS if n_hidden else 1):
         places = [None] * n_hidden
-        order = range(n_hidden) if start != 1 else range(n_hidden - 1, -1, -1)  # from the inputs, from the outputs,
+        order = (
+            range(n_hidden) if start != 1 else range(n_hidden - 1, -1, -1)
+        )  # from the inputs, from the outputs,
         if start > 1:  # or from anywhere
             places = [_chance(layer.shape[2], is_odd, rng) for layer in teacher[:-1]]
         places, gain = _climb(teacher, student, places, order, is_odd)
@@ -64,9 +71,19 @@ def _pad(*networks):
     for layers in zip(*networks, strict=True):
         shape = np.max([layer.shape for layer in layers], 0)
         if any(layer.shape[0] != shape[0] for layer in layers):
-            raise ValueError(f"networks must have the same taps in each layer, not {[len(layer) for layer in layers]}")
-        padded.append([np.pad(np.asarray(layer, float), [(0, most - n) for n, most in
-                                                         zip(layer.shape, shape, strict=True)]) for layer in layers])
+            raise ValueError(
+                f"networks must have the same taps in each layer, not "
+                f"{[len(layer) for layer in layers]}"
+            )
+        padded.append(
+            [
+                np.pad(
+                    np.asarray(layer, float),
+                    [(0, most - n) for n, most in zip(layer.shape, shape, strict=True)],
+                )
+                for layer in layers
+            ]
+        )
     return [list(network) for network in zip(*padded, strict=True)]
 
 
@@ -76,32 +93,45 @@ def _chance(n, is_odd, rng):
 
 
 def _climb(teacher, student, places, order, is_odd):
-    """(places, gain) after the layers' places were chosen in turn until the gain, sum_l <T_l, S_l>, stays."""
+    """(places, gain) after the layers' places were chosen in turn until the gain, sum_l <T_l, S_l>,
+    stays.
+    """
     places, gain = list(places), -np.inf
     for _ in range(MOST_SWEEPS):
         for index in order:
             places[index] = _assign(_similarity(teacher, student, places, index), is_odd)
-        before, gain = gain, sum((t * s).sum() for t, s in zip(teacher, _place(student, places), strict=True))
+        before, gain = (
+            gain,
+            sum((t * s).sum() for t, s in zip(teacher, _place(student, places), strict=True)),
+        )
         if gain <= before + 1e-12 * abs(before):
             break
     return places, gain
 
 
 def _similarity(teacher, student, places, index):
-    """<T, S> (n, n) of a layer's hidden units by their incoming and outgoing weights, where these are placed."""
+    """<T, S> (n, n) of a layer's hidden units by their incoming and outgoing weights, where these
+    are placed.
+    """
     around = list(places)
     around[index] = None
     placed = _place(student, around)
     similarity = 0.0
     if index == 0 or around[index - 1] is not None:
-        similarity = similarity + np.einsum("tki,tkj->ij", teacher[index], placed[index], optimize=True)
+        similarity = similarity + np.einsum(
+            "tki,tkj->ij", teacher[index], placed[index], optimize=True
+        )
     if index == len(places) - 1 or around[index + 1] is not None:
-        similarity = similarity + np.einsum("tik,tjk->ij", teacher[index + 1], placed[index + 1], optimize=True)
+        similarity = similarity + np.einsum(
+            "tik,tjk->ij", teacher[index + 1], placed[index + 1], optimize=True
+        )
     return similarity
 
 
 def _assign(similarity, is_odd):
-    """The place of each unit, (order, signs): teacher's unit i takes student's unit order[i] times signs[i]."""
+    """The place of each unit, (order, signs): teacher's unit i takes student's unit order[i] times
+    signs[i].
+    """
     signs = np.where(similarity < 0, -1.0, 1.0) if is_odd else np.ones_like(similarity)
     used = np.flatnonzero(similarity.any(1))  # the others gain nothing anywhere
     chosen = linear_sum_assignment((signs * similarity)[used], maximize=True)[1]

@@ -5,17 +5,25 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from ..checks import check_choice, check_count, check_number
+from .._checks import check_choice, check_count, check_number
 from .layers import GaussianLinear, Linear, NormalizedLinear, SparseLinear
 
-ACTIVATIONS = {"relu": torch.relu, "leaky_relu": nn.functional.leaky_relu, "tanh": torch.tanh,
-               "sigmoid": torch.sigmoid, "gelu": nn.functional.gelu, "identity": nn.Identity()}
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "leaky_relu": nn.functional.leaky_relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": nn.functional.gelu,
+    "identity": nn.Identity(),
+}
 WEIGHTS = {"free": Linear, "gaussian": GaussianLinear, "normalized": NormalizedLinear}
 
 
 @contextmanager
 def one_thread():
-    """One thread for PyTorch: small networks are faster with it, and sums have the same bits on every machine size."""
+    """One thread for PyTorch: small networks are faster with it, and sums have the same bits on
+    every machine size.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -25,12 +33,16 @@ def one_thread():
 
 
 def make_generator(rng):
-    """A `torch.Generator` seeded by a NumPy Generator, so that the caller's global random state stays."""
+    """A `torch.Generator` seeded by a NumPy Generator, so that the caller's global random state
+    stays.
+    """
     return torch.Generator().manual_seed(int(rng.integers(2**31)))
 
 
 class InputDropout(nn.Module):
-    """In training, each input is zero with probability p and else divided by 1 - p; off in evaluation."""
+    """In training, each input is zero with probability p and else divided by 1 - p; off in
+    evaluation.
+    """
 
     def __init__(self, p, generator):
         super().__init__()
@@ -45,30 +57,50 @@ class InputDropout(nn.Module):
 
 
 class MLP(nn.Module):
-    """x -> dropout -> (layer -> activation) ... -> layer: the outputs (n, n_out), logits of a classifier.
+    """x -> dropout -> (layer -> activation) ... -> layer: the outputs (n, n_out), logits of a
+    classifier.
 
     Parameters
     ----------
     sizes : list of int.  Inputs, hidden units of each layer, outputs.
     activation : a name in `ACTIVATIONS`, of the hidden layers.
     weights : 'free', 'gaussian' or 'normalized': the kind of layer.
-    connectivity : 'dense', or 'set' for sparse hidden layers that evolve; the output layer stays dense.
+    connectivity : 'dense', or 'set' for sparse hidden layers that evolve; the output layer stays
+        dense.
     epsilon, zeta : of `SparseLinear`.
     """
 
-    def __init__(self, sizes, activation="relu", weights="free", connectivity="dense", epsilon=11, zeta=0.3, bias=True,
-                 input_dropout=0.0, generator=None):
+    def __init__(
+        self,
+        sizes,
+        activation="relu",
+        weights="free",
+        connectivity="dense",
+        epsilon=11,
+        zeta=0.3,
+        bias=True,
+        input_dropout=0.0,
+        generator=None,
+    ):
         super().__init__()
         self.activation = check_choice(activation, "activation", ACTIVATIONS)
         check_choice(weights, "weights", WEIGHTS)
-        if check_choice(connectivity, "connectivity", ("dense", "set")) == "set" and weights != "free":
+        if (
+            check_choice(connectivity, "connectivity", ("dense", "set")) == "set"
+            and weights != "free"
+        ):
             raise ValueError(f"weights must be 'free' with connectivity 'set', not {weights!r}")
-        sizes = [check_count(size, "hidden_layer_sizes", least=int(index > 0)) for index, size in enumerate(sizes)]
+        sizes = [
+            check_count(size, "hidden_layer_sizes", least=int(index > 0))
+            for index, size in enumerate(sizes)
+        ]
         self.dropout = InputDropout(input_dropout, generator)
         self.layers = nn.ModuleList()
         for index, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             if connectivity == "set" and index < len(sizes) - 2:
-                layer = SparseLinear(n_in, n_out, epsilon, zeta=zeta, bias=bias, generator=generator)
+                layer = SparseLinear(
+                    n_in, n_out, epsilon, zeta=zeta, bias=bias, generator=generator
+                )
             else:
                 layer = WEIGHTS[weights](n_in, n_out, bias=bias, generator=generator)
             self.layers.append(layer)
@@ -93,5 +125,7 @@ def count_zeros(matrices):
 
 
 def count_units(matrices):
-    """Rows with any weight that is not zero, of each matrix (n_in, n_out): inputs, then hidden units, left."""
+    """Rows with any weight that is not zero, of each matrix (n_in, n_out): inputs, then hidden
+    units, left.
+    """
     return [int((w != 0).any(1).sum()) for w in matrices]

@@ -1,22 +1,25 @@
 """Penalties on weights, each with its value and its proximal step, which alone makes exact zeros.
 
-A penalty R takes a weight matrix W as (n_in, n_out), so that a row holds the outgoing weights of one input or unit.
-PyTorch tensors and NumPy arrays do alike.  `prox(W, t)` is the minimiser over U of sum (U - W)_ij^2 / (2 t_ij) + R(U),
-where the step t is one number, or an array of W's shape for an optimizer that gives each weight a step of its own.
+A penalty R takes a weight matrix W as (n_in, n_out), so that a row holds the outgoing weights of
+one input or unit. PyTorch tensors and NumPy arrays do alike.  `prox(W, t)` is the minimiser over U
+of sum (U - W)_ij^2 / (2 t_ij) + R(U), where the step t is one number, or an array of W's shape for
+an optimizer that gives each weight a step of its own.
 """
 
 import math
 
-from ..checks import check_choice, check_number
+from .._checks import check_choice, check_number
 
 TINY = 1e-30  # float32 can hold it
 MOST_ROUNDS = 50  # of Newton's method; five are usual
 
 
 class Penalty:
-    """A penalty on weights: a subclass has `value(w)` and `prox(w, step)`, and may refuse weights in `check`.
+    """A penalty on weights: a subclass has `value(w)` and `prox(w, step)`, and may refuse weights
+    in `check`.
 
-    `value` is a scalar through which PyTorch can differentiate; `prox` returns new weights, of w's shape and dtype.
+    `value` is a scalar through which PyTorch can differentiate; `prox` returns new weights, of w's
+    shape and dtype.
     """
 
     def value(self, w):
@@ -24,7 +27,9 @@ class Penalty:
         raise NotImplementedError
 
     def prox(self, w, step):
-        """The minimiser over u of sum (u - w)^2 / (2 step) + R(u); step is a number or has the shape of w."""
+        """The minimiser over u of sum (u - w)^2 / (2 step) + R(u); step is a number or has the
+        shape of w.
+        """
         raise NotImplementedError
 
     def check(self, w, name="w"):
@@ -35,7 +40,9 @@ class Penalty:
 
 
 class L1(Penalty):
-    """R(w) = sum |w_ij|; the proximal step is the soft threshold sign(w) max(0, |w| - t) (Tibshirani 1996)."""
+    """R(w) = sum |w_ij|; the proximal step is the soft threshold sign(w) max(0, |w| - t)
+    (Tibshirani 1996).
+    """
 
     def value(self, w):
         """Sum of absolute weights."""
@@ -48,7 +55,9 @@ class L1(Penalty):
 
 
 class L2(Penalty):
-    """R(w) = sum w_ij^2 / 2; the proximal step is w / (1 + t).  It shrinks weights and makes no zeros."""
+    """R(w) = sum w_ij^2 / 2; the proximal step is w / (1 + t).  It shrinks weights and makes no
+    zeros.
+    """
 
     def value(self, w):
         """Half the sum of squared weights."""
@@ -60,10 +69,11 @@ class L2(Penalty):
 
 
 class GroupLasso(Penalty):
-    """R(W) = sum_i sqrt(n_out) |W_i|_2 over the rows W_i of W (n_in, n_out) (Scardapane et al. 2017, equation 6).
+    """R(W) = sum_i sqrt(n_out) |W_i|_2 over the rows W_i of W (n_in, n_out) (Scardapane et al.
+    2017, equation 6).
 
-    The proximal step scales each row by max(0, 1 - t sqrt(n_out) / |W_i|_2): a row of zeros takes an input or a hidden
-    unit out of the network.
+    The proximal step scales each row by max(0, 1 - t sqrt(n_out) / |W_i|_2): a row of zeros takes
+    an input or a hidden unit out of the network.
     """
 
     def value(self, w):
@@ -79,8 +89,9 @@ class GroupLasso(Penalty):
     def prox(self, w, step):
         """Each row scaled towards zero; exactly zero where its norm was at most step * sqrt(n_out).
 
-        Where each weight has its own step t_ij, U_ij = W_ij n_i / (n_i + sqrt(n_out) t_ij), with n_i = |U_i|_2 found
-        by Newton's method; a row is zero where |W_i / (sqrt(n_out) t_i)|_2 is at most 1.
+        Where each weight has its own step t_ij, U_ij = W_ij n_i / (n_i + sqrt(n_out) t_ij), with
+        n_i = |U_i|_2 found by Newton's method; a row is zero where |W_i / (sqrt(n_out) t_i)|_2 is
+        at most 1.
         """
         self.check(w)
         threshold = _check_step(step) * math.sqrt(w.shape[1])
@@ -92,15 +103,19 @@ class GroupLasso(Penalty):
     def check(self, w, name="w"):
         """Raise a ValueError for weights without rows."""
         if w.ndim != 2:
-            raise ValueError(f"{type(self).__name__} needs weights of 2 axes (inputs, outputs), but {name} has shape "
-                             f"{tuple(w.shape)}: it has no groups")
+            raise ValueError(
+                f"{type(self).__name__} needs weights of 2 axes (inputs, outputs), but {name} has "
+                f"shape "
+                f"{tuple(w.shape)}: it has no groups"
+            )
 
 
 class SparseGroupLasso(GroupLasso):
-    """R(W) = sum_i sqrt(n_out) |W_i|_2 + sum |W_ij|: whole rows go, and single weights in those that stay.
+    """R(W) = sum_i sqrt(n_out) |W_i|_2 + sum |W_ij|: whole rows go, and single weights in those
+    that stay.
 
-    The proximal step is the soft threshold, then that of the group lasso (Simon et al. 2013; Scardapane et al. 2017,
-    equation 7).
+    The proximal step is the soft threshold, then that of the group lasso (Simon et al. 2013;
+    Scardapane et al. 2017, equation 7).
     """
 
     def value(self, w):
@@ -119,16 +134,21 @@ def _check_step(step):
 
 
 def _scale_rows(w, threshold):
-    """The rows U with U_ij = W_ij n_i / (n_i + threshold_ij), n_i = |U_i|_2, zero where no such n_i is above zero.
+    """The rows U with U_ij = W_ij n_i / (n_i + threshold_ij), n_i = |U_i|_2, zero where no such n_i
+    is above zero.
 
-    n is the root of f(n) = sum_j W_ij^2 / (n + threshold_ij)^2 = 1.  1 / sqrt(f) is concave and nearly a line, so
-    Newton's method on it rises to the root from below; it is exact at once where a row has one threshold.
+    n is the root of f(n) = sum_j W_ij^2 / (n + threshold_ij)^2 = 1.  1 / sqrt(f) is concave and
+    nearly a line, so Newton's method on it rises to the root from below; it is exact at once where
+    a row has one threshold.
     """
     n = 0 * w[:, 0]
     for _ in range(MOST_ROUNDS):
         shared = n[:, None] + threshold
         parts = (w / shared) ** 2
-        f, slope = parts.sum(1).clip(min=TINY), (parts / shared).sum(1).clip(min=TINY)  # f' = -2 slope
+        f, slope = (
+            parts.sum(1).clip(min=TINY),
+            (parts / shared).sum(1).clip(min=TINY),
+        )  # f' = -2 slope
         move = ((f**0.5 - 1) * f / slope).clip(min=0)
         n = n + move
         if bool((move <= 1e-6 * n).all()):
@@ -140,7 +160,9 @@ PENALTIES = {"l1": L1, "l2": L2, "group_lasso": GroupLasso, "sparse_group_lasso"
 
 
 def make_penalty(penalty):
-    """A penalty from None, its name in `PENALTIES`, or an object with `value` and `prox`, which is returned."""
+    """A penalty from None, its name in `PENALTIES`, or an object with `value` and `prox`, which is
+    returned.
+    """
     if penalty is None or (hasattr(penalty, "value") and hasattr(penalty, "prox")):
         return penalty
     return PENALTIES[check_choice(penalty, "penalty", PENALTIES)]()

@@ -9,7 +9,8 @@ from ..plotting.figures import get_axes, new_figure, save
 
 
 def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
-    """The weights that lead to each output as an image, a row of images for each network; returns (fig, axs).
+    """The weights that lead to each output as an image, a row of images for each network; returns
+    (fig, axs).
 
     Parameters
     ----------
@@ -21,12 +22,20 @@ def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
     """
     n_columns = max(w.shape[1] for w in weights.values())
     if axs is None:
-        fig = fig or new_figure(figsize=(1.0 * n_columns, 1.25 * len(weights)), layout="constrained")
+        fig = fig or new_figure(
+            figsize=(1.0 * n_columns, 1.25 * len(weights)), layout="constrained"
+        )
         axs = fig.subplots(len(weights), n_columns, squeeze=False)
     for row, (title, w) in zip(axs, weights.items(), strict=True):
         scale = np.abs(w).max() or 1
         for ax, column in zip(row, w.T, strict=False):
-            ax.imshow(_image(column, shape), cmap="RdBu_r", vmin=-scale, vmax=scale, interpolation="nearest")
+            ax.imshow(
+                _image(column, shape),
+                cmap="RdBu_r",
+                vmin=-scale,
+                vmax=scale,
+                interpolation="nearest",
+            )
         for ax in row:
             ax.set_axis_off()
         row[0].set_title(f"{title}: {w.min():.2g} to {w.max():.2g}", loc="left", fontsize=9)
@@ -60,12 +69,17 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
 
     Parameters
     ----------
-    history : the `history_` of an estimator, or a mapping with steps (n_records,) and units (n_records, n_layers).
+    history : the `history_` of an estimator, or a mapping with steps (n_records,) and units
+        (n_records, n_layers).
     sizes : sequence of int.  Inputs, and units of each hidden layer.
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for i, (size, units) in enumerate(zip(sizes, np.asarray(history["units"]).T, strict=True)):
-        ax.plot(history["steps"], units, label=f"inputs, of {size}" if i == 0 else f"hidden layer {i}, of {size}")
+        ax.plot(
+            history["steps"],
+            units,
+            label=f"inputs, of {size}" if i == 0 else f"hidden layer {i}, of {size}",
+        )
     ax.set(xlabel="epoch", ylabel="left", title=title or "")
     ax.set_ylim(0, 1.45 * max(sizes))  # room for the legend
     ax.legend(loc="upper right")
@@ -74,7 +88,8 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
 
 
 def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None):
-    """The share of exact zeros against the loss along a path of penalties, the strength beside each point.
+    """The share of exact zeros against the loss along a path of penalties, the strength beside each
+    point.
 
     Parameters
     ----------
@@ -86,17 +101,25 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
         ax.plot(sparsity, loss, "o-", label=label)
     for alpha, x, y in zip(alphas, sparsity, next(iter(losses.values())), strict=True):
         ax.annotate(f"{alpha:.1g}", (x, y), textcoords="offset points", xytext=(6, -10), fontsize=8)
-    ax.set(xlabel="share of weights that are exactly zero", ylabel="loss, without the penalty", yscale="log")
+    ax.set(
+        xlabel="share of weights that are exactly zero",
+        ylabel="loss, without the penalty",
+        yscale="log",
+    )
     ax.margins(0.1)
     ax.legend()
     save(fig, fname)
     return fig, ax
 
 
-# ------------------------------------------------------------------------------------------------ connections
+# -------------------------------------------------------------------------------------- connections
 
-def plot_connections(counts, shape=None, *, title="connections per input", fname=None, fig=None, axs=None):
-    """Connections per input as an image, those without any included, beside its centre trend; returns (fig, axs).
+
+def plot_connections(
+    counts, shape=None, *, title="connections per input", fname=None, fig=None, axs=None
+):
+    """Connections per input as an image, those without any included, beside its centre trend;
+    returns (fig, axs).
 
     Parameters
     ----------
@@ -120,19 +143,25 @@ def plot_connections(counts, shape=None, *, title="connections per input", fname
 
 
 def centre_trend(image):
-    """Means over centred squares of growing sides: (sides, means), sides of the image's parity up to its shorter side.
+    """Means over centred squares of growing sides: (sides, means), sides of the image's parity up
+    to its shorter side.
 
     >>> centre_trend(np.array([[0, 0, 0, 0], [0, 4, 4, 0], [0, 4, 4, 0], [0, 0, 0, 0]]))
     (array([2, 4]), array([4., 1.]))
     """
     height, width = image.shape
     sides = np.arange(2 - min(height, width) % 2, min(height, width) + 1, 2)
-    means = [image[(height - side) // 2:][:side, (width - side) // 2:][:, :side].mean() for side in sides]
+    means = [
+        image[(height - side) // 2 :][:side, (width - side) // 2 :][:, :side].mean()
+        for side in sides
+    ]
     return sides, np.array(means)
 
 
 def plot_weight_histogram(weights, *, title=None, bins=60, fname=None, fig=None, ax=None):
-    """A histogram of weights for each entry of a dict from a label to an array of weights; returns (fig, ax)."""
+    """A histogram of weights for each entry of a dict from a label to an array of weights; returns
+    (fig, ax).
+    """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     edges = np.histogram_bin_edges(np.concatenate([np.ravel(w) for w in weights.values()]), bins)
     for label, w in weights.items():

@@ -1,43 +1,71 @@
-"""Sparse evolutionary training (Mocanu et al. 2018) under weight decay: do connections find the pixels that matter?"""
+"""Sparse evolutionary training (Mocanu et al. 2018) under weight decay: do connections find the
+pixels that matter?
+"""
 
 import time
 
 import numpy as np
 
-from ..checks import check_choice, check_number
+from .._checks import check_choice, check_number
 from . import studies
 
 # Digits have their raw grey levels 0..16; MNIST has 0..1 and the sizes of the study of 2019.
 SETTINGS = {
-    "digits": {"hidden_layer_sizes": (256, 64), "epsilon": 4, "learning_rate_init": 0.05, "momentum": 0.5,
-               "batch_size": 32, "evolve_each": 10},
-    "mnist": {"hidden_layer_sizes": (512, 128), "epsilon": 11, "learning_rate_init": 0.01, "momentum": 0.5,
-              "batch_size": 100, "evolve_each": 1},
+    "digits": {
+        "hidden_layer_sizes": (256, 64),
+        "epsilon": 4,
+        "learning_rate_init": 0.05,
+        "momentum": 0.5,
+        "batch_size": 32,
+        "evolve_each": 10,
+    },
+    "mnist": {
+        "hidden_layer_sizes": (512, 128),
+        "epsilon": 11,
+        "learning_rate_init": 0.01,
+        "momentum": 0.5,
+        "batch_size": 100,
+        "evolve_each": 1,
+    },
 }
 GREY_LEVELS = {"digits": 16, "mnist": 1}
 WEIGHT_DECAYS = (0.0, 1e-3, 5e-3)
 COLUMNS = {
-    "weight decay": "{weight_decay:g}", "correlation": "{correlation:.2f} +- {correlation_std:.2f}",
-    "test accuracy": "{accuracy:.3f} +- {accuracy_std:.3f}", "train loss": "{loss:.4f}",
-    "test loss": "{test_loss:.3f}", "exact zeros": "{zeros:.0f} of {n_weights:.0f}", "seconds": "{seconds:.0f}",
+    "weight decay": "{weight_decay:g}",
+    "correlation": "{correlation:.2f} +- {correlation_std:.2f}",
+    "test accuracy": "{accuracy:.3f} +- {accuracy_std:.3f}",
+    "train loss": "{loss:.4f}",
+    "test loss": "{test_loss:.3f}",
+    "exact zeros": "{zeros:.0f} of {n_weights:.0f}",
+    "seconds": "{seconds:.0f}",
 }
 
 
 def evolve_one(weight_decay, seed, epochs=800, data="digits"):
-    """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all layers).
+    """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all
+    layers).
 
-    Returns a dict: weight_decay, seed, correlation (of connections per pixel with the pixel's standard deviation over
-    the training set), accuracy and test_loss, loss (train, last epoch, without penalty), zeros (exact) and n_weights,
-    seconds, counts (n_pixels,) of connections, weights (n_connections,) of the first layer, and the records epochs,
-    accuracies, losses (n_records,).
+    Returns a dict: weight_decay, seed, correlation (of connections per pixel with the pixel's
+    standard deviation over the training set), accuracy and test_loss, loss (train, last epoch,
+    without penalty), zeros (exact) and n_weights, seconds, counts (n_pixels,) of connections,
+    weights (n_connections,) of the first layer, and the records epochs, accuracies, losses
+    (n_records,).
     """
     from .estimators import SparseMLPClassifier
 
     X, X_test, y, y_test = studies.split_images(check_choice(data, "data", SETTINGS), seed)
     X, X_test = X * GREY_LEVELS[data], X_test * GREY_LEVELS[data]
     decay = check_number(weight_decay, "weight_decay", least=0)
-    model = SparseMLPClassifier(solver="sgd", connectivity="set", penalty="l2" if decay else None, alpha=decay,
-                                max_iter=epochs, random_state=seed, record_each=max(1, epochs // 40), **SETTINGS[data])
+    model = SparseMLPClassifier(
+        solver="sgd",
+        connectivity="set",
+        penalty="l2" if decay else None,
+        alpha=decay,
+        max_iter=epochs,
+        random_state=seed,
+        record_each=max(1, epochs // 40),
+        **SETTINGS[data],
+    )
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
     seconds = time.perf_counter() - began
@@ -45,16 +73,29 @@ def evolve_one(weight_decay, seed, epochs=800, data="digits"):
     counts = layer.connections_per_input().numpy()
     zeros, n_weights = studies.count_parameters(model)
     likely = model.predict_log_proba(X_test)
-    return {"weight_decay": weight_decay, "seed": seed, "correlation": correlate(counts, X.std(axis=0)),
-            "accuracy": model.score(X_test, y_test), "loss": model.loss_, "seconds": seconds, "zeros": zeros,
-            "test_loss": float(-likely[np.arange(len(y_test)), np.searchsorted(model.classes_, y_test)].mean()),
-            "n_weights": n_weights, "counts": counts, "epochs": model.history_["steps"],
-            "weights": layer.weight.detach().numpy().ravel()[layer.connections.numpy()],
-            "accuracies": model.history_["val_score"], "losses": model.history_["loss"]}
+    return {
+        "weight_decay": weight_decay,
+        "seed": seed,
+        "correlation": correlate(counts, X.std(axis=0)),
+        "accuracy": model.score(X_test, y_test),
+        "loss": model.loss_,
+        "seconds": seconds,
+        "zeros": zeros,
+        "test_loss": float(
+            -likely[np.arange(len(y_test)), np.searchsorted(model.classes_, y_test)].mean()
+        ),
+        "n_weights": n_weights,
+        "counts": counts,
+        "epochs": model.history_["steps"],
+        "weights": layer.weight.detach().numpy().ravel()[layer.connections.numpy()],
+        "accuracies": model.history_["val_score"],
+        "losses": model.history_["loss"],
+    }
 
 
 def correlate(counts, spread):
-    """Pearson's correlation of connections per pixel with the pixels' standard deviations; NaN where one is constant.
+    """Pearson's correlation of connections per pixel with the pixels' standard deviations; NaN
+    where one is constant.
 
     >>> correlate(np.array([1, 2, 3]), np.array([0.0, 0.1, 0.2]))
     1.0
@@ -64,10 +105,15 @@ def correlate(counts, spread):
     return round(float(a @ b / norms), 12) if norms else float("nan")
 
 
-def compare_decays(weight_decays=WEIGHT_DECAYS, seeds=(0, 1, 2), epochs=800, data="digits", n_jobs=1):
+def compare_decays(
+    weight_decays=WEIGHT_DECAYS, seeds=(0, 1, 2), epochs=800, data="digits", n_jobs=1
+):
     """`evolve_one` for each weight decay and seed: a list of its records."""
-    jobs = [{"weight_decay": decay, "seed": seed, "epochs": epochs, "data": data}
-            for seed in seeds for decay in weight_decays]
+    jobs = [
+        {"weight_decay": decay, "seed": seed, "epochs": epochs, "data": data}
+        for seed in seeds
+        for decay in weight_decays
+    ]
     return studies.run_jobs(evolve_one, jobs, n_jobs)
 
 
@@ -79,12 +125,25 @@ def tabulate(records):
 
 def add_command(commands):
     """Add `shl set`; return its parser."""
-    parser = studies.add_study(commands, "set", set_command,
-                       "sparse networks that evolve under weight decay: do connections find the pixels that matter",
-                       epochs=400)
-    parser.add_argument("--weight-decay", type=float, nargs="+", default=list(WEIGHT_DECAYS), metavar="STRENGTH",
-                        help="strengths of the L2 penalty")
-    parser.add_argument("--data", default="digits", choices=studies.DATASETS, help="mnist is downloaded from OpenML")
+    parser = studies.add_study(
+        commands,
+        "set",
+        set_command,
+        "sparse networks that evolve under weight decay: do connections find the pixels that "
+        "matter",
+        epochs=400,
+    )
+    parser.add_argument(
+        "--weight-decay",
+        type=float,
+        nargs="+",
+        default=list(WEIGHT_DECAYS),
+        metavar="STRENGTH",
+        help="strengths of the L2 penalty",
+    )
+    parser.add_argument(
+        "--data", default="digits", choices=studies.DATASETS, help="mnist is downloaded from OpenML"
+    )
     return parser
 
 
@@ -92,13 +151,30 @@ def set_command(args):
     """Shl set."""
     out = studies.check_study(args)
     began = time.perf_counter()
-    records = compare_decays(args.weight_decay, args.seeds, args.epochs, args.data, n_jobs=args.n_jobs)
+    records = compare_decays(
+        args.weight_decay, args.seeds, args.epochs, args.data, n_jobs=args.n_jobs
+    )
     rows = tabulate(records)
-    summary = {"data": args.data, "epochs": args.epochs, "seeds": args.seeds, "zero_tol": 0, "table": rows,
-               "pictures": _draw(records, args.seeds, out), "seconds": time.perf_counter() - began}
-    studies.finish(args, out, summary, [
-        f"{args.data}, {len(args.seeds)} seeds, {args.epochs} epochs; correlation of connections per pixel with the "
-        "pixel's std; zeros are exact (zero_tol 0)", *studies.format_table(rows, COLUMNS)])
+    summary = {
+        "data": args.data,
+        "epochs": args.epochs,
+        "seeds": args.seeds,
+        "zero_tol": 0,
+        "table": rows,
+        "pictures": _draw(records, args.seeds, out),
+        "seconds": time.perf_counter() - began,
+    }
+    studies.finish(
+        args,
+        out,
+        summary,
+        [
+            f"{args.data}, {len(args.seeds)} seeds, {args.epochs} epochs; correlation of "
+            f"connections per pixel with the "
+            "pixel's std; zeros are exact (zero_tol 0)",
+            *studies.format_table(rows, COLUMNS),
+        ],
+    )
 
 
 def _draw(records, seeds, out):
@@ -110,12 +186,26 @@ def _draw(records, seeds, out):
     pictures = {name: str(out / f"{name}.png") for name in ("connections", "weights", "accuracy")}
     fig = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
     for decay, axs in zip(decays, fig.subplots(len(decays), 2, squeeze=False), strict=True):
-        counts = np.mean([record["counts"] for record in records if record["weight_decay"] == decay], axis=0)
-        plots.plot_connections(counts, title=f"connections per input, weight decay {decay:g}", axs=axs)
+        counts = np.mean(
+            [record["counts"] for record in records if record["weight_decay"] == decay], axis=0
+        )
+        plots.plot_connections(
+            counts, title=f"connections per input, weight decay {decay:g}", axs=axs
+        )
     save(fig, pictures["connections"])
-    shown = {f"weight decay {record['weight_decay']:g}": record for record in records if record["seed"] == seeds[0]}
-    plots.plot_weight_histogram({label: record["weights"] for label, record in shown.items()},
-                                title="connections of the first layer", fname=pictures["weights"])
-    plots.plot_curves({label: (record["epochs"], record["accuracies"]) for label, record in shown.items()},
-                      ylabel="test accuracy", fname=pictures["accuracy"])
+    shown = {
+        f"weight decay {record['weight_decay']:g}": record
+        for record in records
+        if record["seed"] == seeds[0]
+    }
+    plots.plot_weight_histogram(
+        {label: record["weights"] for label, record in shown.items()},
+        title="connections of the first layer",
+        fname=pictures["weights"],
+    )
+    plots.plot_curves(
+        {label: (record["epochs"], record["accuracies"]) for label, record in shown.items()},
+        ylabel="test accuracy",
+        fname=pictures["accuracy"],
+    )
     return pictures

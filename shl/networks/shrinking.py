@@ -25,11 +25,12 @@ class ShrunkMLP(MLP):
 
 
 def shrink(model):
-    """The same function as a smaller dense network, without the inputs and hidden units that zeros have cut off.
+    """The same function as a smaller dense network, without the inputs and hidden units that zeros
+    have cut off.
 
-    A unit whose outgoing weights are all exactly zero goes, and with it its incoming weights, which may free units
-    before it; a unit whose incoming weights are all zero is the constant act(b), and moves into the next biases
-    b' = b_next + act(b) W_next.  Outputs agree within rounding.
+    A unit whose outgoing weights are all exactly zero goes, and with it its incoming weights, which
+    may free units before it; a unit whose incoming weights are all zero is the constant act(b), and
+    moves into the next biases b' = b_next + act(b) W_next.  Outputs agree within rounding.
 
     Parameters
     ----------
@@ -37,19 +38,27 @@ def shrink(model):
 
     Returns
     -------
-    A `ShrunkMLP` for an `MLP`.  For an estimator a fitted copy, which takes the same X: its `hidden_layer_sizes`,
-    `coefs_` and `intercepts_` are smaller, and `inputs_` (n_kept,) are the columns of X that it reads.
+    A `ShrunkMLP` for an `MLP`.  For an estimator a fitted copy, which takes the same X: its
+    `hidden_layer_sizes`, `coefs_` and `intercepts_` are smaller, and `inputs_` (n_kept,) are the
+    columns of X that it reads.
     """
     if isinstance(model, MLP):
         return _shrink_module(model)
     if not hasattr(model, "module_"):
-        raise TypeError("model must be a fitted SparseMLPClassifier or SparseMLPRegressor, or an MLP, not "
-                        f"{type(model).__name__}" + " that is not fitted" * hasattr(model, "hidden_layer_sizes"))
+        raise TypeError(
+            "model must be a fitted SparseMLPClassifier or SparseMLPRegressor, or an MLP, not "
+            f"{type(model).__name__}" + " that is not fitted" * hasattr(model, "hidden_layer_sizes")
+        )
     smaller = copy.copy(model)
     smaller._adopt(_shrink_module(model.module_).eval())
     sizes = tuple(w.shape[1] for w in smaller.coefs_[:-1])
-    smaller.set_params(hidden_layer_sizes=sizes, connectivity="dense", weights="free", fit_intercept=True,
-                       input_dropout=0.0)
+    smaller.set_params(
+        hidden_layer_sizes=sizes,
+        connectivity="dense",
+        weights="free",
+        fit_intercept=True,
+        input_dropout=0.0,
+    )
     smaller.inputs_ = smaller.module_.inputs.numpy().copy()
     return smaller
 
@@ -58,19 +67,25 @@ def shrink(model):
 def _shrink_module(module):
     """The smaller network."""
     matrices = [w.clone() for w in weight_matrices(module)]
-    biases = [torch.zeros(w.shape[1], dtype=w.dtype) if layer.bias is None else layer.bias.clone()
-              for layer, w in zip(module.layers, matrices, strict=True)]
+    biases = [
+        torch.zeros(w.shape[1], dtype=w.dtype) if layer.bias is None else layer.bias.clone()
+        for layer, w in zip(module.layers, matrices, strict=True)
+    ]
     inputs = _drop_unheard(matrices, biases)
     _fold_constants(matrices, biases, ACTIVATIONS[module.activation])
     inputs = getattr(module, "inputs", torch.arange(module.layers[0].in_features))[inputs]
-    start = max((i for i, w in enumerate(matrices) if not len(w)), default=0)  # nothing gets past a layer without rows
+    start = max(
+        (i for i, w in enumerate(matrices) if not len(w)), default=0
+    )  # nothing gets past a layer without rows
     if start:
         inputs = inputs[:0]
     return ShrunkMLP(inputs, matrices[start:], biases[start:], module.activation).eval()
 
 
 def _drop_unheard(matrices, biases):
-    """From the last layer to the first, drop rows of zeros and the columns before; return the inputs that stay."""
+    """From the last layer to the first, drop rows of zeros and the columns before; return the
+    inputs that stay.
+    """
     for i in reversed(range(len(matrices))):
         heard = (matrices[i] != 0).any(1).nonzero()[:, 0]
         matrices[i] = matrices[i][heard]
@@ -80,7 +95,9 @@ def _drop_unheard(matrices, biases):
 
 
 def _fold_constants(matrices, biases, activation):
-    """From the first layer to the last, move hidden units with no incoming weight into the next biases."""
+    """From the first layer to the last, move hidden units with no incoming weight into the next
+    biases.
+    """
     for i in range(len(matrices) - 1):
         varies = (matrices[i] != 0).any(0)
         biases[i + 1] += activation(biases[i][~varies]) @ matrices[i + 1][~varies]

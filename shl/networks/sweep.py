@@ -1,4 +1,6 @@
-"""Runs of the teacher-student study in parallel, each result stored by the worker that made it; their tables."""
+"""Runs of the teacher-student study in parallel, each result stored by the worker that made it;
+their tables.
+"""
 
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -6,7 +8,7 @@ from dataclasses import asdict
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..jobs import finish
+from .._jobs import finish
 from ..store import read_info
 
 KIND = "student"
@@ -15,7 +17,9 @@ NOT_GROUPED = ("seed",)
 
 
 def result_of(run, keeper=None, tag=""):
-    """(arrays, metrics) of a `Run` as in `learn_run`, from the store or learned now and stored there."""
+    """(arrays, metrics) of a `Run` as in `learn_run`, from the store or learned now and stored
+    there.
+    """
     path = keeper and keeper.path(KIND, run.key(), tag)
     found = keeper and keeper.get(path)
     if found:
@@ -31,9 +35,10 @@ def result_of(run, keeper=None, tag=""):
 def sweep(runs, keeper=None, tag="", n_jobs=1, verbose=0):
     """Learn what is not stored, on n_jobs workers; return a flat record for each run, in order.
 
-    A record has the run's parameters, status ('done' or 'failed'), cached, failure (why it failed) and the metrics of
-    `shl.networks.teacher_student.learn_run`.  A run that diverges or whose worker is killed fails alone.  n_jobs does
-    not change any result.  Interrupted, a second call goes on with what is missing.
+    A record has the run's parameters, status ('done' or 'failed'), cached, failure (why it failed)
+    and the metrics of `shl.networks.teacher_student.learn_run`.  A run that diverges or whose
+    worker is killed fails alone.  n_jobs does not change any result.  Interrupted, a second call
+    goes on with what is missing.
 
     Parameters
     ----------
@@ -44,8 +49,14 @@ def sweep(runs, keeper=None, tag="", n_jobs=1, verbose=0):
     verbose : int.  1 shows a progress bar.
     """
     records = [_stored(run, keeper, tag) for run in runs]
-    jobs = {index: (_learn, (runs[index], keeper, tag)) for index, record in enumerate(records) if record is None}
-    with tqdm(total=len(runs), initial=len(runs) - len(jobs), desc="students", disable=not verbose) as bar:
+    jobs = {
+        index: (_learn, (runs[index], keeper, tag))
+        for index, record in enumerate(records)
+        if record is None
+    }
+    with tqdm(
+        total=len(runs), initial=len(runs) - len(jobs), desc="students", disable=not verbose
+    ) as bar:
         for index, record in finish(jobs, n_jobs):
             if isinstance(record, BrokenProcessPool):
                 record = _record(runs[index], "failed", failure=f"its worker was killed: {record}")
@@ -70,15 +81,23 @@ def _learn(run, keeper, tag):
 
 def _record(run, status, is_cached=False, failure=None, metrics=None):
     """A flat record."""
-    return {**asdict(run), "l1_path": list(run.l1_path), "status": status, "cached": is_cached, "failure": failure,
-            **(metrics or {})}
+    return {
+        **asdict(run),
+        "l1_path": list(run.l1_path),
+        "status": status,
+        "cached": is_cached,
+        "failure": failure,
+        **(metrics or {}),
+    }
 
 
 def summarise(records):
-    """Mean and standard deviation over seeds: a dict for each group of records that differ in their seed alone.
+    """Mean and standard deviation over seeds: a dict for each group of records that differ in their
+    seed alone.
 
-    Keys: the parameters, n_runs, n_failed, n_recovered, n_all and n_teacher (weights of student and teacher), and
-    <metric>_mean, <metric>_std of n_weights, n_weights_last, relative_loss, distance and spread over the runs done.
+    Keys: the parameters, n_runs, n_failed, n_recovered, n_all and n_teacher (weights of student and
+    teacher), and <metric>_mean, <metric>_std of n_weights, n_weights_last, relative_loss, distance
+    and spread over the runs done.
     """
     from .configs import Run
 
@@ -93,10 +112,13 @@ def _summary(group, names):
     """One group's summary."""
     done = [record for record in group if record["status"] == "done"]
     found = {name: group[0][name] for name in names}
-    found |= {"n_runs": len(group), "n_failed": len(group) - len(done),
-              "n_recovered": sum(record["is_recovered"] for record in done),
-              "n_all": sum(done[0]["n_all"]) if done else None,
-              "n_teacher": sum(done[0]["teacher_weights"]) if done else None}
+    found |= {
+        "n_runs": len(group),
+        "n_failed": len(group) - len(done),
+        "n_recovered": sum(record["is_recovered"] for record in done),
+        "n_all": sum(done[0]["n_all"]) if done else None,
+        "n_teacher": sum(done[0]["teacher_weights"]) if done else None,
+    }
     for name in SUMMARISED:
         values = [record[name] for record in done]
         found[f"{name}_mean"] = float(np.mean(values)) if done else None
@@ -106,8 +128,11 @@ def _summary(group, names):
 
 def table(groups):
     """Summaries as lines of text: every number of weights beside its loss."""
-    yield (f"{'teacher -> student':<20}{'lr':>8}{'l1':>8}{'l2':>8}{'weights left':>18}{'loss / var(y)':>20}"
-           f"{'distance':>14}{'recovered':>11}")
+    yield (
+        f"{'teacher -> student':<20}{'lr':>8}{'l1':>8}{'l2':>8}{'weights left':>18}"
+        f"{'loss / var(y)':>20}"
+        f"{'distance':>14}{'recovered':>11}"
+    )
     for group in groups:
         pair = f"{group['teacher_activation']} -> {group['student_activation']}"
         row = f"{pair:<20}{group['lr']:>8.2g}{group['l1_norm']:>8.2g}{group['l2_norm']:>8.2g}"

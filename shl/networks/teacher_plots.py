@@ -1,4 +1,6 @@
-"""Pictures of the teacher-student study: weights side by side, a learning, and a path of penalties."""
+"""Pictures of the teacher-student study: weights side by side, a learning, and a path of
+penalties.
+"""
 
 import numpy as np
 
@@ -8,10 +10,11 @@ MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
 
 def plot_match(arrays, title=None, fname=None):
-    """Heat maps of the teacher's and the matched student's weights, a column a layer; returns (fig, axs).
+    """Heat maps of the teacher's and the matched student's weights, a column a layer; returns (fig,
+    axs).
 
-    Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are white and, where
-    numbers are written, empty.
+    Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are
+    white and, where numbers are written, empty.
 
     Parameters
     ----------
@@ -25,7 +28,10 @@ def plot_match(arrays, title=None, fname=None):
         limit = max(abs(layers[column]).max() for layers in maps) or 1.0
         for ax, layers, who in zip(axs[:, column], maps, ("teacher", "student"), strict=True):
             image = _draw_weights(ax, layers[column], limit)
-            ax.set_title(f"{who}, layer {column + 1}: {np.count_nonzero(layers[column])} weights", fontsize="small")
+            ax.set_title(
+                f"{who}, layer {column + 1}: {np.count_nonzero(layers[column])} weights",
+                fontsize="small",
+            )
         fig.colorbar(image, ax=axs[:, column], shrink=0.6)
     axs[0, 0].set_ylabel("input"), axs[1, 0].set_ylabel("input")
     if title:
@@ -44,27 +50,43 @@ def _used_maps(networks):
     """The layers as images, without hidden units that no network uses."""
     networks = [list(layers) for layers in networks]
     for index in range(len(networks[0]) - 1):
-        is_used = np.any([layers[index].any((0, 1)) | layers[index + 1].any((0, 2)) for layers in networks], 0)
+        is_used = np.any(
+            [layers[index].any((0, 1)) | layers[index + 1].any((0, 2)) for layers in networks], 0
+        )
         is_used[0] |= not is_used.any()  # an image needs a cell
         for layers in networks:
-            layers[index], layers[index + 1] = layers[index][:, :, is_used], layers[index + 1][:, is_used]
+            layers[index], layers[index + 1] = (
+                layers[index][:, :, is_used],
+                layers[index + 1][:, is_used],
+            )
     return [[layer.reshape(-1, layer.shape[2]) for layer in layers] for layers in networks]
 
 
 def _draw_weights(ax, weights, limit):
     """One image, with numbers where there is room; returns the artist."""
-    image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+    image = ax.imshow(
+        weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+    )
     if weights.size <= MOST_NUMBERS:
         for row, column in np.argwhere(weights):
             value = weights[row, column]
-            ax.text(column, row, f"{value:.2g}", ha="center", va="center", fontsize="x-small",
-                    color="white" if abs(value) > 0.6 * limit else "black")
+            ax.text(
+                column,
+                row,
+                f"{value:.2g}",
+                ha="center",
+                va="center",
+                fontsize="x-small",
+                color="white" if abs(value) > 0.6 * limit else "black",
+            )
     ax.set(xticks=[], yticks=[])
     return image
 
 
 def plot_learning(arrays, fname=None):
-    """Held-out loss and weights left over the epochs; dotted lines part the stages; returns (fig, (ax, ax))."""
+    """Held-out loss and weights left over the epochs; dotted lines part the stages; returns (fig,
+    (ax, ax)).
+    """
     epochs, stages = arrays["history_steps"], arrays["history_stage"]
     fig = new_figure(figsize=(6, 5), layout="constrained")
     axs = fig.subplots(2, 1, sharex=True)
@@ -84,9 +106,11 @@ def plot_learning(arrays, fname=None):
 
 
 def plot_path(records, fname=None):
-    """Weights left and loss against l1_norm, a dot a run and lines of means over seeds; returns (fig, (ax, ax)).
+    """Weights left and loss against l1_norm, a dot a run and lines of means over seeds; returns
+    (fig, (ax, ax)).
 
-    A line for each pair of activations, lr and l2_norm.  The dashed line is the teacher's number of weights.
+    A line for each pair of activations, lr and l2_norm.  The dashed line is the teacher's number of
+    weights.
 
     Parameters
     ----------
@@ -98,7 +122,9 @@ def plot_path(records, fname=None):
     for label, line in _lines(done).items():
         x = sorted(line)
         for ax, name in zip(axs, ("n_weights", "relative_loss"), strict=True):
-            means, = ax.plot(x, [np.mean([record[name] for record in line[l1]]) for l1 in x], label=label)
+            (means,) = ax.plot(
+                x, [np.mean([record[name] for record in line[l1]]) for l1 in x], label=label
+            )
             dots = [(l1, record[name]) for l1 in x for record in line[l1]]
             ax.plot(*zip(*dots, strict=True), "o", color=means.get_color(), alpha=0.5, ms=4)
     if done:

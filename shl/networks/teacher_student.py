@@ -1,7 +1,8 @@
 """A student network learns the function of a teacher: does L1 leave it the teacher's few weights?
 
-X ~ N(0, 1) of 12 inputs, y = teacher(X).  The student learns by gradient descent with momentum on the squared error
-and, after each step, an exact proximal step of the penalties.  It stops on the unpenalised loss of held-out samples.
+X ~ N(0, 1) of 12 inputs, y = teacher(X).  The student learns by gradient descent with momentum on
+the squared error and, after each step, an exact proximal step of the penalties.  It stops on the
+unpenalised loss of held-out samples.
 """
 
 import math
@@ -27,13 +28,15 @@ LEAST_SPREAD = 1e-3  # of a random teacher's outputs: one that says always the s
 MOST_TEACHERS = 1000
 
 
-# ------------------------------------------------------------------------------------------------ models
+# ------------------------------------------------------------------------------------------- models
+
 
 class Filters(nn.Module):
-    """Out_p = W_(p mod n)^T patch_p: a convolution without bias whose stride is its kernel, with n filters in turn.
+    """Out_p = W_(p mod n)^T patch_p: a convolution without bias whose stride is its kernel, with n
+    filters in turn.
 
-    weight is (n, kernel * n_in, n_out); x (n_samples, kernel * n_positions, n_in) gives (n_samples, n_positions,
-    n_out).  With n = 1 it is `Conv1d`; with one position, a full layer.
+    weight is (n, kernel * n_in, n_out); x (n_samples, kernel * n_positions, n_in) gives (n_samples,
+    n_positions, n_out).  With n = 1 it is `Conv1d`; with one position, a full layer.
     """
 
     def __init__(self, n_in, n_out, kernel, n_filters=1):
@@ -53,7 +56,9 @@ class Filters(nn.Module):
         return self.weight.detach().numpy().reshape(-1, self.n_in, self.n_out).copy()
 
     def matrix(self, n_positions):
-        """The weights of the full layer that does the same: an array (n_positions * n_in, n_outputs)."""
+        """The weights of the full layer that does the same: an array (n_positions * n_in,
+        n_outputs).
+        """
         with torch.no_grad():
             basis = torch.eye(n_positions * self.n_in).view(-1, n_positions, self.n_in)
             return self(basis).flatten(1).numpy()
@@ -77,7 +82,9 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def draw(self, generator, scale=1.0):
-        """New weights: Kaiming's normal ones (fan out) for relu and gelu, Xavier's uniform ones else, times scale."""
+        """New weights: Kaiming's normal ones (fan out) for relu and gelu, Xavier's uniform ones
+        else, times scale.
+        """
         for layer in self.layers:
             fan_in, fan_out = layer.kernel * layer.n_in, layer.kernel * layer.n_out
             if self.activation in ("relu", "gelu"):
@@ -106,7 +113,9 @@ class Model(nn.Module):
 
 
 def make_teacher(kind, activation, generator):
-    """The baseline with its own weights, or a model with random ones, drawn until its outputs vary."""
+    """The baseline with its own weights, or a model with random ones, drawn until its outputs
+    vary.
+    """
     model = Model(kind, activation)
     if kind == "baselineCNN":
         with torch.no_grad():
@@ -118,28 +127,35 @@ def make_teacher(kind, activation, generator):
         with torch.no_grad():
             if model.draw(generator)(X).std() > LEAST_SPREAD:
                 return model
-    raise ArithmeticError(f"no {kind}_{activation} of {MOST_TEACHERS} random ones has outputs that vary")
+    raise ArithmeticError(
+        f"no {kind}_{activation} of {MOST_TEACHERS} random ones has outputs that vary"
+    )
 
 
 def compare(teacher, student):
     """(teacher, student, distance) of two models as `shl.networks.matching.match` has them.
 
-    Their filters are compared where they have the same kernels, else the full layers that do the same.  Signs and
-    scales are free where both have the activation that allows it, tanh or relu.
+    Their filters are compared where they have the same kernels, else the full layers that do the
+    same.  Signs and scales are free where both have the activation that allows it, tanh or relu.
     """
     shapes = [[sizes[2:] for sizes in MODELS[model.kind]] for model in (teacher, student)]
-    weights = [model.taps() if shapes[0] == shapes[1] else model.matrices() for model in (teacher, student)]
+    weights = [
+        model.taps() if shapes[0] == shapes[1] else model.matrices() for model in (teacher, student)
+    ]
     is_same = teacher.activation == student.activation
     if is_same and student.activation == "relu":
         weights = [normal_form(layers) for layers in weights]
     return match(*weights, is_odd=is_same and student.activation == "tanh")
 
 
-# ------------------------------------------------------------------------------------------------ learning
+# ----------------------------------------------------------------------------------------- learning
+
 
 @dataclass
 class Data:
-    """Samples to learn from, samples that decide when to stop, and samples that nothing else has seen."""
+    """Samples to learn from, samples that decide when to stop, and samples that nothing else has
+    seen.
+    """
 
     X: torch.Tensor
     y: torch.Tensor
@@ -151,7 +167,9 @@ class Data:
 
 @torch.no_grad()
 def make_data(teacher, dataset_size, generator):
-    """X ~ N(0, 1), y = teacher(X): dataset_size samples, of which a fifth is held out, and as many to test."""
+    """X ~ N(0, 1), y = teacher(X): dataset_size samples, of which a fifth is held out, and as many
+    to test.
+    """
     n_held = dataset_size // 5
     X = torch.randn(dataset_size + n_held, N_INPUTS, generator=generator)
     parts = X.split([dataset_size - n_held, n_held, n_held])
@@ -159,7 +177,9 @@ def make_data(teacher, dataset_size, generator):
 
 
 class Penalties:
-    """R(w) = l1 sum |w| + l2 sum w^2 / 2: its value, and its proximal step after a step of the optimizer."""
+    """R(w) = l1 sum |w| + l2 sum w^2 / 2: its value, and its proximal step after a step of the
+    optimizer.
+    """
 
     def __init__(self, l1, l2):
         self.l1, self.l2 = l1, l2
@@ -167,8 +187,12 @@ class Penalties:
     def value(self, model):
         """R of all weights, a float."""
         with torch.no_grad():
-            return float(sum(self.l1 * L1().value(layer.weight) + self.l2 * L2().value(layer.weight)
-                             for layer in model.layers))
+            return float(
+                sum(
+                    self.l1 * L1().value(layer.weight) + self.l2 * L2().value(layer.weight)
+                    for layer in model.layers
+                )
+            )
 
     @torch.no_grad()
     def step(self, weights, size):
@@ -189,7 +213,8 @@ def squared_error(model, X, y):
 class Learning:
     """A student that learns, over one or several stages; `history` grows by a record an epoch.
 
-    Columns: steps (epochs), stage, loss (held out, unpenalised), weights (n_layers,), those that are not zero.
+    Columns: steps (epochs), stage, loss (held out, unpenalised), weights (n_layers,), those that
+    are not zero.
     """
 
     def __init__(self, student, data, run, generator):
@@ -200,9 +225,10 @@ class Learning:
     def learn(self, l1, keeps_zeros=False, is_last=True):
         """One stage; return the held-out loss plus the penalty of the student after it.
 
-        It ends after `patience` epochs without a better held-out loss; the last stage then goes back to its best
-        student.  A stage before, which is there for its zeros, goes on while they become more.  With keeps_zeros, a
-        weight that is zero before the stage or after one of its epochs stays zero.
+        It ends after `patience` epochs without a better held-out loss; the last stage then goes
+        back to its best student.  A stage before, which is there for its zeros, goes on while they
+        become more.  With keeps_zeros, a weight that is zero before the stage or after one of its
+        epochs stays zero.
         """
         penalties = Penalties(l1, self.run.l2_norm)
         weights = [layer.weight for layer in self.student.layers]
@@ -210,7 +236,11 @@ class Learning:
         optimizer = torch.optim.SGD(weights, lr=self.run.lr, momentum=MOMENTUM, fused=True)
         best, best_loss = None, math.inf
         mark, fewest, n_waited = math.inf, math.inf, 0
-        while self.n_epochs < self.run.num_epochs and n_waited < self.run.patience and best_loss > self.solved:
+        while (
+            self.n_epochs < self.run.num_epochs
+            and n_waited < self.run.patience
+            and best_loss > self.solved
+        ):
             self._epoch(optimizer, weights, penalties, masks)
             for weight, mask in zip(weights, masks or (), strict=False):
                 mask.mul_(weight != 0)  # else noise brings back some of what is zero now
@@ -224,14 +254,19 @@ class Learning:
             with torch.no_grad():
                 torch._foreach_copy_(weights, best)
         self.stage += 1
-        return squared_error(self.student, self.data.X_held, self.data.y_held) + penalties.value(self.student)
+        return squared_error(self.student, self.data.X_held, self.data.y_held) + penalties.value(
+            self.student
+        )
 
     def _epoch(self, optimizer, weights, penalties, masks):
         """All samples once, in a new order."""
         step = self.run.lr / (1 - MOMENTUM)  # so far the optimizer goes for a lasting gradient of 1
         order = torch.randperm(len(self.data.X), generator=self.generator)
-        batches = zip(self.data.X[order].split(self.run.batch_size), self.data.y[order].split(self.run.batch_size),
-                      strict=True)
+        batches = zip(
+            self.data.X[order].split(self.run.batch_size),
+            self.data.y[order].split(self.run.batch_size),
+            strict=True,
+        )
         for X, y in batches:
             optimizer.zero_grad()
             (self.student(X) - y).square().mean().backward()
@@ -248,27 +283,32 @@ class Learning:
         loss = squared_error(self.student, self.data.X_held, self.data.y_held)
         self.n_epochs += 1
         if not math.isfinite(loss):
-            raise ArithmeticError(f"the learning diverged in epoch {self.n_epochs}: its loss is {loss}; use a smaller "
-                                  f"lr than {self.run.lr:g} or init than {self.run.init:g}")
+            raise ArithmeticError(
+                f"the learning diverged in epoch {self.n_epochs}: its loss is {loss}; use a "
+                f"smaller "
+                f"lr than {self.run.lr:g} or init than {self.run.init:g}"
+            )
         counts = self.student.count_weights()
         self.history.append(steps=self.n_epochs, stage=self.stage, loss=loss, weights=counts)
         return loss, sum(counts)
 
 
-# ------------------------------------------------------------------------------------------------ one run
+# ------------------------------------------------------------------------------------------ one run
+
 
 def learn_run(run):
     """Learn one `Run`.
 
     Returns
     -------
-    arrays : dict.  teacher_<layer> and student_<layer>, the weights (n_filters, kernel * n_in, n_out); teacher_map_<l>
-        and student_map_<l>, the same matched; history_<column>.
-    metrics : dict.  loss (mean squared error on samples that only tested), held_loss, penalty, var_y, relative_loss
-        (loss / var_y: 1 for a constant), spread (standard deviation of the student's outputs relative to the
-        teacher's: 0 for a collapsed student), weights (per layer, not exactly zero), n_weights (their sum),
-        n_weights_last (after the last epoch, be it the best or not), n_all, teacher_weights, distance (see `compare`),
-        is_recovered (each weight is zero where the teacher's is, and only there), n_epochs, seconds (of CPU time).
+    arrays : dict.  teacher_<layer> and student_<layer>, the weights (n_filters, kernel * n_in,
+        n_out); teacher_map_<l> and student_map_<l>, the same matched; history_<column>.
+    metrics : dict.  loss (mean squared error on samples that only tested), held_loss, penalty,
+        var_y, relative_loss (loss / var_y: 1 for a constant), spread (standard deviation of the
+        student's outputs relative to the teacher's: 0 for a collapsed student), weights (per layer,
+        not exactly zero), n_weights (their sum), n_weights_last (after the last epoch, be it the
+        best or not), n_all, teacher_weights, distance (see `compare`), is_recovered (each weight is
+        zero where the teacher's is, and only there), n_epochs, seconds (of CPU time).
 
     Raises
     ------
@@ -280,19 +320,26 @@ def learn_run(run):
         teacher, student, learning, l1 = _learn(run)
         metrics = _metrics(teacher, student, learning, Penalties(l1, run.l2_norm))
     placed_teacher, placed_student, metrics["distance"] = compare(teacher, student)
-    metrics["is_recovered"] = all(np.array_equal(t != 0, s != 0)
-                                  for t, s in zip(placed_teacher, placed_student, strict=True))
+    metrics["is_recovered"] = all(
+        np.array_equal(t != 0, s != 0) for t, s in zip(placed_teacher, placed_student, strict=True)
+    )
     arrays = {f"history_{name}": learning.history[name] for name in learning.history}
     for index, (t, s) in enumerate(zip(teacher.layers, student.layers, strict=True)):
-        arrays |= {f"teacher_{index}": t.weight.detach().numpy(), f"student_{index}": s.weight.detach().numpy(),
-                   f"teacher_map_{index}": placed_teacher[index], f"student_map_{index}": placed_student[index]}
+        arrays |= {
+            f"teacher_{index}": t.weight.detach().numpy(),
+            f"student_{index}": s.weight.detach().numpy(),
+            f"teacher_map_{index}": placed_teacher[index],
+            f"student_map_{index}": placed_student[index],
+        }
     return arrays, {**metrics, "seconds": time.process_time() - began}
 
 
 def _learn(run):
     """(teacher, student, learning, last l1) of a run: the best start, then the path."""
-    generators = [torch.Generator().manual_seed(int(child.generate_state(1)[0]))
-                  for child in np.random.SeedSequence(run.seed).spawn(2 + run.restarts)]
+    generators = [
+        torch.Generator().manual_seed(int(child.generate_state(1)[0]))
+        for child in np.random.SeedSequence(run.seed).spawn(2 + run.restarts)
+    ]
     teacher = make_teacher(run.teacher_type, run.teacher_activation, generators[0])
     data = make_data(teacher, run.dataset_size, generators[1])
     starts = []
@@ -314,9 +361,17 @@ def _metrics(teacher, student, learning, penalties):
     with torch.no_grad():
         spread = float(student(data.X_test).std()) / math.sqrt(var_y)
     weights = student.count_weights()
-    return {"loss": loss, "held_loss": squared_error(student, data.X_held, data.y_held),
-            "penalty": penalties.value(student), "var_y": var_y, "relative_loss": loss / var_y, "spread": spread,
-            "weights": weights, "n_weights": sum(weights),
-            "n_weights_last": int(learning.history["weights"][-1].sum()), "teacher_weights": teacher.count_weights(),
-            "n_all": [layer.weight.numel() for layer in student.layers],
-            "n_epochs": learning.n_epochs + learning.n_epochs_before}
+    return {
+        "loss": loss,
+        "held_loss": squared_error(student, data.X_held, data.y_held),
+        "penalty": penalties.value(student),
+        "var_y": var_y,
+        "relative_loss": loss / var_y,
+        "spread": spread,
+        "weights": weights,
+        "n_weights": sum(weights),
+        "n_weights_last": int(learning.history["weights"][-1].sum()),
+        "teacher_weights": teacher.count_weights(),
+        "n_all": [layer.weight.numel() for layer in student.layers],
+        "n_epochs": learning.n_epochs + learning.n_epochs_before,
+    }

@@ -1,7 +1,8 @@
-"""Pictures of dictionaries, distributions, histories and scans: arrays or fitted models in, (fig, ax) out.
+"""Pictures of dictionaries, distributions, histories and scans: arrays or fitted models in, (fig,
+ax) out.
 
-Functions draw into `fig` and `ax` where given, else into a figure of their own.  They never show a figure and never
-change matplotlib's settings; `fname` saves it.
+Functions draw into `fig` and `ax` where given, else into a figure of their own.  They never show a
+figure and never change matplotlib's settings; `fname` saves it.
 """
 
 from .atoms import activity, show_data, show_dico, show_dico_in_order, tile
@@ -17,7 +18,25 @@ from .distributions import (
 from .gabor import plot_frequencies, plot_orientations, plot_width_length
 from .records import LABELS, plot_error, plot_learning, plot_scan, time_plot
 
-__all__ = ["LABELS", "activity", "plot_P_cum", "plot_coefficients", "plot_error", "plot_frequencies", "plot_learning",
-           "plot_orientations", "plot_proba_histogram", "plot_recovery", "plot_scan", "plot_usage", "plot_variance",
-           "plot_variance_histogram", "plot_width_length", "show_data", "show_dico", "show_dico_in_order", "tile",
-           "time_plot"]
+__all__ = [
+    "LABELS",
+    "activity",
+    "plot_P_cum",
+    "plot_coefficients",
+    "plot_error",
+    "plot_frequencies",
+    "plot_learning",
+    "plot_orientations",
+    "plot_proba_histogram",
+    "plot_recovery",
+    "plot_scan",
+    "plot_usage",
+    "plot_variance",
+    "plot_variance_histogram",
+    "plot_width_length",
+    "show_data",
+    "show_dico",
+    "show_dico_in_order",
+    "tile",
+    "time_plot",
+]

@@ -2,31 +2,37 @@
 
 import numpy as np
 
-from ..checks import check_choice
+from .._checks import check_choice
 from .figures import get_axes, new_figure, save
 
 ORDERS = ("minmax", "index", "random")
 
 
 def tile(patches, n_columns=None, gap=1):
-    """Square patches (n, width^2) side by side in one image; each is scaled to -1..1, NaN between and after them."""
+    """Square patches (n, width^2) side by side in one image; each is scaled to -1..1, NaN between
+    and after them.
+    """
     patches = np.asarray(patches, float)
     width = round(patches.shape[1] ** 0.5)
     if width**2 != patches.shape[1]:
         raise ValueError(f"patches must be square, but each has {patches.shape[1]} pixels")
     scales = np.abs(patches).max(axis=1, keepdims=True)
     patches = patches / np.where(scales > 0, scales, 1)
-    return mosaic(patches.reshape(-1, width, width), n_columns or int(np.ceil(len(patches) ** 0.5)), gap)
+    return mosaic(
+        patches.reshape(-1, width, width), n_columns or int(np.ceil(len(patches) ** 0.5)), gap
+    )
 
 
 def mosaic(pictures, n_columns, gap=1):
-    """Pictures (n, height, width) side by side in one image, row by row, NaN between and after them."""
+    """Pictures (n, height, width) side by side in one image, row by row, NaN between and after
+    them.
+    """
     n_pictures, height, width = pictures.shape
     n_rows = -(-n_pictures // n_columns)
     image = np.full((n_rows * (height + gap) + gap, n_columns * (width + gap) + gap), np.nan)
     for i, picture in enumerate(pictures):
         row, column = i // n_columns * (height + gap) + gap, i % n_columns * (width + gap) + gap
-        image[row:row + height, column:column + width] = picture
+        image[row : row + height, column : column + width] = picture
     return image
 
 
@@ -36,18 +42,31 @@ def _draw(ax, image):
     ax.set_axis_off()
 
 
-def show_dico(shl, dico, data=None, *, dim_graph=None, order="minmax", seed=None, title=None, fname=None, fig=None,
-              ax=None):
+def show_dico(
+    shl,
+    dico,
+    data=None,
+    *,
+    dim_graph=None,
+    order="minmax",
+    seed=None,
+    title=None,
+    fname=None,
+    fig=None,
+    ax=None,
+):
     """The atoms of a dictionary as one tiled image; returns (fig, ax).
 
     Parameters
     ----------
     shl : an `SHL` experiment, or None.
     dico : a fitted `SparseHebbianLearning`, or an array (n_dictionary, width^2).
-    data : array, optional.  Patches to count selections on; without, those of the last record, or of learning.
+    data : array, optional.  Patches to count selections on; without, those of the last record, or
+        of learning.
     dim_graph : (rows, columns), optional.  Size of the grid; None shows every atom.
-    order : 'minmax', the upper half shows the least and the lower half the most selected atoms; 'index', in order;
-        'random', drawn by `seed`.  An array has no selections and is shown in order.
+    order : 'minmax', the upper half shows the least and the lower half the most selected atoms;
+        'index', in order; 'random', drawn by `seed`.  An array has no selections and is shown in
+        order.
     """
     check_choice(order, "order", ORDERS)
     atoms = np.asarray(getattr(dico, "components_", dico))
@@ -69,11 +88,13 @@ def _pick(dico, data, n_atoms, n_shown, order, seed):
         return np.arange(n_shown)
     ranked = np.argsort(activity(dico, data), kind="stable")
     n_least = -(-n_shown // 2)
-    return np.concatenate((ranked[:n_least], ranked[n_atoms - (n_shown - n_least):]))
+    return np.concatenate((ranked[:n_least], ranked[n_atoms - (n_shown - n_least) :]))
 
 
 def activity(dico, data=None):
-    """How often a fitted model's atoms are selected: on data, at the last record, or lately in learning."""
+    """How often a fitted model's atoms are selected: on data, at the last record, or lately in
+    learning.
+    """
     if data is not None:
         return np.asarray((dico.transform(data) != 0).mean(axis=0)).ravel()
     if len(dico.record_):
@@ -83,7 +104,11 @@ def activity(dico, data=None):
 
 def show_dico_in_order(shl, dico, data=None, **options):
     """`show_dico` with the atoms from the least to the most selected."""
-    fig, ax = show_dico(shl, np.asarray(dico.components_)[np.argsort(activity(dico, data), kind="stable")], **options)
+    fig, ax = show_dico(
+        shl,
+        np.asarray(dico.components_)[np.argsort(activity(dico, data), kind="stable")],
+        **options,
+    )
     return fig, ax
 
 

@@ -4,7 +4,9 @@ from importlib import import_module
 
 
 def lazy(package, places, names):
-    """The `__getattr__` and `__dir__` of a package with these names; `places` maps a name to its module."""
+    """The `__getattr__` and `__dir__` of a package with these names; `places` maps a name to its
+    module.
+    """
 
     def get(name):
         """Import what is asked for, when it is asked for: importing the package stays fast."""

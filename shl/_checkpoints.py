@@ -1,4 +1,6 @@
-"""A learning that can be stopped at any time: its state on disk every half minute, and on SIGINT and SIGTERM."""
+"""A learning that can be stopped at any time: its state on disk every half minute, and on SIGINT
+and SIGTERM.
+"""
 
 import platform
 import signal
@@ -15,16 +17,23 @@ EACH_SECONDS = 30.0
 
 
 def machine():
-    """What a bit-exact continuation depends on besides parameters and data: versions and the type of CPU."""
-    return {"numpy": np.__version__, "numba": numba.__version__, "cpu": llvmlite.binding.get_host_cpu_name(),
-            "system": platform.system()}
+    """What a bit-exact continuation depends on besides parameters and data: versions and the type
+    of CPU.
+    """
+    return {
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "cpu": llvmlite.binding.get_host_cpu_name(),
+        "system": platform.system(),
+    }
 
 
 class Checkpoints:
     """A context that keeps the state of a learning beside the file its result will go to.
 
-    While it is open, SIGINT and SIGTERM wait for the end of a step: the state is written, and then KeyboardInterrupt
-    or SystemExit is raised.  (Only in the main thread; others leave signals as they are.)
+    While it is open, SIGINT and SIGTERM wait for the end of a step: the state is written, and then
+    KeyboardInterrupt or SystemExit is raised.  (Only in the main thread; others leave signals as
+    they are.)
     """
 
     def __init__(self, store, result_path, each=None):
@@ -47,7 +56,9 @@ class Checkpoints:
         self._signal = number
 
     def last(self):
-        """The state of the last checkpoint, or None where there is none of this machine and these versions."""
+        """The state of the last checkpoint, or None where there is none of this machine and these
+        versions.
+        """
         found = self.store.get(self.path)
         if found is None or found[1].get("machine") != machine():
             return None
@@ -58,16 +69,24 @@ class Checkpoints:
         if self._signal is None and not self._is_due(state.step):
             return
         arrays, info = learning.to_arrays(state)
-        self.store.put(self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()})
+        self.store.put(
+            self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()}
+        )
         self._written = time.monotonic()
         if self._signal == signal.SIGTERM:
             raise SystemExit(128 + signal.SIGTERM)
         if self._signal is not None:
-            raise KeyboardInterrupt(f"stopped after step {state.step}; the same call goes on from there")
+            raise KeyboardInterrupt(
+                f"stopped after step {state.step}; the same call goes on from there"
+            )
 
     def _is_due(self, step):
         """True after every `each` steps, or after EACH_SECONDS."""
-        return time.monotonic() - self._written >= EACH_SECONDS if self.each is None else step % self.each == 0
+        return (
+            time.monotonic() - self._written >= EACH_SECONDS
+            if self.each is None
+            else step % self.each == 0
+        )
 
     def discard(self):
         """Remove the checkpoint: the learning is done."""

@@ -1,4 +1,6 @@
-"""What may be passed: each check returns the value or raises an error with the parameter's name, value and range."""
+"""What may be passed: each check returns the value or raises an error with the parameter's name,
+value and range.
+"""
 
 import numbers
 
@@ -23,10 +25,16 @@ def check_number(value, name, least=None, above=None, most=None, below=None, is_
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
-    bounds = ((least, "at least", np.less), (above, "above", np.less_equal), (most, "at most", np.greater),
-              (below, "below", np.greater_equal))
+    bounds = (
+        (least, "at least", np.less),
+        (above, "above", np.less_equal),
+        (most, "at most", np.greater),
+        (below, "below", np.greater_equal),
+    )
     wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
-    if not np.isfinite(value) or any(fails(value, bound) for bound, _, fails in bounds if bound is not None):
+    if not np.isfinite(value) or any(
+        fails(value, bound) for bound, _, fails in bounds if bound is not None
+    ):
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
     return float(value)
 
@@ -35,7 +43,9 @@ def check_interval(value, name, least, most):
     """(start, stop) with least <= start < stop <= most."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (start, stop), not {value!r}")
-    start, stop = (check_number(bound, f"{name}[{i}]", least=least, most=most) for i, bound in enumerate(value))
+    start, stop = (
+        check_number(bound, f"{name}[{i}]", least=least, most=most) for i, bound in enumerate(value)
+    )
     if start >= stop:
         raise ValueError(f"{name} must have its start below its stop, not {value!r}")
     return start, stop
@@ -56,7 +66,9 @@ def check_flag(value, name):
 
 
 def check_generator(value, name):
-    """The Generator of an integer at least 0, a RandomState or a Generator (itself); None gives any."""
+    """The Generator of an integer at least 0, a RandomState or a Generator (itself); None gives
+    any.
+    """
     if value is None or isinstance(value, np.random.Generator):
         return np.random.default_rng(value)
     if isinstance(value, np.random.RandomState):
@@ -65,7 +77,9 @@ def check_generator(value, name):
 
 
 def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
-    """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or all `dtype`."""
+    """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or
+    all `dtype`.
+    """
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
@@ -86,8 +100,10 @@ def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
 def _refuse_non_finite(array, name, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
     for start in range(0, len(array), rows):
-        part = array[start:start + rows]
+        part = array[start : start + rows]
         if not np.isfinite(part).all():
             bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
             place = (start + bad[0], *bad[1:])
-            raise ValueError(f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}")
+            raise ValueError(
+                f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}"
+            )

@@ -6,8 +6,12 @@ import json
 
 def add_parser(commands, name, run, text):
     """A subcommand whose help shows defaults."""
-    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
-                                 formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -1,8 +1,8 @@
 """Fixed chunks of work on Python threads, with BLAS kept to one thread.
 
-The chunks depend on the work alone, never on the number of threads, and no two of them write to the same place: the
-result has the same bits for 1, 2 or 16 threads.  Numba's own threading layers are not used: one aborts the process
-when two Python threads enter it, another hangs after a fork.
+The chunks depend on the work alone, never on the number of threads, and no two of them write to the
+same place: the result has the same bits for 1, 2 or 16 threads.  Numba's own threading layers are
+not used: one aborts the process when two Python threads enter it, another hangs after a fork.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ import joblib
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from .checks import check_count
+from ._checks import check_count
 
 MOST_ROWS = 256  # a chunk of float32 correlations then stays in a core's second-level cache
 FEWEST_ROWS = 64  # below, a matrix product costs more per row
@@ -21,7 +21,9 @@ MOST_CHUNKS = 16  # of a small batch: handing out a chunk costs about 50 us
 
 @cache
 def _controller():
-    """The loaded BLAS libraries, looked up once: finding them takes a millisecond, limiting them microseconds."""
+    """The loaded BLAS libraries, looked up once: finding them takes a millisecond, limiting them
+    microseconds.
+    """
     return ThreadpoolController()
 
 
@@ -36,7 +38,9 @@ def count_threads(n_jobs):
     if n_jobs is None:
         return 1
     if check_count(n_jobs, "n_jobs", least=-np.inf) == 0:
-        raise ValueError("n_jobs must be None, a number of threads, or negative (-1 is all cores), not 0")
+        raise ValueError(
+            "n_jobs must be None, a number of threads, or negative (-1 is all cores), not 0"
+        )
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
 
 
