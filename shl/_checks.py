@@ -107,3 +107,9 @@ def _refuse_non_finite(array, name, rows=4096):
             raise ValueError(
                 f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}"
             )
+
+
+def set_checked(frozen, **values):
+    """Set fields of a frozen dataclass while it is made, to what a check returned."""
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)

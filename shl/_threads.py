@@ -44,6 +44,11 @@ def count_threads(n_jobs):
     return n_jobs if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + n_jobs)
 
 
+def map_serially(function, items):
+    """[function(item) for item in items], as `Threads.map` on one thread."""
+    return [function(item) for item in items]
+
+
 class Threads:
     """A context in which `map` runs a function over chunks on `n_jobs` threads, while BLAS has one.
 
@@ -70,5 +75,5 @@ class Threads:
     def map(self, function, items):
         """[function(item) for item in items], in this order; the first exception is raised."""
         if self._pool is None or len(items) == 1:
-            return [function(item) for item in items]
+            return map_serially(function, items)
         return list(self._pool.map(function, items))

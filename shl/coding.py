@@ -1,49 +1,74 @@
 """Sparse coding: samples and a dictionary in, events out.
 
-`sparse_encode` is the public edge.  Inside, `prepare` turns a dictionary and a competition into a
-`Coder` (filters, Gram matrix, bounds), and `encode` runs it over fixed chunks of rows.
+`sparse_encode` is the public edge.  Inside, a `Coding` (what the user chose) turns a dictionary and
+a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over fixed chunks of rows.
+
+`shl.learning` asks the same of patches, here, and of images, in `shl.convolution.coding`:
+
+    coding.prepare(dictionary, competition, precision, threads)     a coder
+    coder.compete(competition)                      the same under another competition
+    coder.code_batch(X, rows, threads)              a `Batch`: samples, their code, their residuals
+    coder.gradient(batch, threads)                  of the dictionary's shape
+    code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
+    code.n_draws                                    what counts are probabilities of
+    code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
+    code.count_pairs()                              (n_dictionary, n_dictionary); patches alone
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from . import kernels
-from ._checks import check_array, check_choice, check_count, check_number
-from ._threads import Threads, chunks
+from ._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from ._threads import Threads, chunks, map_serially
 
 ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
-DEFAULT_PENALTY = (
-    0.1  # of lasso_cd and elastic, in units of a sample's largest correlation with an atom
-)
-# Of matching pursuit to a tolerance, for each pixel of a sample: a guard, not a limit one meets.
-MOST_STEPS = 100
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
+DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation
+# Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
+MOST_STEPS = 100
+
+
+# ------------------------------------------------------------------------------------ codes
 
 
 @dataclass(frozen=True)
 class Events:
     """A sparse code: for each sample the atoms it selects and their coefficients.
 
-    indices (n_samples, n_slots) int32, each atom at most once; values (n_samples, n_slots).  An
-    unused slot has index 0 and value 0.
+    Attributes
+    ----------
+    indices : array of shape (n_samples, n_slots), int32
+        Each atom at most once; an unused slot has index 0 and value 0.
+    values : array of shape (n_samples, n_slots)
+        Float32 or float64.
+    n_dictionary : int
     """
 
     indices: np.ndarray
     values: np.ndarray
     n_dictionary: int
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """The number of samples."""
         return len(self.indices)
 
-    def to_dense(self):
+    @property
+    def n_draws(self) -> int:
+        """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
+        return len(self)
+
+    def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
 
-    def to_csr(self):
+    def to_csr(self) -> sparse.csr_array:
         """The code as a SciPy CSR array (n_samples, n_dictionary) with sorted indices; the events
         are reordered.
         """
@@ -54,40 +79,64 @@ class Events:
         parts = self.values[used].ravel(), self.indices[used].ravel(), offsets
         return sparse.csr_array(parts, shape=(len(self), self.n_dictionary))
 
-    def counts(self):
+    def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64."""
         return np.bincount(self.indices[self.values != 0], minlength=self.n_dictionary)
 
-    def power_sums(self, power):
+    def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
         weights = (self.values.astype(np.float64) ** power).ravel()
         return np.bincount(self.indices.ravel(), weights, self.n_dictionary)
 
+    def count_quantiles(self, C: float, n_bins: int) -> np.ndarray:
+        """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
+        (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
+        """
+        counts = np.zeros((self.n_dictionary, n_bins), np.int64)
+        kernels.count_quantiles(self.indices, self.values, C, counts)
+        counts[:, 0] += len(self) - counts.sum(axis=1)
+        return counts
+
+    def count_pairs(self) -> np.ndarray:
+        """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64."""
+        pairs = np.zeros((self.n_dictionary, self.n_dictionary), np.int64)
+        kernels.count_pairs(self.indices, self.values, pairs)
+        return pairs
+
+    def sum_rows(self, kernel: Callable, rows: np.ndarray, threads) -> np.ndarray:
+        """A kernel's sums of rows (n_samples, n_pixels) over the events of each atom,
+        (n_dictionary, n_pixels).
+
+        Each thread owns a range of atoms and walks the events in order, so the sums have the same
+        bits for any number.
+        """
+        total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+
+        def add(atoms):
+            kernel(self.indices, self.values, rows, atoms.start, atoms.stop, total)
+
+        threads.map(add, chunks(self.n_dictionary))
+        return total
+
     @classmethod
-    def join(cls, parts):
+    def join(cls, parts: list["Events"]) -> "Events":
         """The events of several chunks in order, each padded to the most slots among them."""
         n_slots = max(part.values.shape[1] for part in parts)
 
         def stack(arrays):
             padding = [((0, 0), (0, n_slots - array.shape[1])) for array in arrays]
-            return np.concatenate(
-                [
-                    np.pad(array, pad) if pad[1][1] else array
-                    for array, pad in zip(arrays, padding, strict=True)
-                ]
-            )
+            padded = [
+                np.pad(array, pad) if pad[1][1] else array
+                for array, pad in zip(arrays, padding, strict=True)
+            ]
+            return np.concatenate(padded)
 
-        return cls(
-            stack([part.indices for part in parts]),
-            stack([part.values for part in parts]),
-            parts[0].n_dictionary,
-        )
+        indices, values = stack([p.indices for p in parts]), stack([p.values for p in parts])
+        return cls(indices, values, parts[0].n_dictionary)
 
     @classmethod
-    def from_dense(cls, code, l0_sparseness=None):
-        """The events of a dense or CSR code; with `l0_sparseness`, each sample's largest
-        coefficients only.
-        """
+    def from_dense(cls, code, l0_sparseness: int | None = None) -> "Events":
+        """The events of a dense or CSR code; with l0_sparseness, each sample's largest alone."""
         if sparse.issparse(code):
             code = code.toarray()
         most = int((code != 0).sum(axis=1).max(initial=0))
@@ -96,195 +145,146 @@ class Events:
         values = np.take_along_axis(code, order, axis=1)
         return cls(np.where(values != 0, order, np.int32(0)), values, code.shape[1])
 
+    def trim(self) -> "Events":
+        """The same events without the slots that no sample uses."""
+        n_slots = max(1, int((self.values != 0).sum(axis=1).max(initial=0)))
+        return replace(
+            self, indices=self.indices[:, :n_slots].copy(), values=self.values[:, :n_slots].copy()
+        )
+
+
+class Batch(NamedTuple):
+    """Samples, their code, and what it leaves of them."""
+
+    samples: np.ndarray
+    code: Events
+    residual: np.ndarray
+
+
+# ------------------------------------------------------------------------------------ competition
+
 
 @dataclass(frozen=True)
 class Competition:
     """How atoms compete in pursuit: z_i(a) = gain_i a, or z_i(a) = P_cum_i(1 - exp(-a / C)).
 
-    gain (n_dictionary,), non-negative; P_cum (n_dictionary, nb_quant), non-decreasing along its
-    rows.  Neither is plain matching pursuit, z(a) = a.
+    Neither gain nor P_cum is plain matching pursuit, z(a) = a.
+
+    Attributes
+    ----------
+    gain : array of shape (n_dictionary,), optional
+        Non-negative.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Non-decreasing along its rows, in [0, 1].
+    C : float, optional
+        The scale of coefficients in P_cum, without which the table means nothing.
     """
 
     gain: np.ndarray | None = None
     P_cum: np.ndarray | None = None
-    C: float = 5.0
+    C: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """'gain', 'table' or 'plain'."""
+        if self.P_cum is not None:
+            return "table"
+        return "plain" if self.gain is None else "gain"
 
 
 PLAIN = Competition()
 
 
-@dataclass(frozen=True)
-class Coder:
-    """A dictionary made ready for one algorithm: what every chunk of samples shares."""
+# ------------------------------------------------------------------------------------ coding
 
-    dictionary: np.ndarray  # (n_dictionary, n_pixels), unit norms
-    filters: np.ndarray  # rho = X @ filters.T
-    gram: np.ndarray  # (n_dictionary, n_dictionary): what one unit of an atom takes off every rho
-    scale: np.ndarray  # value of an event / rho
-    gain: (
-        np.ndarray
-    )  # (n_dictionary,): of the competition, or of the scores that bound its quantiles
-    P_cum: np.ndarray  # (n_dictionary, nb_quant), no columns for a gain
-    C: float
-    levels: np.ndarray
-    bounds: np.ndarray
+
+@dataclass(frozen=True)
+class Coding:
+    """How samples are coded; a value out of its range is an error that names it.
+
+    Parameters
+    ----------
+    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym
+        See `sparse_encode`.
+    """
+
     algorithm: str = "mp"
-    n_slots: int = 1
-    n_steps: int = 1
+    l0_sparseness: int = 10
     fit_tol: float | None = None
     alpha_MP: float = 1.0
     do_sym: bool = False
 
-    def code(self, X):
-        """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
-        X = np.ascontiguousarray(X, self.dictionary.dtype)
-        events = Events(
-            np.zeros((len(X), self.n_slots), np.int32),
-            np.zeros((len(X), self.n_slots), X.dtype),
-            len(self.dictionary),
-        )
-        if self.algorithm == "mp":
-            self._pursue(X, events)
-        elif self.algorithm == "omp":
-            self._pursue_orthogonal(X, events)
-        else:
-            events = _encode_with_sklearn(X, self)
-        return events if self.fit_tol is None else _trim(events)
-
-    def _pursue(self, X, events):
-        number = X.dtype.type
-        has_tolerance = self.fit_tol is not None
-        residual = X.copy() if has_tolerance else np.empty((0, 0), X.dtype)
-        kernels.pursue(
-            X @ self.filters.T,
-            self.gram,
-            self.scale,
-            self.gain,
-            self.P_cum,
-            number(self.C),
-            self.levels,
-            self.bounds,
-            self.n_steps,
-            number(self.alpha_MP),
-            number(self.do_sym),
-            number(self.fit_tol if has_tolerance else -1),
-            residual,
-            self.dictionary,
-            events.indices,
-            events.values,
-            _keys(self),
+    def __post_init__(self):
+        check_choice(self.algorithm, "algorithm", ALGORITHMS)
+        set_checked(
+            self,
+            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness"),
+            fit_tol=check_number(self.fit_tol, "fit_tol", least=0, is_optional=True),
+            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
+            do_sym=check_flag(self.do_sym, "do_sym"),
         )
 
-    def _pursue_orthogonal(self, X, events):
-        energy = np.einsum("ij,ij->i", X, X)
-        kernels.pursue_orthogonal(
-            X @ self.filters.T,
-            self.gram,
-            self.gain,
-            energy,
-            X.dtype.type(self.fit_tol or 0),
-            events.indices,
-            events.values,
-            _keys(self),
+    def check_fits(self, n_dictionary: int) -> None:
+        """An error where a sample would have more events than there are atoms."""
+        check_count(
+            self.l0_sparseness, "l0_sparseness", most=n_dictionary, why="the number of atoms"
+        )
+
+    def activity(self, n_dictionary: int) -> float:
+        """The probability that a sample selects an atom, before anything is known."""
+        return min(self.l0_sparseness / n_dictionary, 0.5)
+
+    def prepare(self, dictionary, competition=PLAIN, precision=None, threads=None) -> "Coder":
+        """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
+
+        With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
+        gram_ij = <d_i, w_j d_j> / n_j.
+        """
+        # One layout, one compiled form of each kernel.
+        dictionary = np.require(dictionary, requirements=("C", "A", "W"))
+        filters, scale = dictionary, np.ones(len(dictionary), dictionary.dtype)
+        if precision is not None:
+            filters = precision * dictionary
+            scale = 1 / np.sqrt(np.einsum("ij,ij->i", filters, dictionary))
+            filters = filters * scale[:, None]
+        gram = np.empty((0, 0), dictionary.dtype)
+        if self.algorithm in PURSUITS:
+            gram = _gram(dictionary, filters, map_serially if threads is None else threads.map)
+        atoms = kernels.Atoms(dictionary, gram, scale)
+        return Coder(self, atoms, filters, self._contest(atoms, competition))
+
+    def _contest(self, atoms, competition):
+        """What the kernels need of a competition, with the bounds of a table."""
+        n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
+        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
+        if competition.kind != "table":
+            gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
+            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), _key(dtype))
+            levels = np.empty(0, dtype)
+            return kernels.Contest(
+                gain.astype(dtype), no_table, dtype.type(1), levels, no_bounds, *signs
+            )
+        if self.algorithm != "mp":
+            raise ValueError(
+                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
+                f"take a rule of homeostasis with a gain, or none"
+            )
+        P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
+        gain, levels = np.empty(n_dictionary, dtype), np.empty(P_cum.shape[1], dtype)
+        bounds = np.empty(P_cum.shape[::-1], dtype)
+        kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
+        return kernels.Contest(
+            gain, P_cum, dtype.type(competition.C), levels, bounds.view(_key(dtype)), *signs
         )
 
 
-def _keys(coder):
-    """Working memory for scores that are also compared as integers."""
-    return np.empty(len(coder.dictionary), _integer(coder.dictionary.dtype))
-
-
-def _integer(dtype):
+def _key(dtype):
     """The integer type that floats of this dtype are compared as."""
     return np.dtype(f"i{dtype.itemsize}")
 
 
-def _trim(events):
-    """The same events without the slots that no sample uses."""
-    n_slots = max(1, int((events.values != 0).sum(axis=1).max(initial=0)))
-    return replace(
-        events, indices=events.indices[:, :n_slots].copy(), values=events.values[:, :n_slots].copy()
-    )
-
-
-def prepare(
-    dictionary,
-    competition=PLAIN,
-    *,
-    precision=None,
-    algorithm="mp",
-    l0_sparseness=10,
-    fit_tol=None,
-    alpha_MP=1.0,
-    do_sym=False,
-    threads=None,
-):
-    """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds on the
-    competition.
-
-    With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and gram_ij = <d_i,
-    w_j d_j> / n_j.
-    """
-    dictionary = np.require(
-        dictionary, requirements=("C", "A", "W")
-    )  # one compiled form of each kernel
-    dtype = dictionary.dtype
-    n_dictionary, n_pixels = dictionary.shape
-    filters, scale = dictionary, np.ones(n_dictionary, dtype)
-    if precision is not None:
-        filters = precision * dictionary
-        scale = 1 / np.sqrt(np.einsum("ij,ij->i", filters, dictionary))
-        filters = filters * scale[:, None]
-    needs_gram = algorithm in PURSUITS
-    gram = _gram(dictionary, filters, threads) if needs_gram else np.empty((0, 0), dtype)
-    n_steps = n_slots = min(l0_sparseness, n_dictionary)
-    if fit_tol is not None and algorithm in PURSUITS:  # fit_tol overrides l0_sparseness
-        n_slots = n_dictionary if algorithm == "mp" else min(n_pixels, n_dictionary)
-        n_steps = MOST_STEPS * n_pixels
-    coder = Coder(
-        dictionary,
-        filters,
-        gram,
-        scale,
-        np.ones(n_dictionary, dtype),
-        np.empty((n_dictionary, 0), dtype),
-        competition.C,
-        np.empty(0, dtype),
-        np.empty((0, 0), _integer(dtype)),
-        algorithm,
-        n_slots,
-        n_steps,
-        fit_tol,
-        alpha_MP,
-        do_sym,
-    )
-    return compete(coder, competition)
-
-
-def compete(coder, competition):
-    """The same coder under another competition: all else, the Gram matrix above all, is shared."""
-    dtype, n_dictionary = coder.dictionary.dtype, len(coder.dictionary)
-    if competition.P_cum is None:
-        gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-        return replace(coder, gain=gain.astype(dtype), P_cum=np.empty((n_dictionary, 0), dtype))
-    P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
-    gain = np.empty(n_dictionary, dtype)
-    levels, bounds = np.empty(P_cum.shape[1], dtype), np.empty(P_cum.shape[::-1], dtype)
-    kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-    return replace(
-        coder,
-        gain=gain,
-        P_cum=P_cum,
-        C=competition.C,
-        levels=levels,
-        bounds=bounds.view(_integer(dtype)),
-    )
-
-
-def _gram(dictionary, filters, threads):
-    """Dictionary @ filters.T in blocks of rows; only half of it is computed where it is
-    symmetric.
-    """
+def _gram(dictionary, filters, run):
+    """Dictionary @ filters.T in blocks of rows; only half of it is computed where symmetric."""
     blocks = chunks(len(dictionary), most=128, fewest=128)
     gram = np.empty((len(dictionary), len(dictionary)), dictionary.dtype)
     is_symmetric = filters is dictionary
@@ -296,29 +296,117 @@ def _gram(dictionary, filters, threads):
     def mirror(block):
         gram[: block.start, block] = gram[block, : block.start].T
 
-    run = threads.map if threads is not None else lambda function, items: list(map(function, items))
     run(fill, blocks[::-1])  # the longest first
     if is_symmetric:
         run(mirror, blocks)
     return gram
 
 
-def encode(X, coder, threads):
-    """The events of all samples: `coder` over fixed chunks of rows."""
-    if coder.algorithm in PURSUITS and coder.fit_tol is None:
-        indices = np.empty((len(X), coder.n_slots), np.int32)
-        values = np.empty((len(X), coder.n_slots), coder.dictionary.dtype)
+@dataclass(frozen=True)
+class Coder:
+    """A dictionary made ready: what every chunk of samples shares."""
+
+    coding: Coding
+    atoms: kernels.Atoms
+    filters: np.ndarray  # (n_dictionary, n_pixels): rho = X @ filters.T
+    contest: kernels.Contest
+
+    @property
+    def dictionary(self) -> np.ndarray:
+        """(n_dictionary, n_pixels), unit norms."""
+        return self.atoms.dictionary
+
+    def compete(self, competition: Competition) -> "Coder":
+        """The same coder under another competition: all else, above all the Gram matrix, stays."""
+        return replace(self, contest=self.coding._contest(self.atoms, competition))
+
+    def code(self, X: np.ndarray) -> Events:
+        """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
+        X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
+        if algorithm not in PURSUITS:
+            return _encode_with_sklearn(X, self.dictionary, self.coding)
+        n_dictionary, n_pixels = self.dictionary.shape
+        n_slots = self.n_slots
+        if self.coding.fit_tol is not None:  # it overrides l0_sparseness
+            n_slots = n_dictionary if algorithm == "mp" else min(n_pixels, n_dictionary)
+        events = Events(
+            np.zeros((len(X), n_slots), np.int32),
+            np.zeros((len(X), n_slots), X.dtype),
+            n_dictionary,
+        )
+        keys = np.empty(n_dictionary, _key(X.dtype))  # scores that are also compared as integers
+        (self._pursue if algorithm == "mp" else self._pursue_orthogonal)(X, events, keys)
+        return events if self.coding.fit_tol is None else events.trim()
+
+    @property
+    def n_slots(self) -> int:
+        """The most events of a sample, without a tolerance."""
+        return min(self.coding.l0_sparseness, len(self.dictionary))
+
+    def _pursue(self, X, events, keys):
+        number, fit_tol = X.dtype.type, self.coding.fit_tol
+        residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
+        if fit_tol is not None:
+            residual, n_steps = X.copy(), MOST_STEPS * X.shape[1]
+        limits = kernels.Limits(
+            n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
+        )
+        rho = X @ self.filters.T
+        kernels.pursue(
+            rho, residual, self.atoms, self.contest, limits, events.indices, events.values, keys
+        )
+
+    def _pursue_orthogonal(self, X, events, keys):
+        rho, energy = X @ self.filters.T, np.einsum("ij,ij->i", X, X)
+        tolerance = X.dtype.type(self.coding.fit_tol or 0)
+        kernels.pursue_orthogonal(
+            rho,
+            self.atoms.gram,
+            self.contest.gain,
+            energy,
+            tolerance,
+            events.indices,
+            events.values,
+            keys,
+        )
+
+    def encode(self, X: np.ndarray, threads: Threads) -> Events:
+        """The events of all samples, in fixed chunks of rows."""
+        if self.coding.algorithm not in PURSUITS or self.coding.fit_tol is not None:
+            return Events.join(threads.map(lambda rows: self.code(X[rows]), chunks(len(X))))
+        indices = np.empty((len(X), self.n_slots), np.int32)
+        values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
 
         def fill(rows):
-            events = coder.code(X[rows])
+            events = self.code(X[rows])
             indices[rows], values[rows] = events.indices, events.values
 
         threads.map(fill, chunks(len(X)))
-        return Events(indices, values, len(coder.dictionary))
-    return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
+        return Events(indices, values, len(self.dictionary))
+
+    def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
+        """The samples X[rows], their events and residuals, chunk by chunk while in cache."""
+        dtype, shape = self.dictionary.dtype, (len(rows), X.shape[1])
+        samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
+
+        def code(chunk):
+            samples[chunk] = residual[chunk] = X[rows[chunk]]
+            events = self.code(samples[chunk])
+            kernels.subtract_reconstruction(
+                events.indices, events.values, self.dictionary, residual[chunk]
+            )
+            return events
+
+        return Batch(samples, Events.join(threads.map(code, chunks(len(rows)))), residual)
+
+    def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
+        """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
+        gradient = batch.code.sum_rows(kernels.accumulate, batch.residual, threads)
+        gradient *= gradient.dtype.type(-1 / len(batch.residual))
+        return gradient
 
 
-def _encode_with_sklearn(X, coder):
+def _encode_with_sklearn(X, dictionary, coding):
     """Events of scikit-learn's coders: at most l0_sparseness atoms a sample, fit_tol as penalty or
     threshold.
 
@@ -329,23 +417,15 @@ def _encode_with_sklearn(X, coder):
     from sklearn.decomposition import sparse_encode as sklearn_encode
     from sklearn.linear_model import ElasticNet, lars_path
 
-    dictionary, penalty = coder.dictionary, coder.fit_tol
-    if coder.algorithm in ("lars", "lasso_lars"):
-        method, least = ("lar", 0) if coder.algorithm == "lars" else ("lasso", penalty or 0)
+    penalty, algorithm = coding.fit_tol, coding.algorithm
+    n_slots = min(coding.l0_sparseness, len(dictionary))
+    if algorithm in ("lars", "lasso_lars"):
+        method, least = ("lar", 0) if algorithm == "lars" else ("lasso", penalty or 0)
+        options = {"method": method, "max_iter": n_slots, "return_path": False}
         code = np.stack(
-            [
-                lars_path(
-                    dictionary.T,
-                    x,
-                    method=method,
-                    alpha_min=least / x.size,
-                    max_iter=coder.n_slots,
-                    return_path=False,
-                )[2]
-                for x in X
-            ]
+            [lars_path(dictionary.T, x, alpha_min=least / x.size, **options)[2] for x in X]
         )
-    elif coder.algorithm == "threshold":
+    elif algorithm == "threshold":
         code = sklearn_encode(X, dictionary, algorithm="threshold", alpha=penalty or 0)
     else:
         scale = 1.0
@@ -355,36 +435,36 @@ def _encode_with_sklearn(X, coder):
         # Coordinate descent reaches its tolerance in double precision only.
         model = ElasticNet(
             alpha=penalty / X.shape[1],
-            l1_ratio=1.0 if coder.algorithm == "lasso_cd" else 0.5,
+            l1_ratio=1.0 if algorithm == "lasso_cd" else 0.5,
             fit_intercept=False,
             precompute=True,
             max_iter=10_000,
         )
-        code = scale * np.atleast_2d(
-            model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64)).coef_
-        )
-    return Events.from_dense(np.ascontiguousarray(code, dictionary.dtype), coder.n_slots)
+        model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64))
+        code = scale * np.atleast_2d(model.coef_)
+    return Events.from_dense(np.ascontiguousarray(code, dictionary.dtype), n_slots).trim()
+
+
+# ---------------------------------------------------------------------------------- the public edge
 
 
 def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
-    """A dictionary (n_dictionary, n_pixels) of the dtype with rows of unit norm, or an error that
-    names it.
-    """
+    """A dictionary (n_dictionary, n_pixels) of the dtype with rows of unit norm, or an error."""
     dictionary = check_array(dictionary, name, ndim=2, dtype=dtype, n_columns=n_pixels)
     norms = np.linalg.norm(dictionary, axis=1)
     if np.any(norms == 0):
         raise ValueError(
             f"{name}: row {int(np.argmin(norms))} is all zeros, an atom must have a direction"
         )
-    if np.max(np.abs(norms - 1)) > 1e-3:
+    worst = int(np.argmax(np.abs(norms - 1)))
+    if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(
-            f"{name} must have rows of unit norm; row {int(np.argmax(np.abs(norms - 1)))} has norm "
-            f"{norms[np.argmax(np.abs(norms - 1))]:.3g}"
+            f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
         )
     return dictionary
 
 
-def check_competition(gain, P_cum, C, n_dictionary, dtype):
+def check_competition(gain, P_cum, C, n_dictionary, dtype) -> Competition:
     """A `Competition` of valid arrays, or an error that names the one that is not."""
     if gain is not None and P_cum is not None:
         raise ValueError(
@@ -395,15 +475,18 @@ def check_competition(gain, P_cum, C, n_dictionary, dtype):
         if gain.min() < 0:
             raise ValueError(f"gain must be non-negative, its least is {gain.min():.3g}")
     if P_cum is not None:
-        check_number(C, "C", above=0)
         P_cum = check_P_cum(P_cum, "P_cum", n_dictionary, dtype=dtype)
+        if C is None:
+            raise ValueError(
+                "C must be given with P_cum, as the scale of its coefficients: model.C_ for "
+                "model.P_cum_ (competition=model.competition_ brings both)"
+            )
+        C = check_number(C, "C", above=0)
     return Competition(gain, P_cum, C)
 
 
 def check_P_cum(P_cum, name, n_dictionary=None, nb_quant=None, dtype=None):
-    """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1, of these
-    sizes if given.
-    """
+    """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1."""
     P_cum = check_array(P_cum, name, ndim=2, dtype=dtype)
     wanted = (n_dictionary or len(P_cum), nb_quant or max(2, P_cum.shape[1]))
     if P_cum.shape != wanted:
@@ -425,69 +508,87 @@ def check_precision(precision, shape, dtype, name="precision"):
     return precision
 
 
-def check_coding(algorithm, l0_sparseness, fit_tol, alpha_MP, n_dictionary, prefix=""):
-    """Errors, by name, for what `prepare` takes; `prefix` leads the name of the algorithm's
-    parameter.
-    """
-    check_choice(algorithm, f"{prefix}algorithm", ALGORITHMS)
-    check_count(l0_sparseness, "l0_sparseness", most=n_dictionary, why="the number of atoms")
-    check_number(fit_tol, "fit_tol", least=0, is_optional=True)
-    check_number(alpha_MP, "alpha_MP", above=0, most=1)
+def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
+    """An error for a competition or precision that the algorithm would silently ignore."""
+    users = {"gain": PURSUITS, "P_cum": ("mp",), "precision": ("mp",)}
+    given = {"gain": gain, "P_cum": P_cum, "precision": precision}
+    for name, value in given.items():
+        if value is not None and algorithm not in users[name]:
+            raise ValueError(
+                f"{name} has no effect with algorithm={algorithm!r}: it needs "
+                f"{' or '.join(users[name])}"
+            )
 
 
 def sparse_encode(
     X,
     dictionary,
     *,
-    algorithm="mp",
+    algorithm: str = "mp",
     precision=None,
-    l0_sparseness=10,
-    fit_tol=None,
-    alpha_MP=1.0,
+    l0_sparseness: int = 10,
+    fit_tol: float | None = None,
+    alpha_MP: float = 1.0,
+    competition: Competition | None = None,
     gain=None,
     P_cum=None,
-    C=5.0,
-    do_sym=False,
-    sparse_output=False,
-    n_jobs=None,
-):
+    C: float | None = None,
+    do_sym: bool = False,
+    sparse_output: bool = False,
+    n_jobs: int | None = None,
+) -> np.ndarray | sparse.csr_array:
     """Code samples by a few atoms each: X ~ code @ dictionary.
 
-    Matching pursuit repeats, `l0_sparseness` times a sample::
+    Matching pursuit repeats, l0_sparseness times a sample::
 
         i = argmax_i z_i(rho_i);   a = alpha_MP rho_i;   code_i += a;   rho -= a G_i
 
-    with rho = dictionary @ x, G = dictionary @ dictionary.T, and the competition z_i(a) = gain_i
-    max(a, 0) or P_cum_i(1 - exp(-max(a, 0) / C)).  Ties go to the lowest index.  A sample ends
-    early where no z is above 0.
+    with rho = dictionary @ x, G = dictionary @ dictionary.T, and the competition
+    z_i(a) = gain_i max(a, 0) or P_cum_i(1 - exp(-max(a, 0) / C)).  Ties go to the lowest index.  A
+    sample ends early where no z is above 0.
 
     Parameters
     ----------
-    X : array (n_samples, n_pixels), float32 or float64 (kept; other dtypes become float64); a
-        memory map is read in chunks.
-    dictionary : array (n_dictionary, n_pixels), rows of unit norm.
-    algorithm : 'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars',
-        'lasso_lars', 'lasso_cd', 'elastic', 'threshold'.
-    precision : array (n_dictionary, n_pixels), positive, 'mp' only.  Weights w of the pixels of
-        each atom: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
-    l0_sparseness : int.  Steps of a pursuit, and the most atoms a sample uses.
-    fit_tol : float, optional.  'mp', 'omp': a sample ends when its squared residual norm is at most
-        this, and `l0_sparseness` is not used.  'lasso_lars', 'lasso_cd', 'elastic': the
-        penalty of the L1 norm in |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1,
-        half squared); without, 'lasso_cd' and 'elastic' take a tenth of each sample's largest
-        correlation. 'threshold': the threshold.
-    alpha_MP : float in (0, 1], 'mp' only.  Share of a coefficient that one step takes.
-    gain : array (n_dictionary,), non-negative, 'mp' and 'omp'.
-    P_cum : array (n_dictionary, nb_quant), non-decreasing rows in [0, 1], 'mp' only.
-    C : float, scale of coefficients in the table P_cum.
-    do_sym : bool, 'mp' only.  True lets coefficients be negative: z is applied to |rho|.
-    sparse_output : bool.  True returns a SciPy CSR array.
-    n_jobs : int, optional.  Threads; None is 1, -1 all cores.  The result has the same bits for any
-        number.
+    X : array of shape (n_samples, n_pixels)
+        float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Rows of unit norm.
+    algorithm : str, default='mp'
+        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
+        'lasso_cd', 'elastic', 'threshold'.
+    precision : array of shape (n_dictionary, n_pixels), optional
+        Positive, 'mp' only.  Weights w of the pixels of each atom: n_i = sqrt(<d_i, w_i d_i>),
+        rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
+    l0_sparseness : int, default=10
+        Steps of a pursuit, and the most atoms a sample uses.
+    fit_tol : float, optional
+        'mp', 'omp': a sample ends when its squared residual norm is at most this, and l0_sparseness
+        is not used.  'lasso_lars', 'lasso_cd', 'elastic': the penalty of the L1 norm in
+        |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared); without,
+        'lasso_cd' and 'elastic' take a tenth of each sample's largest correlation.  'threshold':
+        the threshold.
+    alpha_MP : float, default=1.0
+        In (0, 1], 'mp' only.  Share of a coefficient that one step takes.
+    competition : Competition, optional
+        Gain, or table and its scale, in one, as in `model.competition_`; or, instead, of
+        the next three.
+    gain : array of shape (n_dictionary,), optional
+        Non-negative, 'mp' and 'omp'.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Non-decreasing rows in [0, 1], 'mp' only; needs C.
+    C : float, optional
+        Scale of coefficients in the table P_cum.
+    do_sym : bool, default=False
+        'mp' only.  True lets coefficients be negative: z is applied to |rho|.
+    sparse_output : bool, default=False
+        True returns a SciPy CSR array.
+    n_jobs : int, optional
+        Threads; None is 1, -1 all cores.  The result has the same bits for any number.
 
     Returns
     -------
-    code : array or CSR array (n_samples, n_dictionary) of X's dtype.
+    code : array or CSR array of shape (n_samples, n_dictionary)
+        Of X's dtype.
 
     Raises
     ------
@@ -507,38 +608,15 @@ def sparse_encode(
     """
     X = check_array(X, "X", ndim=2)
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
-    check_coding(algorithm, l0_sparseness, fit_tol, alpha_MP, len(dictionary))
+    coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym)
+    coding.check_fits(len(dictionary))
+    if competition is not None:
+        if gain is not None or P_cum is not None or C is not None:
+            raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
+        gain, P_cum, C = competition.gain, competition.P_cum, competition.C
+    refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
-    refuse_unused(algorithm, gain=gain, P_cum=P_cum, precision=precision)
     with Threads(n_jobs) as threads:
-        coder = prepare(
-            dictionary,
-            competition,
-            precision=precision,
-            algorithm=algorithm,
-            l0_sparseness=l0_sparseness,
-            fit_tol=fit_tol,
-            alpha_MP=alpha_MP,
-            do_sym=do_sym,
-            threads=threads,
-        )
-        return to_array(encode(X, coder, threads), sparse_output)
-
-
-def to_array(events, sparse_output):
-    """The dense or CSR code of events."""
+        events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
     return events.to_csr() if sparse_output else events.to_dense()
-
-
-def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
-    """An error for a competition or precision that the algorithm would silently ignore."""
-    for name, value, users in (
-        ("gain", gain, PURSUITS),
-        ("P_cum", P_cum, ("mp",)),
-        ("precision", precision, ("mp",)),
-    ):
-        if value is not None and algorithm not in users:
-            raise ValueError(
-                f"{name} has no effect with algorithm={algorithm!r}: it needs {' or '.join(users)}"
-            )

@@ -1,56 +1,18 @@
 """SHL: an experiment, from the parameters of the data and of the learning to its figures."""
 
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from . import _checkpoints, images, plotting, store
-from ._checks import check_choice, check_count, check_flag
+from . import _checkpoints, plotting, store
+from ._checks import check_choice, check_count
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
+from .images import Patches
 
-DATA_PARAMETERS = (
-    "height",
-    "width",
-    "patch_width",
-    "N_patches",
-    "datapath",
-    "name_database",
-    "do_mask",
-    "do_bandpass",
-    "over_patches",
-    "patch_ds",
-    "patch_norm",
-    "n_image",
-    "seed",
-)
-LEARNING_PARAMETERS = (
-    "n_dictionary",
-    "learning_algorithm",
-    "l0_sparseness",
-    "fit_tol",
-    "alpha_MP",
-    "do_sym",
-    "n_iter",
-    "batch_size",
-    "eta",
-    "beta1",
-    "beta2",
-    "epsilon",
-    "homeo_method",
-    "eta_homeo",
-    "alpha_homeo",
-    "C",
-    "nb_quant",
-    "homeo_fade",
-    "do_precision",
-    "eta_precision",
-    "one_over_F",
-    "record_each",
-    "record_num_batches",
-)
+DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
 FIGURES = (
@@ -64,7 +26,7 @@ FIGURES = (
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
 
@@ -151,32 +113,37 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        for name in ("height", "width", "over_patches", "patch_ds", "DEBUG_DOWNSCALE", *DOWNSCALED):
+        for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
-        least = min(self.height, self.width) // self.patch_ds
-        check_count(
-            self.patch_width, "patch_width", least=4, most=least, why="the crops after patch_ds"
-        )
-        check_count(self.n_image, "n_image", is_optional=True)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
-        check_count(self.seed, "seed", least=0)
         check_count(self.verbose, "verbose", least=0)
-        for name in ("do_mask", "do_bandpass", "patch_norm"):
-            check_flag(getattr(self, name), name)
-        self._check_enough()
-        model, n_patches = self._estimator(), self._downscaled("N_patches")
-        model._plan((n_patches - model._n_held_out(n_patches), self.patch_width**2), np.float32)
+        self.patches  # noqa: B018 - it validates itself
+        model = self._estimator()
+        most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
+        model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
 
-    def _check_enough(self):
+    def __eq__(self, other):
+        if not isinstance(other, SHL):
+            return NotImplemented
+        return store.key_of(self.parameters()) == store.key_of(other.parameters())
+
+    __hash__ = None
+
+    @property
+    def patches(self) -> Patches:
+        """What decides the data, downscaled where DEBUG_DOWNSCALE says so."""
+        return Patches(**self._parameters(DATA_PARAMETERS))
+
+    def _check_enough(self, n_patches):
         """An error where there are fewer patches than one step and the records need."""
-        batch, held_out = self._downscaled("batch_size"), self._downscaled("record_num_batches")
-        wanted = batch + (held_out if self.record_each else 0)
-        if self._downscaled("N_patches") < wanted:
+        batch = self._downscaled("batch_size")
+        held_out = self._downscaled("record_num_batches") if self.record_each else 0
+        if n_patches < batch + held_out:
             raise ValueError(
-                f"N_patches must be at least {wanted}, batch_size = {batch} to learn from and "
-                f"record_num_batches = {wanted - batch} held out for the records, not "
-                f"{self._downscaled('N_patches')}"
+                f"N_patches must be at least {batch + held_out}, batch_size = {batch} to learn "
+                f"from and record_num_batches = {held_out} held out for the records, not "
+                f"{n_patches}"
             )
 
     def _downscaled(self, name):
@@ -205,12 +172,12 @@ class SHL:
         found = self.store.get(path) if self.store else None
         if found is not None:
             return found[0]["data"]
-        data = self._extract()
+        data = self.patches.draw(self.verbose)
         if self.store:
             self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
         return data
 
-    def data_digest(self):
+    def data_digest(self) -> str | None:
         """The digest of the patches that `get_data()` keeps in the store, None where they are not
         there yet.
         """
@@ -221,44 +188,7 @@ class SHL:
         """Where the patches are kept, or None without a store."""
         if self.store is None:
             return None
-        parameters = self._parameters(DATA_PARAMETERS)
-        if self.name_database not in images.BUILT_IN:
-            folder = Path(parameters.pop("datapath")) / self.name_database
-            parameters["files"] = {
-                path.name: store.digest(np.fromfile(path, np.uint8))
-                for path in sorted(folder.glob("*"))
-                if path.suffix.lower() in images.SUFFIXES
-            }
-        else:
-            parameters.pop("datapath")
-        return self.store.path("data", store.key_of(parameters), matname or self.name_database)
-
-    def _extract(self):
-        """The patches, from the images."""
-        rng = np.random.default_rng([self.seed, 0])
-        pictures = images.load_images(
-            self.name_database, self.datapath, self.height, self.width, self.n_image, rng
-        )
-        n_patches = self._downscaled("N_patches")
-        with tqdm(desc="patches", unit="crop", disable=not self.verbose) as bar:
-            return images.extract_patches(
-                pictures,
-                n_patches,
-                rng=rng,
-                on_crop=bar.update,
-                **self._parameters(
-                    (
-                        "patch_width",
-                        "height",
-                        "width",
-                        "do_mask",
-                        "do_bandpass",
-                        "over_patches",
-                        "patch_ds",
-                        "patch_norm",
-                    )
-                ),
-            )
+        return self.store.path("data", self.patches.key(), matname or self.name_database)
 
     # ------------------------------------------------------------------------------------- learning
 
@@ -300,6 +230,7 @@ class SHL:
         """
         for name in list_figures:
             check_choice(name, "list_figures", FIGURES)
+        self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
@@ -315,10 +246,10 @@ class SHL:
         found = self.stored(path)
         if found is not None:
             return found
-        with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as keeper:
-            model.fit(data, on_step=keeper.step_done, resume=keeper.last())
+        with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as checkpoints:
+            model.fit(data, on_step=checkpoints.step_done, resume=checkpoints.last())
             model.save(path)
-            keeper.discard()
+            checkpoints.discard()
         return model
 
     def stored(self, path):
@@ -368,7 +299,7 @@ class SHL:
             "gain": gain,
             "alpha_MP": self.alpha_MP,
             "l0_sparseness": l0_sparseness or self.l0_sparseness,
-            "C": dico.C_,
+            "C": None if P_cum is None else dico.C_,
             "do_sym": self.do_sym,
             "precision": dico.precision if coding_algorithm == "mp" else None,
         }
@@ -435,5 +366,13 @@ class SHL:
         """See `shl.plotting.time_plot`."""
         return plotting.time_plot(self, dico, variable, **options)
 
+
+# What an experiment hands to its estimator under the same name.
+LEARNING_PARAMETERS = tuple(
+    field.name
+    for field in fields(SHL)
+    if field.name in signature(SparseHebbianLearning).parameters
+    and field.name not in ("n_jobs", "verbose")
+)
 
 __all__ = ["DATA_PARAMETERS", "FIGURES", "SHL"]

@@ -45,6 +45,10 @@ class History(Mapping):
         n_records = len(self["steps"]) if self._columns else 0
         return f"History({n_records} records of {', '.join(self._columns)})"
 
+    def last_step(self) -> int | None:
+        """The step of the last record, None without any."""
+        return self["steps"][-1] if self._columns else None
+
     def last(self):
         """The scalars of the last record: {name: number}."""
         return {

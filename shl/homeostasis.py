@@ -3,10 +3,12 @@
 A rule is a small object with parameters; its state is a dict of arrays that learning carries along:
 
     state = rule.init(n_dictionary, activity, dtype)    before the first batch
-    state = rule.update(state, events)                  after each batch
+    state = rule.update(state, code)                    after each batch
     competition = rule.competition(state)               what pursuit uses next
 
-A rule of one's own that follows the activation probability p of each atom needs one method::
+`code` is that of a batch of patches (`shl.coding.Events`) or of images
+(`shl.convolution.ConvolutionalCode`).  A rule of one's own that follows the activation probability
+p of each atom needs one method::
 
     class Root(ActivationRule):
         def gain(self, p, target):
@@ -14,73 +16,95 @@ A rule of one's own that follows the activation probability p of each atom needs
 
     SparseHebbianLearning(homeo_method=Root(eta_homeo=0.01))
 
-Any object with the three methods will do.
+Any object with the three methods will do.  To add a rule to the package, write its class and name
+it in `RULES`.
 """
+
+from inspect import signature
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from . import kernels
 from ._checks import check_choice, check_count, check_number
 from .coding import Competition, check_P_cum
 
 SCALE_OF_MEAN = 0.5  # C, in units of the mean coefficient, where it adapts to the data
 
 
+@runtime_checkable
+class Rule(Protocol):
+    """What learning asks of a rule of homeostasis."""
+
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+        """The state before the first batch; activity: the probability that a draw is an atom's."""
+
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch."""
+
+    def competition(self, state: dict) -> Competition:
+        """How atoms compete for the next batch."""
+
+
 class Plain:
     """No homeostasis ('None'): matching pursuit as it is, z_i(a) = a."""
 
-    def init(self, n_dictionary, activity, dtype):
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """No state."""
         return {}
 
-    def update(self, state, events):
+    def update(self, state: dict, code) -> dict:
         """No state."""
         return state
 
-    def competition(self, state):
+    def competition(self, state: dict) -> Competition:
         """Every atom competes with its coefficient."""
         return Competition()
 
 
-class ActivationRule:
-    """Gain control from a running mean of each atom's activation probability.
+class _WithRate:
+    """A rule with a rate and a strength."""
 
-    p_i <- (1 - eta_homeo) p_i + eta_homeo mean_n(a_ni != 0);   target = mean_i of the batch's
-    mean_n(a_ni != 0)
-
-    Subclasses give `gain(p, target)`.
-
-    Parameters
-    ----------
-    eta_homeo : float in [0, 1], the rate of the running mean.
-    alpha_homeo : float > 0, the strength of the gain, in the meaning of each rule.
-    """
-
-    def __init__(self, eta_homeo=0.01, alpha_homeo=0.05):
+    def __init__(self, eta_homeo: float = 0.01, alpha_homeo: float = 0.05):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
         self.alpha_homeo = check_number(alpha_homeo, "alpha_homeo", above=0)
 
-    def init(self, n_dictionary, activity, dtype):
-        """p_i = target = `activity`, the probability that an event falls on an atom: equal
-        gains.
-        """
+
+class ActivationRule(_WithRate):
+    """Gain control from a running mean of each atom's activation probability.
+
+    p_i <- (1 - eta_homeo) p_i + eta_homeo k_i / n_draws;   target = mean_i k_i / n_draws
+
+    with k_i the counts of the batch.  In patches a draw is a sample, which uses an atom or not; in
+    images, which may use an atom many times, it is an event.  A batch without draws changes
+    nothing.  Subclasses give `gain(p, target)`.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Above 0, the strength of the gain, in the meaning of each rule.
+    """
+
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+        """p_i = target = `activity`: equal gains."""
         return {"p": np.full(n_dictionary, activity, dtype), "target": np.array(activity, dtype)}
 
-    def update(self, state, events):
-        """The state after one more batch of events."""
-        p = (events.counts() / len(events)).astype(state["p"].dtype)
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch."""
+        if not code.n_draws:
+            return state
+        p = (code.counts() / code.n_draws).astype(state["p"].dtype)
         return {"p": (1 - self.eta_homeo) * state["p"] + self.eta_homeo * p, "target": p.mean()}
 
-    def competition(self, state):
+    def competition(self, state: dict) -> Competition:
         """z_i(a) = gain(p_i, target) a, with p kept off 0 and 1 where logarithms and powers end."""
         tiny = np.finfo(state["p"].dtype).eps
         p, target = (np.clip(state[name], tiny, 1 - tiny) for name in ("p", "target"))
         return Competition(gain=self.gain(p, target))
 
-    def gain(self, p, target):
-        """The gain of each atom, (n_dictionary,), non-negative; p (n_dictionary,) and target in (0,
-        1).
-        """
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
+        """The gains (n_dictionary,), non-negative; p (n_dictionary,) and target in (0, 1)."""
         raise NotImplementedError("an ActivationRule gives gain(p, target)")
 
 
@@ -94,7 +118,7 @@ class EMP(ActivationRule):
     0.
     """
 
-    def gain(self, p, target):
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """1 or 0, and 1 for one atom at least."""
         return (p < max(target, p.mean()) * (1 + self.alpha_homeo)).astype(p.dtype)
 
@@ -102,15 +126,40 @@ class EMP(ActivationRule):
 class HAP(ActivationRule):
     """Homeostasis on activation probability (Perrinet 2019): gain_i = log p_i / log target."""
 
-    def gain(self, p, target):
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
         return np.log(p) / np.log(target)
+
+
+class ShareHAP(ActivationRule):
+    """HAP on an atom's share of the events ('shareHAP'), for samples with room for many events.
+
+    gain_i = log P_i / log P;   P_i = 1 - exp(-p_i / target),   P = 1 - exp(-1)
+
+    P_i is the probability that atom i is among n_dictionary events that fall on atoms with these
+    shares.  It does not depend on the size of images, and 1 % more use costs an atom 1.3 % of its
+    gain.  With p_i itself as the probability, as in 'HAP', it would be 0.3 % for 20 atoms, and
+    usage is left three times as uneven (standard deviation over mean .06 instead of .02 on the
+    sample images); the share of images that use the atom does not even out atoms that some images
+    use many times (.16).
+
+    The rate defaults to 0.05.
+    """
+
+    def __init__(self, eta_homeo: float = 0.05, alpha_homeo: float = 0.05):
+        super().__init__(eta_homeo, alpha_homeo)
+
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
+        """Above 1 for atoms used less than the mean."""
+        tiny = np.finfo(p.dtype).eps
+        among = np.maximum(-np.expm1(-p / target), tiny)
+        return np.log(among) / np.log(-np.expm1(-1.0)).astype(p.dtype)
 
 
 class EXP(ActivationRule):
     """Exponential gain: gain_i = exp(-(p_i - target) / alpha_homeo)."""
 
-    def gain(self, p, target):
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
         return np.exp(-(p - target) / self.alpha_homeo)
 
@@ -118,38 +167,82 @@ class EXP(ActivationRule):
 class EHAP(ActivationRule):
     """Power-law gain ('eHAP'): gain_i = (p_i / target)^-alpha_homeo."""
 
-    def gain(self, p, target):
+    def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
         return (p / target) ** -self.alpha_homeo
 
 
-class OLS:
+class EpochEXP:
+    """Exponential modulation, once an epoch ('epochEXP'): atoms used more than the mean lose gain.
+
+    log g_i <- (1 - eta_homeo) log g_i - eta_homeo (n_i - mean n) / tau,
+    tau = -(max n - mean n) / log 0.1
+
+    with n_i the activations of atom i in the epoch: the most used atom moves by log 10 times
+    eta_homeo.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.0025
+        In [0, 1], the rate.
+    n_batches : int, default=1
+        The batches of an epoch.
+    """
+
+    def __init__(self, eta_homeo: float = 0.0025, n_batches: int = 1):
+        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
+        self.n_batches = check_count(n_batches, "n_batches")
+
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+        """Gains 1, nothing counted."""
+        return {
+            "log_gain": np.zeros(n_dictionary, dtype),
+            "counts": np.zeros(n_dictionary, np.int64),
+            "n_seen": np.int64(0),
+        }
+
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch; the gain moves after the last batch of an epoch."""
+        counts, n_seen = state["counts"] + code.counts(), state["n_seen"] + 1
+        if n_seen < self.n_batches:
+            return {**state, "counts": counts, "n_seen": n_seen}
+        old = state["log_gain"]
+        new = (1 - self.eta_homeo) * old - self.eta_homeo * self._excess(counts)
+        return {**self.init(len(counts), 0, old.dtype), "log_gain": new.astype(old.dtype)}
+
+    @staticmethod
+    def _excess(counts):
+        """(n - mean n) / tau: -log 0.1 for the most used atom; 0 where all are used alike."""
+        above = counts - counts.mean()
+        return np.zeros(len(counts)) if above.max() == 0 else -np.log(0.1) * above / above.max()
+
+    def competition(self, state: dict) -> Competition:
+        """z_i(a) = g_i a."""
+        return Competition(gain=np.exp(state["log_gain"]))
+
+
+class OLS(_WithRate):
     """Gain from the variance of coefficients (Olshausen & Field 1997): gain_i = V_i^-alpha_homeo.
 
     V_i <- (1 - eta_homeo) V_i + eta_homeo v_i / mean_j v_j with v_i = mean_n a_ni^2.
     """
 
-    def __init__(self, eta_homeo=0.01, alpha_homeo=0.05):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.alpha_homeo = check_number(alpha_homeo, "alpha_homeo", above=0)
-
-    def init(self, n_dictionary, activity, dtype):
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """V_i = 1, the mean."""
         return {"V": np.ones(n_dictionary, dtype)}
 
-    def update(self, state, events):
-        """The state after one more batch of events; a batch without events changes nothing."""
-        variance = events.power_sums(2)
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch; a batch without events changes nothing."""
+        variance = code.power_sums(2)
         if variance.sum() == 0:
             return state
         relative = (variance / variance.mean()).astype(state["V"].dtype)
         return {"V": (1 - self.eta_homeo) * state["V"] + self.eta_homeo * relative}
 
-    def competition(self, state):
+    def competition(self, state: dict) -> Competition:
         """z_i(a) = V_i^-alpha_homeo a."""
-        return Competition(
-            gain=np.maximum(state["V"], np.finfo(state["V"].dtype).eps) ** -self.alpha_homeo
-        )
+        tiny = np.finfo(state["V"].dtype).eps
+        return Competition(gain=np.maximum(state["V"], tiny) ** -self.alpha_homeo)
 
 
 class HEH:
@@ -163,15 +256,18 @@ class HEH:
 
     Parameters
     ----------
-    eta_homeo : float in [0, 1], the rate of the running mean.
-    C : float >= 0, the scale of coefficients.  0 adapts it to the data: a running mean, at the same
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    C : float, default=3.0
+        At least 0, the scale of coefficients.  0 adapts it to the data: a running mean, at the same
         rate, of SCALE_OF_MEAN times the mean of the batch's positive coefficients.
-    nb_quant : int >= 2, the points of P_cum.
-    P_cum : array (n_dictionary, nb_quant), optional: the start, instead of a straight ramp from 0
-        to 1; needs a C.
+    nb_quant : int, default=128
+        At least 2, the points of P_cum.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        The start, instead of a straight ramp from 0 to 1; needs a C.
     """
 
-    def __init__(self, eta_homeo=0.01, C=3.0, nb_quant=128, P_cum=None):
+    def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
         self.C = check_number(C, "C", least=0)
         self.nb_quant = check_count(nb_quant, "nb_quant", least=2)
@@ -182,43 +278,35 @@ class HEH:
             )
         self.P_cum = None if P_cum is None else check_P_cum(P_cum, "P_cum", nb_quant=self.nb_quant)
 
-    def init(self, n_dictionary, activity, dtype):
-        """A straight ramp 0..1 for each atom, or the given start, and the scale; 0 is one that is
-        not known yet.
-        """
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+        """A straight ramp 0..1 for each atom, or the given start, and the scale, 0 if not known."""
         ramp = np.linspace(0, 1, self.nb_quant) if self.P_cum is None else self.P_cum
-        return {
-            "P_cum": np.broadcast_to(ramp, (n_dictionary, self.nb_quant)).astype(dtype),
-            "C": np.array(self.C),
-        }
+        P_cum = np.broadcast_to(ramp, (n_dictionary, self.nb_quant)).astype(dtype)
+        return {"P_cum": P_cum, "C": np.array(self.C)}
 
-    def update(self, state, events):
-        """The state after one more batch of events; without a scale, a batch without events changes
-        nothing.
-        """
-        C = self.C or self._adapt(float(state["C"]), events)
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch; one without events gives no scale."""
+        C = self.C or self._adapt(float(state["C"]), code)
         if C == 0:
             return state
-        batch = cumulative_distribution(events, C, self.nb_quant).astype(state["P_cum"].dtype)
-        return {
-            "P_cum": (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch,
-            "C": np.array(C),
-        }
+        batch = cumulative_distribution(code, C, self.nb_quant).astype(state["P_cum"].dtype)
+        P_cum = (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch
+        return {"P_cum": P_cum, "C": np.array(C)}
 
-    def _adapt(self, C, events):
-        """The scale after one more batch of events."""
-        positive = events.values[events.values > 0]
+    def _adapt(self, C, code):
+        """The scale after one more batch."""
+        positive = code.values[code.values > 0]
         if not positive.size:
             return C
         wanted = SCALE_OF_MEAN * float(positive.mean(dtype=np.float64))
         return (1 - self.eta_homeo) * C + self.eta_homeo * wanted if C else wanted
 
-    def competition(self, state):
+    def competition(self, state: dict) -> Competition:
         """z_i(a) = P_cum_i(1 - exp(-a / C))."""
         return Competition(P_cum=state["P_cum"], C=scale(state))
 
 
-def scale(state):
+def scale(state: dict) -> float:
     """The C of a state of HEH; 1 where none is known yet, as its equal ramps rank by the
     coefficient at any scale.
     """
@@ -236,57 +324,73 @@ class Fading:
 
     Parameters
     ----------
-    rule : object with init, update and competition: what fades.
-    start, stop : floats, learning steps, 0 <= start < stop.
+    rule : Rule
+        What fades.
+    start, stop : float
+        Learning steps, 0 <= start < stop.
     """
 
-    def __init__(self, rule, start, stop):
+    def __init__(self, rule: Rule, start: float, stop: float):
         self.rule = rule
         self.start = check_number(start, "start", least=0)
         self.stop = check_number(stop, "stop", above=self.start)
 
-    def init(self, n_dictionary, activity, dtype):
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """The state of the rule, and the steps so far."""
         return {**self.rule.init(n_dictionary, activity, dtype), "fade_step": np.array(0)}
 
-    def update(self, state, events):
-        """The state after one more batch of events."""
-        return {**self.rule.update(state, events), "fade_step": state["fade_step"] + 1}
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch."""
+        return {**self.rule.update(state, code), "fade_step": state["fade_step"] + 1}
 
-    def competition(self, state):
+    def competition(self, state: dict) -> Competition:
         """The rule's, in part."""
         full = self.rule.competition(state)
-        share = float(np.clip((self.stop - state["fade_step"]) / (self.stop - self.start), 0, 1))
+        left = (self.stop - state["fade_step"]) / (self.stop - self.start)
+        share = float(np.clip(left, 0, 1))
         if share == 1:
             return full
-        if share == 0:
+        if share == 0 or full.kind == "plain":
             return Competition()
-        if full.P_cum is None:
-            return Competition(gain=None if full.gain is None else share * full.gain + (1 - share))
-        return Competition(
-            P_cum=share * full.P_cum + (1 - share) * full.P_cum.mean(axis=0), C=full.C
-        )
+        if full.kind == "gain":
+            return Competition(gain=share * full.gain + (1 - share))
+        P_cum = share * full.P_cum + (1 - share) * full.P_cum.mean(axis=0)
+        return Competition(P_cum=P_cum, C=full.C)
 
 
-def cumulative_distribution(events, C, nb_quant):
+def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
     """CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant) float64.
 
     Over nb_quant - 1 equal bins of r in [0, 1]; coefficients of 0 count in the first bin; the first
     column is 0.
     """
-    counts = np.zeros((events.n_dictionary, nb_quant - 1), np.int64)
-    kernels.count_quantiles(events.indices, events.values, C, counts)
-    counts[:, 0] += len(events) - counts.sum(axis=1)
-    return np.concatenate(
-        (np.zeros((len(counts), 1)), np.cumsum(counts, axis=1) / len(events)), axis=1
-    )
+    counts = code.count_quantiles(C, nb_quant - 1)
+    shares = np.cumsum(counts, axis=1) / code.n_draws
+    return np.concatenate((np.zeros((len(counts), 1)), shares), axis=1)
 
 
-RULES = {"None": Plain, "OLS": OLS, "EMP": EMP, "HAP": HAP, "EXP": EXP, "eHAP": EHAP, "HEH": HEH}
+RULES = {
+    "None": Plain,
+    "OLS": OLS,
+    "EMP": EMP,
+    "HAP": HAP,
+    "EXP": EXP,
+    "eHAP": EHAP,
+    "HEH": HEH,
+    "shareHAP": ShareHAP,
+    "epochEXP": EpochEXP,
+}
 
 
-def make_rule(homeo_method, eta_homeo=0.01, alpha_homeo=0.05, C=3.0, nb_quant=128, P_cum=None):
-    """The rule of a name, with these parameters, or the user's own object as it is.
+def make_rule(homeo_method, **parameters) -> Rule:
+    """The rule of a name, or the user's own object as it is.
+
+    Parameters
+    ----------
+    homeo_method : str, Rule or None
+        A name in `RULES`; None is 'None'.
+    **parameters
+        Of any rule, each of which takes its own; None leaves a rule its default.
 
     Raises
     ------
@@ -295,24 +399,18 @@ def make_rule(homeo_method, eta_homeo=0.01, alpha_homeo=0.05, C=3.0, nb_quant=12
     TypeError
         For an object without the methods of a rule.
     """
-    if homeo_method is None:
-        homeo_method = "None"
-    if not isinstance(homeo_method, str):
-        missing = [
-            name
-            for name in ("init", "update", "competition")
-            if not callable(getattr(homeo_method, name, None))
-        ]
-        if missing or isinstance(homeo_method, type):
-            raise TypeError(
-                f"homeo_method must be one of {', '.join(RULES)} or a rule (an object with init, "
-                f"update, "
-                f"competition), not {homeo_method!r}"
-            )
-        return homeo_method
-    rule = RULES[check_choice(homeo_method, "homeo_method", RULES)]
-    if rule is Plain:
-        return Plain()
-    if rule is HEH:
-        return HEH(eta_homeo, C, nb_quant, P_cum)
-    return rule(eta_homeo, alpha_homeo)
+    if homeo_method is None or isinstance(homeo_method, str):
+        rule = RULES[check_choice(homeo_method or "None", "homeo_method", RULES)]
+        known = signature(rule).parameters
+        return rule(**{k: v for k, v in parameters.items() if k in known and v is not None})
+    if isinstance(homeo_method, type) or not isinstance(homeo_method, Rule):
+        raise TypeError(
+            f"homeo_method must be one of {', '.join(RULES)} or a rule (an object with init, "
+            f"update, competition), not {homeo_method!r}"
+        )
+    return homeo_method
+
+
+def kind_of(rule: Rule, n_dictionary: int) -> str:
+    """How a rule lets atoms compete at first: 'gain', 'table' or 'plain'."""
+    return rule.competition(rule.init(n_dictionary, 1 / n_dictionary, np.float32)).kind

@@ -4,9 +4,14 @@ images (height, width) -> crops of one size -> whitened -> patches (n_patches, p
 """
 
 import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
+
+from . import store
+from ._checks import check_count, check_flag
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
@@ -342,3 +347,63 @@ def noise_patches(n_patches, patch_width, rng, do_bandpass=True):
     spectrum = np.fft.fft2(rng.standard_normal((size, size))) / f
     image = preprocess(centre(np.fft.ifft2(spectrum).real), patch_width, do_bandpass)
     return draw_patches(image, n_patches, patch_width, 1, rng)
+
+
+# ------------------------------------------------------------------------------------ a data set
+
+
+@dataclass(frozen=True)
+class Patches:
+    """All that decides a set of patches, see `shl.SHL`; a value out of its range is an error that
+    names it.
+    """
+
+    height: int
+    width: int
+    patch_width: int
+    N_patches: int
+    datapath: str
+    name_database: str
+    do_mask: bool
+    do_bandpass: bool
+    over_patches: int
+    patch_ds: int
+    patch_norm: bool
+    n_image: int | None
+    seed: int
+
+    def __post_init__(self):
+        for name in ("height", "width", "N_patches", "over_patches", "patch_ds"):
+            check_count(getattr(self, name), name)
+        most = min(self.height, self.width) // self.patch_ds
+        why = "the crops after patch_ds"
+        check_count(self.patch_width, "patch_width", least=4, most=most, why=why)
+        check_count(self.n_image, "n_image", is_optional=True)
+        check_count(self.seed, "seed", least=0)
+        for name in ("do_mask", "do_bandpass", "patch_norm"):
+            check_flag(getattr(self, name), name)
+
+    def key(self) -> str:
+        """The hash of all that makes them, also of the content of image files."""
+        parameters = asdict(self)
+        datapath = parameters.pop("datapath")
+        if self.name_database not in BUILT_IN:
+            files = sorted((Path(datapath) / self.name_database).glob("*"))
+            parameters["files"] = {
+                path.name: store.digest(np.fromfile(path, np.uint8))
+                for path in files
+                if path.suffix.lower() in SUFFIXES
+            }
+        return store.key_of(parameters)
+
+    def draw(self, verbose: int = 0) -> np.ndarray:
+        """The patches (N_patches, patch_width^2) float32, from the images."""
+        rng = np.random.default_rng([self.seed, 0])
+        images = load_images(
+            self.name_database, self.datapath, self.height, self.width, self.n_image, rng
+        )
+        names = ("patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches")
+        names += ("patch_ds", "patch_norm")
+        options = {name: getattr(self, name) for name in names}
+        with tqdm(desc="patches", unit="crop", disable=not verbose) as bar:
+            return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)

@@ -14,6 +14,7 @@ scores (`keys.view(dtype)`).
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -23,19 +24,44 @@ jit = njit(nogil=True, cache=True, error_model="numpy")
 BLOCK = 32  # atoms that share one test in the search for candidates
 
 
+class Atoms(NamedTuple):
+    """A dictionary as pursuit sees it, the same for every sample."""
+
+    dictionary: np.ndarray  # (n_dictionary, n_pixels), unit norms
+    gram: np.ndarray  # (n_dictionary, n_dictionary): what one unit of an atom takes off every rho
+    scale: np.ndarray  # (n_dictionary,): value of an event / rho; 1 without a precision
+
+
+class Contest(NamedTuple):
+    """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns."""
+
+    gain: np.ndarray  # (n_dictionary,): of the score gain_i a, which bounds the quantiles
+    P_cum: np.ndarray  # (n_dictionary, nb_quant), or (n_dictionary, 0) for gains alone
+    C: float
+    levels: np.ndarray  # (nb_quant,), see `bound_scores`
+    bounds: np.ndarray  # (nb_quant, n_dictionary) as integers
+    rectified: float  # a is rectified * rho + mirrored * |rho|: (1/2, 1/2) is max(rho, 0),
+    mirrored: float  # (0, 1) is |rho|
+
+
+class Limits(NamedTuple):
+    """When a sample ends: after n_steps, or where its squared residual is at most tolerance."""
+
+    n_steps: int
+    alpha: float  # share of a coefficient that one step takes
+    tolerance: float  # below 0: none
+
+
 # ------------------------------------------------------------------------------------------ pursuit
 
 
 @jit
-def _subtract_and_score(rho, step, gram_row, gain, symmetric, scores):
-    """Rho -= step * gram_row;  scores = gain * (|rho| if symmetric is 1, max(rho, 0) if it is
-    0).
-    """
+def _subtract_and_score(rho, step, gram_row, gain, rectified, mirrored, scores):
+    """Rho -= step * gram_row;  scores = gain * (rectified * rho + mirrored * |rho|), never -0."""
     for i in range(rho.size):
         value = rho[i] - step * gram_row[i]
         rho[i] = value
-        mirrored = -symmetric * value
-        scores[i] = gain[i] * (value if value > mirrored else mirrored)
+        scores[i] = gain[i] * (rectified * value + mirrored * abs(value))
 
 
 @jit
@@ -66,23 +92,23 @@ def _quantile(P_cum_row, coefficient, C):
 
 
 @jit
-def _fairest(rho, keys, best, P_cum, C, levels, bounds):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(rectified(rho_i)); -1 where none is
-    above 0.
+def _fairest(rho, keys, best, contest):
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i); -1 where none is above 0.
 
     The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i
     whose score lies under bounds[j, i] reaches q (see `bound_scores`), so the few others are all
     that need the exponential.
     """
+    P_cum, C = contest.P_cum, contest.C
     target = _quantile(P_cum[best], abs(rho[best]), C)
-    low, high = 0, levels.size
+    low, high = 0, contest.levels.size
     while low < high:  # the highest level that is surely reached
         middle = (low + high) // 2
-        if levels[middle] <= target:
+        if contest.levels[middle] <= target:
             low = middle + 1
         else:
             high = middle
-    bound = bounds[max(low - 1, 0)]  # the lowest level is 0
+    bound = contest.bounds[max(low - 1, 0)]  # the lowest level is 0
     atom, top = -1, P_cum.dtype.type(0)
     for start in range(0, keys.size, BLOCK):
         if _margin(keys[start : start + BLOCK], bound[start : start + BLOCK]) < 0:
@@ -179,60 +205,47 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def pursue(
-    rho,
-    gram,
-    scale,
-    gain,
-    P_cum,
-    C,
-    levels,
-    bounds,
-    n_steps,
-    alpha,
-    symmetric,
-    tolerance,
-    residual,
-    dictionary,
-    indices,
-    values,
-    keys,
-):
-    """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms (Perrinet
-    2010, eq. 13).
+def pursue(rho, residual, atoms, contest, limits, indices, values, keys):
+    """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms
+    (Perrinet 2010, eq. 13).
 
     i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
-    z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns; a is rectified, or |a|
-    if symmetric is 1.
-
     rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive
-    the events and have a slot for each atom that n_steps can select.
-    scale is 1 for unit-norm atoms and 1 / n_i with a precision.  levels, bounds (as integers),
-    gain: from `bound_scores` with P_cum.
-    tolerance < 0 means none; else residual (n_samples, n_pixels) starts as the samples, and a
-    sample ends as soon as its squared residual is at most tolerance.  keys (n_dictionary,) is
-    working memory of integers of rho's item size.
+    the events and have a slot for each atom that n_steps can select.  With a tolerance, residual
+    (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.  keys
+    (n_dictionary,) is working memory of integers of rho's item size.
     """
     n_samples, n_dictionary = rho.shape
     scores = keys.view(rho.dtype)
     slot_of = np.full(n_dictionary, -1, np.int32)
     zero = rho.dtype.type(0)
+    has_table, has_tolerance = contest.P_cum.shape[1] > 0, limits.tolerance >= 0
     for n in range(n_samples):
-        if tolerance >= 0 and _subtract_is_within(residual[n], dictionary[0], zero, tolerance):
+        if has_tolerance and _subtract_is_within(
+            residual[n], atoms.dictionary[0], zero, limits.tolerance
+        ):
             continue
         n_used, atom, value = 0, 0, zero
-        for _ in range(n_steps):
-            _subtract_and_score(rho[n], value, gram[atom], gain, symmetric, scores)
+        for _ in range(limits.n_steps):
+            _subtract_and_score(
+                rho[n],
+                value,
+                atoms.gram[atom],
+                contest.gain,
+                contest.rectified,
+                contest.mirrored,
+                scores,
+            )
             atom = _argmax(keys)
-            if atom >= 0 and P_cum.shape[1] > 0:
-                atom = _fairest(rho[n], keys, atom, P_cum, C, levels, bounds)
+            if atom >= 0 and has_table:
+                atom = _fairest(rho[n], keys, atom, contest)
             if atom < 0:
                 break
-            value = alpha * rho[n, atom] * scale[atom]
+            value = limits.alpha * rho[n, atom] * atoms.scale[atom]
             n_used = _add_event(indices[n], values[n], slot_of, n_used, atom, value)
-            if tolerance >= 0 and _subtract_is_within(
-                residual[n], dictionary[atom], value, tolerance
+            if has_tolerance and _subtract_is_within(
+                residual[n], atoms.dictionary[atom], value, limits.tolerance
             ):
                 break
         for slot in range(n_used):
@@ -274,8 +287,8 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
     triangular (no square roots), the rows w_k = G_i_k - sum_{j<k} L_kj w_j are the correlations of
     all atoms with what the k-th one adds:
 
-    L_kj = w_j[i_k] / p_j,  p_k = w_k[i_k],  c_k = rho[i_k] / p_k,  rho -= c_k w_k,  |r|^2 -= c_k^2
-    p_k
+    L_kj = w_j[i_k] / p_j,   p_k = w_k[i_k],   c_k = rho[i_k] / p_k,
+    rho -= c_k w_k,   |r|^2 -= c_k^2 p_k
 
     Last, L^T v = c gives the coefficients.
 
@@ -293,7 +306,7 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
     for n in range(n_samples):
         n_used, row, step = 0, gram[0], zero
         while n_used < l0_sparseness and energy[n] > tolerance:
-            _subtract_and_score(rho[n], step, row, gain, one, scores)
+            _subtract_and_score(rho[n], step, row, gain, zero, one, scores)
             atom = _argmax(keys)
             if atom < 0:
                 break

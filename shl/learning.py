@@ -1,173 +1,272 @@
 """Learning: coding, homeostasis and a Hebbian step in turn, from a state that can stop anywhere and
-go on.
+go on.  One learner for patches and images: what differs is their `Coding` (see `shl.coding`).
 """
 
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 
-from . import kernels, metrics, optimizers
-from ._threads import chunks
-from .coding import PLAIN, Events, compete, prepare
+from . import kernels, metrics
+from ._checks import check_count, set_checked
+from ._threads import Threads
+from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Fading
+from .homeostasis import HEH, Rule
+from .optimizers import Optimizer, normalise
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What does not change while a dictionary is learned; see `SparseHebbianLearning` for the
-    parameters.
+class Recording:
+    """When metrics are recorded, and on what.
+
+    Parameters
+    ----------
+    each : int, default=0
+        Steps between records; 0 records nothing.
+    n_held_out : int, default=0
+        Samples that `fit` keeps from learning for the records; 0 records each step's own batch
+        before the atoms move, as `partial_fit` does.
     """
 
-    rule: object
-    algorithm: str = "mp"
-    l0_sparseness: int = 10
-    fit_tol: float | None = None
-    alpha_MP: float = 1.0
-    do_sym: bool = False
-    eta: float = 0.02
-    beta1: float = 0.99
-    beta2: float = 0.99
-    epsilon: float = 10
-    eta_homeo: float = 0.01
-    C: float = 3.0
-    nb_quant: int = 128
-    do_precision: bool = False
-    eta_precision: float = 0.0
-    batch_size: int = 256
-    record_each: int = 0
-    P_cum: np.ndarray | None = None
+    each: int = 0
+    n_held_out: int = 0
 
-    def equaliser(self):
-        """The rule where it is HEH, also one that fades, else None."""
-        rule = self.rule.rule if isinstance(self.rule, Fading) else self.rule
-        return rule if isinstance(rule, HEH) else None
-
-    @cached_property
-    def observer(self):
-        """The histogram that is followed under every rule: HEH's own, or one with its
-        parameters.
-        """
-        return self.equaliser() or HEH(self.eta_homeo, self.C, self.nb_quant, self.P_cum)
-
-    def prepare(self, state, competition, threads):
-        """A coder of the state's dictionary."""
-        return prepare(
-            state.dictionary,
-            competition,
-            precision=state.precision,
-            algorithm=self.algorithm,
-            l0_sparseness=self.l0_sparseness,
-            fit_tol=self.fit_tol,
-            alpha_MP=self.alpha_MP,
-            do_sym=self.do_sym,
-            threads=threads,
+    def __post_init__(self):
+        set_checked(
+            self,
+            each=check_count(self.each, "record_each", least=0),
+            n_held_out=check_count(self.n_held_out, "record_num_batches", least=0),
         )
+
+    def is_due(self, step: int) -> bool:
+        """True at every `each`-th step."""
+        return self.each > 0 and step % self.each == 0
+
+    def hold_out(self, n_samples: int) -> int:
+        """How many of n_samples are kept for the records, or an error where none would be left."""
+        if not self.each:
+            return 0
+        if self.n_held_out >= n_samples:
+            raise ValueError(
+                f"record_num_batches = {self.n_held_out} must be below the {n_samples} samples of "
+                f"X, of which it holds out as many for the records"
+            )
+        return self.n_held_out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What does not change while a dictionary is learned.
+
+    Parameters
+    ----------
+    coding : Coding or ConvolutionalCoding
+        How a batch is coded.
+    rule : Rule
+        Homeostasis.
+    optimizer : Optimizer
+    batch_size : int
+        Samples of a step.
+    recording : Recording
+    observer : HEH, optional
+        The histograms that are followed where the rule follows none.
+    eta_precision : float, optional
+        The rate at which the precision of pixels is learned; None for no precision.
+    """
+
+    coding: Coding
+    rule: Rule
+    optimizer: Optimizer
+    batch_size: int = 256
+    recording: Recording = field(default_factory=Recording)
+    observer: HEH | None = None
+    eta_precision: float | None = None
+
+    def prepare(self, state: "State", threads: Threads) -> Coder:
+        """A coder of the state's dictionary under its own competition."""
+        return self.coding.prepare(
+            state.dictionary, self.rule.competition(state.homeostasis), state.precision, threads
+        )
+
+    def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
+        """The first states of the rule and of the histograms."""
+        sizes = len(dictionary), self.coding.activity(len(dictionary)), dictionary.dtype
+        homeostasis = self.rule.init(*sizes)
+        if "P_cum" in homeostasis:  # the rule follows them itself
+            return homeostasis, homeostasis
+        return homeostasis, {} if self.observer is None else self.observer.init(*sizes)
 
 
 @dataclass
 class State:
     """All that learning changes; with the plan and the data, it decides every later bit."""
 
-    dictionary: np.ndarray  # (n_dictionary, n_pixels), rows of norm 1
+    dictionary: np.ndarray  # (n_dictionary, ...), atoms of norm 1
     moments: dict
     homeostasis: dict
-    histogram: dict  # {"P_cum": (n_dictionary, nb_quant)}, followed under every rule
-    variance: np.ndarray | None  # (n_dictionary, n_pixels) of x - a_i d_i, with do_precision
+    histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
+    variance: np.ndarray | None  # of x - a_i d_i, shape of the dictionary, with a precision
     last_selected: (
         np.ndarray
-    )  # (n_dictionary,) step after which each atom was last selected, 0 if never
+    )  # (n_dictionary,): after which step each atom was selected, 0 if never
     seed: int  # decides the order of samples
     step: int = 0
     seconds: float = 0.0  # CPU time so far
     record: History = field(default_factory=History)
 
     @property
-    def precision(self):
-        """W = 1 / variance, of mean 1 for each atom; None without do_precision."""
+    def precision(self) -> np.ndarray | None:
+        """W = 1 / variance, of mean 1 for each atom; None where no precision is learned."""
         if self.variance is None:
             return None
         precision = 1 / np.maximum(self.variance, np.finfo(self.variance.dtype).eps)
         return precision / precision.mean(axis=1, keepdims=True)
 
 
-def start(dictionary, plan, seed, variance=None):
-    """The state before the first step; the dictionary is copied and its rows scaled to norm 1."""
-    dictionary = optimizers.normalise(dictionary.copy())
-    n_dictionary, dtype = len(dictionary), dictionary.dtype
-    activity = min(plan.l0_sparseness / n_dictionary, 0.5)
-    if plan.do_precision and variance is None:
+def start(
+    dictionary: np.ndarray, plan: Plan, seed: int, variance: np.ndarray | None = None
+) -> State:
+    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1."""
+    dictionary = dictionary.copy()
+    normalise(dictionary)
+    if plan.eta_precision is not None and variance is None:
         variance = np.ones_like(dictionary)
+    homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
-        optimizers.init(dictionary),
-        plan.rule.init(n_dictionary, activity, dtype),
-        plan.observer.init(n_dictionary, activity, dtype),
+        plan.optimizer.init(dictionary),
+        homeostasis,
+        histogram,
         variance,
-        np.zeros(n_dictionary, np.int64),
+        np.zeros(len(dictionary), np.int64),
         seed,
     )
 
 
-def check_state(state, plan):
+def check_state(state: State, plan: Plan, shape: tuple) -> None:
     """An error where a state cannot go on under this plan, as after a change of parameters."""
-    n_dictionary, dtype = len(state.dictionary), state.dictionary.dtype
-    wanted = plan.observer.init(n_dictionary, 0.5, dtype) | plan.rule.init(n_dictionary, 0.5, dtype)
-    shapes = [
+    if not isinstance(state, State):
+        raise TypeError(f"resume must be a shl.learning.State, not {type(state).__name__}")
+    if state.dictionary.shape != shape:
+        raise ValueError(f"resume must hold atoms of shape {shape}, not {state.dictionary.shape}")
+    homeostasis, histogram = plan.init_homeostasis(state.dictionary)
+    wanted, found = (
         {name: np.shape(value) for name, value in parts.items()}
-        for parts in (wanted, state.histogram | state.homeostasis)
-    ]
-    if shapes[0] != shapes[1] or plan.observer.C not in (0, float(state.histogram["C"])):
+        for parts in (histogram | homeostasis, state.histogram | state.homeostasis)
+    )
+    C = float(histogram.get("C", 0))  # 0 adapts
+    if wanted != found or (C and float(state.histogram["C"]) != C):
         raise ValueError(
-            "homeo_method, homeo_fade, nb_quant and C must not change while a state is learned "
-            "on: call "
-            "fit, or make a new model"
+            "homeo_method, homeo_fade, nb_quant and C must not change while a state is learned on: "
+            "call fit, or make a new model; to learn on after load with a rule of one's own, "
+            "load(path, homeo_method=rule)"
         )
+    if plan.optimizer.init(state.dictionary).keys() != state.moments.keys():
+        raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
 
 
-def learn(X, state, plan, until, threads, held_out=None, on_step=None):
-    """Steps `state` in place up to step `until`, on batches of X in a seeded order, and records on
-    `held_out`.
+def learn(
+    X: np.ndarray,
+    batches: Iterable[np.ndarray],
+    state: State,
+    plan: Plan,
+    threads: Threads,
+    held_out: np.ndarray | None = None,
+    on_step: Callable[[State], None] | None = None,
+    records_end: bool = False,
+) -> State:
+    """Steps `state` in place, a batch of rows of X each, and records when it is due.
 
-    on_step(state), if given, is called after each step and may raise to stop: the state is whole at
-    that point.
+    Records are made on `held_out`, or without it on each batch before its step, and with
+    records_end also after the last step.  on_step(state) is called after each step and may raise to
+    stop: the state is whole at that point.
 
     Raises
     ------
     FloatingPointError
-        If the dictionary has no longer rows of norm 1.
+        As soon as an atom is no longer finite.
     """
-    batches = Batches(len(X), plan.batch_size, state.seed)
-    while state.step < until:
-        if held_out is not None and state.step % plan.record_each == 0:
-            record(held_out, state, plan, threads)
+    rows = np.arange(plan.batch_size)
+    for rows in batches:
         began = time.process_time()
-        advance(X, batches(state.step), state, plan, threads)
+        coder = plan.prepare(state, threads)
+        batch = coder.code_batch(X, rows, threads)
+        state.seconds += time.process_time() - began
+        if plan.recording.is_due(state.step):
+            own = batch if held_out is None else code_all(held_out, coder, threads)
+            record(state, plan, coder, own, threads)
+        began = time.process_time()
+        advance(state, plan, coder, batch, threads)
         state.seconds += time.process_time() - began
         if on_step is not None:
             on_step(state)
-    if not np.linalg.norm(state.dictionary, axis=1).min() > 0.9:  # also true of NaN
-        raise FloatingPointError(
-            f"learning diverged before step {state.step}: a smaller eta than {plan.eta} may help"
-        )
-    if held_out is not None:
-        record(held_out, state, plan, threads)
+    if records_end and plan.recording.each and state.record.last_step() != state.step:
+        coder = plan.prepare(state, threads)
+        measured = X[rows] if held_out is None else held_out
+        own = code_all(measured, coder, threads)
+        record(state, plan, coder, own, threads)
     return state
+
+
+def advance(state: State, plan: Plan, coder: Coder, batch: Batch, threads: Threads) -> None:
+    """One step in place, from a batch that the coder of this state has coded."""
+    state.step += 1
+    state.last_selected[batch.code.counts() > 0] = state.step
+    follow(state, plan, batch.code)
+    if plan.eta_precision is not None:
+        update_variance(state, plan.eta_precision, batch, threads)
+    gradient = coder.gradient(batch, threads)
+    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1)
+    norms = normalise(state.dictionary)
+    if not (np.isfinite(norms).all() and norms.all()):
+        raise FloatingPointError(
+            f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
+            f"help"
+        )
+
+
+def follow(state: State, plan: Plan, code) -> None:
+    """Homeostasis: the rule's state and the histograms after a batch, one and the same for HEH."""
+    state.homeostasis = plan.rule.update(state.homeostasis, code)
+    if "P_cum" in state.homeostasis:
+        state.histogram = state.homeostasis
+    elif plan.observer is not None:
+        state.histogram = plan.observer.update(state.histogram, code)
+
+
+def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -> None:
+    """Running variance of x - a_i d_i over the samples that use atom i, from two sums over events.
+
+    sum_n (x - a d)^2 = sum x^2 - 2 d sum a x + d^2 sum a^2;  an atom unused in the batch keeps its
+    variance.
+    """
+    samples, code, _ = batch
+    counts = code.counts()
+    squares = code.sum_rows(kernels.accumulate_squares, samples, threads)
+    products = code.sum_rows(kernels.accumulate, samples, threads)
+    powers = code.power_sums(2).astype(samples.dtype)[:, None]
+    used = counts > 0
+    total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
+    share = rate * total / counts[used, None].astype(samples.dtype)
+    state.variance[used] = (1 - rate) * state.variance[used] + share
+
+
+# ------------------------------------------------------------------------------------ the order
 
 
 class Batches:
     """Rows of a step: a seeded permutation of the samples for each pass, cut into full batches."""
 
-    def __init__(self, n_samples, batch_size, seed):
+    def __init__(self, n_samples: int, batch_size: int, seed: int):
         self.n_samples, self.batch_size, self.seed = n_samples, batch_size, seed
         self.per_pass = n_samples // batch_size
         self._pass = None
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> np.ndarray:
         """The rows of X of a step, (batch_size,)."""
         index, batch = divmod(step, self.per_pass)
         if index != self._pass:
@@ -175,8 +274,12 @@ class Batches:
             self._pass = index
         return self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
 
+    def steps(self, first: int, last: int) -> Iterator[np.ndarray]:
+        """The rows of the steps first <= step < last."""
+        return map(self, range(first, last))
 
-def one_pass(n_samples, batch_size, state):
+
+def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
     """The rows of each step of one pass over new samples, in an order that the state's seed and
     step decide.
     """
@@ -185,157 +288,79 @@ def one_pass(n_samples, batch_size, state):
     return np.array_split(order[: n_steps * batch_size], n_steps)
 
 
-def advance(X, rows, state, plan, threads):
-    """One step of learning in place, on the samples X[rows]."""
-    coder = plan.prepare(state, plan.rule.competition(state.homeostasis), threads)
-    batch, events, residual = code_batch(X, rows, coder, threads)
-    state.step += 1
-    state.last_selected[events.counts() > 0] = state.step
-    follow(state, plan, events)
-    if plan.do_precision:
-        update_variance(state, plan, batch, events, threads)
-    gradient = hebbian_gradient(events, residual, threads)
-    if plan.beta1 == 0:
-        optimizers.sgd(state.dictionary, gradient, state.moments, state.step - 1, plan.eta)
-    else:
-        optimizers.adam(
-            state.dictionary,
-            gradient,
-            state.moments,
-            state.step - 1,
-            plan.eta,
-            plan.beta1,
-            plan.beta2,
-            plan.epsilon,
-        )
+# ------------------------------------------------------------------------------------ records
 
 
-def follow(state, plan, events):
-    """Homeostasis: the rule's state and the histogram after the batch (one and the same for
-    HEH).
+def code_all(X: np.ndarray, coder: Coder, threads: Threads) -> Batch:
+    """All samples, coded."""
+    return coder.code_batch(X, np.arange(len(X)), threads)
+
+
+def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
+    """Append to the state's record the metrics of its dictionary on samples, coded by `coder` under
+    the rule's own competition.
+
+    error, entropy and others are under plain pursuit; error_own, F_own, cv_own and counts_own are
+    under the rule's own.  Of patches alone: qerror and KS, of the histogram that learning follows,
+    which is the rule's own running mean over its batches; F and F_own, which add qerror to either
+    error, as in the study; MC and MI.
     """
-    state.homeostasis = plan.rule.update(state.homeostasis, events)
-    is_own = plan.equaliser() is not None
-    state.histogram = state.homeostasis if is_own else plan.observer.update(state.histogram, events)
+    X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
+    plain = code_all(X, coder.compete(PLAIN), threads)
+    error, error_own = (metrics.reconstruction_error(X, batch.residual) for batch in (plain, own))
+    found = {
+        "steps": state.step,
+        "error": error,
+        "error_own": error_own,
+        "logL": metrics.log_likelihood(plain.code),
+        "perror": metrics.probability_error(plain.code),
+        "entropy": metrics.usage_entropy(plain.code),
+        "KL": metrics.kl_divergence(plain.code),
+        "kurt": metrics.kurtosis(plain.code),
+        "prob_active": metrics.activation_probability(plain.code),
+        "var": metrics.variance(plain.code),
+        "cv_own": metrics.usage_variation(own.code),
+        "counts_own": own.code.counts(),
+        "gain": np.ones(len(state.dictionary)) if gain is None else np.asarray(gain),
+        "cputime": state.seconds,
+    }
+    if state.histogram:
+        P_cum = state.histogram["P_cum"]
+        qerror = metrics.quantization_error(P_cum)
+        found |= {
+            "qerror": qerror,
+            "F": error + QERROR_WEIGHT * qerror,
+            "F_own": error_own + QERROR_WEIGHT * qerror,
+            "KS": metrics.ks_distance(P_cum),
+            "MC": metrics.mutual_coherence(state.dictionary, plan.coding.do_sym),
+            "MI": metrics.mutual_information(plain.code),
+        }
+    state.record.append(**found)
 
 
-def code_batch(X, rows, coder, threads):
-    """The batch X[rows], its events and its residuals, each chunk coded while it is in cache."""
-    dtype, shape = coder.dictionary.dtype, (len(rows), X.shape[1])
-    batch, residual = np.empty(shape, dtype), np.empty(shape, dtype)
+# ------------------------------------------------------------------------------------ disk
 
-    def code(chunk):
-        batch[chunk] = residual[chunk] = X[rows[chunk]]
-        events = coder.code(batch[chunk])
-        kernels.subtract_reconstruction(
-            events.indices, events.values, coder.dictionary, residual[chunk]
-        )
-        return events
-
-    return batch, Events.join(threads.map(code, chunks(len(rows)))), residual
+PARTS = ("moments", "homeostasis", "histogram", "record")
 
 
-def hebbian_gradient(events, residual, threads):
-    """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels).
-
-    Each thread owns a range of atoms and walks the events in order, so the sums have the same bits
-    for any number.
-    """
-    gradient = atom_sums(kernels.accumulate, events, residual, threads)
-    gradient *= gradient.dtype.type(-1 / len(residual))
-    return gradient
-
-
-def atom_sums(kernel, events, rows, threads):
-    """Kernel's sums of rows over the events of each atom, (n_dictionary, n_pixels)."""
-    total = np.zeros((events.n_dictionary, rows.shape[1]), rows.dtype)
-    threads.map(
-        lambda atoms: kernel(events.indices, events.values, rows, atoms.start, atoms.stop, total),
-        chunks(events.n_dictionary),
-    )
-    return total
-
-
-def update_variance(state, plan, batch, events, threads):
-    """Running variance of x - a_i d_i over the samples that use atom i, from two sums over events.
-
-    sum_n (x - a d)^2 = sum x^2 - 2 d sum a x + d^2 sum a^2;  an atom unused in the batch keeps its
-    variance.
-    """
-    counts = events.counts()
-    squares = atom_sums(kernels.accumulate_squares, events, batch, threads)
-    products = atom_sums(kernels.accumulate, events, batch, threads)
-    powers = events.power_sums(2).astype(batch.dtype)[:, None]
-    used = counts > 0
-    total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
-    rate = plan.eta_precision
-    state.variance[used] = (1 - rate) * state.variance[used] + rate * total / counts[
-        used, None
-    ].astype(batch.dtype)
-
-
-def record(held_out, state, plan, threads):
-    """Append to the state's record the metrics of its dictionary on patches that learning never
-    sees.
-
-    error, entropy and others are under plain pursuit, error_own under the rule's own competition.
-    qerror and KS are of the histogram that learning follows, which is the rule's own running mean
-    over its batches; F and F_own add qerror to either error, as in the study.
-    """
-    coder = plan.prepare(state, PLAIN, threads)
-    _, events, residual = code_batch(held_out, np.arange(len(held_out)), coder, threads)
-    _, _, own_residual = code_batch(
-        held_out,
-        np.arange(len(held_out)),
-        compete(coder, plan.rule.competition(state.homeostasis)),
-        threads,
-    )
-    error = metrics.reconstruction_error(held_out, residual)
-    error_own = metrics.reconstruction_error(held_out, own_residual)
-    qerror = metrics.quantization_error(state.histogram["P_cum"])
-    state.record.append(
-        steps=state.step,
-        error=error,
-        qerror=qerror,
-        F=error + QERROR_WEIGHT * qerror,
-        error_own=error_own,
-        F_own=error_own + QERROR_WEIGHT * qerror,
-        logL=metrics.log_likelihood(events),
-        MI=metrics.mutual_information(events),
-        MC=metrics.mutual_coherence(state.dictionary, plan.do_sym),
-        perror=metrics.probability_error(events),
-        entropy=metrics.usage_entropy(events),
-        KL=metrics.kl_divergence(events),
-        KS=metrics.ks_distance(state.histogram["P_cum"]),
-        kurt=metrics.kurtosis(events),
-        prob_active=metrics.activation_probability(events),
-        var=metrics.variance(events),
-        cputime=state.seconds,
-    )
-
-
-def to_arrays(state):
+def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
     arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
     if state.variance is not None:
         arrays["variance"] = state.variance
-    for part in ("moments", "homeostasis", "histogram", "record"):
-        arrays |= {
-            f"{part}/{name}": np.asarray(value) for name, value in getattr(state, part).items()
-        }
+    for part in PARTS:
+        values = getattr(state, part)
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
     return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
 
 
-def from_arrays(arrays, info):
+def from_arrays(arrays: dict, info: dict) -> State:
     """The state that `to_arrays` took apart."""
-    parts = {
-        part: {
-            name.removeprefix(f"{part}/"): array
-            for name, array in arrays.items()
-            if name.startswith(f"{part}/")
-        }
-        for part in ("moments", "homeostasis", "histogram", "record")
-    }
+    parts = {part: {} for part in PARTS}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        if rest:
+            parts[part][rest] = array
     return State(
         arrays["dictionary"],
         parts["moments"],
@@ -346,3 +371,21 @@ def from_arrays(arrays, info):
         **info,
         record=History(parts["record"]),
     )
+
+
+__all__ = [
+    "Batches",
+    "Competition",
+    "Plan",
+    "Recording",
+    "State",
+    "advance",
+    "check_state",
+    "code_all",
+    "from_arrays",
+    "learn",
+    "one_pass",
+    "record",
+    "start",
+    "to_arrays",
+]

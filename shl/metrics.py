@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from . import kernels
 from .gabor import fit_gabor, orientation_entropy
 
 
 def reconstruction_error(X, residual):
-    """Error = |X - A D| / |X|, Frobenius norms."""
-    return float(np.linalg.norm(residual) / np.linalg.norm(X))
+    """Error = |X - A D| / |X|, Frobenius norms; 0 where X is all zeros."""
+    norm = np.linalg.norm(X)
+    return float(np.linalg.norm(residual) / norm) if norm else 0.0
 
 
 def quantization_error(P_cum):
@@ -58,7 +58,7 @@ def log_likelihood(events):
     The normal approximation of a binomial with one probability for all atoms, N samples.  NaN if no
     or every coefficient is active.
     """
-    counts, n_samples = events.counts(), len(events)
+    counts, n_samples = events.counts(), max(events.n_draws, 1)
     variance = counts.mean() * (1 - counts.mean() / n_samples)
     if variance <= 0:
         return np.nan
@@ -74,8 +74,7 @@ def mutual_information(events):
     P_ij is the share of (sample, i, j) with both atoms active (i = j included) and q_i atom i's
     share of the events (Cover & Thomas 2006, eq. 2.28).
     """
-    pairs = np.zeros((events.n_dictionary, events.n_dictionary), np.int64)
-    kernels.count_pairs(events.indices, events.values, pairs)
+    pairs = events.count_pairs()
     i, j = np.nonzero(pairs)
     if not len(i):
         return np.nan
@@ -94,18 +93,18 @@ def kurtosis(events):
     """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,); NaN for an
     unused atom.
     """
-    second, fourth = events.power_sums(2) / len(events), events.power_sums(4) / len(events)
+    second, fourth = (events.power_sums(power) / max(events.n_draws, 1) for power in (2, 4))
     return np.divide(fourth, second**2, out=np.full(len(second), np.nan), where=second > 0) - 3
 
 
 def activation_probability(events):
     """prob_active_i = mean_n(a_ni != 0), (n_dictionary,)."""
-    return events.counts() / len(events)
+    return events.counts() / max(events.n_draws, 1)
 
 
 def variance(events):
     """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
-    return events.power_sums(2) / len(events)
+    return events.power_sums(2) / max(events.n_draws, 1)
 
 
 def kl_divergence(events):

@@ -1,53 +1,121 @@
-"""Optimizers: how a gradient moves the dictionary.  Each is a pair init(dictionary) -> moments,
-step(...).
+"""Optimizers: how a gradient moves the dictionary.
+
+An optimizer is a small object; its moments are a dict of arrays that learning carries along:
+
+    moments = optimizer.init(dictionary)
+    optimizer.step(dictionary, gradient, moments, step)     both are changed in place
+    norms = normalise(dictionary)
 """
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from . import kernels
+from ._checks import check_number, set_checked
 
 
-def init(dictionary):
-    """The moments of Adam before its first step: zeros, shape and dtype of the dictionary."""
-    return {"mean": np.zeros_like(dictionary), "square": np.zeros_like(dictionary)}
+class Optimizer(Protocol):
+    """What learning asks of an optimizer."""
+
+    def init(self, dictionary: np.ndarray) -> dict:
+        """The moments before the first step."""
+
+    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
+        """Move the dictionary and the moments in place; step counts from 0."""
 
 
-def adam(dictionary, gradient, moments, step, eta, beta1=0.99, beta2=0.99, epsilon=10):
-    """The dictionary and moments after one Adam step (Kingma & Ba 2015, algorithm 1), rows of norm
-    1.
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015, algorithm 1).
 
     m <- beta1 m + (1 - beta1) g,  s <- beta2 s + (1 - beta2) g^2,
-    d <- d - eta (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + 10^-epsilon),  d <- d / |d|
+    d <- d - eta (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + 10^-epsilon),  t = step + 1
 
-    dictionary, gradient: (n_dictionary, n_pixels), one float dtype.  `step` counts from 0 (t = step
-    + 1). `dictionary` and `moments` are changed in place and returned.
+    Parameters
+    ----------
+    eta : float, default=0.02
+        Above 0, the rate.
+    beta1, beta2 : float, default=0.99
+        In [0, 1), the decays of the moments.
+    epsilon : float, default=10
+        In [0, 300], as a power.
     """
-    number = dictionary.dtype.type
-    kernels.adam(
-        dictionary,
-        gradient,
-        moments["mean"],
-        moments["square"],
-        number(beta1),
-        number(beta2),
-        number(eta),
-        number(10.0**-epsilon),
-        number(1 - beta1 ** (step + 1)),
-        number(1 - beta2 ** (step + 1)),
-    )
-    return normalise(dictionary), moments
+
+    eta: float = 0.02
+    beta1: float = 0.99
+    beta2: float = 0.99
+    epsilon: float = 10
+
+    def __post_init__(self):
+        set_checked(
+            self,
+            eta=check_number(self.eta, "eta", above=0),
+            beta1=check_number(self.beta1, "beta1", least=0, below=1),
+            beta2=check_number(self.beta2, "beta2", least=0, below=1),
+            epsilon=check_number(self.epsilon, "epsilon", least=0, most=300),
+        )
+
+    def init(self, dictionary: np.ndarray) -> dict:
+        """Zeros of the dictionary's shape and dtype."""
+        return {"mean": np.zeros_like(dictionary), "square": np.zeros_like(dictionary)}
+
+    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
+        """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
+        number = dictionary.dtype.type
+        kernels.adam(
+            dictionary,
+            gradient,
+            moments["mean"],
+            moments["square"],
+            number(self.beta1),
+            number(self.beta2),
+            number(self.eta),
+            number(10.0**-self.epsilon),
+            number(1 - self.beta1 ** (step + 1)),
+            number(1 - self.beta2 ** (step + 1)),
+        )
 
 
-def sgd(dictionary, gradient, moments, step, eta):
-    """The dictionary after one step of the plain gradient, d <- d - eta g, rows of norm 1; the
-    moments as they are.
+@dataclass(frozen=True)
+class GradientDescent:
+    """The plain gradient, d <- d - eta g; of norm 1 for each atom where is_normalised.
+
+    Parameters
+    ----------
+    eta : float
+        Above 0, the rate, or the length of an atom's move.
+    is_normalised : bool, default=False
+        True for normalised gradient descent; an atom without a gradient does not move.
     """
-    dictionary -= dictionary.dtype.type(eta) * gradient
-    return normalise(dictionary), moments
+
+    eta: float
+    is_normalised: bool = False
+
+    def __post_init__(self):
+        set_checked(self, eta=check_number(self.eta, "eta", above=0))
+
+    def init(self, dictionary: np.ndarray) -> dict:
+        """No moments."""
+        return {}
+
+    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
+        """Move the dictionary in place; the gradient, too, is scaled in place."""
+        if self.is_normalised:
+            normalise(gradient)
+        dictionary -= dictionary.dtype.type(self.eta) * gradient
 
 
-def normalise(dictionary):
-    """Rows scaled in place to norm 1; a row of zeros stays."""
-    norms = np.sqrt(np.einsum("ij,ij->i", dictionary, dictionary))
-    dictionary /= np.where(norms > 0, norms, 1)[:, None]
-    return dictionary
+def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:
+    """Adam; the plain gradient where beta1 is 0."""
+    adam = Adam(eta, beta1, beta2, epsilon)
+    return GradientDescent(adam.eta) if adam.beta1 == 0 else adam
+
+
+def normalise(atoms: np.ndarray) -> np.ndarray:
+    """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
+    flat = atoms.reshape(len(atoms), -1)
+    norms = np.sqrt(np.einsum("ij,ij->i", flat, flat))
+    flat /= np.where(norms > 0, norms, 1)[:, None]
+    return norms

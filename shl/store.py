@@ -162,6 +162,12 @@ def _parse(path, arrays):
     return info
 
 
+def take(arrays, prefix):
+    """Take the arrays whose names begin so, out of the dict; the names without the prefix."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
+
+
 def digest(arrays):
     """A hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
     hasher = hashlib.blake2b(digest_size=16)
@@ -196,66 +202,6 @@ def _canonical(value):
         return repr(str(value))
     attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
     return f"{type(value).__module__}.{type(value).__qualname__} {attributes}"
-
-
-# ------------------------------------------------------------------------------------ fitted models
-
-
-def write_model(path, kind, model, state, starts, competition, **more):
-    """Write an estimator's parameters and its whole learned state to path; `read_model` reads them.
-
-    Parameters
-    ----------
-    kind : str.  What `read_model` asks for.
-    state : ({name: array}, JSON values), of its learning.
-    starts : names of parameters that are arrays or None.
-    competition : {name: array or None}, by which a rule of one's own, which no file can hold, codes
-        at last.
-    more : JSON values.
-    """
-    (arrays, info), parameters = state, model.get_params(deep=False)
-    values = {f"param/{name}": parameters.pop(name) for name in starts}
-    if not isinstance(parameters["random_state"], (int, np.integer)):
-        parameters["random_state"] = None
-    if not isinstance(parameters["homeo_method"], (str, type(None))):
-        parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
-        values |= {f"competition/{name}": value for name, value in competition.items()}
-    arrays = arrays | {
-        name: np.asarray(value) for name, value in values.items() if value is not None
-    }
-    write(path, arrays, {"kind": kind, "parameters": parameters, "state": info, **more})
-
-
-def read_model(path, kind, homeo_method=None):
-    """(parameters, arrays of the state, info, competition) of a model that `write_model` wrote.
-
-    competition is None, or what a rule of one's own has left; homeo_method gives such a rule again,
-    else it is 'None'.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged or of another kind.
-    """
-    arrays, info = read(path)
-    if info.get("kind") != kind:
-        raise ValueError(f"{path} holds {info.get('kind', 'something else')}, not a {kind}")
-    parameters, competition = (
-        info["parameters"] | _take(arrays, "param/"),
-        _take(arrays, "competition/"),
-    )
-    if not isinstance(parameters["homeo_method"], dict):
-        return parameters, arrays, info, None
-    return parameters | {"homeo_method": homeo_method or "None"}, arrays, info, competition
-
-
-def _take(arrays, prefix):
-    """Take the arrays whose names begin so, out of the dict; the names without the prefix."""
-    return {
-        name.removeprefix(prefix): arrays.pop(name)
-        for name in list(arrays)
-        if name.startswith(prefix)
-    }
 
 
 # --------------------------------------------------------------------------------- a folder of them

@@ -48,10 +48,12 @@ PATCHES |= {
     "plain gradient": {"beta1": 0.0, "eta": 0.5},
     "1/f start": {"one_over_F": True},
 }
+RECORDED = ["steps", "error", "qerror", "F", "error_own", "F_own", "logL", "MI", "MC", "perror"]
+RECORDED += ["entropy", "KL", "KS", "kurt", "prob_active", "var"]
 IMAGES = {
     "images None": {"homeo_method": "None"},
-    "images HAP": {"homeo_method": "HAP"},
-    "images EXP": {"homeo_method": "EXP", "batch_size": 3},
+    "images HAP": {"homeo_method": "shareHAP"},
+    "images EXP": {"homeo_method": "epochEXP", "batch_size": 3},
     "images signed": {"do_sym": True, "stride": 2},
 }
 
@@ -72,9 +74,7 @@ def of_patches(options, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = model.transform(X[:200])
-    record = [
-        np.asarray(model.record_[name]) for name in sorted(model.record_) if name != "cputime"
-    ]
+    record = [np.asarray(model.record_[name]) for name in sorted(RECORDED)]
     found = {
         "dictionary": digest(model.components_),
         "record": digest(*record),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import draw_atoms
 
-from shl.coding import sparse_encode
+from shl.coding import Competition, sparse_encode
 from shl.convolution import (
     ConvolutionalCode,
     coding,
@@ -15,6 +15,7 @@ from shl.convolution import (
     preprocess,
     radial_window,
 )
+from shl.convolution.kernels import Slots
 
 CASES = {
     "plain": {},
@@ -63,19 +64,19 @@ def test_codes_equal_the_oracle(case, n_channels, shape):
 def test_maps_keep_the_correlations_of_the_residual(case):
     rng = np.random.default_rng(2)
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
-    coder = coding.prepare(dictionary, l0_sparseness=30, **CASES[case])
+    options = dict(CASES[case])
+    competition = Competition(options.pop("gain", None))
+    how = coding.ConvolutionalCoding(l0_sparseness=30, **options)
+    coder = how.prepare(dictionary, competition)
     rho = coder.allocate(image.shape)
-    ranking, events = (
-        coder.allocate_ranking(rho),
-        [column[0] for column in coding.allocate_events(1, coder)],
-    )
-    assert coder.code(image, rho, ranking, events) == 30
+    slots = Slots(*(column[0] for column in coder.allocate_slots(1)))
+    assert coder.code(image, rho, coder.allocate_ranking(rho), slots) == 30
     residual = image.copy()
-    coding.subtract_events(residual, events, coder)
-    expected = naive.correlate_places(residual, dictionary, coder.stride)
+    coder.subtract(slots, residual)
+    expected = naive.correlate_places(residual, dictionary, how.stride)
     np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
     code = convolutional_encode(image[None], dictionary, l0_sparseness=30, **CASES[case])
-    back = code.reconstruct(dictionary, image.shape, coder.stride)[0]
+    back = code.reconstruct(dictionary, image.shape, how.stride)[0]
     np.testing.assert_allclose(image - back, residual, atol=1e-12)
 
 
@@ -105,7 +106,7 @@ def test_sparse_images_have_the_same_maps(rng, n_channels):
         rng.random((n_channels, 21, 24)) < 0.05, rng.standard_normal((n_channels, 21, 24)), 0
     )
     assert np.count_nonzero(image) < coding.MOST_DENSE * image.size
-    coder = coding.prepare(dictionary)
+    coder = coding.ConvolutionalCoding().prepare(dictionary)
     rho = coder.allocate(image.shape)
     correlate, _ = coder.correlation(image, rho)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):
@@ -132,7 +133,7 @@ def test_an_image_without_positive_scores_ends_early(rng):
     code = convolutional_encode(X, dictionary, l0_sparseness=4)
     assert np.bincount(code.image, minlength=3)[:2].tolist() == [0, 0]
     assert len(columns(code, 2)[0]) > 0
-    assert len(convolutional_encode(X[1:2], dictionary, l0_sparseness=4, do_sym=True)) == 4
+    assert convolutional_encode(X[1:2], dictionary, l0_sparseness=4, do_sym=True).n_events == 4
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -189,7 +190,7 @@ def test_a_large_image_needs_little_more_than_its_maps(rng, shape, n_events):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(code) == n_events
+    assert code.n_events == n_events
     assert peak < 1.5 * 4 * 20 * n_places  # bytes: a half more than the maps
     residual = X - code.reconstruct(dictionary, shape)[0, 0]
     np.testing.assert_allclose(

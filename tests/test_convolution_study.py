@@ -26,7 +26,7 @@ def test_figures_show_what_they_are_given(images, tmp_path):
     _, ax = time_plot(None, model, "error_own")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
     _, ax = plots.show_where(code)
-    assert np.nansum(ax.images[0].get_array()) == len(code)
+    assert np.nansum(ax.images[0].get_array()) == code.n_events
     plots.show_reconstruction(
         images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
     )
@@ -67,28 +67,28 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
         *FLAGS,
         "--homeo-method",
         "None",
-        "EXP",
+        "epochEXP",
         "--database",
         "dead_leaves",
         "--json",
     ]
     assert cli.main([*arguments, "--out", str(out)]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert set(summary["rules"]) == {"None", "EXP"} and summary["second"]["seconds"] > 0
+    assert set(summary["rules"]) == {"None", "epochEXP"} and summary["second"]["seconds"] > 0
     assert json.loads((out / "summary.json").read_text()) == summary
     models = {path.name for path in out.glob("*.npz")}
-    assert models == {"model_None.npz", "model_EXP.npz", "model_second.npz"}
+    assert models == {"model_None.npz", "model_epochEXP.npz", "model_second.npz"}
     pictures = {
         f"{kind}_{rule}.png"
         for kind in ("atoms", "where", "reconstruction")
-        for rule in ("None", "EXP")
+        for rule in ("None", "epochEXP")
     }
     assert {path.name for path in out.glob("*.png")} == pictures | {
         "convergence.png",
         "atoms_second.png",
     }
     assert {str(path) for path in out.glob("*.png")} == set(summary["pictures"])
-    assert ConvolutionalSHL.load(out / "model_EXP.npz").components_.shape == (5, 1, 9, 9)
+    assert ConvolutionalSHL.load(out / "model_epochEXP.npz").components_.shape == (5, 1, 9, 9)
 
 
 def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng):
@@ -96,7 +96,15 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
     for n in range(2):
         pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{n}.png")
-    arguments = ["conv-learn", *FLAGS, "--homeo-method", "HAP", "--second-n-iter", "0", "--quiet"]
+    arguments = [
+        "conv-learn",
+        *FLAGS,
+        "--homeo-method",
+        "shareHAP",
+        "--second-n-iter",
+        "0",
+        "--quiet",
+    ]
     assert (
         cli.main(
             [
@@ -117,7 +125,7 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     cases = {
-        "methods must be one of 'None', 'HAP', 'EXP'": ["--homeo-method", "HIP"],
+        "methods must be one of 'None', 'shareHAP', 'epochEXP'": ["--homeo-method", "HIP"],
         "9 x 9": ["--size", "8"],
         "nowhere": ["--database", "nowhere"],
         "n_images must be at least 1": ["--n-images", "0"],

@@ -137,6 +137,9 @@ def test_records_have_the_names_of_the_study(model):
         "kurt",
         "var",
         "prob_active",
+        "cv_own",
+        "counts_own",
+        "gain",
         "cputime",
     }
     assert set(model.record_) == names
@@ -221,7 +224,7 @@ def test_start_values_are_used(X):
             ValueError,
             r"dict_init must have shape \(50, 25\), not \(3, 4\)",
         ),
-        ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no row of zeros"),
+        ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no atom of zeros"),
         (
             {"do_precision": True, "learning_algorithm": "omp"},
             ValueError,

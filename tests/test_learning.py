@@ -14,7 +14,7 @@ from shl import (
     sparse_encode,
 )
 from shl._threads import Threads
-from shl.coding import Events
+from shl.coding import Batch, Coding, Events
 
 RULES = list(homeostasis.RULES)
 
@@ -91,25 +91,28 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     kernels.subtract_reconstruction(events.indices, events.values, dictionary, residual)
     np.testing.assert_allclose(residual, X - code @ dictionary, atol=1e-12)
     with Threads(2) as threads:
-        found = learning.hebbian_gradient(events, residual, threads)
+        coder = Coding().prepare(dictionary, threads=threads)
+        found = coder.gradient(Batch(X, events, residual), threads)
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 
 
 def test_adam_equals_the_oracle(dictionary, rng):
     gradients = rng.standard_normal((3, *dictionary.shape))
-    found, moments = dictionary.copy(), optimizers.init(dictionary)
+    adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
+    moments = adam.init(found)
     for step, slope in enumerate(gradients):
-        optimizers.adam(found, slope, moments, step, eta=0.02, beta1=0.9, beta2=0.99, epsilon=8)
+        adam.step(found, slope, moments, step)
+        optimizers.normalise(found)
     np.testing.assert_allclose(
         found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12
     )
 
 
 def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
-    plan = learning.Plan(homeostasis.Plain(), do_precision=True, eta_precision=1.0)
+    plan = learning.Plan(Coding(), homeostasis.Plain(), optimizers.Adam(), eta_precision=1.0)
     state = learning.start(dictionary, plan, seed=0)
     with Threads() as threads:
-        learning.update_variance(state, plan, X, Events.from_dense(code), threads)
+        learning.update_variance(state, 1.0, Batch(X, Events.from_dense(code), X), threads)
     used = (code != 0).any(axis=0)
     np.testing.assert_allclose(
         state.variance[used], naive.variance(X, code[:, used], dictionary[used]), atol=1e-10
@@ -118,10 +121,8 @@ def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, cod
 
 def test_pairs_and_quantile_bounds(code, rng):
     events = Events.from_dense(code)
-    pairs = np.zeros((70, 70), np.int64)
-    kernels.count_pairs(events.indices, events.values, pairs)
     used = (code != 0).astype(int)
-    np.testing.assert_array_equal(pairs, used.T @ used)
+    np.testing.assert_array_equal(events.count_pairs(), used.T @ used)
     tables = unlike_tables(rng, 70)
     gain, levels, bounds = np.empty(70), np.empty(128), np.empty((128, 70))
     kernels.bound_scores(tables, 3.0, gain, levels, bounds)
@@ -288,9 +289,9 @@ def test_dead_atoms_are_counted(rng):
 
 
 def test_divergence_is_an_error(rng):
-    X = rng.standard_normal((300, 16))
+    X, words = rng.standard_normal((300, 16)), "diverged in step 1: a smaller eta"
     model = SparseHebbianLearning(20, n_iter=50, beta1=0.0, eta=1e300, random_state=0)
-    with pytest.raises(FloatingPointError, match="smaller eta"), np.errstate(all="ignore"):
+    with pytest.raises(FloatingPointError, match=words), np.errstate(all="ignore"):
         model.fit(X)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from .. import metrics, store
 from .._checks import check_choice
 from .._threads import Threads
-from ..coding import PLAIN, prepare
+from ..coding import PLAIN, Coding
 from ..experiment import SHL
 from ..homeostasis import cumulative_distribution
-from ..learning import QERROR_WEIGHT, code_batch
+from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH")
@@ -143,7 +143,7 @@ class Study:
     def fresh(self, **changes):
         """Newly drawn patches of the database's images."""
         opts = {**self.opts, **changes, "seed": FRESH_SEED, "N_patches": self.scale.n_fresh}
-        return SHL(**{**opts, "record_each": 0, "batch_size": 1}).get_data()
+        return SHL(**opts).get_data()
 
     @cached_property
     def measured(self):
@@ -207,15 +207,8 @@ def evaluate(model, patches):
 
 def code(model, patches, competition=PLAIN, do_sym=False, algorithm="mp"):
     """(events, error) of patches coded with a model's dictionary under a competition."""
+    how = Coding(algorithm, model.l0_sparseness, alpha_MP=model.alpha_MP, do_sym=do_sym)
     with Threads(1) as threads:
-        coder = prepare(
-            model.components_,
-            competition,
-            algorithm=algorithm,
-            l0_sparseness=model.l0_sparseness,
-            alpha_MP=model.alpha_MP,
-            do_sym=do_sym,
-            threads=threads,
-        )
-        _, events, residual = code_batch(patches, np.arange(len(patches)), coder, threads)
-    return events, metrics.reconstruction_error(patches, residual)
+        coder = how.prepare(model.components_, competition, threads=threads)
+        batch = code_all(patches, coder, threads)
+    return batch.code, metrics.reconstruction_error(patches, batch.residual)

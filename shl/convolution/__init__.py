@@ -11,9 +11,8 @@ Pursuit is exact and costs the same for every event, whatever the image's size.
 from .._lazy import lazy
 
 _PLACES = {
-    "ConvolutionalCode": "code",
+    "ConvolutionalCode": "events",
     "ConvolutionalSHL": "estimator",
-    "EpochModulation": "homeostasis",
     "convolutional_encode": "coding",
 }
 _PLACES |= dict.fromkeys(
@@ -23,7 +22,6 @@ _PLACES |= dict.fromkeys(
 __all__ = [
     "ConvolutionalCode",
     "ConvolutionalSHL",
-    "EpochModulation",
     "convolutional_encode",
     "gaussian_mask",
     "normalise_local_contrast",

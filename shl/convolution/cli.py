@@ -41,9 +41,9 @@ def add_flags(parser):
     add(
         "--homeo-method",
         nargs="+",
-        default=["None", "HAP", "EXP"],
+        default=["None", "shareHAP", "epochEXP"],
         metavar="RULE",
-        help="rules of homeostasis, one learning each: None, HAP, EXP",
+        help="rules of homeostasis, one run each: those of shl.homeostasis that give a gain",
     )
     add(
         "--eta-homeo",

@@ -1,9 +1,10 @@
 """Convolutional sparse coding: images and a dictionary in, events (image, atom, row, column, value)
 out.
 
-`convolutional_encode` is the public edge.  Inside, `prepare` makes a dictionary ready (filters,
-Gram array), and `encode` runs the pursuit image by image.  What happens to an image depends on that
-image alone: its code has the same bits in any batch and for any number of threads.
+`convolutional_encode` is the public edge.  Inside, a `ConvolutionalCoding` (what the user chose)
+turns a dictionary and a `shl.coding.Competition` into a `ConvolutionalCoder` (filters, Gram array),
+in the protocol that `shl.coding` describes.  What happens to an image depends on that image alone:
+its code has the same bits in any batch and for any number of threads.
 """
 
 from dataclasses import dataclass, replace
@@ -13,14 +14,13 @@ import numpy as np
 from scipy import fft
 from tqdm.auto import tqdm
 
-from .._checks import check_array, check_choice, check_count, check_flag, check_number
+from .._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
 from .._threads import Threads, chunks
+from ..coding import PLAIN, Batch, Competition
 from . import kernels
-from .code import ConvolutionalCode
+from .events import ConvolutionalCode
 
-MOST_UNFOLDED = (
-    1 << 18
-)  # elements of a strip of unfolded patches: 1 MB in float32, a core's second-level cache
+MOST_UNFOLDED = 1 << 18  # elements of a strip of patches: 1 MB in float32, a second-level cache
 MOST_DENSE = 1 / 8  # share of pixels other than 0 under which an image is correlated pixel by pixel
 TILE = 320  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
@@ -28,29 +28,127 @@ LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared 
 
 
 @dataclass(frozen=True)
-class ConvolutionalCoder:
-    """A dictionary made ready: what every image shares."""
+class ConvolutionalCoding:
+    """How images are coded; a value out of its range is an error that names it.
 
-    dictionary: np.ndarray  # (n_dictionary, n_channels, width, width), unit norms
-    filters: np.ndarray  # (n_channels * width^2, n_dictionary)
-    stamps: np.ndarray  # (n_channels, width, width * n_dictionary): what one pixel adds to the maps
-    gram: (
-        np.ndarray
-    )  # (n_dictionary, side, side * n_dictionary): what one unit of an atom takes off the maps
-    gains: np.ndarray  # a tile's worth of the gain of each atom
-    l0_sparseness: int
+    Parameters
+    ----------
+    l0_sparseness, alpha_MP, do_sym, stride
+        See `convolutional_encode`.
+    mask : array that broadcasts to the dictionary's shape, optional
+        Weights of an atom's pixels while it learns.
+    is_quiet : bool, default=True
+        False shows progress bars for large images.
+    """
+
+    l0_sparseness: int = 20
     alpha_MP: float = 1.0
     do_sym: bool = False
     stride: int = 1
+    mask: np.ndarray | None = None
+    is_quiet: bool = True
 
-    def places(self, shape):
+    def __post_init__(self):
+        set_checked(
+            self,
+            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness"),
+            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
+            do_sym=check_flag(self.do_sym, "do_sym"),
+            stride=check_count(self.stride, "stride"),
+        )
+
+    def check_fits(self, shape: tuple, width: int) -> None:
+        """Errors for strides that skip pixels, images smaller than an atom, and for more events
+        than places in an image of shape (..., height, width).
+        """
+        why = "the width of an atom: pixels between atoms would never be coded"
+        check_count(self.stride, "stride", most=width, why=why)
+        if min(shape[-2:]) < width:
+            raise ValueError(
+                f"X must have images of at least patch_width x patch_width = {width} x {width} "
+                f"pixels, not {shape[-2]} x {shape[-1]}"
+            )
+        n_rows, n_columns = places(shape, width, self.stride)
+        why = f"the {n_rows} x {n_columns} places of an atom in an image"
+        check_count(self.l0_sparseness, "l0_sparseness", most=n_rows * n_columns, why=why)
+
+    def activity(self, n_dictionary: int) -> float:
+        """The probability that an event falls on an atom, before anything is known."""
+        return 1 / n_dictionary
+
+    def prepare(
+        self, dictionary, competition=PLAIN, precision=None, threads=None
+    ) -> "ConvolutionalCoder":
+        """A `ConvolutionalCoder` for a validated dictionary (n_dictionary, n_channels, width,
+        width) of unit norms; there is no precision of pixels in images.
+        """
+        n_dictionary, n_channels, width = dictionary.shape[:3]
+        filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
+        stamps = dictionary[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
+        stamps = np.ascontiguousarray(stamps).reshape(n_channels, width, -1)
+        gram = correlate_atoms(dictionary, self.stride)
+        return ConvolutionalCoder(
+            self, dictionary, filters, stamps, gram, self._contest(dictionary, competition)
+        )
+
+    def _contest(self, dictionary, competition):
+        """What the kernels need of a competition."""
+        if competition.kind == "table":
+            raise ValueError(
+                "homeo_method must be a rule with a gain, not a table P_cum: convolutional pursuit "
+                "has no quantiles"
+            )
+        n_dictionary, dtype = len(dictionary), dictionary.dtype
+        gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
+        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
+        gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
+        return kernels.Contest(gains, *signs)
+
+
+def places(shape, width, stride):
+    """(rows, columns) where a width x width atom may sit in images of shape (..., height,
+    width).
+    """
+    return (shape[-2] - width) // stride + 1, (shape[-1] - width) // stride + 1
+
+
+@dataclass(frozen=True)
+class ConvolutionalCoder:
+    """A dictionary made ready: what every image shares."""
+
+    coding: ConvolutionalCoding
+    dictionary: np.ndarray  # (n_dictionary, n_channels, width, width), unit norms
+    filters: np.ndarray  # (n_channels * width^2, n_dictionary)
+    stamps: np.ndarray  # (n_channels, width, width * n_dictionary): what one pixel adds to the maps
+    gram: np.ndarray  # (n_dictionary, side, side * n_dictionary): what a unit of an atom takes off
+    contest: kernels.Contest
+
+    def compete(self, competition: Competition) -> "ConvolutionalCoder":
+        """The same coder under another competition: all else stays."""
+        return replace(self, contest=self.coding._contest(self.dictionary, competition))
+
+    # ------------------------------------------------------------------------------ one image
+
+    def places(self, shape) -> tuple[int, int]:
         """(rows, columns) where an atom may sit in images of shape (..., height, width)."""
-        return places(shape, self.dictionary.shape[2], self.stride)
+        return places(shape, self.dictionary.shape[2], self.coding.stride)
 
-    def allocate(self, shape):
+    def allocate(self, shape) -> np.ndarray:
         """Empty maps (n_rows, n_columns * n_dictionary) for images of this shape."""
         n_rows, n_columns = self.places(shape)
         return np.empty((n_rows, n_columns * len(self.dictionary)), self.dictionary.dtype)
+
+    def allocate_ranking(self, rho) -> kernels.Ranking:
+        """Memory for the best score of each tile, of each row, and for the scores of one tile."""
+        dtype, size = f"i{rho.itemsize}", self.contest.gains.size
+        tops = np.empty((len(rho), -(-rho.shape[1] // size)), dtype)
+        return kernels.Ranking(tops, np.empty(len(rho), dtype), np.empty(size, dtype))
+
+    def allocate_slots(self, n_images: int) -> kernels.Slots:
+        """Room for l0_sparseness events of each image: arrays (n_images, l0_sparseness)."""
+        shape = n_images, self.coding.l0_sparseness
+        places = (np.zeros(shape, np.int32) for _ in range(3))
+        return kernels.Slots(*places, np.zeros(shape, self.dictionary.dtype))
 
     def correlation(self, image, rho):
         """How to fill rho with the correlations of an image: a function of a slice of rows, and
@@ -61,31 +159,26 @@ class ConvolutionalCoder:
         that these fit in the cache.
         """
         n_rows, n_columns = len(rho), rho.shape[1] // len(self.dictionary)
-        if self.stride == 1 and np.count_nonzero(image) < MOST_DENSE * image.size:
+        if self.coding.stride == 1 and np.count_nonzero(image) < MOST_DENSE * image.size:
             correlate, size = self._correlate_sparse, 8 * self.dictionary.shape[2]
         else:
-            correlate, size = (
-                self._correlate_dense,
-                max(1, MOST_UNFOLDED // (n_columns * len(self.filters))),
-            )
+            correlate = self._correlate_dense
+            size = max(1, MOST_UNFOLDED // (n_columns * len(self.filters)))
         return partial(correlate, image, rho), chunks(n_rows, most=size, fewest=size)
 
     def _correlate_sparse(self, image, rho, rows):
         rho[rows] = 0
-        kernels.correlate_sparse(
-            image, self.stamps, self.dictionary.shape[2], rows.start, rho[rows]
-        )
+        width = self.dictionary.shape[2]
+        kernels.correlate_sparse(image, self.stamps, width, rows.start, rho[rows])
 
     def _correlate_dense(self, image, rho, rows):
-        n_dictionary = len(self.dictionary)
-        patches = np.empty(
-            ((rows.stop - rows.start) * (rho.shape[1] // n_dictionary), len(self.filters)),
-            rho.dtype,
-        )
-        kernels.unfold(image, rows.start, self.stride, self.dictionary.shape[2], patches)
-        np.matmul(patches, self.filters, out=rho[rows].reshape(len(patches), n_dictionary))
+        n_dictionary, width = len(self.dictionary), self.dictionary.shape[2]
+        n_places = (rows.stop - rows.start) * (rho.shape[1] // n_dictionary)
+        patches = np.empty((n_places, len(self.filters)), rho.dtype)
+        kernels.unfold(image, rows.start, self.coding.stride, width, patches)
+        np.matmul(patches, self.filters, out=rho[rows].reshape(n_places, n_dictionary))
 
-    def correlate(self, image, rho):
+    def correlate(self, image, rho) -> None:
         """Fill rho with the correlations of an image (n_channels, height, width) with every atom,
         on this thread.
         """
@@ -93,81 +186,120 @@ class ConvolutionalCoder:
         for rows in strips:
             correlate(rows)
 
-    def pursue(self, rho, ranking, events):
-        """Fill `events` (atoms, rows, columns, values) from the maps rho, in place; return how many
-        were found.
-        """
-        number = rho.dtype.type
-        return kernels.pursue(
-            rho,
-            self.gram,
-            self.gains,
-            number(self.alpha_MP),
-            number(self.do_sym),
-            *ranking,
-            *events,
-        )
-
-    def rank(self, rho, ranking, rows):
+    def rank(self, rho, ranking, rows) -> None:
         """Write the best scores of the tiles of these rows."""
-        kernels.rank(rho, self.gains, rho.dtype.type(self.do_sym), rows.start, rows.stop, *ranking)
+        kernels.rank(rho, self.contest, rows.start, rows.stop, ranking)
 
-    def code(self, image, rho, ranking, events):
-        """One image on this thread: its correlations, then its events; return how many were
-        found.
-        """
+    def pursue(self, rho, ranking, slots) -> int:
+        """Fill the slots with events from the maps rho, in place; return how many were found."""
+        alpha = rho.dtype.type(self.coding.alpha_MP)
+        return kernels.pursue(rho, self.gram, self.contest, alpha, ranking, slots)
+
+    def code(self, image, rho, ranking, slots) -> int:
+        """One image on this thread: its correlations, then its events; return how many."""
         correlate, strips = self.correlation(image, rho)
         for rows in strips:
             correlate(rows)
             self.rank(rho, ranking, rows)
-        return self.pursue(rho, ranking, events)
+        return self.pursue(rho, ranking, slots)
 
-    def allocate_ranking(self, rho):
-        """Memory for the best score of each tile, of each row, and for the scores of one tile."""
-        dtype = f"i{rho.itemsize}"
-        n_tiles = -(-rho.shape[1] // self.gains.size)
-        return (
-            np.empty((len(rho), n_tiles), dtype),
-            np.empty(len(rho), dtype),
-            np.empty(self.gains.size, dtype),
+    def code_large(self, image, threads: Threads, slots) -> int:
+        """One large image: strips of its maps are shared among threads, and a progress bar shows
+        strips and events.
+
+        The maps are held once; besides them there is a strip a thread.
+        """
+        rho, is_quiet = self.allocate(image.shape), self.coding.is_quiet
+        ranking = self.allocate_ranking(rho)
+        correlate, strips = self.correlation(image, rho)
+        with tqdm(total=len(strips), desc="correlations", unit="strip", disable=is_quiet) as bar:
+
+            def fill(rows):
+                correlate(rows)
+                # Each thread needs its own memory for the scores of a tile.
+                self.rank(rho, ranking._replace(keys=np.empty_like(ranking.keys)), rows)
+                bar.update()
+
+            threads.map(fill, strips)
+        n_found, n_events = 0, slots.values.size
+        with tqdm(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
+            while n_found < n_events:
+                part = slice(n_found, min(n_found + EVENTS_A_CALL, n_events))
+                n_here = self.pursue(rho, ranking, kernels.Slots(*(s[part] for s in slots)))
+                n_found += n_here
+                bar.update(n_here)
+                if n_here < part.stop - part.start:
+                    break
+        return n_found
+
+    # ------------------------------------------------------------------------------ many images
+
+    def encode(self, X, threads: Threads, residual=None) -> ConvolutionalCode:
+        """The `ConvolutionalCode` of images X (n_images, n_channels, height, width).
+
+        residual, where given (an array of X's shape), receives X minus its reconstruction.
+        """
+        slots, n_found = self.allocate_slots(len(X)), np.zeros(len(X), np.int64)
+
+        def code_one(n, code):
+            image = np.ascontiguousarray(X[n], self.dictionary.dtype)
+            mine = kernels.Slots(*(column[n] for column in slots))
+            n_found[n] = code(image, mine)
+            if residual is not None:
+                residual[n] = X[n]
+                found = kernels.Slots(*(column[: n_found[n]] for column in mine))
+                self.subtract(found, residual[n])
+
+        def code_group(group):
+            rho = self.allocate(X.shape)
+            ranking = self.allocate_ranking(rho)
+            for n in range(group.start, group.stop):
+                code_one(n, lambda image, mine: self.code(image, rho, ranking, mine))
+
+        if np.prod(self.places(X.shape)) * len(self.dictionary) < LARGE:
+            threads.map(code_group, chunks(len(X), most=16, fewest=1))
+        else:
+            for n in range(len(X)):
+                code_one(n, lambda image, mine: self.code_large(image, threads, mine))
+        return ConvolutionalCode.from_slots(
+            n_found, slots, len(self.dictionary), self.places(X.shape)
         )
 
+    def subtract(self, slots, residual) -> None:
+        """Subtract the events of an image from residual (n_channels, height, width), in place."""
+        kernels.subtract_events(slots, self.coding.stride, self.dictionary, residual)
 
-def places(shape, width, stride):
-    """(rows, columns) where a width x width atom may sit in images of shape (..., height,
-    width).
-    """
-    return (shape[-2] - width) // stride + 1, (shape[-1] - width) // stride + 1
+    def code_batch(self, X, rows, threads: Threads) -> Batch:
+        """The images X[rows], in the order of X, their code and residuals."""
+        # Rows occur once: all of them are X itself.
+        samples = X if len(rows) == len(X) else X[np.sort(rows)]
+        samples = np.asarray(samples, self.dictionary.dtype)
+        residual = np.empty_like(samples)
+        return Batch(samples, self.encode(samples, threads, residual), residual)
 
+    def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
+        """Minus the sum over an atom's events of value * mask * residual patch, of mean 0.
 
-def prepare(dictionary, gain=None, *, l0_sparseness=20, alpha_MP=1.0, do_sym=False, stride=1):
-    """A `ConvolutionalCoder` for a validated dictionary (n_dictionary, n_channels, width, width) of
-    unit norms.
-    """
-    n_dictionary, n_channels, width = dictionary.shape[:3]
-    filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
-    stamps = np.ascontiguousarray(dictionary[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)).reshape(
-        n_channels, width, -1
-    )
-    coder = ConvolutionalCoder(
-        dictionary,
-        filters,
-        stamps,
-        correlate_atoms(dictionary, stride),
-        np.empty(0),
-        l0_sparseness,
-        alpha_MP,
-        do_sym,
-        stride,
-    )
-    return compete(coder, gain)
+        Each thread owns a range of atoms and walks the events in order, so the sums have the same
+        bits for any number.
+        """
+        total, code = np.zeros_like(self.dictionary), batch.code
 
+        def add(atoms):
+            kernels.accumulate(
+                code.image,
+                code.slots,
+                self.coding.stride,
+                batch.residual,
+                atoms.start,
+                atoms.stop,
+                total,
+            )
 
-def compete(coder, gain):
-    """The same coder under another gain of each atom (None: 1)."""
-    n_dictionary, dtype = len(coder.dictionary), coder.dictionary.dtype
-    gain = np.ones(n_dictionary) if gain is None else gain
-    return replace(coder, gains=np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary))))
+        threads.map(add, chunks(len(total), most=32, fewest=8))
+        if self.coding.mask is not None:
+            total *= self.coding.mask
+        return total.mean(axis=(1, 2, 3), keepdims=True) - total
 
 
 def correlate_atoms(dictionary, stride=1):
@@ -190,89 +322,6 @@ def correlate_atoms(dictionary, stride=1):
         full = fft.irfft2(products, (size, size), axes=(0, 1))
         gram[i] = full[shifts[:, None] % size, shifts % size]
     return gram.reshape(n_dictionary, shifts.size, -1)
-
-
-def encode(X, coder, threads, is_quiet=True, residual=None):
-    """The `ConvolutionalCode` of images X (n_images, n_channels, height, width).
-
-    residual, where given (an array of X's shape), receives X minus its reconstruction.
-    """
-    n_images, shape = len(X), X.shape
-    events = allocate_events(n_images, coder)
-    n_found = np.zeros(n_images, np.int64)
-    n_numbers = np.prod(coder.places(shape)) * len(coder.dictionary)
-
-    def subtract(n):
-        if residual is not None:
-            residual[n] = X[n]
-            subtract_events(residual[n], [column[n, : n_found[n]] for column in events], coder)
-
-    def code(group):
-        rho = coder.allocate(shape)
-        ranking = coder.allocate_ranking(rho)
-        for n in range(group.start, group.stop):
-            n_found[n] = coder.code(
-                _contiguous(X[n], coder), rho, ranking, [column[n] for column in events]
-            )
-            subtract(n)
-
-    if n_numbers < LARGE:
-        threads.map(code, chunks(n_images, most=16, fewest=1))
-    else:
-        for n in range(n_images):
-            n_found[n] = encode_large(
-                _contiguous(X[n], coder), coder, threads, [column[n] for column in events], is_quiet
-            )
-            subtract(n)
-    return ConvolutionalCode.from_slots(n_found, events, len(coder.dictionary), coder.places(shape))
-
-
-def allocate_events(n_images, coder):
-    """Arrays (n_images, l0_sparseness) for the atoms, rows, columns and values of events."""
-    shape = n_images, coder.l0_sparseness
-    return [*(np.zeros(shape, np.int32) for _ in range(3)), np.zeros(shape, coder.dictionary.dtype)]
-
-
-def _contiguous(image, coder):
-    return np.ascontiguousarray(image, coder.dictionary.dtype)
-
-
-def subtract_events(residual, events, coder):
-    """Subtract from residual (n_channels, height, width) the events (atoms, rows, columns, values)
-    of an image.
-    """
-    kernels.subtract_events(*events, coder.stride, coder.dictionary, residual)
-
-
-def encode_large(image, coder, threads, events, is_quiet):
-    """One large image: strips of its maps are shared among threads, and a progress bar shows strips
-    and events.
-
-    The maps are held once; besides them there is a strip a thread.  Returns how many events were
-    found.
-    """
-    rho = coder.allocate(image.shape)
-    ranking = coder.allocate_ranking(rho)
-    correlate, strips = coder.correlation(image, rho)
-    with tqdm(total=len(strips), desc="correlations", unit="strip", disable=is_quiet) as bar:
-
-        def fill(rows):
-            correlate(rows)
-            keys = np.empty_like(ranking[2])  # the scores of a tile: each thread needs its own
-            coder.rank(rho, (*ranking[:2], keys), rows)
-            bar.update()
-
-        threads.map(fill, strips)
-    n_found, n_events = 0, events[3].size
-    with tqdm(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
-        while n_found < n_events:
-            part = slice(n_found, min(n_found + EVENTS_A_CALL, n_events))
-            n_here = coder.pursue(rho, ranking, [column[part] for column in events])
-            n_found += n_here
-            bar.update(n_here)
-            if n_here < part.stop - part.start:
-                break
-    return n_found
 
 
 # ---------------------------------------------------------------------------------- the public edge
@@ -302,34 +351,6 @@ def check_images(X, name="X", dtype=None, n_channels=None):
     if n_channels is not None and X.shape[1] != n_channels:
         raise ValueError(f"{name} must have {n_channels} channels, as the atoms, not {X.shape[1]}")
     return X
-
-
-def check_places(shape, width, stride, l0_sparseness):
-    """Errors for images smaller than an atom, and for more events than places in an image."""
-    if min(shape[-2:]) < width:
-        raise ValueError(
-            f"X must have images of at least patch_width x patch_width = {width} x {width} pixels, "
-            f"not {shape[-2]} x {shape[-1]}"
-        )
-    n_rows, n_columns = places(shape, width, stride)
-    check_count(
-        l0_sparseness,
-        "l0_sparseness",
-        most=n_rows * n_columns,
-        why=f"the {n_rows} x {n_columns} places of an atom in an image",
-    )
-
-
-def check_coding(alpha_MP, do_sym, stride, width):
-    """Errors, by name, for what `prepare` takes."""
-    check_number(alpha_MP, "alpha_MP", above=0, most=1)
-    check_flag(do_sym, "do_sym")
-    check_count(
-        stride,
-        "stride",
-        most=width,
-        why="the width of an atom: pixels between atoms would never be coded",
-    )
 
 
 def check_dictionary(dictionary, dtype, name="dictionary"):
@@ -428,17 +449,9 @@ def convolutional_encode(
     """
     X = check_images(X)
     dictionary = check_dictionary(dictionary, X.dtype)
-    check_coding(alpha_MP, do_sym, stride, dictionary.shape[2])
+    coding = ConvolutionalCoding(l0_sparseness, alpha_MP, do_sym, stride, is_quiet=not verbose)
     check_images(X[:1], n_channels=dictionary.shape[1])
-    check_places(X.shape, dictionary.shape[2], stride, l0_sparseness)
-    gain = check_gain(gain, len(dictionary))
+    coding.check_fits(X.shape, dictionary.shape[2])
+    competition = Competition(check_gain(gain, len(dictionary)))
     with Threads(n_jobs) as threads:
-        coder = prepare(
-            dictionary,
-            gain,
-            l0_sparseness=l0_sparseness,
-            alpha_MP=alpha_MP,
-            do_sym=do_sym,
-            stride=stride,
-        )
-        return encode(X, coder, threads, is_quiet=not verbose)
+        return coding.prepare(dictionary, competition).encode(X, threads)

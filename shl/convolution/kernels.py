@@ -12,10 +12,37 @@ of non-negative floats are ordered as integers: `keys`, `tops` and `row_tops` ar
 bits are scores.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 jit = njit(nogil=True, cache=True, error_model="numpy")
+
+
+class Contest(NamedTuple):
+    """How atoms compete: the score is gain_i (rectified * rho + mirrored * |rho|)."""
+
+    gains: np.ndarray  # a tile's worth of the gain of each atom, repeated
+    rectified: float  # (1/2, 1/2) is gain_i max(rho, 0), (0, 1) is gain_i |rho|
+    mirrored: float
+
+
+class Ranking(NamedTuple):
+    """The best scores of the maps of one image, as integers."""
+
+    tops: np.ndarray  # (n_rows, n_tiles): of each tile
+    row_tops: np.ndarray  # (n_rows,): of each row
+    keys: np.ndarray  # working memory for the scores of a tile
+
+
+class Slots(NamedTuple):
+    """The events of one image, or room for them."""
+
+    atoms: np.ndarray  # (n_events,) int32, as rows and columns
+    rows: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray  # (n_events,)
 
 
 # ------------------------------------------------------------------------------- first correlations
@@ -91,12 +118,11 @@ def _add_run(run, value, other):
 
 
 @jit
-def _score(run, gains, symmetric, scores):
-    """Write to scores gains * (|run| if symmetric is 1, max(run, 0) if it is 0)."""
+def _score(run, contest, scores):
+    """Write the scores of a run, never -0."""
+    gains, rectified, mirrored = contest
     for i in range(run.size):
-        value = run[i]
-        mirrored = -symmetric * value
-        scores[i] = gains[i] * (value if value > mirrored else mirrored)
+        scores[i] = gains[i] * (rectified * run[i] + mirrored * abs(run[i]))
 
 
 @jit
@@ -119,99 +145,98 @@ def _first(keys, key):
 
 
 @jit
-def rank(rho, gains, symmetric, first, last, tops, row_tops, keys):
+def rank(rho, contest, first, last, ranking):
     """Write the best score of every tile and of every row, for the rows of places first <= row <
     last.
     """
+    n_tiles = ranking.tops.shape[1]
     for row in range(first, last):
-        _rank_run(rho[row], gains, symmetric, 0, tops.shape[1], tops[row], keys)
-        row_tops[row] = _max_key(tops[row])
+        _rank_run(rho[row], contest, 0, n_tiles, ranking.tops[row], ranking.keys)
+        ranking.row_tops[row] = _max_key(ranking.tops[row])
 
 
 @jit
-def _rank_run(rho_row, gains, symmetric, first, last, row_of_tops, keys):
+def _rank_run(rho_row, contest, first, last, row_of_tops, keys):
     """Write the best scores of the tiles first <= tile < last of a row."""
-    scores = keys.view(rho_row.dtype)
+    scores, size = keys.view(rho_row.dtype), contest.gains.size
     for tile in range(first, last):
-        run = rho_row[tile * gains.size : (tile + 1) * gains.size]
-        _score(run, gains, symmetric, scores)
+        run = rho_row[tile * size : (tile + 1) * size]
+        _score(run, contest, scores)
         row_of_tops[tile] = _max_key(keys[: run.size])
 
 
 @jit
-def _find_best(rho, gains, symmetric, tops, row_tops, keys):
+def _find_best(rho, contest, ranking):
     """Row and index in the row of the best score, the first one on ties; row -1 where no score is
     above 0.
     """
+    tops, row_tops, keys = ranking
     top = _max_key(row_tops)
     if top == 0:
         return -1, 0
     row = _first(row_tops, top)
-    tile = _first(tops[row], top)
-    run = rho[row, tile * gains.size : (tile + 1) * gains.size]
-    _score(run, gains, symmetric, keys.view(rho.dtype))
-    return row, tile * gains.size + _first(keys[: run.size], top)
+    tile, size = _first(tops[row], top), contest.gains.size
+    run = rho[row, tile * size : (tile + 1) * size]
+    _score(run, contest, keys.view(rho.dtype))
+    return row, tile * size + _first(keys[: run.size], top)
 
 
 @jit
-def pursue(rho, gram, gains, alpha, symmetric, tops, row_tops, keys, atoms, rows, columns, values):
-    """Convolutional matching pursuit, one event for each place in `values`; returns how many events
-    were found.
+def pursue(rho, gram, contest, alpha, ranking, slots):
+    """Convolutional matching pursuit, one event for each slot; returns how many events were found.
 
-    (i, p) = argmax gain_i z(rho_i(p));   v = alpha rho_i(p);   rho_j(p + s) -= v G_ij(s) for all j
-    and |s| <= reach
+    (i, p) = argmax gain_i z(rho_i(p));   v = alpha rho_i(p);
+    rho_j(p + s) -= v G_ij(s) for all j and |s| <= reach
 
-    (Mallat & Zhang 1993, eq. 14, on the atoms at all places.)  z(a) is max(a, 0), or |a| if
-    symmetric is 1.  Ties go to the first row, then column, then atom.
+    (Mallat & Zhang 1993, eq. 14, on the atoms at all places.)  Ties go to the first row, then
+    column, then atom.
 
-    rho (n_rows, n_columns * n_dictionary) is overwritten; gram (n_dictionary, side, side *
-    n_dictionary), side = 2 reach + 1; gains: a tile's worth of the gain of each atom, repeated;
-    tops and row_tops as `rank` leaves them. The cost of an event is that of its window and of a
-    look at one number a row and the tiles' numbers of its rows.
+    rho (n_rows, n_columns * n_dictionary) is overwritten; gram (n_dictionary, side,
+    side * n_dictionary), side = 2 reach + 1; ranking as `rank` leaves it.  The cost of an event is
+    that of its window and of a look at one number a row and the tiles' numbers of its rows.
     """
-    n_dictionary, side = gram.shape[0], gram.shape[1]
+    n_dictionary, side, size = gram.shape[0], gram.shape[1], contest.gains.size
     n_rows, n_columns = rho.shape[0], rho.shape[1] // n_dictionary
-    for event in range(values.size):
-        row, index = _find_best(rho, gains, symmetric, tops, row_tops, keys)
+    tops, row_tops, keys = ranking
+    for event in range(slots.values.size):
+        row, index = _find_best(rho, contest, ranking)
         if row < 0:
             return event
         column, atom = index // n_dictionary, index % n_dictionary
         value = alpha * rho[row, index]
-        atoms[event], rows[event], columns[event], values[event] = atom, row, column, value
+        slots.atoms[event], slots.rows[event], slots.columns[event] = atom, row, column
+        slots.values[event] = value
         top, left = row - side // 2, column - side // 2
         start = max(0, left) * n_dictionary
         stop = min(n_columns, left + side) * n_dictionary
-        first, last = start // gains.size, (stop - 1) // gains.size + 1
+        first, last = start // size, (stop - 1) // size + 1
         for y in range(max(0, top), min(n_rows, top + side)):
             _add_run(rho[y, start:stop], -value, gram[atom, y - top, start - left * n_dictionary :])
-            _rank_run(rho[y], gains, symmetric, first, last, tops[y], keys)
+            _rank_run(rho[y], contest, first, last, tops[y], keys)
             row_tops[y] = _max_key(tops[y])
-    return values.size
+    return slots.values.size
 
 
 # --------------------------------------------------------------------------------- sums over events
 
 
 @jit
-def scatter(atoms, rows, columns, values, code):
+def scatter(slots, code):
     """code[atom, row, column] += value for every event of one image, on a dense code of zeros."""
+    atoms, rows, columns, values = slots
     for event in range(values.size):
         code[atoms[event], rows[event], columns[event]] += values[event]
 
 
 @jit
-def subtract_events(atoms, rows, columns, values, stride, dictionary, residual):
-    """Subtract from the residual value * atom at its place, event by event; residual (n_channels,
-    height, width).
+def subtract_events(slots, stride, dictionary, residual):
+    """Subtract from the residual (n_channels, height, width) value * atom at its place, event by
+    event.
     """
     n_channels, width = dictionary.shape[1], dictionary.shape[2]
-    for event in range(values.size):
-        atom, top, left, value = (
-            atoms[event],
-            rows[event] * stride,
-            columns[event] * stride,
-            values[event],
-        )
+    for event in range(slots.values.size):
+        atom, value = slots.atoms[event], slots.values[event]
+        top, left = slots.rows[event] * stride, slots.columns[event] * stride
         for channel in range(n_channels):
             for row in range(width):
                 for column in range(width):
@@ -221,20 +246,20 @@ def subtract_events(atoms, rows, columns, values, stride, dictionary, residual):
 
 
 @jit
-def accumulate(images, atoms, rows, columns, values, stride, residuals, first, last, total):
-    """total[i] += the sum of value * residual patch over the events of atom i, for the atoms first
-    <= i < last.
+def accumulate(images, slots, stride, residuals, first, last, total):
+    """total[i] += the sum of value * residual patch over the events of atom i, for the atoms
+    first <= i < last.
 
-    residuals (n_images, n_channels, height, width); total (n_dictionary, n_channels, width, width).
-     The events are walked in order, so the sums have the same bits however the atoms are shared
-     out.
+    images (n_events,): which of the residuals (n_images, n_channels, height, width) an event is of;
+    total (n_dictionary, n_channels, width, width).  The events are walked in order, so the sums
+    have the same bits however the atoms are shared out.
     """
     n_channels, width = total.shape[1], total.shape[2]
-    for event in range(values.size):
-        atom, image, value = atoms[event], images[event], values[event]
+    for event in range(slots.values.size):
+        atom, image, value = slots.atoms[event], images[event], slots.values[event]
         if atom < first or atom >= last:
             continue
-        top, left = rows[event] * stride, columns[event] * stride
+        top, left = slots.rows[event] * stride, slots.columns[event] * stride
         for channel in range(n_channels):
             for row in range(width):
                 for column in range(width):

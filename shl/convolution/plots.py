@@ -61,13 +61,14 @@ def project_atoms(second, first, stride=1):
     (n_first, n_channels, w, w); returns (n_dictionary, n_channels, (width - 1) * stride + w, ...),
     each of norm 1.
     """
-    from .code import ConvolutionalCode
+    from .events import ConvolutionalCode
 
     size = (second.shape[2] - 1) * stride + first.shape[2]
     images = ConvolutionalCode.from_dense(np.asarray(second)).reconstruct(
         first, (size, size), stride
     )
-    return optimizers.normalise(images.reshape(len(images), -1)).reshape(images.shape)
+    optimizers.normalise(images)
+    return images
 
 
 def plot_counts(counts, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):

@@ -17,7 +17,7 @@ from . import plots
 from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
-COLORS = {"None": "black", "HAP": "tab:green", "EXP": "tab:blue"}
+COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
 
 
 def load(database="sample", datapath="database", n_images=400, size=65, seed=42):
@@ -75,7 +75,7 @@ def measure(model, X):
     return figures
 
 
-def run(X, out, *, methods=("None", "HAP", "EXP"), second=None, **parameters):
+def run(X, out, *, methods=("None", "shareHAP", "epochEXP"), second=None, **parameters):
     """Learn from raw images X once with each rule, write models and pictures into the folder out,
     return figures.
 

@@ -57,14 +57,31 @@ class ConvolutionalCode:
             tuple(map(int, code.shape)),
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
+        """The number of images."""
+        return self.shape[0]
+
+    @property
+    def n_events(self) -> int:
         """The number of events."""
         return len(self.value)
+
+    @property
+    def n_draws(self) -> int:
+        """Of how many draws `counts` counts the successes: each event falls on an atom or not, for
+        an image may use an atom many times.
+        """
+        return self.n_events
+
+    @property
+    def slots(self) -> kernels.Slots:
+        """Atoms, rows, columns and values, as the kernels take them."""
+        return kernels.Slots(self.atom, self.row, self.column, self.value)
 
     def __repr__(self):
         n_images, n_dictionary, n_rows, n_columns = self.shape
         return (
-            f"ConvolutionalCode({len(self)} events of {n_dictionary} atoms at {n_rows} x "
+            f"ConvolutionalCode({self.n_events} events of {n_dictionary} atoms at {n_rows} x "
             f"{n_columns} places in "
             f"{n_images} images)"
         )
@@ -75,13 +92,13 @@ class ConvolutionalCode:
         """
         code = np.zeros(self.shape, self.value.dtype)
         for n in range(self.shape[0]):
-            kernels.scatter(*self._of_image(n), code[n])
+            kernels.scatter(self._of_image(n), code[n])
         return code
 
     def _of_image(self, n):
         """Atoms, rows, columns and values of the events of image n."""
         first, last = np.searchsorted(self.image, (n, n + 1))
-        return [part[first:last] for part in (self.atom, self.row, self.column, self.value)]
+        return kernels.Slots(*(part[first:last] for part in self.slots))
 
     def counts(self):
         """How many events select each atom, (n_dictionary,) int64."""
@@ -106,6 +123,7 @@ class ConvolutionalCode:
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
         images = np.zeros((self.shape[0], dictionary.shape[1], *shape[-2:]), self.value.dtype)
         for n in range(len(images)):
-            atom, row, column, value = self._of_image(n)
-            kernels.subtract_events(atom, row, column, -value, stride, dictionary, images[n])
+            atoms, rows, columns, values = self._of_image(n)
+            negative = kernels.Slots(atoms, rows, columns, -values)
+            kernels.subtract_events(negative, stride, dictionary, images[n])
         return images
