@@ -1,14 +1,22 @@
-"""What may be passed: each check returns the value or raises an error with the parameter's name,
-value and range.
-"""
+"""What may be passed: checks return the value, or their error names parameter, value and range."""
 
 import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 
-def check_count(value, name, least=1, most=None, why=None, is_optional=False):
-    """An integer in [least, most]."""
+def check_count(
+    value: object,
+    name: str,
+    least: float = 1,
+    most: float | None = None,
+    why: str | None = None,
+    is_optional: bool = False,
+) -> int | None:
+    """An integer in [least, most], where `why` says what sets the upper bound."""
     if value is None and is_optional:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
@@ -19,7 +27,15 @@ def check_count(value, name, least=1, most=None, why=None, is_optional=False):
     return int(value)
 
 
-def check_number(value, name, least=None, above=None, most=None, below=None, is_optional=False):
+def check_number(
+    value: object,
+    name: str,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    is_optional: bool = False,
+) -> float | None:
     """A finite real number within the bounds: least <= value <= most, above < value < below."""
     if value is None and is_optional:
         return None
@@ -39,7 +55,7 @@ def check_number(value, name, least=None, above=None, most=None, below=None, is_
     return float(value)
 
 
-def check_interval(value, name, least, most):
+def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:
     """(start, stop) with least <= start < stop <= most."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (start, stop), not {value!r}")
@@ -51,24 +67,22 @@ def check_interval(value, name, least, most):
     return start, stop
 
 
-def check_choice(value, name, choices):
+def check_choice(value: Any, name: str, choices: Iterable) -> Any:
     """One of the choices."""
     if value not in tuple(choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
     return value
 
 
-def check_flag(value, name):
+def check_flag(value: object, name: str) -> bool:
     """A bool (0 and 1 count)."""
     if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
-def check_generator(value, name):
-    """The Generator of an integer at least 0, a RandomState or a Generator (itself); None gives
-    any.
-    """
+def check_generator(value: object, name: str) -> np.random.Generator:
+    """The Generator of an integer at least 0, of a RandomState, or itself; None gives any."""
     if value is None or isinstance(value, np.random.Generator):
         return np.random.default_rng(value)
     if isinstance(value, np.random.RandomState):
@@ -76,9 +90,40 @@ def check_generator(value, name):
     return np.random.default_rng(check_count(value, name, least=0))
 
 
-def check_array(value, name, ndim, dtype=None, shape=None, n_columns=None):
-    """A finite float array of `ndim` axes: float32 and float64 are kept, others become float64, or
-    all `dtype`.
+def check_array(
+    value: ArrayLike,
+    name: str,
+    ndim: int,
+    dtype: DTypeLike | None = None,
+    shape: Sequence[int] | None = None,
+    n_columns: int | None = None,
+) -> np.ndarray:
+    """A finite float array that is not empty.
+
+    Parameters
+    ----------
+    value : array
+        Real numbers.
+    name : str
+        Of the parameter, for the errors.
+    ndim : int
+        Axes it must have.
+    dtype : dtype, default=None
+        Of the result; None keeps float32 and float64 and makes all others float64.
+    shape : tuple of int, default=None
+        Shape it must have.
+    n_columns : int, default=None
+        Length that its second axis must have.
+
+    Returns
+    -------
+    array : array of `ndim` axes
+        The value itself where its dtype is that of the result.
+
+    Raises
+    ------
+    ValueError
+        With the name, and what is wrong.
     """
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.dtype.kind not in "fiub":

@@ -6,6 +6,7 @@ parameters with names
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
 from ._checks import check_array, check_count
@@ -16,7 +17,9 @@ FREQUENCIES = (0.03, 0.45)  # least and greatest, cycles per pixel
 MOST_EVALUATIONS = 60
 
 
-def fit_gabor(dictionary, n_starts=2, n_jobs=None):
+def fit_gabor(
+    dictionary: ArrayLike, n_starts: int = 2, n_jobs: int | None = None
+) -> dict[str, np.ndarray]:
     """Fit a Gabor function to every atom by least squares.
 
     h(x, y) = A exp(-(u / width)^2 / 2 - (v / length)^2 / 2) cos(2 pi frequency u + phase)
@@ -27,22 +30,25 @@ def fit_gabor(dictionary, n_starts=2, n_jobs=None):
 
     Parameters
     ----------
-    dictionary : array (n_dictionary, width^2).  Pixels that are 0 in all atoms, as outside a mask,
-        are left out.
-    n_starts : int.  Starts of each atom, the best of a bank of Gabor functions.
-    n_jobs : int, optional.  joblib workers.
+    dictionary : array of shape (n_dictionary, width^2)
+        Pixels that are 0 in all atoms, as outside a mask, are left out.
+    n_starts : int, default=2
+        Starts of each atom, the best of a bank of Gabor functions.
+    n_jobs : int, default=None
+        Workers of joblib.
 
     Returns
     -------
-    fits : dict of arrays (n_dictionary,)
-        orientation : of the stripes, radians in [0, pi), 0 is horizontal, counted
-            counter-clockwise.
-        frequency : cycles per pixel.   phase : radians in [0, pi / 2], 0 even and pi / 2 odd.
-        width, length : standard deviations of the envelope across and along the stripes, pixels.
-        aspect : length / width.   n_x, n_y : width and length in periods, width * frequency, length
-            * frequency.
-        x, y : centre, pixels from the centre of the patch, y upwards.   amplitude : A.
-        r2 : share of the atom's energy that the fit explains, 1 is perfect.
+    fits : dict of arrays of shape (n_dictionary,)
+        - orientation of the stripes, radians in [0, pi), 0 is horizontal, counter-clockwise
+        - frequency, cycles per pixel
+        - phase, radians in [0, pi / 2], 0 even and pi / 2 odd
+        - width and length, standard deviations of the envelope across and along the stripes, pixels
+        - aspect, length / width
+        - n_x and n_y, width and length in periods: width * frequency, length * frequency
+        - x and y, the centre in pixels from the centre of the patch, y upwards
+        - amplitude, A
+        - r2, the share of the atom's energy that the fit explains, 1 is perfect
 
     Raises
     ------
@@ -63,14 +69,14 @@ def fit_gabor(dictionary, n_starts=2, n_jobs=None):
     used = atoms.any(axis=0)
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
-    starts = _starts(atoms, x, y, side, n_starts)
+    starts = _choose_starts(atoms, x, y, side, n_starts)
     found = Parallel(n_jobs=n_jobs)(
-        delayed(_fit)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
+        delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
     )
-    return _name(np.array(found))
+    return _name_columns(np.array(found))
 
 
-def _starts(atoms, x, y, side, n_starts):
+def _choose_starts(atoms, x, y, side, n_starts):
     """The members of the bank that explain most of each atom, (n_dictionary, n_starts, 6)."""
     bank = _bank(side)
     energy = np.empty((len(bank), len(atoms)))
@@ -108,10 +114,8 @@ def _basis(parameters, x, y):
     return np.column_stack((even, odd)), np.column_stack((first, second))
 
 
-def _fit(atom, x, y, side, starts):
-    """(the six parameters, weights of the even and odd function, r2) of one atom, from its best
-    start.
-    """
+def _fit_atom(atom, x, y, side, starts):
+    """(six parameters, weights of even and odd function, r2) of one atom, from its best start."""
     energy = atom @ atom
     if energy == 0:
         return np.full(9, np.nan)
@@ -139,8 +143,8 @@ def _fit(atom, x, y, side, starts):
     return np.array([*best.x, *weights, 1 - 2 * best.cost / energy])
 
 
-def _name(found):
-    """The rows of `_fit` as named arrays."""
+def _name_columns(found):
+    """The rows of `_fit_atom` as named arrays."""
     x0, y0, theta, log_f, log_width, log_length, even, odd, r2 = found.T
     frequency, width, length = np.exp(log_f), np.exp(log_width), np.exp(log_length)
     return {
@@ -159,9 +163,20 @@ def _name(found):
     }
 
 
-def orientation_entropy(orientation, n_bins=12):
-    """Relative entropy of a histogram of orientations (radians, over [0, pi)): 1 if spread evenly;
-    NaN of none.
+def orientation_entropy(orientation: ArrayLike, n_bins: int = 12) -> float:
+    """H = -sum_b s_b log s_b / log n_bins, s_b the shares of a histogram over [0, pi).
+
+    Parameters
+    ----------
+    orientation : array
+        Radians; taken modulo pi.
+    n_bins : int, default=12
+        At least 2.
+
+    Returns
+    -------
+    entropy : float
+        1 if orientations are spread evenly; NaN if there are none.
     """
     check_count(n_bins, "n_bins", least=2)
     if not np.size(orientation):

@@ -1,14 +1,26 @@
-"""What a learning recorded: named columns, one entry a record."""
+"""What a run recorded: named columns, one entry a record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import pandas
 
-class History(Mapping):
-    """A mapping from name to an array whose first axis is the record; 'steps' is the learning step
-    of each.
 
+class History(Mapping[str, np.ndarray]):
+    """A mapping from name to an array whose first axis is the record.
+
+    'steps' is the learning step of each record.
+
+    Parameters
+    ----------
+    columns : mapping of names to sequences, default=None
+        The records so far.
+
+    Examples
+    --------
     >>> history = History()
     >>> history.append(steps=0, error=1.0)
     >>> history.append(steps=32, error=0.5)
@@ -16,11 +28,11 @@ class History(Mapping):
     array([1. , 0.5])
     """
 
-    def __init__(self, columns=None):
+    def __init__(self, columns: Mapping[str, Iterable] | None = None) -> None:
         self._columns = {name: list(column) for name, column in (columns or {}).items()}
 
-    def append(self, **values):
-        """Add one record; it must have the names of those before."""
+    def append(self, **values: object) -> None:
+        """Add one record; ValueError unless it has the names of those before."""
         if self._columns and set(values) != set(self._columns):
             raise ValueError(
                 f"a record must have the names {sorted(self._columns)}, not {sorted(values)}"
@@ -28,20 +40,20 @@ class History(Mapping):
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._columns:
             raise KeyError(
                 f"{name!r} was not recorded; there is {', '.join(self._columns) or 'no record'}"
             )
         return np.asarray(self._columns[name])
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._columns)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_records = len(self["steps"]) if self._columns else 0
         return f"History({n_records} records of {', '.join(self._columns)})"
 
@@ -49,7 +61,7 @@ class History(Mapping):
         """The step of the last record, None without any."""
         return self["steps"][-1] if self._columns else None
 
-    def last(self):
+    def last(self) -> dict[str, int | float]:
         """The scalars of the last record: {name: number}."""
         return {
             name: column[-1].item()
@@ -57,7 +69,7 @@ class History(Mapping):
             if (column := self[name]).ndim == 1 and len(column)
         }
 
-    def to_frame(self):
+    def to_frame(self) -> "pandas.DataFrame":
         """A pandas DataFrame of the scalar columns, indexed by step (needs pandas)."""
         import pandas as pd
 

@@ -4,6 +4,7 @@ images (height, width) -> crops of one size -> whitened -> patches (n_patches, p
 """
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,25 +20,44 @@ BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
+BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of a TIFF file
 
 
 def load_images(
-    name_database="sample", datapath="database", height=256, width=256, n_image=None, rng=None
-):
-    """Grey images of a database, each at least height x width: a list of (name, array float64 in
-    0..1).
+    name_database: str = "sample",
+    datapath: str | Path = "database",
+    height: int = 256,
+    width: int = 256,
+    n_image: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> list[tuple[str, np.ndarray]]:
+    """Grey images of a database, each at least height x width.
 
     Parameters
     ----------
-    name_database : 'sample', the photographs that scikit-learn ships; 'dead_leaves', synthetic (see
+    name_database : str, default='sample'
+        'sample', the photographs that scikit-learn ships; 'dead_leaves', synthetic (see
         `dead_leaves`); or the name of a folder of PNG, JPEG, TIFF or BMP files in `datapath`.
-    n_image : int, optional.  The number of images, chosen by `rng` (a Generator); None is all
-        (dead_leaves: 16).
+    datapath : str or Path, default='database'
+        The folder of such folders.
+    height, width : int, default=256
+        Pixels that an image has at least.
+    n_image : int, default=None
+        The number of images, chosen by `rng`; None is all (dead_leaves: 16).
+    rng : Generator, default=None
+        None is a new one.
+
+    Returns
+    -------
+    images : list of (name, array (rows, columns) float64)
+        Grey levels as of `to_grey`.
 
     Raises
     ------
     FileNotFoundError
         If the folder is missing or holds no usable image; the message lists what is there.
+    ValueError
+        If there are fewer than n_image images.
 
     Warns
     -----
@@ -65,12 +85,14 @@ def load_images(
 
 
 def _sample_images():
+    """The photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_image
 
     return [(name, to_grey(load_sample_image(name))) for name in ("china.jpg", "flower.jpg")]
 
 
 def _folder_images(folder, height, width):
+    """The images of a folder by name; those that cannot be used are skipped with a warning."""
     if not folder.is_dir():
         there = (
             sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
@@ -94,8 +116,22 @@ def _folder_images(folder, height, width):
     return images
 
 
-def read_image(path, height=1, width=1):
-    """The grey levels of an image file, (rows, columns) float64 in 0..1.
+def read_image(path: str | Path, height: int = 1, width: int = 1) -> np.ndarray:
+    """The grey levels of an image file, (rows, columns) float64 as of `to_grey`.
+
+    Grey files of more than 8 bits keep their depth; all others are read as RGB of 8 bits, palettes
+    looked up and transparency left out.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file that Pillow can read.
+    height, width : int, default=1
+        Pixels that the image must have at least.
+
+    Returns
+    -------
+    image : array of shape (rows, columns), float64
 
     Raises
     ------
@@ -115,8 +151,7 @@ def read_image(path, height=1, width=1):
                 raise ValueError(
                     f"its {image.height} x {image.width} pixels are fewer than {height} x {width}"
                 )
-            is_deep = image.mode.startswith(("I", "F"))
-            pixels = np.asarray(image if is_deep else image.convert("RGB"))
+            pixels = _decode(image)
     except UnidentifiedImageError:
         raise ValueError("it is not an image that Pillow can read") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -124,38 +159,89 @@ def read_image(path, height=1, width=1):
     grey = to_grey(pixels)
     if not np.isfinite(grey).all():
         raise ValueError("it holds NaN or infinity")
-    if np.ptp(grey) < 1e-9:
+    if np.ptp(grey) <= 1e-9 * np.abs(grey).max():
         raise ValueError("it is constant")
     return grey
 
 
-def to_grey(pixels):
-    """0.2989 R + 0.5870 G + 0.1140 B, in 0..1; integers are divided by their type's largest value
-    (at least 255).
+def _decode(image):
+    """The pixels of an opened image: greys of more than 8 bits as they are, all else RGB."""
+    if image.mode == "I":
+        return np.asarray(image).astype(_integers_of_file(image))
+    if image.mode.startswith(("I", "F")):
+        return np.asarray(image)
+    # Pillow warns when it drops the transparency of a palette.
+    has_transparency = "transparency" in image.info
+    return np.asarray(image.convert("RGBA" if has_transparency else "RGB"))
+
+
+def _integers_of_file(image):
+    """The dtype of a TIFF's integers, which Pillow reads into int32 (its mode 'I')."""
+    if image.format != "TIFF":
+        return np.int32
+    sign = "u" if image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] == 1 else ""
+    return np.dtype(f"{sign}int{image.tag_v2[BITS_PER_SAMPLE][0]}")
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """0.2989 R + 0.5870 G + 0.1140 B of colours, greys as they are, scaled to 0..1 by their type.
+
+    Integers are divided by the largest value of their type (uint8 by 255, uint16 by 65535), however
+    dark they are; bool is 0 and 1; floats are taken as 0..1 already.
+
+    Parameters
+    ----------
+    pixels : array of shape (rows, columns) or (rows, columns, n_channels)
+        Grey, or red, green, blue; further channels are left out.
+
+    Returns
+    -------
+    grey : array of shape (rows, columns), float64
+
+    Raises
+    ------
+    ValueError
+        If pixels are not numbers, or of another shape.
+
+    Examples
+    --------
+    >>> to_grey(np.array([[0, 51, 255]], np.uint8))
+    array([[0. , 0.2, 1. ]])
     """
     pixels = np.asarray(pixels)
-    scale = 1.0
-    if pixels.dtype.kind in "iu":
-        scale = (
-            255.0
-            if pixels.max(initial=0) <= 255
-            else 65535.0
-            if pixels.max() <= 65535
-            else float(pixels.max())
+    if pixels.dtype.kind not in "biuf":
+        raise ValueError(f"pixels must be real numbers, not of dtype {pixels.dtype}")
+    is_color = pixels.ndim == 3 and pixels.shape[2] >= len(GREY)
+    if pixels.ndim != 2 and not is_color:
+        raise ValueError(
+            f"pixels must have shape (rows, columns) or (rows, columns, at least 3 channels), "
+            f"not {pixels.shape}"
         )
-    elif pixels.dtype.kind == "b":
-        pixels = pixels.astype(float)
-    grey = pixels[..., :3] @ GREY if pixels.ndim == 3 else pixels.astype(float)
-    return grey / scale
+    most = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+    return (pixels[..., :3] @ GREY if is_color else pixels.astype(float)) / most
 
 
-def dead_leaves(height, width, rng):
-    """An image of discs that occlude one another, (height, width) in 0..1, with the statistics of
-    natural scenes.
+def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """An image of discs that occlude one another, with the statistics of natural scenes.
 
     Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
-    are uniform, and each disc covers those before it (Lee, Mumford & Huang 2001, Int. J. Comput.
-    Vision 41).
+    are uniform, and each disc covers those before it.
+
+    Parameters
+    ----------
+    height, width : int
+        Pixels.
+    rng : Generator
+        Draws the discs.
+
+    Returns
+    -------
+    image : array of shape (height, width), float64
+        Grey levels in [0, 1].
+
+    References
+    ----------
+    Lee, Mumford & Huang (2001), Int. J. Comput. Vision 41.
     """
     least, most = 2.0, max(4.0, min(height, width) / 3)
     n_leaves = max(200, 8 * height * width // 64)
@@ -175,8 +261,11 @@ def dead_leaves(height, width, rng):
     return image
 
 
-def crop(image, height, width, rng):
-    """A random height x width crop, drawn again while its std is under 0.2 of the image's."""
+def crop(image: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """A random height x width crop, drawn again while its std is under 0.2 of the image's.
+
+    Raises ValueError after MOST_DRAWS draws.
+    """
     for _ in range(MOST_DRAWS):
         row = rng.integers(image.shape[0] - height + 1)
         column = rng.integers(image.shape[1] - width + 1)
@@ -188,7 +277,7 @@ def crop(image, height, width, rng):
     )
 
 
-def centre(image):
+def centre(image: np.ndarray) -> np.ndarray:
     """The image with its median removed, divided by the largest absolute value."""
     image = image - np.median(image)
     return image / np.abs(image).max()
@@ -199,12 +288,22 @@ def _frequencies(height, width):
     return np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
 
 
-def whiten(image):
-    """The image filtered by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), divided by its mean
-    over frequencies.
+def whiten(image: np.ndarray) -> np.ndarray:
+    """The image filtered by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), K divided by its mean.
 
-    f in cycles per pixel (1e-6 at the origin) (Olshausen & Field 1997, with the exponent 1.4 of the
-    amplitude).
+    f in cycles per pixel, 1e-6 at the origin; means are over frequencies.
+
+    Parameters
+    ----------
+    image : array of shape (height, width)
+
+    Returns
+    -------
+    whitened : array of shape (height, width), float64
+
+    References
+    ----------
+    Olshausen & Field (1997), Vision Res. 37:3311, with the exponent 1.4 of the amplitude.
     """
     f = _frequencies(*image.shape)
     f[0, 0] = 1e-6
@@ -213,9 +312,8 @@ def whiten(image):
     return np.fft.ifft2(np.fft.fft2(image) * (gain / gain.mean())).real
 
 
-def band_pass(image, patch_width):
-    """The image without what a patch cannot hold: frequencies under 1 / patch_width, and those near
-    or over 0.5.
+def band_pass(image: np.ndarray, patch_width: int) -> np.ndarray:
+    """The image without what a patch cannot hold: frequencies under 1 / patch_width or near 0.5.
 
     gain(f) = (1 - exp((f - .5) / (.5 * .07))) (f < .5) (1 + tanh(42 (f - 1 / patch_width))) / 2
     """
@@ -225,16 +323,14 @@ def band_pass(image, patch_width):
     return np.fft.ifft2(np.fft.fft2(image) * low * high).real
 
 
-def preprocess(image, patch_width, do_bandpass=True):
+def preprocess(image: np.ndarray, patch_width: int, do_bandpass: bool = True) -> np.ndarray:
     """The image whitened and, unless told otherwise, band-passed for patches of patch_width."""
     image = whiten(image)
     return band_pass(image, patch_width) if do_bandpass else image
 
 
-def block_average(image, factor):
-    """The image with factor x factor pixels averaged into one; a rest at the right and below is cut
-    off.
-    """
+def block_average(image: np.ndarray, factor: int) -> np.ndarray:
+    """The image with factor x factor pixels averaged into one, without a rest right and below."""
     height, width = (size // factor for size in image.shape)
     return (
         image[: height * factor, : width * factor]
@@ -243,19 +339,33 @@ def block_average(image, factor):
     )
 
 
-def disc(patch_width):
-    """True for the pixels that lie wholly inside the circle inscribed in a patch, (patch_width,
-    patch_width).
-    """
+def disc(patch_width: int) -> np.ndarray:
+    """True for pixels wholly inside the circle inscribed in a patch, (patch_width, patch_width)."""
     corner = np.abs(np.arange(patch_width) - (patch_width - 1) / 2) + 0.5
     return np.hypot(corner[:, None], corner) <= patch_width / 2
 
 
-def draw_patches(image, n_patches, patch_width, over_patches, rng):
-    """The n_patches of highest std among over_patches times as many random ones, (n_patches,
-    patch_width^2).
+def draw_patches(
+    image: np.ndarray, n_patches: int, patch_width: int, over_patches: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The patches of highest std among over_patches times as many random ones, less their mean.
 
-    The mean over them is subtracted, pixel by pixel.
+    Parameters
+    ----------
+    image : array of shape (height, width)
+    n_patches : int
+        Patches to return; they repeat where the image has fewer.
+    patch_width : int
+        Patches are patch_width x patch_width pixels.
+    over_patches : int
+        Patches to draw for each that is kept.
+    rng : Generator
+        Draws the places.
+
+    Returns
+    -------
+    patches : array of shape (n_patches, patch_width^2)
+        Of mean 0 over the patches, pixel by pixel.
     """
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_width, patch_width))
     places = rng.choice(
@@ -286,32 +396,57 @@ def _window_std(image, width):
 
 
 def extract_patches(
-    images,
-    n_patches,
+    images: Sequence[tuple[str, np.ndarray]],
+    n_patches: int,
     *,
-    patch_width=21,
-    height=256,
-    width=256,
-    do_mask=True,
-    do_bandpass=True,
-    over_patches=16,
-    patch_ds=1,
-    patch_norm=False,
-    rng=None,
-    on_crop=None,
-):
-    """Preprocessed patches of images, (n_patches, patch_width^2) float32, in random order.
+    patch_width: int = 21,
+    height: int = 256,
+    width: int = 256,
+    do_mask: bool = True,
+    do_bandpass: bool = True,
+    over_patches: int = 16,
+    patch_ds: int = 1,
+    patch_norm: bool = False,
+    rng: np.random.Generator | None = None,
+    on_crop: Callable[[], object] | None = None,
+) -> np.ndarray:
+    """Preprocessed patches of images, in random order.
 
     Every image gives as many crops as keep each of them to about a thousand patches.
 
     Parameters
     ----------
-    images : list of (name, array), as `load_images` returns.
-    patch_ds : int, each crop is block-averaged by this factor first.
-    patch_norm : bool, divides each patch by its std.
-    do_mask : bool, sets pixels outside the inscribed circle to 0.
-    rng : Generator.
-    on_crop : callable, optional, called after each crop (progress).
+    images : list of (name, array)
+        As `load_images` returns.
+    n_patches : int
+        Patches of all images together.
+    patch_width : int, default=21
+        Patches are patch_width x patch_width pixels.
+    height, width : int, default=256
+        Size of the crops, in pixels.
+    do_mask : bool, default=True
+        Sets pixels outside the inscribed circle to 0.
+    do_bandpass : bool, default=True
+        Removes frequencies that a patch cannot hold, see `band_pass`.
+    over_patches : int, default=16
+        Patches to draw for each that is kept, see `draw_patches`.
+    patch_ds : int, default=1
+        Each crop is block-averaged by this factor first.
+    patch_norm : bool, default=False
+        Divides each patch by its std.
+    rng : Generator, default=None
+        Draws crops, patches and their order; None is a new one.
+    on_crop : callable, default=None
+        Called without arguments after each crop (progress).
+
+    Returns
+    -------
+    patches : array of shape (n_patches, patch_width^2), float32
+
+    Raises
+    ------
+    ValueError
+        If an image has no crop with enough contrast.
     """
     rng = np.random.default_rng() if rng is None else rng
     per_image = np.diff(np.linspace(0, n_patches, len(images) + 1).astype(int))
@@ -337,9 +472,24 @@ def extract_patches(
     return patches
 
 
-def noise_patches(n_patches, patch_width, rng, do_bandpass=True):
-    """Patches of a preprocessed image of 1/f noise, (n_patches, patch_width^2) float64: a start for
-    a dictionary.
+def noise_patches(
+    n_patches: int, patch_width: int, rng: np.random.Generator, do_bandpass: bool = True
+) -> np.ndarray:
+    """Patches of a preprocessed image of 1/f noise: a start for a dictionary.
+
+    Parameters
+    ----------
+    n_patches : int
+    patch_width : int
+        Patches are patch_width x patch_width pixels.
+    rng : Generator
+        Draws noise and places.
+    do_bandpass : bool, default=True
+        As in `preprocess`.
+
+    Returns
+    -------
+    patches : array of shape (n_patches, patch_width^2), float64
     """
     size = 256 if patch_width < 128 else 2 * patch_width
     f = _frequencies(size, size)

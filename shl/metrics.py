@@ -1,30 +1,50 @@
-"""Metrics of a code and a dictionary: arrays or events in, scalars (or one number per atom) out."""
+"""Metrics of a code and a dictionary: arrays or a code in, scalars (or one number per atom) out."""
+
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from .gabor import fit_gabor, orientation_entropy
 
+if TYPE_CHECKING:
+    from .coding import Events
 
-def reconstruction_error(X, residual):
-    """Error = |X - A D| / |X|, Frobenius norms; 0 where X is all zeros."""
+
+class Code(Protocol):
+    """What the metrics ask of a sparse code, of patches or of images."""
+
+    def counts(self) -> np.ndarray:
+        """Events of each atom, (n_dictionary,) int64."""
+
+    def power_sums(self, power: int) -> np.ndarray:
+        """The sum of a^power over the events of each atom, (n_dictionary,) float64."""
+
+    @property
+    def n_draws(self) -> int:
+        """How often an atom could have been active: zeros are counted up to it."""
+
+
+def reconstruction_error(X: np.ndarray, residual: np.ndarray) -> float:
+    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros."""
     norm = np.linalg.norm(X)
     return float(np.linalg.norm(residual) / norm) if norm else 0.0
 
 
-def quantization_error(P_cum):
+def quantization_error(P_cum: np.ndarray) -> float:
     """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
     return float(np.abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
-def usage(events):
+def usage(events: Code) -> np.ndarray:
     """Each atom's share of the events, (n_dictionary,), of sum 1; NaN where there are no events."""
     counts = events.counts()
     return counts / counts.sum() if counts.sum() else np.full(len(counts), np.nan)
 
 
-def usage_entropy(events):
-    """Entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events: 1 if all are used
-    equally.
+def usage_entropy(events: Code) -> float:
+    """Entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events.
+
+    1 if all atoms are used equally; NaN where there are no events or one atom.
     """
     shares = usage(events)
     used = shares[shares > 0]
@@ -35,28 +55,29 @@ def usage_entropy(events):
     )
 
 
-def usage_variation(events):
-    """Cv = std_i k_i / mean_i k_i, k the events of each atom: 0 if all are used equally, NaN if
-    none is used.
+def usage_variation(events: Code) -> float:
+    """Cv = std_i k_i / mean_i k_i, k the events of each atom.
+
+    0 if all atoms are used equally; NaN if none is used.
     """
     counts = events.counts()
     return float(counts.std() / counts.mean()) if counts.any() else np.nan
 
 
-def probability_error(events):
-    """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares: how many events would have to move for
-    equal usage.
+def probability_error(events: Code) -> float:
+    """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares of the events.
+
+    The share of events that would have to move for equal usage; NaN where there are no events.
     """
     shares = usage(events)
     return float(np.abs(shares - 1 / len(shares)).sum() / 2)
 
 
-def log_likelihood(events):
-    """LogL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N: how likely equal use
-    makes the counts k.
+def log_likelihood(events: Code) -> float:
+    """LogL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N.
 
-    The normal approximation of a binomial with one probability for all atoms, N samples.  NaN if no
-    or every coefficient is active.
+    How likely equal use makes the counts k: the normal approximation of a binomial with one
+    probability for all atoms, N samples.  NaN if no or every coefficient is active.
     """
     counts, n_samples = events.counts(), max(events.n_draws, 1)
     variance = counts.mean() * (1 - counts.mean() / n_samples)
@@ -68,11 +89,25 @@ def log_likelihood(events):
     )
 
 
-def mutual_information(events):
+def mutual_information(events: "Events") -> float:
     """MI = sum_ij P_ij log(P_ij / (q_i q_j)), nats: dependence of the atoms' activations.
 
     P_ij is the share of (sample, i, j) with both atoms active (i = j included) and q_i atom i's
-    share of the events (Cover & Thomas 2006, eq. 2.28).
+    share of the events.
+
+    Parameters
+    ----------
+    events : Events
+        A code of patches: which atoms occur together is not asked of images.
+
+    Returns
+    -------
+    information : float
+        NaN where there are no events.
+
+    References
+    ----------
+    Cover & Thomas (2006), eq. 2.28.
     """
     pairs = events.count_pairs()
     i, j = np.nonzero(pairs)
@@ -82,50 +117,53 @@ def mutual_information(events):
     return float((joint * np.log(joint / (shares[i] * shares[j]))).sum())
 
 
-def mutual_coherence(dictionary, do_sym=False):
+def mutual_coherence(dictionary: np.ndarray, do_sym: bool = False) -> float:
     """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
     gram = dictionary @ dictionary.T
     np.fill_diagonal(gram, 0)
     return float(np.abs(gram).max() if do_sym else gram.max())
 
 
-def kurtosis(events):
-    """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,); NaN for an
-    unused atom.
+def kurtosis(events: Code) -> np.ndarray:
+    """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,).
+
+    NaN for an unused atom.
     """
     second, fourth = (events.power_sums(power) / max(events.n_draws, 1) for power in (2, 4))
     return np.divide(fourth, second**2, out=np.full(len(second), np.nan), where=second > 0) - 3
 
 
-def activation_probability(events):
+def activation_probability(events: Code) -> np.ndarray:
     """prob_active_i = mean_n(a_ni != 0), (n_dictionary,)."""
     return events.counts() / max(events.n_draws, 1)
 
 
-def variance(events):
+def variance(events: Code) -> np.ndarray:
     """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
     return events.power_sums(2) / max(events.n_draws, 1)
 
 
-def kl_divergence(events):
-    """KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events: their distance from equal
-    usage.
+def kl_divergence(events: Code) -> float:
+    """KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events.
 
-    It is (1 - entropy) log n (Cover & Thomas 2006, eq. 2.94); NaN where there are no events.
+    Their distance from equal usage, (1 - entropy) log n (Cover & Thomas 2006, eq. 2.94); NaN where
+    there are no events.
     """
     shares = usage(events)
     used = shares[shares > 0]
     return float((used * np.log(used * len(shares))).sum()) if used.size else np.nan
 
 
-def ks_distance(P_cum):
-    """KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,): Kolmogorov & Smirnov's distance
-    to the mean.
+def ks_distance(P_cum: np.ndarray) -> np.ndarray:
+    """KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,).
+
+    Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """
     return np.abs(P_cum - P_cum.mean(axis=0)).max(axis=1)
 
 
 __all__ = [
+    "Code",
     "activation_probability",
     "fit_gabor",
     "kl_divergence",

@@ -1,5 +1,4 @@
-"""Results on disk: one file a result, under the hash of all that made it, written atomically, read
-without pickle.
+"""Results on disk, each a file under the hash of all that made it, written atomically, no pickle.
 
 A file is an uncompressed npz: arrays under their names, and under `__json__` a JSON text with
 everything else and a checksum.  Two processes that write the same entry write the same content, and
@@ -14,9 +13,14 @@ import secrets
 import time
 import warnings
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    pass
 
 SCHEMA = 1
 # Raise it when the same parameters and data give other results: old entries are then not used.
@@ -28,9 +32,16 @@ DEFAULT_FOLDER = "cache_dir"
 # ----------------------------------------------------------------------------------------- one file
 
 
-def write(path, arrays, info):
-    """Write arrays (a mapping of names to arrays) and info (JSON values) to path, whole or not at
-    all.
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
+    """Write arrays and info to path, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder is made if missing.
+    arrays : mapping of names to arrays
+    info : mapping of names to JSON values
+        NumPy scalars and arrays, and paths, become JSON values.
 
     Raises
     ------
@@ -81,7 +92,7 @@ def _to_json(value):
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written as JSON")
 
 
-def read(path):
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     """The (arrays, info) that `write` wrote.
 
     Raises
@@ -92,15 +103,15 @@ def read(path):
         If the file is damaged, not one of ours, or of a newer schema.
     """
     arrays = _read_members(path)
-    info = _parse(path, arrays)
+    info = _parse_info(path, arrays)
     if digest(arrays) != info.pop("checksum", None):
         raise ValueError(f"{path} is damaged: its content does not match its checksum")
     return arrays, info
 
 
-def read_info(path):
+def read_info(path: str | Path) -> dict:
     """The info of a file alone, without its arrays; errors as in `read`."""
-    info = _parse(path, _read_members(path, only=JSON_KEY))
+    info = _parse_info(path, _read_members(path, only=JSON_KEY))
     info.pop("checksum", None)
     return info
 
@@ -148,7 +159,7 @@ def _read_array(content):
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _parse(path, arrays):
+def _parse_info(path, arrays):
     """The info among a file's arrays, taken out of them."""
     try:
         info = json.loads(arrays.pop(JSON_KEY).tobytes())
@@ -162,13 +173,13 @@ def _parse(path, arrays):
     return info
 
 
-def take(arrays, prefix):
+def take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Take the arrays whose names begin so, out of the dict; the names without the prefix."""
     names = [name for name in arrays if name.startswith(prefix)]
     return {name.removeprefix(prefix): arrays.pop(name) for name in names}
 
 
-def digest(arrays):
+def digest(arrays: np.ndarray | dict[str, np.ndarray]) -> str:
     """A hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
     hasher = hashlib.blake2b(digest_size=16)
     for name, array in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
@@ -178,9 +189,10 @@ def digest(arrays):
     return hasher.hexdigest()
 
 
-def key_of(parameters):
-    """The hash of parameters: NumPy scalars count as Python's, order does not count, arrays by
-    their content.
+def key_of(parameters: Mapping) -> str:
+    """The hash of parameters and of the version of the algorithms.
+
+    NumPy scalars count as Python's, order does not count, arrays count by their content.
     """
     return hashlib.blake2b(
         _canonical({**parameters, "algorithm_version": ALGORITHM}).encode(), digest_size=16
@@ -207,9 +219,10 @@ def _canonical(value):
 # --------------------------------------------------------------------------------- a folder of them
 
 
-def open_store(cache_dir=DEFAULT_FOLDER):
-    """The `Store` of a folder; None is no store.  The default folder gives way to the environment's
-    SHL_CACHE_DIR.
+def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
+    """The `Store` of a folder; None is no store.
+
+    The default folder gives way to the environment's SHL_CACHE_DIR.
     """
     if cache_dir is None:
         return None
@@ -219,19 +232,25 @@ def open_store(cache_dir=DEFAULT_FOLDER):
 
 
 class Store:
-    """A folder of results.  A damaged entry is set aside as `.bad` with a warning and counts as
-    missing.
+    """A folder of results.
+
+    A damaged entry is set aside as `.bad` with a warning and counts as missing.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made by the first entry.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def path(self, kind, key, tag=""):
+    def path(self, kind: str, key: str, tag: str | None = "") -> Path:
         """The file of an entry: tag-kind-key.npz, where the tag is for readers alone."""
         readable = "".join(char if char.isalnum() or char in "._=" else "_" for char in tag or "")
         return self.folder / f"{readable[:80] + '-' if readable else ''}{kind}-{key}.npz"
 
-    def get(self, path, reader=read):
+    def get(self, path: str | Path, reader: Callable[[str | Path], Any] = read) -> Any:
         """What `reader` finds at path, or None where there is no usable entry."""
         try:
             return reader(path)
@@ -246,11 +265,11 @@ class Store:
                 return None
             return None
 
-    def put(self, path, arrays, info):
+    def put(self, path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
         """Write an entry, see `write`."""
         write(path, arrays, info)
 
-    def entries(self):
+    def entries(self) -> list[dict]:
         """A dict for each entry, oldest first: path, bytes, age in seconds."""
         now, found = time.time(), []
         for path in sorted(self.folder.glob("*.npz")):
@@ -261,9 +280,10 @@ class Store:
             found.append({"path": str(path), "bytes": status.st_size, "age": now - status.st_mtime})
         return sorted(found, key=lambda entry: -entry["age"])
 
-    def clear(self, older_than=0.0):
-        """Remove the entries, files set aside and left-overs older than so many seconds; return
-        their paths.
+    def clear(self, older_than: float = 0.0) -> list[str]:
+        """Remove what is older than so many seconds: entries, files set aside, left-overs.
+
+        Returns the paths of what was removed.
         """
         removed, now = [], time.time()
         for pattern in ("*.npz", "*.npz.bad", ".*.part"):
@@ -273,7 +293,7 @@ class Store:
                     removed.append(str(path))
         return removed
 
-    def verify(self):
+    def verify(self) -> dict[str, str]:
         """Read every entry; return {path: error} of those that are damaged."""
         damaged = {}
         for entry in self.entries():

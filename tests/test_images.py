@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -77,8 +79,41 @@ def test_patches_of_a_tiny_image_repeat(rng):
 def test_grey_levels():
     pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
     np.testing.assert_allclose(images.to_grey(pixels), [[0.2989, 0.5870, 0.1140]])
-    np.testing.assert_allclose(images.to_grey(np.array([[0, 65535]], np.uint16)), [[0, 1]])
-    np.testing.assert_allclose(images.to_grey(np.array([[0.0, 1.0]])), [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most"),
+    [
+        (np.uint8, 255),
+        (np.uint16, 65535),
+        (">u2", 65535),
+        (np.int16, 32767),
+        (np.uint32, 2**32 - 1),
+        (np.int32, 2**31 - 1),
+        (bool, 1),
+        (np.float32, 1),
+        (np.float64, 1),
+    ],
+)
+def test_grey_levels_are_scaled_by_their_type_alone(dtype, most):
+    dark = np.array([[0, 1]], dtype)  # would be stretched by a scale that looks at the values
+    np.testing.assert_array_equal(images.to_grey(dark), [[0, 1 / most]])
+    np.testing.assert_array_equal(images.to_grey(np.array([[most]], dtype)), [[1]])
+    colors = np.stack([np.zeros_like(dark), dark, np.zeros_like(dark)], axis=2)
+    np.testing.assert_allclose(images.to_grey(colors), [[0, 0.5870 / most]], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"not \(4, 4, 2\)"),
+        (np.zeros(4), r"not \(4,\)"),
+        (np.zeros((4, 4), complex), "not of dtype complex128"),
+    ],
+)
+def test_what_is_no_picture_has_no_grey_levels(pixels, words):
+    with pytest.raises(ValueError, match=f"pixels must .*{words}"):
+        images.to_grey(pixels)
 
 
 def test_window_std_equals_numpy(rng):
@@ -161,12 +196,74 @@ def test_a_flat_image_has_no_crop(rng):
         images.crop(image, 16, 16, rng)
 
 
-def test_image_modes_are_read(tmp_path, rng):
-    deep = rng.integers(0, 65536, (20, 20)).astype(np.uint16)
-    Image.fromarray(deep).save(tmp_path / "deep.png")
-    np.testing.assert_allclose(images.read_image(tmp_path / "deep.png"), deep / 65535)
-    for mode in ("L", "1", "P", "RGBA", "LA"):
-        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).convert(mode).save(
-            tmp_path / f"{mode}.png"
-        )
-        assert images.read_image(tmp_path / f"{mode}.png").shape == (20, 20)
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_modes_of_8_bits_are_read_as_their_colours(tmp_path, rng, mode):
+    pixels = rng.integers(0, 256, (20, 20, 3), np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    path = tmp_path / ("image.png" if mode not in ("CMYK", "YCbCr", "PA") else "image.tif")
+    image.save(path)
+    np.testing.assert_array_equal(images.read_image(path), images.to_grey(image.convert("RGB")))
+    if mode in ("RGB", "RGBA"):
+        np.testing.assert_array_equal(images.read_image(path), images.to_grey(pixels))
+
+
+def test_transparent_colours_are_those_that_are_written(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20), np.uint8)
+    palette = rng.integers(0, 256, (256, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.putpalette(palette.tobytes())
+    image.save(tmp_path / "palette.png", transparency=bytes(range(256)))
+    np.testing.assert_array_equal(
+        images.read_image(tmp_path / "palette.png"), images.to_grey(palette[pixels])
+    )
+
+
+def tiff(pixels):
+    """A TIFF file of grey levels, in the byte order of the pixels."""
+    order = pixels.dtype.str[0]
+    height, width = pixels.shape
+    sample_format = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    tags = {
+        256: width,
+        257: height,
+        258: 8 * pixels.dtype.itemsize,
+        259: 1,  # no compression
+        262: 1,  # black is 0
+        273: 8,  # where the pixels are
+        277: 1,  # channels
+        278: height,
+        279: pixels.nbytes,
+        339: sample_format,
+    }
+    head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HL", 42, 8 + pixels.nbytes)
+    entries = [struct.pack(f"{order}HHLL", tag, 4, 1, value) for tag, value in tags.items()]
+    count, end = struct.pack(f"{order}H", len(tags)), struct.pack(f"{order}L", 0)
+    return head + pixels.tobytes() + count + b"".join(entries) + end
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        ("<u2", "deep.png"),
+        ("<u2", "deep.tif"),
+        (">u2", "deep.tif"),
+        ("<i2", "deep.tif"),
+        (">i2", "deep.tif"),
+        ("<i4", "deep.tif"),
+        ("<u4", "deep.tif"),
+        ("<f4", "deep.tif"),
+    ],
+)
+def test_deep_greys_are_scaled_by_the_type_in_the_file(tmp_path, rng, dtype, name):
+    """Pillow reads integers of 16 and 32 bits into int32 where it has no mode of their own."""
+    dtype = np.dtype(dtype)
+    levels = np.linspace(0, np.iinfo(dtype).max, 400) if dtype.kind != "f" else rng.random(400)
+    deep = levels.astype(dtype).reshape(20, 20)
+    if name.endswith("png"):
+        Image.fromarray(deep).save(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(tiff(deep))
+    grey = images.read_image(tmp_path / name)
+    np.testing.assert_array_equal(grey, images.to_grey(deep))
+    if dtype.kind != "f":
+        assert grey.min() == 0 and grey.max() == 1

@@ -1,6 +1,7 @@
-"""Supplementary controls: coders, starts, rates, sizes, the mask, other databases, better
-parameters of a rule.
-"""
+"""Controls: coders, starts, rates, sizes, the mask, other databases, better parameters."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ SCANS = {"alpha_homeo": ("OLS", "EMP"), "l0_sparseness": SOME, "n_dictionary": S
 MEANS = ("error", "F", "error_own", "F_own", "entropy")
 
 
-def statistics(study, out):
+def statistics(study: Study, out: Path) -> Iterator[str]:
     """Statistics of data and atoms, with and without the mask, and a look at both."""
     rows = []
     for do_mask in (True, False):
@@ -28,8 +29,8 @@ def statistics(study, out):
             [
                 f"patches, do_mask={do_mask}",
                 str(data.shape),
-                _spread(data.mean(axis=1)),
-                _spread(energy),
+                _mean_and_std(data.mean(axis=1)),
+                _mean_and_std(energy),
             ]
         )
         fig = new_figure(figsize=(12, 1.2))
@@ -41,8 +42,8 @@ def statistics(study, out):
             [
                 f"atoms, {rule}",
                 str(atoms.shape),
-                _spread(atoms.mean(axis=1)),
-                _spread(np.linalg.norm(atoms, axis=1)),
+                _mean_and_std(atoms.mean(axis=1)),
+                _mean_and_std(np.linalg.norm(atoms, axis=1)),
             ]
         )
     yield "Energy is the root mean square of a patch, the norm of an atom.\n"
@@ -66,7 +67,8 @@ def statistics(study, out):
     )
 
 
-def _spread(values):
+def _mean_and_std(values):
+    """'mean +- std' of an array."""
     return f"{values.mean():.3g} +- {values.std():.3g}"
 
 
@@ -76,10 +78,8 @@ def _means(models, patches):
     return [mean_std(found[name]) for name in MEANS]
 
 
-def coders(study, out):
-    """Dictionaries learned with each coder for the same number of steps, all judged by the same
-    pursuits.
-    """
+def coders(study: Study, out: Path) -> Iterator[str]:
+    """Dictionaries learned with each coder in the same steps, all judged by the same pursuits."""
     patches, steps = study.fresh(), study.scale.n_slow
     runs = study.run(
         ["learning_algorithm", "seed"],
@@ -127,7 +127,7 @@ def coders(study, out):
     )
 
 
-def starts_and_rates(study, out):
+def starts_and_rates(study: Study, out: Path) -> Iterator[str]:
     """White or 1/f start; Adam or the plain gradient with a fixed rate."""
     patches, seeds = study.fresh(), {"seed": study.few_seeds}
     runs = study.run(
@@ -151,11 +151,11 @@ def starts_and_rates(study, out):
     yield from table(["learning", "rule", *MEANS], rows)
 
 
-def scans(study, out):
+def scans(study: Study, out: Path) -> Iterator[str]:
     """F, error and usage over alpha_homeo, l0_sparseness and n_dictionary."""
     measures, patches = ("F", "error", "entropy"), study.fresh()
     fig = new_figure(figsize=(12, 3.2 * len(SCANS)), layout="constrained")
-    yield "On new patches, one learning each; qerror, and so F, grows with the number of atoms.\n"
+    yield "On new patches, one run each; qerror, and so F, grows with the number of atoms.\n"
     for row, (variable, rules) in zip(
         fig.subplots(len(SCANS), len(measures)), SCANS.items(), strict=True
     ):
@@ -181,7 +181,7 @@ def scans(study, out):
     yield "![Scans](scans.png)\n"
 
 
-def fading(study, out):
+def fading(study: Study, out: Path) -> Iterator[str]:
     """Rules that fade to plain pursuit, on natural patches."""
     seeds, patches = study.few_seeds, study.fresh()
     faded = study.run(
@@ -215,12 +215,12 @@ def fading(study, out):
 # ---------------------------------------------------------------------------------------- databases
 
 
-def databases(study):
+def databases(study: Study) -> list[str]:
     """The built-in databases and that of the study."""
     return list(dict.fromkeys(["sample", "dead_leaves", study.database]))
 
 
-def generalisation(study, out):
+def generalisation(study: Study, out: Path) -> Iterator[str]:
     """Learn on one database, code another."""
     names, seeds = databases(study), study.few_seeds
     fresh = {name: study.fresh(name_database=name) for name in names}
@@ -269,10 +269,8 @@ TUNED = ("error", "error_own", "F", "F_own", "entropy", "entropy_own")
 WIDE_BATCH = 1024  # the default of SHL
 
 
-def tuning(study, out):
-    """Parameters of HEH and HAP: at the quick size on all databases, and at the study's own
-    size.
-    """
+def tuning(study: Study, out: Path) -> Iterator[str]:
+    """Parameters of HEH and HAP: at the quick size on all databases, and at the study's own."""
     at_hand = {
         "datapath": study.opts["datapath"],
         "n_jobs": study.n_jobs,
@@ -290,9 +288,7 @@ def tuning(study, out):
 
 
 def _tune(study, grids, **changes):
-    """Each parameter over its values, on new patches, and tests of each value against the paper's
-    default.
-    """
+    """Each parameter over its values, on new patches, tested against the paper's default."""
     patches = study.fresh()
     size = {**study.scale.opts, **changes}
     yield (

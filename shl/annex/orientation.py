@@ -1,20 +1,21 @@
-"""What the atoms look like, in numbers: Gabor functions fitted to them, and how evenly they cover
-orientations.
-"""
+"""Gabor functions fitted to the atoms, and how evenly these cover orientations."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
 from ..plotting.figures import new_figure, save_both
-from .study import COLORS, RULES
+from .study import COLORS, RULES, Study
 from .tables import table
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
 
 
-def orientation(study, out):
+def orientation(study: Study, out: Path) -> Iterator[str]:
     """Gabor fits of each rule's atoms from the first seed."""
     fits = {
         rule: fit_gabor(

@@ -1,22 +1,32 @@
-"""Planted dictionaries: samples made from known atoms, to see which of them a learning finds
-again.
-"""
+"""Planted dictionaries: samples made from known atoms, to see which of them a run finds again."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 
 from .._checks import check_choice, check_count, check_generator, check_number
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
-from .study import FADE
+from .study import FADE, Study
 from .tables import CLAIM, comparisons, mean_std, table
 
 PROFILES = ("equal", "half stronger", "1/rank")
 STEPS = 2000
 
 
-def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=0):
+def plant(
+    n_samples: int = 20000,
+    n_pixels: int = 64,
+    n_atoms: int = 96,
+    n_active: int = 4,
+    noise: float = 0.02,
+    profile: str = "equal",
+    rng: np.random.Generator | int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
     Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
@@ -24,17 +34,24 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
 
     Parameters
     ----------
-    noise : float, the standard deviation of white noise on each pixel.
-    profile : 'equal', atoms are used equally often and strongly; 'half stronger', the coefficients
-        of every second atom are twice as large; '1/rank', the k-th atom is used with a probability
+    n_samples, n_pixels, n_atoms : int
+        Sizes of X and D.
+    n_active : int, default=4
+        Atoms of a sample.
+    noise : float, default=0.02
+        The standard deviation of white noise on each pixel.
+    profile : {'equal', 'half stronger', '1/rank'}, default='equal'
+        'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of
+        every second atom are twice as large; '1/rank', the k-th atom is used with a probability
         proportional to 1 / k.
-    rng : Generator, or an integer seed.
+    rng : Generator or int, default=0
+        Draws everything; an int is a seed.
 
     Returns
     -------
-    X : array (n_samples, n_pixels) float32
-    atoms : array (n_atoms, n_pixels)
-    code : array (n_samples, n_atoms)
+    X : array of shape (n_samples, n_pixels), float32
+    atoms : array of shape (n_atoms, n_pixels)
+    code : array of shape (n_samples, n_atoms)
     """
     check_choice(profile, "profile", PROFILES)
     check_count(n_active, "n_active", most=n_atoms, why="the atoms")
@@ -58,9 +75,20 @@ def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, prof
     )
 
 
-def recovered(dictionary, atoms, least=0.95):
-    """For each planted atom, whether a learned one has a cosine of at least `least` with it:
-    (n_atoms,) bool.
+def recovered(dictionary: ArrayLike, atoms: np.ndarray, least: float = 0.95) -> np.ndarray:
+    """Whether a learned atom has a cosine of at least `least` with each planted one.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Learned atoms, of norm 1.
+    atoms : array of shape (n_atoms, n_pixels)
+        Planted atoms, of norm 1.
+    least : float, default=0.95
+
+    Returns
+    -------
+    is_found : array of shape (n_atoms,), bool
     """
     return (atoms @ np.asarray(dictionary).T).max(axis=1) >= least
 
@@ -77,7 +105,7 @@ CASES = (
 )
 
 
-def recovery(study, out):
+def recovery(study: Study, out: Path) -> Iterator[str]:
     """Shares of planted atoms that each rule finds, for atoms that are used alike and unlike."""
     seeds = range(study.scale.n_planted)
     jobs = [(profile, case, seed) for profile in PROFILES for case in CASES for seed in seeds]
@@ -123,14 +151,13 @@ def recovery(study, out):
 
 
 def _label(case):
+    """The name of a rule, with its fading."""
     rule, fade = case
     return rule + (", fading" if fade else "")
 
 
 def _learn_planted(profile, case, seed):
-    """(share of atoms found, true and recovered coefficients of some samples on the atoms that were
-    found).
-    """
+    """(share of atoms found, true and recovered coefficients of some samples on these atoms)."""
     rule, fade = case
     X, atoms, code = plant(profile=profile, rng=np.random.default_rng(seed))
     model = SparseHebbianLearning(

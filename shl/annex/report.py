@@ -1,12 +1,12 @@
-"""The report: each section writes its tables and pictures, and what is written stays if a later one
-is stopped.
-"""
+"""The report: each section writes its tables and pictures, which stay if a later one is stopped."""
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .._checks import check_choice
 from . import controls, orientation, planted, rules, tasks
+from .study import Study
 
 SECTIONS = {
     "answers": ("Claims about the rules, answered", rules.answers),
@@ -30,18 +30,37 @@ SECTIONS = {
 }
 
 
-def write_report(study, out, only=None, on_section=None):
-    """Write the figures, sections and `report.md` of a `Study` into the folder `out`; returns the
-    path of the report.
+def write_report(
+    study: Study,
+    out: str | Path,
+    only: Iterable[str] | None = None,
+    on_section: Callable[[str, float, Exception | None], object] | None = None,
+) -> Path:
+    """Write figures, sections and `report.md` of a study into a folder.
 
     Each section is a file of its own in `out/sections`; the report joins those that are there, also
     of earlier calls.
 
     Parameters
     ----------
-    only : names among SECTIONS, optional.  Without, all.
-    on_section : callable, optional.  on_section(name, seconds, failure) after each section, failure
-        None or an error: a section in which a learning failed says so, and the others go on.
+    study : Study
+    out : str or Path
+        Made if missing.
+    only : iterable of str, default=None
+        Names among SECTIONS; None is all.
+    on_section : callable, default=None
+        on_section(name, seconds, failure) after each section, failure None or an error: a section
+        in which a run failed says so, and the others go on.
+
+    Returns
+    -------
+    path : Path
+        Of the report.
+
+    Raises
+    ------
+    ValueError
+        If `only` holds a name that is none of SECTIONS.
     """
     names = (
         list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
@@ -58,13 +77,13 @@ def write_report(study, out, only=None, on_section=None):
             failure = error
             lines.append(f"Failed: {error}\n")
         (out / "sections" / f"{name}.md").write_text("\n".join(lines))
-        _join(study, out)
+        _join_sections(study, out)
         if on_section is not None:
             on_section(name, time.perf_counter() - began, failure)
     return out / "report.md"
 
 
-def _join(study, out):
+def _join_sections(study, out):
     """Write the report from the sections that are there."""
     files = (out / "sections" / f"{name}.md" for name in SECTIONS)
     parts = [file.read_text() for file in files if file.exists()]

@@ -1,11 +1,13 @@
-"""Figures 1 to 3 of the Annex, and what is claimed from them, answered by paired tests over the
-seeds.
-"""
+"""Figures 1 to 3 of the Annex, and its claims, answered by paired tests over the seeds."""
 
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..estimator import SparseHebbianLearning
 from ..plotting import (
     plot_coefficients,
     plot_P_cum,
@@ -15,8 +17,11 @@ from ..plotting import (
     time_plot,
 )
 from ..plotting.figures import new_figure, save_both
-from .study import COLORS, RULES, code, measure
+from .study import COLORS, RULES, Study, code, measure
 from .tables import CLAIM, comparisons, mean_std, table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 GRID = (2, 9)  # atoms of a strip: a row of the least, a row of the most selected
 MEASURES = ("F", "F_own", "error", "error_own")
@@ -25,7 +30,7 @@ SCANNED = ("eta", "eta_homeo")
 FIGURE_2 = ("None", "OLS", "HEH")
 
 
-def answers(study, out):
+def answers(study: Study, out: Path) -> Iterator[str]:
     """Each claim about the order of the rules, with mean, std over seeds and a paired test."""
     runs = study.rules
     names = (*MEASURES, "qerror", "entropy", "seconds")
@@ -33,7 +38,7 @@ def answers(study, out):
         rule: {name: runs.column(name, homeo_method=rule) for name in names} for rule in RULES
     }
     yield (
-        f"Means and standard deviations over {len(study.seeds)} learnings of each rule, which "
+        f"Means and standard deviations over {len(study.seeds)} runs of each rule, which "
         f"differ in their "
         "start, in the order of patches and in the patches that they hold out. `own` is under the "
         "rule's own "
@@ -45,13 +50,13 @@ def answers(study, out):
         "part of F, is that of the histogram that learning follows, a running mean over its own "
         "batches.\n"
     )
-    yield from _answer(recorded, names)
+    yield from _compare_rules(recorded, names)
     yield (
         f"**On {study.scale.n_fresh} new patches** of the same images, all distributions counted "
         f"in the same bins "
         "from these patches alone.\n"
     )
-    yield from _answer(study.measured, (*MEASURES, "qerror", "qerror_own"))
+    yield from _compare_rules(study.measured, (*MEASURES, "qerror", "qerror_own"))
     seconds = {rule: recorded[rule]["seconds"].mean() for rule in RULES}
     above = [
         [found[rule]["F"].mean() - found["HEH"]["F"].mean() for rule in ("HAP", "None")]
@@ -68,7 +73,7 @@ def answers(study, out):
     )
 
 
-def _answer(found, names):
+def _compare_rules(found, names):
     """A table of the rules, and tests of all pairs in the paper's order."""
     yield from table(
         ["rule", *names],
@@ -90,7 +95,7 @@ def _answer(found, names):
 # ---------------------------------------------------------------------------------- figures 1 and 3
 
 
-def figures_1_and_3(study, out):
+def figures_1_and_3(study: Study, out: Path) -> Iterator[str]:
     """Atoms least and most selected, and F over the steps of all seeds."""
     shown = {
         "figure_1": (("None", "OLS", "HEH"), ("None", "OLS", "HEH")),
@@ -121,7 +126,7 @@ def figures_1_and_3(study, out):
     yield from (f"![Atoms and F over learning]({name}.png)\n" for name in shown)
 
 
-def draw_extremes(ax, model, color):
+def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
     """The least selected atoms above the most selected ones."""
     order = np.argsort(model.record_["prob_active"][-1], kind="stable")
     rows, columns = GRID
@@ -142,7 +147,7 @@ def draw_extremes(ax, model, color):
 # ----------------------------------------------------------------------------------------- figure 2
 
 
-def figure_2(study, out):
+def figure_2(study: Study, out: Path) -> Iterator[str]:
     """The distributions of coefficients, and F against the rates of learning and homeostasis."""
     patches = study.fresh()
     fig = new_figure(figsize=(10, 5), layout="constrained")
@@ -188,7 +193,7 @@ def figure_2(study, out):
 def _robustness(variable, values, F, new):
     """F at each value, and how often HEH is below the others."""
     yield (
-        f"F against {variable}, one learning each; `new` on new patches, in the same bins for all "
+        f"F against {variable}, one run each; `new` on new patches, in the same bins for all "
         f"(eta_homeo is "
         "also the rate of the histogram in the other):\n"
     )
@@ -212,7 +217,7 @@ def _robustness(variable, values, F, new):
 # ---------------------------------------------------------------------------------- equal selection
 
 
-def selection(study, out):
+def selection(study: Study, out: Path) -> Iterator[str]:
     """Equal probability of selection, on new patches."""
     names = [
         f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")
@@ -247,9 +252,7 @@ def selection(study, out):
 
 
 def _draw_selection(study, stem):
-    """How often atoms are selected, and the coefficients of the least and most selected ones, of
-    the first seed.
-    """
+    """Selection of atoms, and coefficients of the least and most selected, of the first seed."""
     patches = study.fresh()
     fig = new_figure(figsize=(4 * len(FIGURE_2), 6.5), layout="constrained")
     for (top, bottom), rule in zip(

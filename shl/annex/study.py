@@ -1,16 +1,17 @@
-"""A study: experiments that share a size and a database, learned in parallel and kept in the
-store.
-"""
+"""A study: experiments of one size and database, learned in parallel and kept in the store."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from .. import metrics, store
 from .._checks import check_choice
 from .._threads import Threads
-from ..coding import PLAIN, Coding
+from ..coding import PLAIN, Coding, Competition, Events
+from ..estimator import SparseHebbianLearning
 from ..experiment import SHL
 from ..homeostasis import cumulative_distribution
 from ..learning import QERROR_WEIGHT, code_all
@@ -30,13 +31,13 @@ RULER = {
 class Scale:
     """How large a study is."""
 
-    opts: dict  # parameters of SHL
-    n_seeds: int  # learnings of each rule
-    n_few: int  # learnings of each rule in the controls
+    opts: dict[str, object]  # parameters of SHL
+    n_seeds: int  # runs of each rule
+    n_few: int  # runs of each rule in the controls
     N_scan: int  # values of a scanned parameter
     n_slow: int  # steps with a coder of scikit-learn
     n_fresh: int  # new patches to compare models on
-    n_planted: int  # learnings of planted atoms
+    n_planted: int  # runs of planted atoms
 
 
 COMMON = {"batch_size": 256, "one_over_F": False}
@@ -81,27 +82,32 @@ SCALES = {
 
 
 class Study:
-    """Learnings at one scale on one database.
+    """Runs at one scale on one database.
 
     Parameters
     ----------
-    scale : 'quick', minutes; 'paper', the size of Perrinet (2019): 441 pixels, 676 atoms, 21
-        events, 4097 steps of 256 patches, 10 learnings of each rule.
-    database, datapath : as `name_database` and `datapath` of `SHL`.
-    n_jobs : int.  Learnings at a time; -1 is one for each core.
-    cache_dir : folder of results; a study that was interrupted goes on.
-    verbose : int.  1 shows progress bars.
+    scale : {'quick', 'paper'}, default='quick'
+        'quick', minutes; 'paper', the size of Perrinet (2019): 441 pixels, 676 atoms, 21 events,
+        4097 steps of 256 patches, 10 runs of each rule.
+    database, datapath : str
+        As `name_database` and `datapath` of `SHL`.
+    n_jobs : int, default=-1
+        Runs at a time; -1 is one for each core.
+    cache_dir : str or Path, default='cache_dir'
+        Folder of results; a study that was interrupted goes on.
+    verbose : int, default=0
+        1 shows progress bars.
     """
 
     def __init__(
         self,
-        scale="quick",
-        database="sample",
-        datapath="database/",
-        n_jobs=-1,
-        cache_dir=store.DEFAULT_FOLDER,
-        verbose=0,
-    ):
+        scale: str = "quick",
+        database: str = "sample",
+        datapath: str = "database/",
+        n_jobs: int | None = -1,
+        cache_dir: str | Path | None = store.DEFAULT_FOLDER,
+        verbose: int = 0,
+    ) -> None:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
         self.database, self.n_jobs, self.verbose = database, n_jobs, verbose
         self.opts = {
@@ -113,14 +119,37 @@ class Study:
         self.seeds = list(range(42, 42 + self.scale.n_seeds))
         self.few_seeds = self.seeds[: self.scale.n_few]
 
-    def run(self, variables, values=None, N_scan=None, base=4.0, **changes):
-        """The `Runs` of every combination of the variables' values (given, or spread as in
-        `SHL_set`).
+    def run(
+        self,
+        variables: Sequence[str],
+        values: Mapping[str, Sequence] | None = None,
+        N_scan: int | None = None,
+        base: float = 4.0,
+        **changes: object,
+    ) -> "Runs":
+        """Learn with every combination of the variables' values.
+
+        Parameters
+        ----------
+        variables : sequence of str
+            Parameters of `SHL`.
+        values : mapping of names to sequences, default=None
+            Values of the variables; those of the others are spread as in `SHL_set`.
+        N_scan : int, default=None
+            Values of a variable; None is that of the scale.
+        base : float, default=4.0
+            As in `SHL_set`.
+        **changes : object
+            Parameters of `SHL` that differ from the study's.
+
+        Returns
+        -------
+        runs : Runs
 
         Raises
         ------
         RuntimeError
-            If a learning failed, with its parameters and error.
+            If a run failed, with its parameters and error.
         """
         experiments = SHL_set(
             {**self.opts, **changes},
@@ -136,17 +165,17 @@ class Study:
         return Runs(experiments, records)
 
     @cached_property
-    def rules(self):
-        """The learnings of figures 1 and 3: every rule from every seed."""
+    def rules(self) -> "Runs":
+        """The runs of figures 1 and 3: every rule from every seed."""
         return self.run(["seed", "homeo_method"], {"seed": self.seeds, "homeo_method": RULES})
 
-    def fresh(self, **changes):
+    def fresh(self, **changes: object) -> np.ndarray:
         """Newly drawn patches of the database's images."""
         opts = {**self.opts, **changes, "seed": FRESH_SEED, "N_patches": self.scale.n_fresh}
         return SHL(**opts).get_data()
 
     @cached_property
-    def measured(self):
+    def measured(self) -> dict[str, dict[str, np.ndarray]]:
         """{rule: `measure` of its models from all seeds on new patches}."""
         patches = self.fresh()
         return {rule: measure(self.rules.models(homeo_method=rule), patches) for rule in RULES}
@@ -154,40 +183,57 @@ class Study:
 
 @dataclass
 class Runs:
-    """Learnings and their records."""
+    """Runs and their records.
+
+    Attributes
+    ----------
+    experiments : SHL_set
+    records : list of dict
+        One for each run, as `SHL_set.run` gives.
+    """
 
     experiments: SHL_set
-    records: list
+    records: list[dict]
 
-    def select(self, **params):
-        """The records with these parameters, in the order of their learnings."""
+    def select(self, **params: object) -> list[dict]:
+        """The records with these parameters, in the order of their runs."""
         return [
             record
             for record in self.records
             if all(record["params"].get(name) == value for name, value in params.items())
         ]
 
-    def column(self, metric, **params):
-        """A metric at the end of the learnings with these parameters."""
+    def column(self, metric: str, **params: object) -> np.ndarray:
+        """A metric at the end of the runs with these parameters."""
         return np.array([record[metric] for record in self.select(**params)])
 
-    def models(self, **params):
-        """The fitted models of the learnings with these parameters."""
+    def models(self, **params: object) -> list[SparseHebbianLearning]:
+        """The fitted models of the runs with these parameters."""
         return [self.experiments.learned(record) for record in self.select(**params)]
 
 
-def measure(models, patches):
+def measure(models: Iterable[SparseHebbianLearning], patches: np.ndarray) -> dict[str, np.ndarray]:
     """{name: array (n_models,)} of what `evaluate` finds."""
     found = [evaluate(model, patches) for model in models]
     return {name: np.array([each[name] for each in found]) for name in found[0]}
 
 
-def evaluate(model, patches):
-    """Metrics of a model on patches, under plain pursuit and, named `_own`, under its rule's own
-    competition.
+def evaluate(model: SparseHebbianLearning, patches: np.ndarray) -> dict[str, float]:
+    """Metrics of a model on patches, under plain pursuit and under its rule's own competition.
 
     qerror is that of these patches' coefficients in the bins of RULER, the same for all models; so
     is F.  The fewer the patches, the larger it is, by chance, for all models alike.
+
+    Parameters
+    ----------
+    model : SparseHebbianLearning
+        Fitted.
+    patches : array of shape (n_samples, n_pixels)
+
+    Returns
+    -------
+    found : dict of float
+        error, entropy, perror, KL, qerror, F, unused; named `_own` under the rule's competition.
     """
     found = {}
     for name, competition in (("", PLAIN), ("_own", model.competition_)):
@@ -205,8 +251,33 @@ def evaluate(model, patches):
     return found
 
 
-def code(model, patches, competition=PLAIN, do_sym=False, algorithm="mp"):
-    """(events, error) of patches coded with a model's dictionary under a competition."""
+def code(
+    model: SparseHebbianLearning,
+    patches: np.ndarray,
+    competition: Competition = PLAIN,
+    do_sym: bool = False,
+    algorithm: str = "mp",
+) -> tuple[Events, float]:
+    """Code patches with a model's dictionary.
+
+    Parameters
+    ----------
+    model : SparseHebbianLearning
+        Fitted.
+    patches : array of shape (n_samples, n_pixels)
+    competition : Competition, default=PLAIN
+        Of the atoms; plain pursuit has none.
+    do_sym : bool, default=False
+        Coefficients of either sign.
+    algorithm : str, default='mp'
+        As in `sparse_encode`.
+
+    Returns
+    -------
+    events : Events
+    error : float
+        |X - A D| / |X|.
+    """
     how = Coding(algorithm, model.l0_sparseness, alpha_MP=model.alpha_MP, do_sym=do_sym)
     with Threads(1) as threads:
         coder = how.prepare(model.components_, competition, threads=threads)

@@ -1,7 +1,9 @@
 """Sparse codes at work: digits classified by a linear model on codes, and a photograph denoised."""
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -19,24 +21,19 @@ from ..coding import sparse_encode
 from ..estimator import SparseHebbianLearning
 from ..images import load_images
 from ..plotting.figures import new_figure, save_both
-from .study import RULES
+from .study import RULES, Study
 from .tables import mean_std, table
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
-ALPHAS = (
-    1.0,
-    0.1,
-)  # of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty
+# Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
+ALPHAS = (1.0, 0.1)
 STEPS, BATCH = 2000, 256  # of learning from the photograph
-PATCH, NOISE, SIDE = (
-    8,
-    25 / 255,
-    256,
-)  # of the photograph: pixels, standard deviation in a range of 1, pixels
+PATCH, SIDE = 8, 256  # of the photograph, pixels
+NOISE = 25 / 255  # of the photograph: standard deviation in a range of 1
 GAIN = 1.15  # tolerance of a patch, GAIN^2 NOISE^2 for each pixel (Elad & Aharon 2006)
 
 
-def classification(study, out):
+def classification(study: Study, out: Path) -> Iterator[str]:
     """Accuracy of a logistic regression on raw pixels, PCA and sparse codes of digits."""
     X, y = load_digits(return_X_y=True)
     X = (X / (X - X.mean(axis=0)).std()).astype(np.float32)
@@ -68,7 +65,7 @@ def classification(study, out):
         "the features, learned on the training folds, whose mean is subtracted; accuracy over 5 "
         "folds.\n"
     )
-    with _early_ends():
+    with _without_convergence_warnings():
         scores = {
             name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
             for name, steps in features.items()
@@ -86,17 +83,15 @@ def _classifier(steps):
 
 
 @contextmanager
-def _early_ends():
+def _without_convergence_warnings():
     """Without the warnings of the peers' coder, that it ends some of its paths early."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
 
 
-def denoising(study, out):
-    """PSNR of a photograph with white noise, rebuilt from sparse codes of its overlapping
-    patches.
-    """
+def denoising(study: Study, out: Path) -> Iterator[str]:
+    """PSNR of a photograph with white noise, rebuilt from codes of its overlapping patches."""
     rng = np.random.default_rng(0)
     clean = load_images()[0][1][:SIDE, :SIDE].astype(np.float32)
     noisy = clean + NOISE * rng.standard_normal(clean.shape).astype(np.float32)
@@ -125,7 +120,7 @@ def denoising(study, out):
         max_no_improvement=None,
         random_state=0,
     )
-    with _early_ends():
+    with _without_convergence_warnings():
         peer.fit(X / X.std())
     found["MiniBatchDictionaryLearning"] = _by_codes(noisy, peer.components_)
     yield (
@@ -155,7 +150,7 @@ def denoising(study, out):
     yield "![A photograph, denoised](denoising.png)\n"
 
 
-def psnr(clean, image):
+def psnr(clean: np.ndarray, image: np.ndarray) -> float:
     """Peak signal-to-noise ratio, 10 log10(1 / mean squared error) dB, for values in 0..1."""
     return float(10 * np.log10(1 / np.mean((clean - np.clip(image, 0, 1)) ** 2)))
 

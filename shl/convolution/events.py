@@ -1,6 +1,8 @@
 """A convolutional sparse code: a list of events."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -16,10 +18,12 @@ class ConvolutionalCode:
 
     Attributes
     ----------
-    image, atom, row, column : arrays (n_events,) int32.  A place may occur more than once: its
-        values add up.
-    value : array (n_events,), float32 or float64.
-    shape : (n_images, n_dictionary, n_rows, n_columns), that of the dense code.
+    image, atom, row, column : arrays of shape (n_events,), int32
+        A place may occur more than once: its values add up.
+    value : array of shape (n_events,), float32 or float64
+        The coefficients.
+    shape : tuple of int
+        (n_images, n_dictionary, n_rows, n_columns), that of the dense code.
     """
 
     image: np.ndarray
@@ -27,12 +31,30 @@ class ConvolutionalCode:
     row: np.ndarray
     column: np.ndarray
     value: np.ndarray
-    shape: tuple
+    shape: tuple[int, ...]
 
     @classmethod
-    def from_slots(cls, n_found, slots, n_dictionary, places):
-        """From arrays (n_images, n_slots) of atoms, rows, columns and values, of which an image
-        uses n_found.
+    def from_slots(
+        cls,
+        n_found: np.ndarray,
+        slots: Sequence[np.ndarray],
+        n_dictionary: int,
+        places: Sequence[int],
+    ) -> Self:
+        """Make a code of slots of which an image uses the first few.
+
+        Parameters
+        ----------
+        n_found : array of shape (n_images,)
+            Slots that each image uses.
+        slots : four arrays of shape (n_images, n_slots)
+            Atoms, rows, columns and values.
+        n_dictionary : int
+        places : (n_rows, n_columns)
+
+        Returns
+        -------
+        code : ConvolutionalCode
         """
         used = np.arange(slots[0].shape[1]) < n_found[:, None]
         image = np.repeat(np.arange(len(n_found), dtype=np.int32), n_found)
@@ -43,9 +65,8 @@ class ConvolutionalCode:
         )
 
     @classmethod
-    def from_dense(cls, code):
-        """The events of a dense code (n_images, n_dictionary, n_rows, n_columns), one for each
-        number but 0.
+    def from_dense(cls, code: np.ndarray) -> Self:
+        """Make a code of a dense one (n_images, n_dictionary, n_rows, n_columns), 0 left out.
 
         Events of an image are in order of decreasing absolute value.
         """
@@ -78,17 +99,17 @@ class ConvolutionalCode:
         """Atoms, rows, columns and values, as the kernels take them."""
         return kernels.Slots(self.atom, self.row, self.column, self.value)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_images, n_dictionary, n_rows, n_columns = self.shape
         return (
             f"ConvolutionalCode({self.n_events} events of {n_dictionary} atoms at {n_rows} x "
-            f"{n_columns} places in "
-            f"{n_images} images)"
+            f"{n_columns} places in {n_images} images)"
         )
 
-    def toarray(self):
-        """The dense code (n_images, n_dictionary, n_rows, n_columns); events of one atom at one
-        place add up.
+    def toarray(self) -> np.ndarray:
+        """The dense code (n_images, n_dictionary, n_rows, n_columns).
+
+        Events of one atom at one place add up.
         """
         code = np.zeros(self.shape, self.value.dtype)
         for n in range(self.shape[0]):
@@ -100,25 +121,42 @@ class ConvolutionalCode:
         first, last = np.searchsorted(self.image, (n, n + 1))
         return kernels.Slots(*(part[first:last] for part in self.slots))
 
-    def counts(self):
+    def counts(self) -> np.ndarray:
         """How many events select each atom, (n_dictionary,) int64."""
         return np.bincount(self.atom, minlength=self.shape[1])
 
-    def power_sums(self, power):
+    def power_sums(self, power: int) -> np.ndarray:
         """The sum of value^power over the events of each atom, (n_dictionary,) float64."""
         return np.bincount(self.atom, self.value.astype(np.float64) ** power, self.shape[1])
 
-    def count_places(self):
-        """How many events fall on each place, by atom: (n_dictionary, n_rows, n_columns) int64,
-        over all images.
+    def count_places(self) -> np.ndarray:
+        """How many events of all images fall on each place of each atom.
+
+        Returns
+        -------
+        counts : array of shape (n_dictionary, n_rows, n_columns), int64
         """
         counts = np.zeros(self.shape[1:], np.int64)
         np.add.at(counts, (self.atom, self.row, self.column), 1)
         return counts
 
-    def reconstruct(self, dictionary, shape, stride=1):
-        """The images (n_images, n_channels, height, width) of this code, height and width from
-        `shape`.
+    def reconstruct(
+        self, dictionary: np.ndarray, shape: Sequence[int], stride: int = 1
+    ) -> np.ndarray:
+        """The images of this code.
+
+        Parameters
+        ----------
+        dictionary : array of shape (n_dictionary, n_channels, width, width)
+        shape : (..., height, width)
+            Pixels of an image.
+        stride : int, default=1
+            Pixels between places.
+
+        Returns
+        -------
+        images : array of shape (n_images, n_channels, height, width)
+            Of the dtype of the code's values.
         """
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
         images = np.zeros((self.shape[0], dictionary.shape[1], *shape[-2:]), self.value.dtype)

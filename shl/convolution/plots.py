@@ -5,25 +5,35 @@ display.  They never show a figure and never change matplotlib's settings; `fnam
 error over the steps is drawn by `shl.plotting.time_plot(None, model, "error_own")`.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import optimizers
 from .._checks import check_array, check_choice
 from ..plotting.atoms import mosaic
 from ..plotting.figures import get_axes, save
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def _finish(fig, ax, title, fname):
+    from .code import ConvolutionalCode
+    from .estimator import ConvolutionalSHL
+
+
+def _title_and_save(fig, ax, title, fname):
+    """Add the title and write the file where they are given; returns (fig, ax)."""
     if title:
         ax.set_title(title)
     save(fig, fname)
     return fig, ax
 
 
-def count_columns(n_pictures, ratio):
-    """Columns for n_pictures in a grid about `ratio` times as wide as high, with full rows where
-    near that.
-    """
+def count_columns(n_pictures: int, ratio: float) -> int:
+    """Columns of a grid about `ratio` times as wide as high, with full rows where near that."""
     least = max(1, int(np.ceil((ratio * n_pictures) ** 0.5)))
     full = [
         n for n in (*range(least, least + least // 2 + 1), max(1, least - 1)) if n_pictures % n == 0
@@ -31,12 +41,36 @@ def count_columns(n_pictures, ratio):
     return full[0] if full else least
 
 
-def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
-    """The atoms, in order, each scaled to its largest absolute value; returns (fig, ax).
+def show_atoms(
+    dictionary: "ArrayLike | ConvolutionalSHL",
+    *,
+    n_columns: int | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """The atoms, in order, each scaled to its largest absolute value.
 
-    dictionary (n_dictionary, n_channels, width, width), or a fitted `ConvolutionalSHL`.  With
-    several channels an atom is a row, a channel a column, and all channels of an atom share one
-    scale.
+    With several channels an atom is a row, a channel a column, and all channels of an atom share
+    one scale.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_channels, width, width), or ConvolutionalSHL
+        A model must be fitted.
+    n_columns : int, default=None
+        Pictures in a row; None gives a grid twice as wide as high.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     atoms = np.asarray(getattr(dictionary, "components_", dictionary), float)
     n_dictionary, n_channels, width = check_array(atoms, "dictionary", ndim=4).shape[:3]
@@ -50,16 +84,27 @@ def show_atoms(dictionary, *, n_columns=None, title=None, fname=None, fig=None, 
     picture = mosaic(atoms.reshape(-1, width, width), n_columns)
     ax.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_axis_off()
-    return _finish(fig, ax, title, fname)
+    return _title_and_save(fig, ax, title, fname)
 
 
-def project_atoms(second, first, stride=1):
-    """Atoms of a second layer as images: each of its channels replaced by the first layer's atom,
-    summed at its place.
+def project_atoms(second: np.ndarray, first: np.ndarray, stride: int = 1) -> np.ndarray:
+    """Atoms of a second layer as images.
 
-    second (n_dictionary, n_first, width, width), learned on the dense code of the atoms first
-    (n_first, n_channels, w, w); returns (n_dictionary, n_channels, (width - 1) * stride + w, ...),
-    each of norm 1.
+    Each of its channels is replaced by the first layer's atom, and they are summed, each at its
+    place.
+
+    Parameters
+    ----------
+    second : array of shape (n_dictionary, n_first, width, width)
+        Learned on the dense code of the atoms `first`.
+    first : array of shape (n_first, n_channels, w, w)
+    stride : int, default=1
+        Of the first layer.
+
+    Returns
+    -------
+    images : array of shape (n_dictionary, n_channels, (width - 1) * stride + w, ...)
+        Each of norm 1.
     """
     from .events import ConvolutionalCode
 
@@ -71,10 +116,34 @@ def project_atoms(second, first, stride=1):
     return images
 
 
-def plot_counts(counts, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
-    """The activation histogram: events of each atom, and their mean as a line; returns (fig, ax).
+def plot_counts(
+    counts: "ArrayLike | ConvolutionalSHL",
+    *,
+    color: str = "C0",
+    label: str | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """The activation histogram: events of each atom, and their mean as a line.
 
-    counts (n_dictionary,), or a fitted `ConvolutionalSHL`, whose last record is drawn.
+    Parameters
+    ----------
+    counts : array of shape (n_dictionary,), or ConvolutionalSHL
+        The last record of a fitted model is drawn.
+    color, label : str
+        As in matplotlib.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     counts = np.asarray(getattr(counts, "counts_", counts))
     fig, ax = get_axes(fig, ax, figsize=(5, 3))
@@ -84,12 +153,35 @@ def plot_counts(counts, *, color="C0", label=None, title=None, fname=None, fig=N
     ax.xaxis.set_major_locator(_whole_numbers())
     if label:
         ax.legend(loc="lower right")
-    return _finish(fig, ax, title, fname)
+    return _title_and_save(fig, ax, title, fname)
 
 
-def show_where(code, *, n_columns=None, title=None, fname=None, fig=None, ax=None):
-    """Where each atom was used: the events at each place over all images, a panel an atom; returns
-    (fig, ax).
+def show_where(
+    code: "ConvolutionalCode",
+    *,
+    n_columns: int | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Where each atom was used: the events at each place over all images, a panel an atom.
+
+    Parameters
+    ----------
+    code : ConvolutionalCode
+    n_columns : int, default=None
+        Panels in a row; None gives a grid 1.6 times as wide as high.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     counts = code.count_places().astype(float)
     n_columns = n_columns or count_columns(len(counts), 1.6 * counts.shape[1] / counts.shape[2])
@@ -99,7 +191,7 @@ def show_where(code, *, n_columns=None, title=None, fname=None, fig=None, ax=Non
     drawn = ax.imshow(mosaic(counts, n_columns, gap=2), cmap="magma", interpolation="nearest")
     ax.set_axis_off()
     fig.colorbar(drawn, ax=ax, label="events", shrink=0.8, ticks=_whole_numbers())
-    return _finish(fig, ax, title, fname)
+    return _title_and_save(fig, ax, title, fname)
 
 
 def _whole_numbers():
@@ -109,9 +201,34 @@ def _whole_numbers():
     return MaxNLocator(integer=True)
 
 
-def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None, fig=None, ax=None):
-    """Images above, their reconstructions below, residuals at the bottom, one scale for all;
-    returns (fig, ax).
+def show_reconstruction(
+    X: np.ndarray,
+    reconstruction: np.ndarray,
+    *,
+    n_shown: int = 6,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Images above, their reconstructions below, residuals at the bottom, one scale for all.
+
+    Parameters
+    ----------
+    X, reconstruction : array of shape (n_images, n_channels, height, width)
+        Their first channel is drawn.
+    n_shown : int, default=6
+        Images to draw.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     check_choice(np.ndim(X), "the number of axes of X", (4,))
     shown = np.asarray(X[:n_shown, 0], float), np.asarray(reconstruction[:n_shown, 0], float)
@@ -127,4 +244,4 @@ def show_reconstruction(X, reconstruction, *, n_shown=6, title=None, fname=None,
     )
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    return _finish(fig, ax, title, fname)
+    return _title_and_save(fig, ax, title, fname)

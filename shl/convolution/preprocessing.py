@@ -1,33 +1,40 @@
-"""Images made ready for convolutional learning: local contrast, a radial window, a mask for
-atoms.
-"""
+"""Images made ready for learning: local contrast, a radial window, a mask for atoms."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from .._checks import check_count, check_number
 from .coding import check_images
 
 
-def normalise_local_contrast(X, width=9, sigma=0.5):
+def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -> np.ndarray:
     """Images whose local mean is 0 and whose local contrast is even.
 
     v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
 
     w is a Gaussian window of width x width pixels and sum 1, w(r) ~ exp(-r^2 / (2 (sigma R)^2)), R
-    = (width - 1) / 2; images are mirrored at their borders and channels are treated alone (Jarrett
-    et al. 2009, section 2).
+    = (width - 1) / 2; images are mirrored at their borders and channels are treated alone.
 
     Parameters
     ----------
-    X : array (n_images, n_channels, height, width), or with fewer axes as in
-        `convolutional_encode`.
-    width : int, odd.  Pixels of the window's side.
-    sigma : float > 0.  Standard deviation of the window, in units of R.
+    X : array of shape (n_images, n_channels, height, width)
+        Or with fewer axes, as in `convolutional_encode`.
+    width : int, default=9
+        Pixels of the window's side, odd.
+    sigma : float, default=0.5
+        Standard deviation of the window, in units of R; above 0.
 
     Returns
     -------
-    Y : array of X's shape, float32 if X is, else float64.  A constant image becomes 0.
+    Y : array of X's shape
+        float32 if X is, else float64.  A constant image becomes 0.
+
+    References
+    ----------
+    Jarrett et al. (2009), ICCV, section 2.
     """
     shape = np.shape(X)
     X = check_images(X)
@@ -45,19 +52,18 @@ def normalise_local_contrast(X, width=9, sigma=0.5):
     return Y.reshape(shape)
 
 
-def gaussian(width, sigma):
-    """One side of the window, sum 1: exp(-x^2 / (2 (sigma R)^2)), x in pixels from the centre, R =
-    (width - 1) / 2.
+def gaussian(width: int, sigma: float) -> np.ndarray:
+    """One side of the window, sum 1: exp(-x^2 / (2 (sigma R)^2)), R = (width - 1) / 2.
+
+    x in pixels from the centre.
     """
     distance = np.arange(width) - (width - 1) / 2
     side = np.exp(-(distance**2) / (2 * (sigma * half_width(width)) ** 2))
     return side / side.sum()
 
 
-def half_width(width):
-    """Pixels from a patch's centre to the centre of its outermost pixel; a half for a single
-    pixel.
-    """
+def half_width(width: int) -> float:
+    """Pixels from a patch's centre to that of its outermost pixel; a half for a single pixel."""
     return max(width - 1, 1) / 2
 
 
@@ -68,17 +74,24 @@ def _smooth(image, side):
     return image
 
 
-def radial_window(shape, start_R=15, sigma=0.25):
-    """A window (height, width): 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
+def radial_window(shape: Sequence[int], start_R: float = 15, sigma: float = 0.25) -> np.ndarray:
+    """A window: 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
 
     exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom
     finds no border.
 
     Parameters
     ----------
-    shape : (..., height, width) in pixels.
-    start_R : float >= 0, in pixels.
-    sigma : float > 0, in units of R.
+    shape : (..., height, width)
+        In pixels.
+    start_R : float, default=15
+        In pixels, at least 0.
+    sigma : float, default=0.25
+        In units of R, above 0.
+
+    Returns
+    -------
+    window : array of shape (height, width), float64
     """
     check_number(start_R, "start_R", least=0)
     check_number(sigma, "sigma", above=0)
@@ -88,9 +101,19 @@ def radial_window(shape, start_R=15, sigma=0.25):
     return np.exp(-(beyond**2) / (2 * (sigma * min(height, width) / 2) ** 2))
 
 
-def gaussian_mask(patch_width, sigma=0.8):
-    """A mask of atoms (patch_width, patch_width): exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width -
-    1) / 2.
+def gaussian_mask(patch_width: int, sigma: float = 0.8) -> np.ndarray:
+    """A mask of atoms: exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2.
+
+    Parameters
+    ----------
+    patch_width : int
+        Pixels.
+    sigma : float, default=0.8
+        In units of R, above 0.
+
+    Returns
+    -------
+    mask : array of shape (patch_width, patch_width), float64
     """
     check_count(patch_width, "patch_width")
     check_number(sigma, "sigma", above=0)
@@ -99,7 +122,7 @@ def gaussian_mask(patch_width, sigma=0.8):
     return np.exp(-squares / (2 * (half_width(patch_width) * sigma) ** 2))
 
 
-def preprocess(X, start_R=15, sigma=0.25):
+def preprocess(X: ArrayLike, start_R: float = 15, sigma: float = 0.25) -> np.ndarray:
     """Local contrast normalised, then the radial window: what the study learns from."""
     X = normalise_local_contrast(X)
     return X * radial_window(X.shape, start_R, sigma).astype(X.dtype)

@@ -1,9 +1,8 @@
-"""Figure 4 of the annex: atoms learned from images without and with homeostasis, and a second
-layer.
-"""
+"""Figure 4 of the annex: atoms of images without and with homeostasis, and of a second layer."""
 
 import contextlib
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,36 @@ from .preprocessing import gaussian_mask, preprocess
 COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
 
 
-def load(database="sample", datapath="database", n_images=400, size=65, seed=42):
-    """Grey images (n_images, 1, size, size) float32, before `preprocess`.
+def load(
+    database: str = "sample",
+    datapath: str | Path = "database",
+    n_images: int = 400,
+    size: int = 65,
+    seed: int = 42,
+) -> np.ndarray:
+    """Grey images before `preprocess`.
 
-    database : 'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most);
-        else crops of the images that `shl.images.load_images` knows by this name.
+    Parameters
+    ----------
+    database : str, default='sample'
+        'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most); else
+        crops of the images that `shl.images.load_images` knows by this name.
+    datapath : str or Path, default='database'
+        The folder of databases.
+    n_images : int, default=400
+    size : int, default=65
+        Pixels of a side, at least 2.
+    seed : int, default=42
+        Decides images and crops.
+
+    Returns
+    -------
+    X : array of shape (n_images, 1, size, size), float32
+
+    Raises
+    ------
+    OSError
+        If the faces cannot be downloaded.
     """
     check_count(n_images, "n_images")
     check_count(size, "size", least=2)
@@ -57,11 +81,20 @@ def _faces(n_images, size, rng):
     )
 
 
-def measure(model, X):
+def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:
     """Figures of a fitted model on images X, under plain pursuit and under its own competition.
 
-    error is |X - reconstruction| / |X|, cv the standard deviation of the atoms' events over their
-    mean.
+    Parameters
+    ----------
+    model : ConvolutionalSHL
+    X : array of shape (n_images, n_channels, height, width)
+
+    Returns
+    -------
+    figures : dict
+        error, |X - reconstruction| / |X|; cv, the standard deviation of the atoms' events over
+        their mean; counts, the events of each atom; and the same named `_own` under the model's
+        competition.
     """
     figures = {}
     for suffix, gain in (("", None), ("_own", model.gain_)):
@@ -75,22 +108,34 @@ def measure(model, X):
     return figures
 
 
-def run(X, out, *, methods=("None", "shareHAP", "epochEXP"), second=None, **parameters):
-    """Learn from raw images X once with each rule, write models and pictures into the folder out,
-    return figures.
+def run(
+    X: np.ndarray,
+    out: str | Path,
+    *,
+    methods: Sequence[str] = ("None", "shareHAP", "epochEXP"),
+    second: Mapping | None = None,
+    **parameters: object,
+) -> dict:
+    """Learn from raw images once with each rule; write models and pictures into a folder.
 
     Parameters
     ----------
-    X : array (n_images, 1, height, width), as `load` gives.
-    out : path of a folder, made if missing.
-    methods : names of rules of homeostasis.
-    second : dict, optional.  Parameters of a second layer, learned on the dense code of the last
-        rule's first layer.
-    parameters : of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
+    X : array of shape (n_images, 1, height, width)
+        As `load` gives.
+    out : str or Path
+        A folder, made if missing.
+    methods : sequence of str, default=('None', 'HAP', 'EXP')
+        Rules of homeostasis.
+    second : mapping, default=None
+        Parameters of a second layer, learned on the dense code of the last rule's first layer.
+    **parameters : object
+        Of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
 
     Returns
     -------
-    summary : dict of a dict of figures for each rule, and of the pictures' names.
+    summary : dict
+        rules, the figures of each rule; pictures, their names; second, the figures of a second
+        layer.
     """
     for method in methods:
         check_choice(method, "methods", COLORS)
@@ -129,9 +174,7 @@ def _draw_model(model, X, method, out):
 
 
 def _draw_comparison(models, figures, fname):
-    """Convergence of all rules and the activation histogram of each, on one scale; returns the
-    picture's name.
-    """
+    """Convergence of all rules, and each one's activation histogram; returns the picture's name."""
     fig = new_figure(figsize=(4 + 3 * len(models), 3), layout="constrained")
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
@@ -150,9 +193,28 @@ def _draw_comparison(models, figures, fname):
     return str(fname)
 
 
-def run_second(first, X, parameters, out, pictures):
-    """Learn a second layer on the dense code of the first, draw its atoms as images; returns its
-    figures.
+def run_second(
+    first: ConvolutionalSHL, X: np.ndarray, parameters: Mapping, out: Path, pictures: list[str]
+) -> dict:
+    """Learn a second layer on the dense code of the first and draw its atoms as images.
+
+    Parameters
+    ----------
+    first : ConvolutionalSHL
+        The fitted first layer.
+    X : array of shape (n_images, 1, height, width)
+        Preprocessed images.
+    parameters : mapping
+        Of the second layer.
+    out : Path
+        A folder that is there.
+    pictures : list of str
+        The name of the picture is appended.
+
+    Returns
+    -------
+    figures : dict
+        As of `measure`, and the seconds of learning.
     """
     code = first.transform(X, gain=first.gain_).toarray()
     parameters = {

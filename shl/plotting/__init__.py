@@ -1,5 +1,4 @@
-"""Pictures of dictionaries, distributions, histories and scans: arrays or fitted models in, (fig,
-ax) out.
+"""Pictures of dictionaries, distributions, histories and scans: arrays or models in, axes out.
 
 Functions draw into `fig` and `ax` where given, else into a figure of their own.  They never show a
 figure and never change matplotlib's settings; `fname` saves it.

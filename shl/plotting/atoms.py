@@ -1,16 +1,44 @@
 """Dictionaries and patches as pictures."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._checks import check_choice
 from .figures import get_axes, new_figure, save
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..estimator import SparseHebbianLearning
+
 ORDERS = ("minmax", "index", "random")
 
 
-def tile(patches, n_columns=None, gap=1):
-    """Square patches (n, width^2) side by side in one image; each is scaled to -1..1, NaN between
-    and after them.
+def tile(patches: ArrayLike, n_columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Square patches side by side in one image, each scaled to -1..1.
+
+    Parameters
+    ----------
+    patches : array of shape (n_patches, width^2)
+    n_columns : int, default=None
+        Patches in a row; None gives a square.
+    gap : int, default=1
+        Pixels between patches.
+
+    Returns
+    -------
+    image : array of shape (height, width), float64
+        NaN between and after the patches.
+
+    Raises
+    ------
+    ValueError
+        If patches are not square.
     """
     patches = np.asarray(patches, float)
     width = round(patches.shape[1] ** 0.5)
@@ -23,9 +51,21 @@ def tile(patches, n_columns=None, gap=1):
     )
 
 
-def mosaic(pictures, n_columns, gap=1):
-    """Pictures (n, height, width) side by side in one image, row by row, NaN between and after
-    them.
+def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
+    """Pictures side by side in one image, row by row.
+
+    Parameters
+    ----------
+    pictures : array of shape (n_pictures, height, width)
+    n_columns : int
+        Pictures in a row.
+    gap : int, default=1
+        Pixels between pictures.
+
+    Returns
+    -------
+    image : array of two axes, float64
+        NaN between and after the pictures.
     """
     n_pictures, height, width = pictures.shape
     n_rows = -(-n_pictures // n_columns)
@@ -36,51 +76,69 @@ def mosaic(pictures, n_columns, gap=1):
     return image
 
 
-def _draw(ax, image):
+def _show_greys(ax, image):
     """A tiled image in greys, gaps left white."""
     ax.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_axis_off()
 
 
 def show_dico(
-    shl,
-    dico,
-    data=None,
+    shl: object,
+    dico: "SparseHebbianLearning | ArrayLike",
+    data: np.ndarray | None = None,
     *,
-    dim_graph=None,
-    order="minmax",
-    seed=None,
-    title=None,
-    fname=None,
-    fig=None,
-    ax=None,
-):
-    """The atoms of a dictionary as one tiled image; returns (fig, ax).
+    dim_graph: tuple[int, int] | None = None,
+    order: str = "minmax",
+    seed: int | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """The atoms of a dictionary as one tiled image.
 
     Parameters
     ----------
-    shl : an `SHL` experiment, or None.
-    dico : a fitted `SparseHebbianLearning`, or an array (n_dictionary, width^2).
-    data : array, optional.  Patches to count selections on; without, those of the last record, or
-        of learning.
-    dim_graph : (rows, columns), optional.  Size of the grid; None shows every atom.
-    order : 'minmax', the upper half shows the least and the lower half the most selected atoms;
+    shl : SHL or None
+        Not used.
+    dico : SparseHebbianLearning, or array of shape (n_dictionary, width^2)
+        A model must be fitted.
+    data : array of shape (n_samples, width^2), default=None
+        Patches to count selections on; without, those of the last record, or of learning.
+    dim_graph : (rows, columns), default=None
+        Size of the grid; None shows every atom.
+    order : {'minmax', 'index', 'random'}, default='minmax'
+        'minmax', the upper half shows the least and the lower half the most selected atoms;
         'index', in order; 'random', drawn by `seed`.  An array has no selections and is shown in
         order.
+    seed : int, default=None
+        Of the random order.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     check_choice(order, "order", ORDERS)
     atoms = np.asarray(getattr(dico, "components_", dico))
     n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
     n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])
     fig, ax = get_axes(fig, ax, figsize=(8, 8 * max(1, -(-n_shown // n_columns)) / n_columns))
-    _draw(ax, tile(atoms[_pick(dico, data, len(atoms), n_shown, order, seed)], n_columns))
+    _show_greys(
+        ax, tile(atoms[_pick_atoms(dico, data, len(atoms), n_shown, order, seed)], n_columns)
+    )
     if title:
         ax.set_title(title)
     save(fig, fname)
     return fig, ax
 
 
-def _pick(dico, data, n_atoms, n_shown, order, seed):
+def _pick_atoms(dico, data, n_atoms, n_shown, order, seed):
     """Indices of the atoms to show."""
     if order == "random":
         return np.random.default_rng(seed).choice(n_atoms, n_shown, replace=False)
@@ -91,9 +149,10 @@ def _pick(dico, data, n_atoms, n_shown, order, seed):
     return np.concatenate((ranked[:n_least], ranked[n_atoms - (n_shown - n_least) :]))
 
 
-def activity(dico, data=None):
-    """How often a fitted model's atoms are selected: on data, at the last record, or lately in
-    learning.
+def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> np.ndarray:
+    """How often a fitted model's atoms are selected, (n_dictionary,).
+
+    Shares of the samples of `data`; without, those at the last record, or lately in learning.
     """
     if data is not None:
         return np.asarray((dico.transform(data) != 0).mean(axis=0)).ravel()
@@ -102,7 +161,9 @@ def activity(dico, data=None):
     return 1 - dico.P_cum_[:, 1]
 
 
-def show_dico_in_order(shl, dico, data=None, **options):
+def show_dico_in_order(
+    shl: object, dico: "SparseHebbianLearning", data: np.ndarray | None = None, **options: object
+) -> "tuple[Figure, Axes]":
     """`show_dico` with the atoms from the least to the most selected."""
     fig, ax = show_dico(
         shl,
@@ -112,8 +173,31 @@ def show_dico_in_order(shl, dico, data=None, **options):
     return fig, ax
 
 
-def show_data(data, n_shown=12, fname=None, fig=None, axs=None):
-    """The first patches of data (n, width^2), each in axes of its own; returns (fig, axs)."""
+def show_data(
+    data: ArrayLike,
+    n_shown: int = 12,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    axs: "Sequence[Axes] | None" = None,
+) -> "tuple[Figure, Sequence[Axes]]":
+    """The first patches of data, each in axes of its own.
+
+    Parameters
+    ----------
+    data : array of shape (n_samples, width^2)
+    n_shown : int, default=12
+        Patches to draw.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig : Figure, default=None
+    axs : sequence of Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    axs : sequence of Axes
+    """
     patches = np.atleast_2d(data)[:n_shown]
     if axs is None:
         fig = fig or new_figure(figsize=(len(patches), 1.2))

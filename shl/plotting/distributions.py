@@ -1,35 +1,69 @@
 """How atoms are used and how their coefficients are distributed."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._checks import check_count
 from .figures import get_axes, save
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def plot_P_cum(
-    P_cum,
+    P_cum: ArrayLike,
     *,
-    ymin=None,
-    ymax=1.001,
-    title=None,
-    suptitle=None,
-    ylabel="cumulative probability",
-    n_yticks=21,
-    alpha=0.05,
-    c="g",
-    color=None,
-    label=None,
-    verbose=False,
-    fname=None,
-    fig=None,
-    ax=None,
-):
-    """The distributions P_cum (n_dictionary, nb_quant) of all atoms' coefficients, a line each;
-    returns (fig, ax).
+    ymin: float | None = None,
+    ymax: float = 1.001,
+    title: str | None = None,
+    suptitle: str | None = None,
+    ylabel: str = "cumulative probability",
+    n_yticks: int = 21,
+    alpha: float = 0.05,
+    c: str = "g",
+    color: str | None = None,
+    label: str | None = None,
+    verbose: bool = False,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """The distributions of all atoms' coefficients, a line each, and their mean.
 
-    ymin None shows them from 0.95, or from a little below the lowest atom's step at 0 where that is
-    lower.
+    Parameters
+    ----------
+    P_cum : array of shape (n_dictionary, nb_quant)
+        Non-decreasing rows in [0, 1].
+    ymin, ymax : float
+        Limits; ymin None is 0.95, or a little below the lowest atom's step at 0 where that is
+        lower.
+    title, suptitle : str, default=None
+        Titles of the axes and of the figure.
+    ylabel : str, default='cumulative probability'
+    n_yticks : int, default=21
+        Ticks at most.
+    alpha : float, default=0.05
+        Opacity of an atom's line.
+    c, color : str
+        Of all lines; color goes before c.
+    label : str, default=None
+        Of the mean.
+    verbose : bool, default=False
+        Not used.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
@@ -55,9 +89,33 @@ def plot_P_cum(
     return fig, ax
 
 
-def plot_usage(prob_active, *, color="C0", label=None, title=None, fname=None, fig=None, ax=None):
-    """Activation probability of each atom, from the most to the least used, with their mean;
-    returns (fig, ax).
+def plot_usage(
+    prob_active: np.ndarray,
+    *,
+    color: str = "C0",
+    label: str | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Activation probability of each atom, from the most to the least used, with their mean.
+
+    Parameters
+    ----------
+    prob_active : array of shape (n_dictionary,)
+    color, label : str
+        As in matplotlib.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ranked = np.sort(prob_active)[::-1]
@@ -75,30 +133,46 @@ def plot_usage(prob_active, *, color="C0", label=None, title=None, fname=None, f
     return fig, ax
 
 
-def _spread(sparse_code):
-    """Standard deviation around 0 of each atom's coefficients in a code (n_samples, n_dictionary),
-    dense or CSR.
-    """
+def _deviations(sparse_code):
+    """Standard deviation around 0 of each atom's coefficients in a code, dense or CSR."""
     return np.sqrt(np.asarray((sparse_code**2).mean(axis=0))).ravel()
 
 
 def plot_variance(
-    shl,
-    sparse_code,
+    shl: object,
+    sparse_code: "np.ndarray | sparse.sparray",
     *,
-    data=None,
-    algorithm=None,
-    color="C0",
-    label=None,
-    fname=None,
-    fig=None,
-    ax=None,
-):
-    """Standard deviation of each atom's coefficients in a code (n_samples, n_dictionary); returns
-    (fig, ax).
+    data: np.ndarray | None = None,
+    algorithm: str | None = None,
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Standard deviation of each atom's coefficients, around 0.
+
+    Parameters
+    ----------
+    shl : SHL or None
+        Not used, nor are data and algorithm.
+    sparse_code : array or CSR array of shape (n_samples, n_dictionary)
+    data, algorithm : object, default=None
+        Not used.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    spread = _spread(sparse_code)
+    spread = _deviations(sparse_code)
     ax.bar(np.arange(len(spread)), spread, width=1, color=color, label=label)
     ax.set(
         xlim=(-0.5, len(spread) - 0.5), xlabel="atom", ylabel="standard deviation of coefficients"
@@ -108,23 +182,74 @@ def plot_variance(
 
 
 def plot_variance_histogram(
-    shl, sparse_code, *, bins=30, color="C0", label=None, fname=None, fig=None, ax=None
-):
-    """Histogram over atoms of the standard deviation of their coefficients; returns (fig, ax)."""
+    shl: object,
+    sparse_code: "np.ndarray | sparse.sparray",
+    *,
+    bins: int = 30,
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Histogram over atoms of the standard deviation of their coefficients.
+
+    Parameters
+    ----------
+    shl : SHL or None
+        Not used.
+    sparse_code : array or CSR array of shape (n_samples, n_dictionary)
+    bins : int, default=30
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
+    """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.hist(_spread(sparse_code), bins=bins, color=color, label=label)
+    ax.hist(_deviations(sparse_code), bins=bins, color=color, label=label)
     ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
     save(fig, fname)
     return fig, ax
 
 
 def plot_proba_histogram(
-    prob_active, *, bins=30, color="C0", label=None, title=None, fname=None, fig=None, ax=None
-):
-    """Histogram over atoms of their probability of being selected (n_dictionary,); returns (fig,
-    ax).
+    prob_active: np.ndarray,
+    *,
+    bins: int = 30,
+    color: str = "C0",
+    label: str | None = None,
+    title: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Histogram over atoms of their probability of being selected.
 
     The dashed line is the mean, which all atoms would share under equal selection.
+
+    Parameters
+    ----------
+    prob_active : array of shape (n_dictionary,)
+    bins : int, default=30
+    color, label : str
+        As in matplotlib.
+    title : str, default=None
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ax.hist(prob_active, bins=bins, color=color, label=label)
@@ -137,14 +262,34 @@ def plot_proba_histogram(
 
 
 def plot_coefficients(
-    sparse_code, *, n_atoms=5, colors=("C0", "C3"), fname=None, fig=None, ax=None
-):
-    """Distributions of the coefficients of the least and the most selected atoms; returns (fig,
-    ax).
+    sparse_code: "np.ndarray | sparse.sparray",
+    *,
+    n_atoms: int = 5,
+    colors: tuple[str, str] = ("C0", "C3"),
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Distributions of the coefficients of the least and the most selected atoms.
 
-    Survival functions P(|a| >= t) of the selected coefficients of the n_atoms least and most
-    selected atoms, among those that are selected at all, of a code (n_samples, n_dictionary), dense
-    or CSR.
+    Survival functions P(|a| >= t) of the selected coefficients.
+
+    Parameters
+    ----------
+    sparse_code : array or CSR array of shape (n_samples, n_dictionary)
+    n_atoms : int, default=5
+        Atoms at either end, among those that are selected at all.
+    colors : (str, str), default=('C0', 'C3')
+        Of the least and of the most selected.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     check_count(n_atoms, "n_atoms")
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
@@ -173,12 +318,35 @@ def plot_coefficients(
 
 
 def plot_recovery(
-    code_true, code_found, *, most=5000, color="C0", label=None, fname=None, fig=None, ax=None
-):
-    """True against recovered coefficients of planted data; returns (fig, ax).
+    code_true: ArrayLike,
+    code_found: ArrayLike,
+    *,
+    most: int = 5000,
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """True against recovered coefficients of planted data.
 
-    Both codes are (n_samples, n_dictionary), dense, with atoms in the same order; up to `most`
-    pairs are drawn of those where either is not 0.
+    Parameters
+    ----------
+    code_true, code_found : array of shape (n_samples, n_dictionary)
+        Dense, with atoms in the same order.
+    most : int, default=5000
+        Pairs that are drawn at most, of those where either is not 0.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(5, 5))
     code_true, code_found = np.asarray(code_true), np.asarray(code_found)

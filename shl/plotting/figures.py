@@ -1,7 +1,18 @@
 """Where to draw: a given figure or axes, or new ones that need no display."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-def get_axes(fig=None, ax=None, figsize=None):
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def get_axes(
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+    figsize: tuple[float, float] | None = None,
+) -> "tuple[Figure, Axes]":
     """(fig, ax) to draw in: what is given, completed by what is not."""
     if ax is not None:
         return ax.figure if fig is None else fig, ax
@@ -10,7 +21,7 @@ def get_axes(fig=None, ax=None, figsize=None):
     return fig, fig.axes[-1] if fig.axes else fig.add_subplot()
 
 
-def new_figure(figsize=None, **options):
+def new_figure(figsize: tuple[float, float] | None = None, **options: object) -> "Figure":
     """A figure; pyplot manages it only where a notebook or a window has loaded pyplot."""
     import sys
 
@@ -21,13 +32,13 @@ def new_figure(figsize=None, **options):
     return Figure(figsize=figsize, **options)
 
 
-def save(fig, fname, dpi=150):
+def save(fig: "Figure", fname: str | Path | None, dpi: float = 150) -> None:
     """Write the figure where a name is given."""
     if fname is not None:
         fig.savefig(fname, dpi=dpi, bbox_inches="tight")
 
 
-def save_both(fig, stem):
+def save_both(fig: "Figure", stem: str | Path) -> None:
     """Write a figure as PNG and as PDF: stem.png, stem.pdf."""
     for suffix in (".png", ".pdf"):
         save(fig, f"{stem}{suffix}")

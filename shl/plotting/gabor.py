@@ -1,13 +1,47 @@
 """What Gabor functions fitted to atoms look like as a population."""
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .figures import get_axes, save
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def plot_orientations(fits, *, n_bins=12, color="C0", label=None, fname=None, fig=None, ax=None):
-    """Histogram of the atoms' orientations in degrees (`fits` of `shl.gabor.fit_gabor`); returns
-    (fig, ax).
+
+def plot_orientations(
+    fits: Mapping[str, np.ndarray],
+    *,
+    n_bins: int = 12,
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Histogram of the atoms' orientations in degrees.
+
+    Parameters
+    ----------
+    fits : mapping of names to arrays
+        Of `shl.gabor.fit_gabor`.
+    n_bins : int, default=12
+        Over 180 degrees.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(5, 4))
     ax.hist(
@@ -28,8 +62,36 @@ def plot_orientations(fits, *, n_bins=12, color="C0", label=None, fname=None, fi
     return fig, ax
 
 
-def plot_frequencies(fits, *, n_bins=24, color="C0", label=None, fname=None, fig=None, ax=None):
-    """Histogram of the atoms' spatial frequencies; returns (fig, ax)."""
+def plot_frequencies(
+    fits: Mapping[str, np.ndarray],
+    *,
+    n_bins: int = 24,
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Histogram of the atoms' spatial frequencies.
+
+    Parameters
+    ----------
+    fits : mapping of names to arrays
+        Of `shl.gabor.fit_gabor`.
+    n_bins : int, default=24
+        Up to half a cycle per pixel.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
+    """
     fig, ax = get_axes(fig, ax, figsize=(5, 4))
     ax.hist(fits["frequency"], n_bins, range=(0, 0.5), color=color, histtype="step", label=label)
     ax.set(xlabel="frequency (cycles per pixel)", ylabel="atoms", xlim=(0, 0.5))
@@ -38,18 +100,44 @@ def plot_frequencies(fits, *, n_bins=24, color="C0", label=None, fname=None, fig
 
 
 def plot_width_length(
-    fits, *, least_r2=0.5, references=(), color="C0", label=None, fname=None, fig=None, ax=None
-):
-    """Length against width of the atoms' envelopes, both in periods, as Ringach (2002) drew them;
-    returns (fig, ax).
+    fits: Mapping[str, np.ndarray],
+    *,
+    least_r2: float = 0.5,
+    references: Iterable[tuple[str, float, float]] = (),
+    color: str = "C0",
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """Length against width of the atoms' envelopes, both in periods.
 
     Blobs are near the origin, atoms with many stripes on the right, elongated ones above the
     diagonal.
 
     Parameters
     ----------
-    least_r2 : float.  Atoms whose fit explains less of their energy are left out.
-    references : iterable of (name, n_x, n_y), drawn as crosses.
+    fits : mapping of names to arrays
+        Of `shl.gabor.fit_gabor`.
+    least_r2 : float, default=0.5
+        Atoms whose fit explains less of their energy are left out.
+    references : iterable of (name, n_x, n_y), default=()
+        Drawn as crosses.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
+
+    References
+    ----------
+    Ringach (2002), J. Neurophysiol. 88:455.
     """
     fig, ax = get_axes(fig, ax, figsize=(5, 5))
     good = fits["r2"] >= least_r2

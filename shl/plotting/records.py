@@ -1,9 +1,20 @@
-"""Records of a learning over its steps."""
+"""Records of a run over its steps."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._checks import check_choice
 from .figures import get_axes, new_figure, save
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..estimator import SparseHebbianLearning
 
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit",
@@ -26,31 +37,56 @@ LABELS = {
 
 
 def time_plot(
-    shl,
-    dico,
-    variable="F",
-    unit=None,
+    shl: object,
+    dico: "SparseHebbianLearning | Mapping[str, np.ndarray]",
+    variable: str = "F",
+    unit: str | None = None,
     *,
-    color=None,
-    alpha=1.0,
-    label=None,
-    N_nosample=0,
-    fname=None,
-    fig=None,
-    ax=None,
-):
-    """A recorded variable over the learning steps; returns (fig, ax).
+    color: str | None = None,
+    alpha: float = 1.0,
+    label: str | None = None,
+    N_nosample: int = 0,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """A recorded variable over the learning steps.
+
+    One with a number per atom is drawn as the median over atoms in the band between the 10th and
+    90th percentile.
 
     Parameters
     ----------
-    shl : an `SHL` experiment, or None.
-    dico : a fitted `SparseHebbianLearning`, or its record (a mapping with 'steps').
-    variable : F, error, F_own, error_own, qerror, perror, KL, KS, logL, MI, MC, entropy, kurt, var,
-        prob_active or cputime.
-        One with a number per atom is drawn as the median over atoms in the band between the 10th
-        and 90th percentile.
-    unit : str, optional, written behind the label of the axis.
-    N_nosample : int, records to leave out at the start.
+    shl : SHL or None
+        Not used.
+    dico : SparseHebbianLearning, or mapping of names to arrays
+        A fitted model, or its record.
+    variable : str, default='F'
+        One of LABELS.
+    unit : str, default=None
+        Written behind the label of the axis.
+    color : str, default=None
+        As in matplotlib.
+    alpha : float, default=1.0
+        Opacity of the line.
+    label : str, default=None
+        As in matplotlib.
+    N_nosample : int, default=0
+        Records to leave out at the start.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
+
+    Raises
+    ------
+    ValueError
+        If the variable is none of LABELS, or there is no record.
     """
     check_choice(variable, "variable", LABELS)
     record = getattr(dico, "record_", dico)
@@ -82,14 +118,19 @@ def _percentiles(values):
     ).T
 
 
-def plot_error(shl, dico, **options):
-    """The reconstruction error on held-out patches over the learning steps; returns (fig, ax)."""
+def plot_error(
+    shl: object, dico: "SparseHebbianLearning", **options: object
+) -> "tuple[Figure, Axes]":
+    """The reconstruction error on held-out patches over the learning steps, as `time_plot`."""
     return time_plot(shl, dico, "error", **options)
 
 
-def plot_learning(dico, fname=None):
-    """F, error, usage entropy and quantization error over the steps, plain and under the rule's own
-    competition.
+def plot_learning(
+    dico: "SparseHebbianLearning", fname: str | Path | None = None
+) -> "tuple[Figure, np.ndarray]":
+    """F, error, usage entropy and quantization error of a fitted model over the steps.
+
+    F and error under plain pursuit and under the rule's own competition; returns (fig, axs).
     """
     fig = new_figure(figsize=(9, 6), layout="constrained")
     axs = fig.subplots(2, 2)
@@ -108,20 +149,41 @@ def plot_learning(dico, fname=None):
 
 
 def plot_scan(
-    values,
-    results,
-    variable,
-    display_variable="F",
+    values: Sequence,
+    results: ArrayLike,
+    variable: str,
+    display_variable: str = "F",
     *,
-    color=None,
-    label=None,
-    fname=None,
-    fig=None,
-    ax=None,
-):
-    """A result of each experiment against the value of a scanned variable; returns (fig, ax).
+    color: str | None = None,
+    label: str | None = None,
+    fname: str | Path | None = None,
+    fig: "Figure | None" = None,
+    ax: "Axes | None" = None,
+) -> "tuple[Figure, Axes]":
+    """A result of each experiment against the value of a scanned variable.
 
     Numbers that span more than a factor of 4 get a logarithmic axis, names a place each.
+
+    Parameters
+    ----------
+    values : sequence of numbers or names
+        Of the variable, one for each experiment.
+    results : array of shape (n_experiments,)
+    variable : str
+        Name of the variable.
+    display_variable : str, default='F'
+        Name of the result, one of LABELS or any other.
+    color, label : str
+        As in matplotlib.
+    fname : str or Path, default=None
+        File to save the figure in.
+    fig, ax : Figure and Axes, default=None
+        Where to draw.
+
+    Returns
+    -------
+    fig : Figure
+    ax : Axes
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     is_number = all(
@@ -137,10 +199,8 @@ def plot_scan(
     return fig, ax
 
 
-def use_log_axis(ax):
-    """A logarithmic x axis with numbers at 1, 2 and 5, also where it spans little more than a
-    decade.
-    """
+def use_log_axis(ax: "Axes") -> None:
+    """A logarithmic x axis with numbers at 1, 2 and 5, also over little more than a decade."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.set_xscale("log")
