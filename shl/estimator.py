@@ -90,13 +90,13 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         n_held_out = self._recording().hold_out(len(X))
         plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype)
         rng = check_generator(self.random_state, "random_state")
-        seed, held_out = int(rng.integers(2**63)), None
+        seed, held_out, learned = int(rng.integers(2**63)), None, np.arange(len(X))
         if n_held_out:
             order = rng.permutation(len(X))
-            held_out, X = X[np.sort(order[:n_held_out])], X[np.sort(order[n_held_out:])]
+            held_out, learned = X[np.sort(order[:n_held_out])], np.sort(order[n_held_out:])
         state = self._start(X, plan, seed, rng) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
-        batches = learning.Batches(len(X), plan.batch_size, state.seed)
+        batches = learning.Batches(len(learned), plan.batch_size, state.seed)
         with Threads(self.n_jobs) as threads, self._progress(state.step) as bar:
 
             def step_done(state):
@@ -104,25 +104,33 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
                 if on_step is not None:
                     on_step(state)
 
-            rows = batches.steps(state.step, self.n_iter)
+            rows = (learned[rows] for rows in batches.steps(state.step, self.n_iter))
             learning.learn(X, rows, state, plan, threads, held_out, step_done, records_end=True)
-        return self._set_learned(state, plan, len(X))
+        return self._set_learned(state, plan, len(learned))
 
     def partial_fit(self, X, y=None):
         """Go on from the current state with one pass over X in batches of batch_size; one step if X
         is one batch.  With record_each, a step's own batch is recorded before the atoms move.
+
+        After an error the model is that of the last good step.
         """
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
         plan = self.plan(X.shape, X.dtype)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
-            self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
-        learning.check_state(self._state, plan, self._shape(X.shape))
-        rows = learning.one_pass(len(X), plan.batch_size, self._state)
-        with Threads(self.n_jobs) as threads:
-            learning.learn(X, rows, self._state, plan, threads)
-        return self._set_learned(self._state, plan, len(X))
+            state = self._start(X, plan, int(rng.integers(2**63)), rng)
+        else:
+            state = self._state
+        learning.check_state(state, plan, self._shape(X.shape))
+        rows = learning.one_pass(len(X), plan.batch_size, state)
+        try:
+            with Threads(self.n_jobs) as threads:
+                learning.learn(X, rows, state, plan, threads)
+        finally:
+            if state.step:  # else the first step failed, and nothing is learned
+                self._set_learned(state, plan, len(X))
+        return self
 
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)

@@ -4,7 +4,8 @@ go on.  One learner for patches and images: what differs is their `Coding` (see 
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ._checks import check_count, set_checked
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule
+from .homeostasis import HEH, Rule, check_competition_of
 from .optimizers import Optimizer, normalise
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
@@ -167,6 +168,9 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         )
     if plan.optimizer.init(state.dictionary).keys() != state.moments.keys():
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+    check_competition_of(
+        plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
+    )
 
 
 def learn(
@@ -183,12 +187,12 @@ def learn(
 
     Records are made on `held_out`, or without it on each batch before its step, and with
     records_end also after the last step.  on_step(state) is called after each step and may raise to
-    stop: the state is whole at that point.
+    stop: the state is whole at that point, and after any error it is that of the last good step.
 
     Raises
     ------
     FloatingPointError
-        As soon as an atom is no longer finite.
+        As soon as a step overflows, by a sample that is too large or by a rate that is too high.
     """
     rows = np.arange(plan.batch_size)
     for rows in batches:
@@ -196,11 +200,19 @@ def learn(
         coder = plan.prepare(state, threads)
         batch = coder.code_batch(X, rows, threads)
         state.seconds += time.process_time() - began
-        if plan.recording.is_due(state.step):
+        is_due = plan.recording.is_due(state.step)
+        if is_due:
             own = batch if held_out is None else code_all(held_out, coder, threads)
             record(state, plan, coder, own, threads)
         began = time.process_time()
-        advance(state, plan, coder, batch, threads)
+        try:
+            advance(state, plan, coder, batch, threads)
+        except BaseException as error:
+            if is_due:
+                state.record.drop_last()
+            if isinstance(error, Overflow):
+                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
+            raise
         state.seconds += time.process_time() - began
         if on_step is not None:
             on_step(state)
@@ -212,14 +224,37 @@ def learn(
     return state
 
 
+class Overflow(FloatingPointError):
+    """A gradient that its dtype cannot hold."""
+
+
 def advance(state: State, plan: Plan, coder: Coder, batch: Batch, threads: Threads) -> None:
-    """One step in place, from a batch that the coder of this state has coded."""
+    """One step in place, from a batch that the coder of this state has coded.
+
+    After any exception the state is as it was.
+    """
+    before = _copy(state)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+            _move(state, plan, coder, batch, threads)
+    except BaseException:  # an interrupt, too
+        _restore(state, before)
+        raise
+
+
+def _move(state, plan, coder, batch, threads):
+    """The step itself; an error may leave the state in parts."""
     state.step += 1
+    gradient = coder.gradient(batch, threads)
+    if not np.isfinite(np.vdot(gradient, gradient)):
+        raise Overflow(f"learning overflowed in step {state.step}")
     state.last_selected[batch.code.counts() > 0] = state.step
     follow(state, plan, batch.code)
+    check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
         update_variance(state, plan.eta_precision, batch, threads)
-    gradient = coder.gradient(batch, threads)
+        if not np.isfinite(state.variance.sum()):
+            raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1)
     norms = normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
@@ -227,6 +262,36 @@ def advance(state: State, plan: Plan, coder: Coder, batch: Batch, threads: Threa
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
             f"help"
         )
+
+
+def _copy(state):
+    """A copy of all that a step changes; the rule's state and the histogram may be one."""
+    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    return replace(
+        state,
+        dictionary=state.dictionary.copy(),
+        moments={name: moment.copy() for name, moment in state.moments.items()},
+        homeostasis=homeostasis,
+        histogram=histogram,
+        variance=None if state.variance is None else state.variance.copy(),
+        last_selected=state.last_selected.copy(),
+    )
+
+
+def _restore(state, before):
+    """Undo a step; the dictionary stays the same array, which a model shares."""
+    state.dictionary[...] = before.dictionary
+    for name in ("moments", "homeostasis", "histogram", "variance", "last_selected", "step"):
+        setattr(state, name, getattr(before, name))
+
+
+def _name_largest(X, rows):
+    """What to do about the largest sample of a batch."""
+    row = max(rows, key=lambda row: np.abs(X[row]).max())
+    return (
+        f"sample {row} of X, the largest of its batch, holds {np.abs(X[row]).max():.3g}; leave it "
+        f"out, or scale X"
+    )
 
 
 def follow(state: State, plan: Plan, code) -> None:
