@@ -17,9 +17,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from ._jit import jit
 
 BLOCK = 32  # atoms that share one test in the search for candidates
 
