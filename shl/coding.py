@@ -62,8 +62,28 @@ class Events:
         """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
         return len(self)
 
+    def check(self) -> None:
+        """ValueError for events of atoms that are not there: kernels look at no bounds."""
+        indices, values, n_dictionary = self.indices, self.values, self.n_dictionary
+        if indices.ndim != 2 or indices.shape != values.shape:
+            raise ValueError(
+                f"indices and values must have one shape (n_samples, n_slots), not {indices.shape} "
+                f"and {values.shape}"
+            )
+        if indices.dtype.kind not in "iu" or values.dtype.kind != "f":
+            raise ValueError(
+                f"indices must be integers and values floats, not {indices.dtype} and "
+                f"{values.dtype}"
+            )
+        if indices.size and not 0 <= indices.min() <= indices.max() < n_dictionary:
+            raise ValueError(
+                f"indices must be at least 0 and below n_dictionary = {n_dictionary}, not "
+                f"{indices.min()} to {indices.max()}"
+            )
+
     def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
+        self.check()
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
@@ -72,6 +92,7 @@ class Events:
         """The code as a SciPy CSR array (n_samples, n_dictionary) with sorted indices; the events
         are reordered.
         """
+        self.check()
         n_used = kernels.sort_events(self.indices, self.values)
         offsets = np.concatenate(([0], np.cumsum(n_used, dtype=np.int64)))
         is_full = offsets[-1] == self.values.size
@@ -81,10 +102,12 @@ class Events:
 
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64."""
+        self.check()
         return np.bincount(self.indices[self.values != 0], minlength=self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
+        self.check()
         weights = (self.values.astype(np.float64) ** power).ravel()
         return np.bincount(self.indices.ravel(), weights, self.n_dictionary)
 
@@ -92,6 +115,7 @@ class Events:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
         (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
         """
+        self.check()
         counts = np.zeros((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
         counts[:, 0] += len(self) - counts.sum(axis=1)
@@ -99,6 +123,7 @@ class Events:
 
     def count_pairs(self) -> np.ndarray:
         """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64."""
+        self.check()
         pairs = np.zeros((self.n_dictionary, self.n_dictionary), np.int64)
         kernels.count_pairs(self.indices, self.values, pairs)
         return pairs
@@ -110,6 +135,9 @@ class Events:
         Each thread owns a range of atoms and walks the events in order, so the sums have the same
         bits for any number.
         """
+        self.check()
+        if len(rows) != len(self):
+            raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
         total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
 
         def add(atoms):

@@ -233,14 +233,24 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        parameters = info["parameters"] | store.take(arrays, "param/")
-        if isinstance(parameters["homeo_method"], dict):
-            parameters["homeo_method"] = homeo_method or "None"
-        competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
-        state = learning.from_arrays(arrays, info["state"])
-        model = cls(**parameters)._set_fitted(state, competition)
-        model.n_dead_ = info["n_dead_"]
+        with store.damage_of(path):
+            parameters = info["parameters"] | store.take(arrays, "param/")
+            if isinstance(parameters["homeo_method"], dict):
+                parameters["homeo_method"] = homeo_method or "None"
+            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            state = learning.from_arrays(arrays, info["state"])
+            cls._check_atoms(state.dictionary)
+            coding.check_competition(
+                **vars(competition), n_dictionary=len(state.dictionary), dtype=None
+            )
+            model = cls(**parameters)._set_fitted(state, competition)
+            model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
         return model
+
+    @staticmethod
+    @abstractmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than the estimator's."""
 
 
 class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
@@ -453,6 +463,11 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         return check_count(
             n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
         ), n_pixels
+
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than (n_dictionary, n_pixels)."""
+        check_array(dictionary, "dictionary", ndim=2)
 
     def _start_histograms(self, n_dictionary, dtype):
         """P_cum_init as an array, or None."""

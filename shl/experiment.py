@@ -248,8 +248,8 @@ class SHL:
             return found
         with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as checkpoints:
             model.fit(data, on_step=checkpoints.step_done, resume=checkpoints.last())
-            model.save(path)
-            checkpoints.discard()
+            if self.store.keep(path, lambda: model.save(path)):
+                checkpoints.discard()
         return model
 
     def stored(self, path):

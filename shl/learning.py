@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from . import kernels, metrics
-from ._checks import check_count, set_checked
+from ._checks import check_count, check_number, set_checked
+from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
@@ -166,8 +167,15 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
             "call fit, or make a new model; to learn on after load with a rule of one's own, "
             "load(path, homeo_method=rule)"
         )
-    if plan.optimizer.init(state.dictionary).keys() != state.moments.keys():
+    moments = plan.optimizer.init(state.dictionary)
+    if moments.keys() != state.moments.keys():
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+    if plan.eta_precision is not None and state.variance is None:
+        raise ValueError("do_precision must not become True while a state is learned on: call fit")
+    check(_parts_of(state), STATE)
+    for name, moment in moments.items():
+        if state.moments[name].dtype != moment.dtype:
+            raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
     check_competition_of(
         plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
     )
@@ -406,26 +414,58 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
 # ------------------------------------------------------------------------------------ disk
 
 PARTS = ("moments", "homeostasis", "histogram", "record")
+ATOMS = ("n_dictionary", "...atom")
+STATE = {
+    "dictionary": Field(ATOMS, fails=not_of_norm_1),
+    "last_selected": Field(("n_dictionary",), "iu", least=0),
+    "variance": Field(ATOMS, least=0, is_optional=True),
+    "moments/square": Field(ATOMS, least=0, is_optional=True),
+    "moments/*": Field(ATOMS),
+    "*/P_cum": Field(
+        ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
+    ),
+    "*/C": Field((), least=0),
+    "homeostasis/*": Field(("...",), "fiub", is_finite=False),  # of any rule, which is asked
+    "histogram/*": Field(("...",), "fiub", is_finite=False),  # it may be the state of a rule
+    "record/steps": Field(("n_records",), "iu", is_optional=True),
+    "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
+}
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
-    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
-    if state.variance is not None:
-        arrays["variance"] = state.variance
-    for part in PARTS:
-        values = getattr(state, part)
-        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    arrays = _parts_of(state, PARTS)
     return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
 
 
+def _parts_of(state, parts=PARTS[:-1]):
+    """{name: array} of a state."""
+    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
+    if state.variance is not None:
+        arrays["variance"] = state.variance
+    for part in parts:
+        values = getattr(state, part)
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    return arrays
+
+
 def from_arrays(arrays: dict, info: dict) -> State:
-    """The state that `to_arrays` took apart."""
+    """The state that `to_arrays` took apart.
+
+    Raises
+    ------
+    ValueError
+        For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
+    """
+    arrays = check(arrays, STATE)
+    check_names(info, ("seed", "step", "seconds"), "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if rest:
             parts[part][rest] = array
+    if parts["record"] and "steps" not in parts["record"]:
+        raise ValueError("record/steps is missing")
     return State(
         arrays["dictionary"],
         parts["moments"],
@@ -433,7 +473,9 @@ def from_arrays(arrays: dict, info: dict) -> State:
         parts["histogram"],
         arrays.get("variance"),
         arrays["last_selected"],
-        **info,
+        seed=check_count(info["seed"], "seed", least=0),
+        step=check_count(info["step"], "step", least=0),
+        seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
     )
 

@@ -10,7 +10,7 @@ from ..estimator import HebbianEstimator
 from ..homeostasis import kind_of, make_rule
 from ..learning import Plan
 from ..optimizers import GradientDescent
-from .coding import ConvolutionalCoding, check_gain, check_images
+from .coding import ConvolutionalCoding, check_dictionary, check_gain, check_images
 from .events import ConvolutionalCode
 
 
@@ -183,6 +183,13 @@ class ConvolutionalSHL(HebbianEstimator):
         width = check_count(self.patch_width, "patch_width")
         return check_count(self.n_dictionary, "n_dictionary"), shape[1], width, width
 
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk whose atoms are not squares with channels."""
+        if np.ndim(dictionary) != 4:
+            raise ValueError(f"dictionary must have 4 axes, not shape {np.shape(dictionary)}")
+        check_dictionary(dictionary, dictionary.dtype)
+
     def _mask(self, n_channels, dtype):
         """The mask as an array that broadcasts to the dictionary, or None."""
         if self.mask is None:
@@ -235,7 +242,7 @@ class ConvolutionalSHL(HebbianEstimator):
         how.check_fits(X.shape, self.components_.shape[2])
         competition = Competition(check_gain(gain, len(self.components_)))
         with Threads(self.n_jobs) as threads:
-            dictionary = self.components_.astype(X.dtype, copy=False)
+            dictionary = check_dictionary(self.components_, X.dtype, "components_")
             return how.prepare(dictionary, competition).encode(X, threads)
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:

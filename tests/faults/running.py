@@ -23,7 +23,8 @@ class Raw(io.FileIO):
         return super().write(data)
 true_open = io.open
 def full_open(file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, **options):
-    if isinstance(file, int) or options or not set(mode) & set("wxa+") or "/dev/" in os.fspath(file):
+    is_written = bool(set(mode) & set("wxa+")) and not options and not isinstance(file, int)
+    if not is_written or os.fspath(file).startswith("/dev/"):
         return true_open(file, mode, buffering, encoding, errors, newline, **options)
     raw = Raw(file, mode.replace("b", "").replace("t", ""))
     buffered = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw, 4096)
