@@ -3,7 +3,7 @@ import tracemalloc
 import naive
 import numpy as np
 import pytest
-from conftest import draw_atoms
+from making import draw_atoms
 
 from shl.coding import sparse_encode
 from shl.convolution import (

@@ -3,7 +3,7 @@ import pickle
 import naive
 import numpy as np
 import pytest
-from conftest import draw_atoms, small_model
+from making import draw_atoms, small_model
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
-from conftest import small_model
+from making import small_model
 from PIL import Image
 
 from shl import cli

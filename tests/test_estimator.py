@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import planted
+from making import planted
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 

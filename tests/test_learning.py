@@ -1,7 +1,7 @@
 import naive
 import numpy as np
 import pytest
-from conftest import planted, unlike_tables
+from making import planted, unlike_tables
 
 from shl import (
     SparseHebbianLearning,

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import planted
+from making import planted
 from scipy import sparse
 
 from shl import SparseHebbianLearning, plotting
