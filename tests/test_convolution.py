@@ -79,6 +79,15 @@ def test_maps_keep_the_correlations_of_the_residual(case):
     np.testing.assert_allclose(image - back, residual, atol=1e-12)
 
 
+def test_maps_are_the_correlations_with_every_atom(rng):
+    dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
+    coder = coding.prepare(dictionary)
+    rho = coder.allocate(image.shape)
+    coder.correlate(image, rho)
+    expected = naive.correlate_places(image, dictionary)
+    np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_energy_falls_with_every_event(case):
     rng = np.random.default_rng(3)

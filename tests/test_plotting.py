@@ -4,6 +4,7 @@ from making import planted
 from scipy import sparse
 
 from shl import SparseHebbianLearning, plotting
+from shl.plotting import figures
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,13 @@ def test_plots_share_axes_and_are_saved(dico, tmp_path):
     fig, same = plotting.time_plot(None, dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
     assert same is ax and len(ax.lines) == 2
     assert (tmp_path / "F.png").stat().st_size > 1000
+
+
+def test_a_figure_is_written_as_png_and_pdf(tmp_path):
+    fig, _ = plotting.plot_usage([0.1, 0.3])
+    figures.save_both(fig, tmp_path / "usage")
+    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "usage.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_variances_usage_error_and_data(dico, rng):
