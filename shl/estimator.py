@@ -26,7 +26,8 @@ from .coding import Coding, Competition
 from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
 from .images import noise_patches
 from .learning import Plan, Recording, State
-from .optimizers import make_optimizer
+from .optimizers import Decay, make_optimizer
+from .replacement import Replacement
 
 logger = logging.getLogger("shl")
 
@@ -42,7 +43,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
     """
 
     @abstractmethod
-    def plan(self, shape: tuple, dtype) -> Plan:
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
 
     @abstractmethod
@@ -88,7 +89,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         """
         X = self._validate(X, reset=True)
         n_held_out = self._recording().hold_out(len(X))
-        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype)
+        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, self.n_iter)
         rng = check_generator(self.random_state, "random_state")
         seed, held_out = int(rng.integers(2**63)), None
         if n_held_out:
@@ -123,6 +124,19 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         with Threads(self.n_jobs) as threads:
             learning.learn(X, rows, self._state, plan, threads)
         return self._set_learned(self._state, plan, len(X))
+
+    def _changes(self, n_steps):
+        """The parts of a plan by which the rate and the atoms change on the way."""
+        decay = self.eta_decay
+        if decay is not None:
+            if not isinstance(decay, (tuple, list)) or len(decay) != 2:
+                raise TypeError(f"eta_decay must be a pair (start, end) or None, not {decay!r}")
+            decay = Decay(*decay)
+        if isinstance(self.replace, Replacement):
+            replacement = self.replace
+        else:
+            replacement = Replacement() if check_flag(self.replace, "replace") else None
+        return {"decay": decay, "replacement": replacement, "n_steps": n_steps}
 
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
@@ -265,6 +279,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     eta, beta1, beta2, epsilon : float
         Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is the plain
         gradient with the rate eta.
+    eta_decay : (float, float), optional
+        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
+        share of eta; None keeps it, as `partial_fit` does, which knows no end.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
@@ -274,6 +291,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     homeo_fade : (float, float), optional
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
+    replace : bool or Replacement, default=True
+        Whether an atom that others explain is replaced by what is badly coded, and how.
     do_precision : bool, default=False
         Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
     eta_precision : float, default=0.0
@@ -346,6 +365,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         n_iter=1000,
         batch_size=None,
         eta=0.02,
+        eta_decay=(0.6, 0.05),
         beta1=0.99,
         beta2=0.99,
         epsilon=10,
@@ -355,6 +375,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         C=3.0,
         nb_quant=128,
         homeo_fade=None,
+        replace=True,
         do_precision=False,
         eta_precision=0.0,
         one_over_F=False,
@@ -377,6 +398,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.n_iter = n_iter
         self.batch_size = batch_size
         self.eta = eta
+        self.eta_decay = eta_decay
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
@@ -386,6 +408,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.C = C
         self.nb_quant = nb_quant
         self.homeo_fade = homeo_fade
+        self.replace = replace
         self.do_precision = do_precision
         self.eta_precision = eta_precision
         self.one_over_F = one_over_F
@@ -401,9 +424,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
 
     # ------------------------------------------------------------------------------ learning
 
-    def plan(self, shape: tuple, dtype) -> Plan:
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
-        n_pixels) of a dtype.
+        n_pixels) of a dtype in n_steps; None has no end.
         """
         check_count(self.n_iter, "n_iter")
         for name in ("do_precision", "one_over_F", "sparse_output"):
@@ -425,6 +448,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             self._recording(),
             HEH(self.eta_homeo, self.C, self.nb_quant, P_cum),
             eta_precision if self.do_precision else None,
+            **self._changes(n_steps),
         )
 
     def _coding(self, n_pixels):

@@ -14,7 +14,8 @@ from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
 from .homeostasis import HEH, Rule
-from .optimizers import Optimizer, normalise
+from .optimizers import Decay, Optimizer, normalise
+from .replacement import Replacement
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
@@ -76,6 +77,12 @@ class Plan:
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
+    decay : Decay, optional
+        How the rate of learning falls; None for a constant one.
+    replacement : Replacement, optional
+        Of atoms that others explain; None for none.
+    n_steps : int, optional
+        The steps that decay and replacement see as the whole; None has no end.
     """
 
     coding: Coding
@@ -85,6 +92,13 @@ class Plan:
     recording: Recording = field(default_factory=Recording)
     observer: HEH | None = None
     eta_precision: float | None = None
+    decay: Decay | None = None
+    replacement: Replacement | None = None
+    n_steps: int | None = None
+
+    def rate(self, step: int) -> float:
+        """The factor of the optimizer's rate in a step."""
+        return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
     def prepare(self, state: "State", threads: Threads) -> Coder:
         """A coder of the state's dictionary under its own competition."""
@@ -110,9 +124,8 @@ class State:
     homeostasis: dict
     histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
     variance: np.ndarray | None  # of x - a_i d_i, shape of the dictionary, with a precision
-    last_selected: (
-        np.ndarray
-    )  # (n_dictionary,): after which step each atom was selected, 0 if never
+    last_selected: np.ndarray  # (n_dictionary,): the last step that selected the atom, 0 for none
+    replacement: dict  # what `Replacement` keeps; {} without
     seed: int  # decides the order of samples
     step: int = 0
     seconds: float = 0.0  # CPU time so far
@@ -143,6 +156,7 @@ def start(
         histogram,
         variance,
         np.zeros(len(dictionary), np.int64),
+        {} if plan.replacement is None else plan.replacement.init(dictionary),
         seed,
     )
 
@@ -200,7 +214,7 @@ def learn(
             own = batch if held_out is None else code_all(held_out, coder, threads)
             record(state, plan, coder, own, threads)
         began = time.process_time()
-        advance(state, plan, coder, batch, threads)
+        advance(state, plan, coder, batch, len(X), threads)
         state.seconds += time.process_time() - began
         if on_step is not None:
             on_step(state)
@@ -212,21 +226,25 @@ def learn(
     return state
 
 
-def advance(state: State, plan: Plan, coder: Coder, batch: Batch, threads: Threads) -> None:
-    """One step in place, from a batch that the coder of this state has coded."""
+def advance(
+    state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
+) -> None:
+    """One step in place, from a batch of n_samples that the coder of this state has coded."""
     state.step += 1
     state.last_selected[batch.code.counts() > 0] = state.step
     follow(state, plan, batch.code)
     if plan.eta_precision is not None:
         update_variance(state, plan.eta_precision, batch, threads)
-    gradient = coder.gradient(batch, threads)
-    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1)
+    gradient, rate = coder.gradient(batch, threads), plan.rate(state.step - 1)
+    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
     norms = normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
             f"help"
         )
+    if plan.replacement is not None:
+        replace_atom(state, plan, coder, batch, n_samples)
 
 
 def follow(state: State, plan: Plan, code) -> None:
@@ -253,6 +271,45 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
     share = rate * total / counts[used, None].astype(samples.dtype)
     state.variance[used] = (1 - rate) * state.variance[used] + share
+
+
+def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int) -> None:
+    """Follow what `Replacement` looks at, and put in an atom that it proposes, if any."""
+    replacement, kept, step = plan.replacement, state.replacement, state.step
+    if replacement.is_over(step, plan.n_steps):
+        replacement.forget(kept)
+        return
+    energy = batch.code.power_sums(2) / len(batch.samples)
+    n_most = None if plan.n_steps is None else coder.n_windows * n_samples
+    replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
+    if not replacement.is_due(step, plan.n_steps):
+        return
+    found = replacement.propose(
+        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows
+    )
+    if found is None:
+        return
+    i, atom, gain = found
+    state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
+    for values in state.moments.values():
+        values[i] = 0
+    if state.variance is not None:
+        state.variance[i] = state.variance.mean(axis=0)
+    kept["age"][i], kept["energy"][i] = 0, gain
+    kept["n_replaced"] = kept["n_replaced"] + 1
+    state.last_selected[i] = step
+    renew(state, plan, i)
+
+
+def renew(state: State, plan: Plan, i: int) -> None:
+    """Homeostasis after atom i was replaced; a rule without `renew` is left as it is."""
+    is_shared = state.histogram is state.homeostasis
+    if hasattr(plan.rule, "renew"):
+        state.homeostasis = plan.rule.renew(state.homeostasis, i)
+    if is_shared:
+        state.histogram = state.homeostasis
+    elif state.histogram:
+        state.histogram = plan.observer.renew(state.histogram, i)
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -340,7 +397,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
 
 # ------------------------------------------------------------------------------------ disk
 
-PARTS = ("moments", "homeostasis", "histogram", "record")
+PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
@@ -368,6 +425,7 @@ def from_arrays(arrays: dict, info: dict) -> State:
         parts["histogram"],
         arrays.get("variance"),
         arrays["last_selected"],
+        parts["replacement"],
         **info,
         record=History(parts["record"]),
     )
