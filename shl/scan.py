@@ -1,7 +1,7 @@
 """SHL_set: experiments over values of parameters, in parallel, each result stored by the worker
 that made it.
 
-values of variables -> tasks (parameters) -> joblib workers, or the store -> flat records -> table
+values of variables -> tasks (parameters) -> the store, or joblib workers -> flat records -> table
 and figure
 """
 
@@ -10,17 +10,17 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from . import store
+from . import images, store
 from ._checks import check_array, check_choice, check_count, check_number
-from ._jobs import finish
+from ._jobs import Job, as_done, run_jobs
+from .coding import ALGORITHMS
 from .experiment import DATA_PARAMETERS, SHL
+from .homeostasis import RULES
 
 logger = logging.getLogger("shl")
 
@@ -36,9 +36,9 @@ NOT_SCANNED = (
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {
-    "homeo_method": ("None", "OLS", "EMP", "HAP", "HEH"),
-    "learning_algorithm": ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold"),
-    "name_database": ("sample", "dead_leaves"),
+    "homeo_method": tuple(RULES),
+    "learning_algorithm": ALGORITHMS,
+    "name_database": images.BUILT_IN,
 }
 
 
@@ -170,12 +170,11 @@ class SHL_set:
         grid : bool.  True runs every combination of the variables' values.
         """
         tasks = self.tasks(variables, grid)
-        records = {}
-        with tqdm(total=len(tasks), desc="learnings", disable=not verbose) as bar:
-            for index, record in self._finish(tasks, n_jobs):
-                records[index] = record
-                bar.update()
-        found = [records[index] for index in range(len(tasks))]
+        outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "learnings")
+        found = [
+            _record(task, self._parameters(task), outcome)
+            for task, outcome in zip(tasks, outcomes, strict=True)
+        ]
         kept = [
             record
             for record in self._records
@@ -186,37 +185,21 @@ class SHL_set:
 
     def stored(self, tasks):
         """The record of each task whose result is in the store, None for the others."""
-        digests = {}
-        for task in tasks:
-            key = self._data_key(task)
-            if key not in digests:
-                digests[key] = self._digest(task)
-        return [self._stored(task, digests[self._data_key(task)]) for task in tasks]
+        return [
+            result and _record(task, self._parameters(task), as_done(result, is_cached=True))
+            for task, result in zip(tasks, self._find(tasks), strict=True)
+        ]
 
-    def _finish(self, tasks, n_jobs):
-        """(index, record) of every task as it is done: the stored ones first, then those of
-        workers.
-        """
-        records = dict(enumerate(self.stored(tasks)))
-        yield from ((index, record) for index, record in records.items() if record is not None)
-        waiting, twins = {}, {}
-        for index in (index for index, record in records.items() if record is None):
-            same = twins.setdefault(store.key_of(self._parameters(tasks[index])), [])
-            same.append(index)
-            waiting |= {index: tasks[index]} if len(same) == 1 else {}
-        twins = {same[0]: same for same in twins.values()}
-        shared = self._shared_data(waiting.values())
-        jobs = {
-            index: (
-                _learn,
-                (task, self._parameters(task), shared.get(self._data_key(task)), self.tag),
-            )
-            for index, task in waiting.items()
-        }
-        for index, record in finish(jobs, n_jobs):
-            if isinstance(record, BrokenProcessPool):
-                record = _record(tasks[index], "failed", failure=f"its worker was killed: {record}")
-            yield from ((twin, {**record, **_identity(tasks[twin])}) for twin in twins[index])
+    def _jobs(self, tasks):
+        """A `Job` for each task; patches are made for those alone that have to be learned."""
+        found = self._find(tasks)
+        missing = [task for task, result in zip(tasks, found, strict=True) if result is None]
+        shared, jobs = self._shared_data(missing), []
+        for task, result in zip(tasks, found, strict=True):
+            parameters = self._parameters(task)
+            arguments = parameters, shared.get(self._data_key(task)), self.tag
+            jobs.append(Job(store.key_of(parameters), _learn, arguments, result))
+        return jobs
 
     def _parameters(self, task):
         """The parameters of a task's experiment; a worker validates them, where a bad value is
@@ -265,15 +248,23 @@ class SHL_set:
         for key, group in itertools.groupby(sorted(tasks, key=self._data_key), self._data_key):
             group = list(group)
             source = self.data if self.data is not None else self._source(group[0])
-            if isinstance(source, SHL) and len(group) > 1:
-                source = source.get_data()
-            sources[key] = source
+            is_shared = isinstance(source, SHL) and len(group) > 1
+            sources[key] = _make_data(source) if is_shared else source
         return sources
 
-    def _stored(self, task, digest):
-        """The record of a task whose result is in the store, else None."""
-        keeper = self.middle.store
-        if keeper is None or digest is None:
+    def _find(self, tasks):
+        """The result of each task where it is in the store, else None."""
+        digests = {}
+        for task in tasks:
+            key = self._data_key(task)
+            if key not in digests:
+                digests[key] = self._digest(task)
+        return [self._find_one(task, digests[self._data_key(task)]) for task in tasks]
+
+    def _find_one(self, task, digest):
+        """The result of a task, where it is in the store, else None."""
+        results = self.middle.store
+        if results is None or digest is None:
             return None
         try:
             experiment = SHL(**self._parameters(task))
@@ -281,12 +272,9 @@ class SHL_set:
             return None
         if not isinstance(experiment.homeo_method, str):
             return None
-        info = keeper.get(
-            experiment.result_path(matname=self.tag, data_digest=digest), store.read_info
-        )
-        if info is None:
-            return None
-        return _record(task, "done", info["seconds"], True, info["metrics"], seed=experiment.seed)
+        path = experiment.result_path(matname=self.tag, data_digest=digest)
+        info = results.get(path, store.read_info)
+        return info and {"seconds": info["seconds"], **info["metrics"]}
 
     # -------------------------------------------------------------------------------------- results
 
@@ -411,33 +399,24 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
-def _learn(task, parameters, source, tag):
-    """The record of one learning: a value that fails says why, and does not stop the others."""
+def _make_data(source):
+    """The patches of an experiment; itself where they cannot be made, which its workers record."""
     try:
-        experiment = SHL(**parameters)
-        dico = experiment.learn_dico(
-            data=source.get_data() if isinstance(source, SHL) else source, matname=tag
-        )
-    except (ValueError, TypeError, ArithmeticError, OSError, MemoryError) as error:
-        return _record(
-            task, "failed", seed=parameters["seed"], failure=f"{type(error).__name__}: {error}"
-        )
-    return _record(task, "done", dico.seconds_, metrics=dico.record_.last(), seed=experiment.seed)
+        return source.get_data()
+    except (ValueError, OSError, MemoryError) as error:
+        logger.info("no patches to share: %s", error)
+        return source
 
 
-def _identity(task):
-    """What tells a task from one with the same parameters: the scan it is part of."""
-    return {"variable": task["variable"], "value": task["value"], "params": task["params"]}
+def _learn(parameters, source, tag):
+    """The result of one learning, which it also stores."""
+    experiment = SHL(**parameters)
+    data = source.get_data() if isinstance(source, SHL) else source
+    dico = experiment.learn_dico(data=data, matname=tag)
+    return {"seconds": dico.seconds_, **dico.record_.last()}
 
 
-def _record(task, status, seconds=np.nan, cached=False, metrics=None, seed=None, failure=None):
+def _record(task, parameters, outcome):
     """A flat record of a task."""
-    return {
-        **_identity(task),
-        "seed": seed,
-        "status": status,
-        "seconds": seconds,
-        "cached": cached,
-        "failure": failure,
-        **(metrics or {}),
-    }
+    same = {name: task[name] for name in ("variable", "value", "params")}
+    return {**same, "seed": parameters["seed"], "seconds": np.nan, **outcome}

@@ -4,11 +4,11 @@ orientations.
 
 import numpy as np
 
+from .._tables import table
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
 from ..plotting.figures import new_figure, save_both
 from .study import COLORS, RULES
-from .tables import table
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
@@ -54,6 +54,7 @@ def orientation(study, out):
             ]
             for rule in RULES
         ],
+        is_markdown=True,
     )
     yield (
         "![Orientations, frequencies, and length against width](gabor.png)\n\n"

@@ -15,12 +15,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
+from .._tables import summary_of, table
 from ..coding import sparse_encode
 from ..estimator import SparseHebbianLearning
 from ..images import load_images
 from ..plotting.figures import new_figure, save_both
 from .study import RULES
-from .tables import mean_std, table
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 ALPHAS = (
@@ -73,9 +73,8 @@ def classification(study, out):
             name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
             for name, steps in features.items()
         }
-    yield from table(
-        ["features", "accuracy"], [[name, mean_std(score)] for name, score in scores.items()]
-    )
+    rows = [[name, summary_of(score)] for name, score in scores.items()]
+    yield from table(["features", "accuracy"], rows, is_markdown=True)
 
 
 def _classifier(steps):
@@ -135,10 +134,8 @@ def denoising(study, out):
         f"{BATCH}, "
         "orthogonal pursuit up to the noise; PSNR of values clipped to 0..1.\n"
     )
-    yield from table(
-        ["method", "PSNR (dB)"],
-        [[name, f"{psnr(clean, image):.2f}"] for name, image in found.items()],
-    )
+    rows = [[name, psnr(clean, image)] for name, image in found.items()]
+    yield from table(["method", "PSNR (dB)"], rows, is_markdown=True)
     shown = {
         "clean": clean,
         **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")},

@@ -18,9 +18,10 @@ from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
 COLORS = {"None": "black", "HAP": "tab:green", "EXP": "tab:blue"}
+SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
 
 
-def load(database="sample", datapath="database", n_images=400, size=65, seed=42):
+def load(database="sample", datapath="database/", n_images=400, size=65, seed=42):
     """Grey images (n_images, 1, size, size) float32, before `preprocess`.
 
     database : 'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most);
@@ -75,7 +76,7 @@ def measure(model, X):
     return figures
 
 
-def run(X, out, *, methods=("None", "HAP", "EXP"), second=None, **parameters):
+def run(X, out, *, methods=tuple(COLORS), second=None, **parameters):
     """Learn from raw images X once with each rule, write models and pictures into the folder out,
     return figures.
 
@@ -156,8 +157,7 @@ def run_second(first, X, parameters, out, pictures):
     """
     code = first.transform(X, gain=first.gain_).toarray()
     parameters = {
-        "n_dictionary": 60,
-        "patch_width": 19,
+        **SECOND,
         "random_state": first.random_state,
         "n_jobs": first.n_jobs,
         "verbose": first.verbose,
