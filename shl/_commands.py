@@ -60,7 +60,7 @@ def add_parameter(parser, source, name, text, *flags, **options):
         Names of the flag, if not that of the parameter.
     options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
     """
-    parameter = inspect.signature(source, eval_str=True).parameters[name]
+    parameter = inspect.signature(source).parameters[name]
     default = options.pop("default", parameter.default)
     if default is False:
         options["action"] = "store_true"

@@ -9,7 +9,7 @@ import csv
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from . import images, store
 from ._checks import check_array, check_choice, check_count, check_number
 from ._jobs import Job, as_done, run_jobs
 from .coding import ALGORITHMS
+from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
 from .homeostasis import RULES
 
@@ -51,20 +52,31 @@ class SHL_set:
 
     Parameters
     ----------
-    opts : dict, or an `SHL`.  Parameters that all experiments share; they are the middle of each
-        scan.
-    tag : str.  A readable name in front of the results' files.
-    N_scan : int.  Values of a variable.
-    base : float above 1.  Values are median * base^linspace(-1, 1, N_scan); alpha_MP:
-        base^linspace(-1, 0); beta1, beta2: 1 - (1 - median) * base^...; seed: median, median + 1,
-        ...; True and False; names: all of them.  Whole numbers stay whole, and doubles are left
-        out.
-    values : dict, optional.  Values for some variables, instead of those.
-    data : array (n_patches, n_pixels), optional.  Patches for all; without, those of the
-        parameters.
+    opts : dict or SHL, default=None
+        Parameters that all experiments share; they are the middle of each scan.
+    tag : str, default="shl"
+        A readable name in front of the results' files.
+    N_scan : int, default=9
+        Values of a variable.
+    base : float, default=4.0
+        Above 1.  Values are median * base^linspace(-1, 1, N_scan); alpha_MP: base^linspace(-1, 0);
+        beta1, beta2: 1 - (1 - median) * base^...; seed: median, median + 1, ...; True and False;
+        names: all of them.  Whole numbers stay whole, and doubles are left out.
+    values : dict, default=None
+        Values for some variables, instead of those.
+    data : ndarray of shape (n_patches, n_pixels), default=None
+        Patches for all; None is those of the parameters.
     """
 
-    def __init__(self, opts=None, tag="shl", N_scan=9, base=4.0, values=None, data=None):
+    def __init__(
+        self,
+        opts: Mapping | SHL | None = None,
+        tag: str = "shl",
+        N_scan: int = 9,
+        base: float = 4.0,
+        values: Mapping[str, Sequence] | None = None,
+        data: np.ndarray | None = None,
+    ):
         if not isinstance(opts, (SHL, Mapping, type(None))):
             raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
         self.middle = opts if isinstance(opts, SHL) else SHL(**(opts or {}))
@@ -80,7 +92,7 @@ class SHL_set:
 
     # --------------------------------------------------------------------------------------- values
 
-    def values_of(self, variable):
+    def values_of(self, variable: str) -> list:
         """The values that `run` gives a variable.
 
         Raises
@@ -127,7 +139,7 @@ class SHL_set:
             return sorted({max(1, round(value)) for value in values.tolist()})
         return values.tolist()
 
-    def tasks(self, variables, grid=False):
+    def tasks(self, variables: str | Sequence[str], grid: bool = False) -> list[dict]:
         """What `run` would do: a list of dicts with variable, value and params (only what differs
         from `opts`).
         """
@@ -153,7 +165,13 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
-    def run(self, variables=("eta",), n_jobs=1, verbose=0, grid=False):
+    def run(
+        self,
+        variables: str | Sequence[str] = ("eta",),
+        n_jobs: int = 1,
+        verbose: int = 0,
+        grid: bool = False,
+    ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
 
@@ -164,10 +182,14 @@ class SHL_set:
 
         Parameters
         ----------
-        variables : name or list of names of `SHL`'s parameters.
-        n_jobs : int.  Workers; -1 is all cores.
-        verbose : int.  1 shows a progress bar that counts finished learnings.
-        grid : bool.  True runs every combination of the variables' values.
+        variables : str or list of str, default=("eta",)
+            Names of `SHL`'s parameters.
+        n_jobs : int, default=1
+            Workers; -1 is all cores.
+        verbose : int, default=0
+            1 shows a progress bar that counts finished learnings.
+        grid : bool, default=False
+            True runs every combination of the variables' values.
         """
         tasks = self.tasks(variables, grid)
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "learnings")
@@ -183,7 +205,7 @@ class SHL_set:
         self._records = kept + found
         return found
 
-    def stored(self, tasks):
+    def stored(self, tasks: list[dict]) -> list[dict | None]:
         """The record of each task whose result is in the store, None for the others."""
         return [
             result and _record(task, self._parameters(task), as_done(result, is_cached=True))
@@ -278,7 +300,7 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- results
 
-    def results(self):
+    def results(self) -> list[dict]:
         """All records so far: dicts with variable, value, seed, params, status, seconds, cached,
         failure and metrics.
 
@@ -293,7 +315,7 @@ class SHL_set:
 
         return pd.DataFrame(self._records)
 
-    def to_csv(self, path):
+    def to_csv(self, path: str | Path) -> None:
         """Write the records as CSV, params as JSON.
 
         Raises
@@ -310,32 +332,38 @@ class SHL_set:
             for record in self._records:
                 writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
 
-    def to_json(self, path):
+    def to_json(self, path: str | Path) -> None:
         """Write the records as JSON."""
         Path(path).write_text(json.dumps(self._records, indent=1, default=str) + "\n")
 
     def scan(
         self,
-        variable="eta",
-        list_figures=(),
-        display="final",
-        display_variable="F",
-        color=None,
-        label=None,
-        fig=None,
-        ax=None,
-        n_jobs=1,
-        fname=None,
-    ):
+        variable: str = "eta",
+        list_figures: Sequence[str] = (),
+        display: str = "final",
+        display_variable: str = "F",
+        color: object = None,
+        label: str | None = None,
+        fig: object = None,
+        ax: object = None,
+        n_jobs: int = 1,
+        fname: str | Path | None = None,
+    ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
         Parameters
         ----------
-        display : 'final', the display variable at the end of learning against the value; 'dynamic',
-            over the steps.
-        display_variable : a metric: F, error, qerror, entropy, ...
-        list_figures : figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
-        color, label, fig, ax, fname : as in `shl.plotting`.
+        variable : str, default="eta"
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        display : {"final", "dynamic"}, default="final"
+            The display variable at the end of learning against the value, or over the steps.
+        display_variable : str, default="F"
+            A metric: F, error, qerror, entropy, ...
+        n_jobs : int, default=1
+            As in `run`.
+        color, label, fig, ax, fname : optional
+            As in `shl.plotting`.
         """
         from .plotting import plot_scan, time_plot
 
@@ -385,7 +413,7 @@ class SHL_set:
             )
         return fig, ax
 
-    def learned(self, record):
+    def learned(self, record: dict) -> SparseHebbianLearning:
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
         experiment = SHL(**self._parameters(record))
         digest = None if experiment.store is None else self._digest(record)

@@ -60,7 +60,7 @@ COLUMNS = {
 }
 
 
-def load_split(data, seed):
+def load_split(data: str, seed: int) -> list[np.ndarray]:
     """(X, X_test, y, y_test): digits in 0..1 and their classes, or diabetes standardised by its
     training part.
     """

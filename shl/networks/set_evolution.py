@@ -109,7 +109,7 @@ def evolve_one(weight_decay: float, seed: int, epochs: int = 400, data: str = "d
     }
 
 
-def correlate(counts, spread):
+def correlate(counts: np.ndarray, spread: np.ndarray) -> float:
     """Pearson's correlation of connections per pixel with the pixels' standard deviations; NaN
     where one is constant.
 

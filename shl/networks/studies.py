@@ -3,6 +3,7 @@ means over seeds, and the flags and reports of their commands.
 """
 
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -13,14 +14,14 @@ from .._checks import check_choice, check_count
 from .._commands import add_parameter, add_shared, cache_folder, verbosity, write_report
 from .._jobs import StoredFunction, failure_lines, run_function
 from .._tables import mean_std, show_mean_std
-from ..store import open_store
+from ..store import Store, open_store
 from .configs import VERSION
 
 DATASETS = ("digits", "mnist")
 
 
 @lru_cache(maxsize=2)  # to read MNIST takes longer than many a learning
-def load_images(name="digits"):
+def load_images(name: str = "digits") -> tuple[np.ndarray, np.ndarray]:
     """Pixels (n, n_pixels) float32 in 0..1 and labels (n,) of 'digits' (ships with scikit-learn) or
     'mnist' (OpenML).
 
@@ -38,7 +39,7 @@ def load_images(name="digits"):
     return X, y
 
 
-def split_images(name, seed):
+def split_images(name: str, seed: int) -> list[np.ndarray]:
     """(X, X_test, y, y_test) of images, a quarter held out, each class in equal shares."""
     from sklearn.model_selection import train_test_split
 
@@ -46,7 +47,7 @@ def split_images(name, seed):
     return train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y)
 
 
-def count_parameters(model):
+def count_parameters(model) -> tuple[int, int]:
     """Exact zeros and weights (without biases) of a fitted network: (n_zeros, n_weights), counted
     as w == 0.
     """
@@ -56,24 +57,43 @@ def count_parameters(model):
 # ------------------------------------------------------------------------------ learnings and means
 
 
-def run_study(name, learn, calls, settings, store=None, n_jobs=1, verbose=0):
-    """A record for each dict of parameters in calls, in order: status ('done' or 'failed'), cached,
-    failure, and what `learn(**parameters)` returns.
+def run_study(
+    name: str,
+    learn: Callable[..., dict],
+    calls: list[dict],
+    settings: object,
+    store: Store | None = None,
+    n_jobs: int = 1,
+    verbose: int = 0,
+) -> list[dict]:
+    """A record for each dict of parameters in calls, in order: the parameters, status ('done' or
+    'failed'), cached, failure, and what `learn(**parameters)` returns.
 
     What is in the store is not learned again, what is learned is stored at once, and a learning
     that fails fails alone; see `shl._jobs.run_jobs`.
 
     Parameters
     ----------
-    settings : what decides the results beside the parameters.
-    store : `shl.store.Store`, or None to store nothing.
+    name : str
+        Of the study.
+    learn : callable
+        Returns a dict of arrays and of JSON values.
+    calls : list of dict
+    settings : object
+        What decides the results beside the parameters.
+    store : shl.store.Store, default=None
+        None stores nothing.
+    n_jobs : int, default=1
+        Workers; -1 is all cores.
+    verbose : int, default=0
+        1 shows a progress bar.
     """
     identity = {"study": name, "version": VERSION, "settings": settings}
     function = StoredFunction(learn, name, store, identity)
     return run_function(function, calls, n_jobs, verbose, "learnings")
 
 
-def done(records):
+def done(records: list[dict]) -> list[dict]:
     """The records of what did not fail; an error where all failed."""
     found = [record for record in records if record["status"] == "done"]
     if not found:
@@ -81,14 +101,23 @@ def done(records):
     return found
 
 
-def summarise(records, by, names, more=None):
+def summarise(
+    records: list[dict],
+    by: Sequence[str],
+    names: Sequence[str],
+    more: Callable[[list[dict]], dict] | None = None,
+) -> list[dict]:
     """A row for each group of records that agree in the names `by`: their values, n_runs, n_failed,
     and <name>, <name>_std, mean and standard deviation over what did not fail (None without any).
 
     Parameters
     ----------
-    names : of numbers, or of arrays of one shape.
-    more : callable, optional.  What else to say of a group's records that did not fail, as a dict.
+    records : list of dict
+    by : sequence of str
+    names : sequence of str
+        Of numbers, or of arrays of one shape.
+    more : callable, default=None
+        What else to say of a group's records that did not fail, as a dict.
     """
     groups, rows = {}, []
     for record in records:

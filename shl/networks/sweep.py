@@ -11,7 +11,7 @@ import numpy as np
 from .._commands import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .._jobs import Job, StoredFunction, run_jobs, split_arrays
 from .._tables import table
-from ..store import open_store
+from ..store import Store, open_store
 from .configs import (
     MODEL_ACTIVATIONS,
     MODELS,
@@ -57,14 +57,18 @@ def _learn_metrics(students, parameters):
     return split_arrays(students(parameters))[1]
 
 
-def result_of(run, store=None, tag=""):
+def result_of(
+    run: Run, store: Store | None = None, tag: str = ""
+) -> tuple[dict[str, np.ndarray], dict]:
     """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
     or learned now and stored there.
     """
     return split_arrays(_students(store, tag)(asdict(run)))
 
 
-def sweep(runs, store=None, tag="", n_jobs=1, verbose=0):
+def sweep(
+    runs: list[Run], store: Store | None = None, tag: str = "", n_jobs: int = 1, verbose: int = 0
+) -> list[dict]:
     """Learn what is not stored, on n_jobs workers; return a flat record for each run, in order.
 
     A record has the run's parameters, status ('done' or 'failed'), cached, failure (why it failed)
@@ -74,11 +78,15 @@ def sweep(runs, store=None, tag="", n_jobs=1, verbose=0):
 
     Parameters
     ----------
-    runs : list of `shl.networks.configs.Run`.
-    store : `shl.store.Store`, or None to store nothing.
-    tag : str.  A readable name in front of the results' files.
-    n_jobs : int.  Workers; -1 is all cores.
-    verbose : int.  1 shows a progress bar.
+    runs : list of shl.networks.configs.Run
+    store : shl.store.Store, default=None
+        None stores nothing.
+    tag : str, default=""
+        A readable name in front of the results' files.
+    n_jobs : int, default=1
+        Workers; -1 is all cores.
+    verbose : int, default=0
+        1 shows a progress bar.
     """
     students, calls = _students(store, tag), [asdict(run) for run in runs]
     jobs = [
@@ -97,7 +105,7 @@ def sweep(runs, store=None, tag="", n_jobs=1, verbose=0):
     ]
 
 
-def summarise_sweep(records):
+def summarise_sweep(records: list[dict]) -> list[dict]:
     """Mean and standard deviation over seeds: a dict for each group of records that differ in their
     seed alone.
 
