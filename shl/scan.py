@@ -187,12 +187,12 @@ class SHL_set:
         n_jobs : int, default=1
             Workers; -1 is all cores.
         verbose : int, default=0
-            1 shows a progress bar that counts finished learnings.
+            1 shows a progress bar that counts finished runs.
         grid : bool, default=False
             True runs every combination of the variables' values.
         """
         tasks = self.tasks(variables, grid)
-        outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "learnings")
+        outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
         found = [
             _record(task, self._parameters(task), outcome)
             for task, outcome in zip(tasks, outcomes, strict=True)

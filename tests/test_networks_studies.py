@@ -180,7 +180,7 @@ def test_a_learning_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypat
     text = capsys.readouterr().out
     assert "failed: dropout, seed 0: ValueError: alpha must be" in text and "weight norm" in text
     monkeypatch.setattr(regularization, "METHODS", {"dropout": {"alpha": -1.0, "penalty": "l2"}})
-    with pytest.raises(RuntimeError, match="all 1 learnings failed: ValueError: alpha must be"):
+    with pytest.raises(RuntimeError, match="all 1 runs failed: ValueError: alpha must be"):
         studies.done(regularization.compare_regularizers((0,), 1, methods=("dropout",)))
 
 

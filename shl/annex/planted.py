@@ -16,7 +16,7 @@ from .tables import claims_table, means_table
 PROFILES = ("equal", "half stronger", "1/rank")
 STEPS = 2000
 DRAWN = ("HAP", None, 0)  # rule, homeo_fade and seed of the learning whose coefficients are drawn
-VERSION = 1  # raise it when a learning would give another result: stored ones are then not used
+VERSION = 1  # raise it when a run would give another result: stored ones are then not used
 
 
 def plant(n_samples=20000, n_pixels=64, n_atoms=96, n_active=4, noise=0.02, profile="equal", rng=0):
@@ -127,7 +127,7 @@ def _label(rule, fade):
 
 
 def _learn_all(study, seeds):
-    """The records of all learnings, those in the store read from there."""
+    """The records of all runs, those in the store read from there."""
     calls = [
         {"profile": profile, "rule": rule, "fade": fade, "seed": seed}
         for profile in PROFILES

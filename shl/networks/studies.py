@@ -1,4 +1,4 @@
-"""What the studies of `shl.networks` share: data, learnings in parallel that are kept in the store,
+"""What the studies of `shl.networks` share: data, runs in parallel that are kept in the store,
 means over seeds, and the flags and reports of their commands.
 """
 
@@ -20,7 +20,7 @@ from .configs import VERSION
 DATASETS = ("digits", "mnist")
 
 
-@lru_cache(maxsize=2)  # to read MNIST takes longer than many a learning
+@lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
 def load_images(name: str = "digits") -> tuple[np.ndarray, np.ndarray]:
     """Pixels (n, n_pixels) float32 in 0..1 and labels (n,) of 'digits' (ships with scikit-learn) or
     'mnist' (OpenML).
@@ -54,7 +54,7 @@ def count_parameters(model) -> tuple[int, int]:
     return sum(int((w == 0).sum()) for w in model.coefs_), sum(w.size for w in model.coefs_)
 
 
-# ------------------------------------------------------------------------------ learnings and means
+# ----------------------------------------------------------------------------------- runs and means
 
 
 def run_study(
@@ -69,8 +69,8 @@ def run_study(
     """A record for each dict of parameters in calls, in order: the parameters, status ('done' or
     'failed'), cached, failure, and what `learn(**parameters)` returns.
 
-    What is in the store is not learned again, what is learned is stored at once, and a learning
-    that fails fails alone; see `shl._jobs.run_jobs`.
+    What is in the store is not learned again, what is learned is stored at once, and a run that
+    fails fails alone; see `shl._jobs.run_jobs`.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def run_study(
     """
     identity = {"study": name, "version": VERSION, "settings": settings}
     function = StoredFunction(learn, name, store, identity)
-    return run_function(function, calls, n_jobs, verbose, "learnings")
+    return run_function(function, calls, n_jobs, verbose, "runs")
 
 
 def done(records: list[dict]) -> list[dict]:
     """The records of what did not fail; an error where all failed."""
     found = [record for record in records if record["status"] == "done"]
     if not found:
-        raise RuntimeError(f"all {len(records)} learnings failed: {records[0]['failure']}")
+        raise RuntimeError(f"all {len(records)} runs failed: {records[0]['failure']}")
     return found
 
 
@@ -179,7 +179,7 @@ def how_to_run(args):
 
 
 def end_study(args, out, began, records, summary, lines, describe):
-    """Write summary.json, print the report; return the exit code: 1 where a learning failed."""
+    """Write summary.json, print the report; return the exit code: 1 where a run failed."""
     failures, seconds = failure_lines(records, describe), time.perf_counter() - began
     n_stored = sum(record["cached"] for record in records)
     last = f"{n_stored} of {len(records)} were stored, {seconds:.1f} s; "
