@@ -8,18 +8,7 @@ from .._checks import check_choice, check_count, check_number
 from .._commands import Command, add_parameter
 from .._tables import table
 from ..store import Store
-from .studies import (
-    add_study_flags,
-    begin_study,
-    count_parameters,
-    done,
-    end_study,
-    how_to_run,
-    run_study,
-    split_images,
-    summarise,
-    with_std,
-)
+from . import studies
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
@@ -50,7 +39,7 @@ COLUMNS = {
     "penalty": "penalty",
     "alpha": "alpha",
     "train": "train_score",
-    "test": with_std("test_score"),
+    "test": studies.with_std("test_score"),
     "train loss": "loss",
     "exact zeros": "{sparsity:.1%}".format_map,
     "by layer": lambda row: "/".join(f"{zeros:.0f}" for zeros in row["zeros"]),
@@ -65,7 +54,7 @@ def load_split(data: str, seed: int) -> list[np.ndarray]:
     training part.
     """
     if check_choice(data, "data", SETTINGS) == "digits":
-        return split_images("digits", seed)
+        return studies.split_images("digits", seed)
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import train_test_split
 
@@ -115,7 +104,7 @@ def learn_one(
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
     seconds = time.perf_counter() - began
-    zeros, n_weights = count_parameters(model)
+    zeros, n_weights = studies.count_parameters(model)
     smaller = shrink(model)
     outputs = "predict_proba" if data == "digits" else "predict"
     return {
@@ -131,7 +120,7 @@ def learn_one(
         "sparsity": zeros / n_weights,
         "n_weights": n_weights,
         "epochs": model.n_iter_,
-        "n_kept": count_parameters(smaller)[1],
+        "n_kept": studies.count_parameters(smaller)[1],
         "shrink_error": float(
             abs(getattr(smaller, outputs)(X_test) - getattr(model, outputs)(X_test)).max()
         ),
@@ -179,17 +168,17 @@ def follow_path(
 
 
 def _run(calls, *how):
-    return run_study("group_sparsity", learn_one, calls, (SETTINGS, LEARNING), *how)
+    return studies.run_study("group_sparsity", learn_one, calls, (SETTINGS, LEARNING), *how)
 
 
 def tabulate(records: list[dict]) -> list[dict]:
     """A row for each penalty and alpha: means and standard deviations over the seeds."""
-    return summarise(records, ["penalty", "alpha"], AVERAGED)
+    return studies.summarise(records, ["penalty", "alpha"], AVERAGED)
 
 
 def _add_flags(parser):
     """The flags of the command."""
-    add_study_flags(parser, compare_penalties, "shl_group_sparsity")
+    studies.add_study_flags(parser, compare_penalties, "shl_group_sparsity")
     sets = tuple(SETTINGS)
     add_parameter(parser, compare_penalties, "data", "data sets", default=sets, choices=sets)
     alphas = ", ".join(f"{settings['alpha']:.2g} for {data}" for data, settings in SETTINGS.items())
@@ -202,27 +191,27 @@ def _add_flags(parser):
 def group_sparsity_command(args):
     """Shl group-sparsity."""
     check_count(args.path_epochs, "path_epochs", least=0)
-    out, began = begin_study(args)
-    how = how_to_run(args)
+    out, began = studies.begin_study(args)
+    how = studies.how_to_run(args)
     records, tables, pictures, epochs = [], {}, {}, {}
     head = "accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"
     lines = [f"{len(args.seeds)} seeds; {head}"]
     for data in args.data:
         found = compare_penalties(args.seeds, args.epochs, data, alpha=args.alpha, **how)
-        records, learned = records + found, done(found)
+        records, learned = records + found, studies.done(found)
         tables[data], epochs[data] = tabulate(learned), learned[0]["epochs"]
         lines += ["", f"{data}, {epochs[data]} epochs", *table(COLUMNS, tables[data])]
         pictures[f"units_{data}"] = _draw_units(learned, out / f"units_{data}.png")
     if args.path_epochs:
         data, seed = args.data[0], args.seeds[0]
         found = follow_path(seed=seed, epochs=args.path_epochs, data=data, **how)
-        records, tables["path"] = records + found, tabulate(done(found))
+        records, tables["path"] = records + found, tabulate(studies.done(found))
         lines += ["", f"{data}, {PATH_PENALTY}, seed {seed}, {args.path_epochs} epochs"]
         lines += table(COLUMNS, tables["path"])
         pictures["path"] = _draw_path(tables["path"], out / "path.png")
     same = {"epochs": epochs, "seeds": args.seeds, "zero_tol": 0}
     summary = {**same, "tables": tables, "pictures": pictures}
-    return end_study(
+    return studies.end_study(
         args, out, began, records, summary, lines, "{data}, {penalty}, seed {seed}".format_map
     )
 

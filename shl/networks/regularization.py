@@ -11,18 +11,7 @@ from .._checks import check_choice
 from .._commands import Command, add_parameter
 from .._tables import table
 from ..store import Store
-from .studies import (
-    DATASETS,
-    add_study_flags,
-    begin_study,
-    done,
-    end_study,
-    how_to_run,
-    run_study,
-    split_images,
-    summarise,
-    with_std,
-)
+from . import studies
 
 METHODS = {
     "none": {},
@@ -34,7 +23,7 @@ METHODS = {
 LEARNING = {"learning_rate_init": 5e-3, "batch_size": 100, "fit_intercept": False}
 COLUMNS = {
     "regulariser": "method",
-    "test accuracy": with_std("accuracy"),
+    "test accuracy": studies.with_std("accuracy"),
     "train loss": "loss",
     "time": "relative_time",
     "smallest": "smallest",
@@ -52,7 +41,7 @@ def learn_one(method: str, seed: int, epochs: int = 100, data: str = "digits") -
     while it learned.
     """
     check_choice(method, "method", METHODS)
-    X, X_test, y, y_test = split_images(data, seed)
+    X, X_test, y, y_test = studies.split_images(data, seed)
     _warm_up(data)
     model = _make_model(method, seed, epochs)
     began = time.perf_counter()
@@ -92,7 +81,7 @@ def _make_model(method, seed, epochs):
 @cache
 def _warm_up(data):
     """An epoch that is not measured: the first learning of a process is slow."""
-    X, _, y, _ = split_images(data, 0)
+    X, _, y, _ = studies.split_images(data, 0)
     _make_model("none", 0, 1).fit(X, y)
 
 
@@ -114,7 +103,7 @@ def compare_regularizers(
         for seed in seeds
         for method in methods
     ]
-    return run_study(
+    return studies.run_study(
         "regularization", learn_one, calls, (METHODS, LEARNING), store, n_jobs, verbose
     )
 
@@ -124,7 +113,7 @@ def tabulate(records: list[dict]) -> list[dict]:
     the first row's.
     """
     names = ("accuracy", "loss", "smallest", "largest", "zeros", "n_weights")
-    rows = summarise(records, ["method"], names)
+    rows = studies.summarise(records, ["method"], names)
     seconds = {(record["method"], record["seed"]): record["seconds"] for record in records}
     for row in rows:
         ratios = [
@@ -138,19 +127,19 @@ def tabulate(records: list[dict]) -> list[dict]:
 
 def _add_flags(parser):
     """The flags of the command."""
-    add_study_flags(parser, compare_regularizers, "shl_regularization", n_jobs=1)
+    studies.add_study_flags(parser, compare_regularizers, "shl_regularization", n_jobs=1)
     text = "mnist is downloaded from OpenML"
-    add_parameter(parser, compare_regularizers, "data", text, choices=DATASETS)
+    add_parameter(parser, compare_regularizers, "data", text, choices=studies.DATASETS)
 
 
 def regularization_command(args):
     """Shl regularization."""
     from . import plots
 
-    out, began = begin_study(args)
-    how = how_to_run(args)
+    out, began = studies.begin_study(args)
+    how = studies.how_to_run(args)
     records = compare_regularizers(args.seeds, args.epochs, args.data, **how)
-    learned = done(records)
+    learned = studies.done(records)
     shown = [record for record in learned if record["seed"] == learned[0]["seed"]]
     pictures = {"weights": str(out / "weights.png"), "accuracy": str(out / "accuracy.png")}
     plots.plot_weight_images(
@@ -166,7 +155,9 @@ def regularization_command(args):
     lines = [f"{head}(zero_tol 0)", *table(COLUMNS, rows)]
     same = {name: getattr(args, name) for name in ("data", "epochs", "seeds")}
     summary = {**same, "zero_tol": 0, "table": rows, "pictures": pictures}
-    return end_study(args, out, began, records, summary, lines, "{method}, seed {seed}".format_map)
+    return studies.end_study(
+        args, out, began, records, summary, lines, "{method}, seed {seed}".format_map
+    )
 
 
 COMMAND = Command(

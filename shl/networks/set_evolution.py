@@ -10,19 +10,7 @@ from .._checks import check_choice, check_number
 from .._commands import Command, add_parameter
 from .._tables import table
 from ..store import Store
-from .studies import (
-    DATASETS,
-    add_study_flags,
-    begin_study,
-    count_parameters,
-    done,
-    end_study,
-    how_to_run,
-    run_study,
-    split_images,
-    summarise,
-    with_std,
-)
+from . import studies
 
 # Digits have their raw grey levels 0..16; MNIST has 0..1 and the sizes of the study of 2019.
 SETTINGS = {
@@ -48,8 +36,8 @@ WEIGHT_DECAYS = (0.0, 1e-3, 5e-3)
 AVERAGED = ("correlation", "accuracy", "loss", "test_loss", "zeros", "n_weights", "seconds")
 COLUMNS = {
     "weight decay": "weight_decay",
-    "correlation": with_std("correlation"),
-    "test accuracy": with_std("accuracy"),
+    "correlation": studies.with_std("correlation"),
+    "test accuracy": studies.with_std("accuracy"),
     "train loss": "loss",
     "test loss": "test_loss",
     "exact zeros": "{zeros:.0f} of {n_weights:.0f}".format_map,
@@ -69,7 +57,7 @@ def evolve_one(weight_decay: float, seed: int, epochs: int = 400, data: str = "d
     """
     from .estimators import SparseMLPClassifier
 
-    X, X_test, y, y_test = split_images(check_choice(data, "data", SETTINGS), seed)
+    X, X_test, y, y_test = studies.split_images(check_choice(data, "data", SETTINGS), seed)
     X, X_test = X * GREY_LEVELS[data], X_test * GREY_LEVELS[data]
     decay = check_number(weight_decay, "weight_decay", least=0)
     model = SparseMLPClassifier(
@@ -87,7 +75,7 @@ def evolve_one(weight_decay: float, seed: int, epochs: int = 400, data: str = "d
     seconds = time.perf_counter() - began
     layer = model.module_.layers[0]
     counts = layer.connections_per_input().numpy()
-    zeros, n_weights = count_parameters(model)
+    zeros, n_weights = studies.count_parameters(model)
     likely = model.predict_log_proba(X_test)
     return {
         "weight_decay": weight_decay,
@@ -137,31 +125,31 @@ def compare_decays(
         for decay in weight_decays
     ]
     settings = SETTINGS, GREY_LEVELS
-    return run_study("set_evolution", evolve_one, calls, settings, store, n_jobs, verbose)
+    return studies.run_study("set_evolution", evolve_one, calls, settings, store, n_jobs, verbose)
 
 
 def tabulate(records: list[dict]) -> list[dict]:
     """A row for each weight decay: means and standard deviations over the seeds."""
-    return summarise(records, ["weight_decay"], AVERAGED)
+    return studies.summarise(records, ["weight_decay"], AVERAGED)
 
 
 def _add_flags(parser):
     """The flags of the command."""
-    add_study_flags(parser, compare_decays, "shl_set")
+    studies.add_study_flags(parser, compare_decays, "shl_set")
     text = "strengths of the L2 penalty"
     add_parameter(
         parser, compare_decays, "weight_decays", text, "--weight-decay", metavar="STRENGTH"
     )
     text = "mnist is downloaded from OpenML"
-    add_parameter(parser, compare_decays, "data", text, choices=DATASETS)
+    add_parameter(parser, compare_decays, "data", text, choices=studies.DATASETS)
 
 
 def set_command(args):
     """Shl set."""
-    out, began = begin_study(args)
-    how = how_to_run(args)
+    out, began = studies.begin_study(args)
+    how = studies.how_to_run(args)
     records = compare_decays(args.weight_decays, args.seeds, args.epochs, args.data, **how)
-    learned = done(records)
+    learned = studies.done(records)
     rows, pictures = tabulate(learned), _draw(learned, out)
     head = f"{args.data}, {len(args.seeds)} seeds, {args.epochs} epochs; correlation of "
     head += "connections per pixel with the pixel's std; zeros are exact (zero_tol 0)"
@@ -169,7 +157,7 @@ def set_command(args):
     summary = {**same, "zero_tol": 0, "table": rows, "pictures": pictures}
     lines = [head, *table(COLUMNS, rows)]
     describe = "weight decay {weight_decay:g}, seed {seed}".format_map
-    return end_study(args, out, began, records, summary, lines, describe)
+    return studies.end_study(args, out, began, records, summary, lines, describe)
 
 
 COMMAND = Command(
