@@ -238,7 +238,12 @@ class _SparseMLP(BaseEstimator):
             callbacks=callbacks,
             **solver,
         )
-        net.fit(X, target)
+        # What `net.fit` does, without its keeping of an interrupt to itself: a learning that was
+        # stopped must not pass for one that is done.
+        net.initialize()
+        net.notify("on_train_begin", X=X, y=target)
+        net.fit_loop(X, target)
+        net.notify("on_train_end", X=X, y=target)
 
     def _check_evolve_each(self):
         """Epochs as int, or a probability as float."""
