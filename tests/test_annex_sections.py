@@ -72,8 +72,6 @@ def test_every_section_is_tested():
 
 
 @pytest.mark.parametrize("name", PICTURES)
-# Patches of mean 0 have a principal component without variance, of which no share is signal.
-@pytest.mark.filterwarnings("ignore:divide by zero encountered in divide:RuntimeWarning")
 def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
     failures = []
     path = report.write_report(
