@@ -50,16 +50,7 @@ def shrink(model):
             f"{type(model).__name__}" + " that is not fitted" * hasattr(model, "hidden_layer_sizes")
         )
     smaller = copy.copy(model)
-    smaller._adopt(_shrink_module(model.module_).eval())
-    sizes = tuple(w.shape[1] for w in smaller.coefs_[:-1])
-    smaller.set_params(
-        hidden_layer_sizes=sizes,
-        connectivity="dense",
-        weights="free",
-        fit_intercept=True,
-        input_dropout=0.0,
-    )
-    smaller.inputs_ = smaller.module_.inputs.numpy().copy()
+    smaller._adopt_shrunk(_shrink_module(model.module_).eval())
     return smaller
 
 
