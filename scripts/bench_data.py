@@ -45,7 +45,9 @@ def documents(rng):
     topics = rng.dirichlet(np.full(2000, 0.02), 40)
     shares = rng.dirichlet(np.full(40, 0.08), 4000)
     lengths = rng.poisson(120, 4000)
-    counts = np.array([rng.multinomial(n, p / p.sum()) for n, p in zip(lengths, shares @ topics)])
+    counts = np.array(
+        [rng.multinomial(n, p / p.sum()) for n, p in zip(lengths, shares @ topics, strict=True)]
+    )
     weights = np.log1p(counts)
     U, s, _ = np.linalg.svd(weights - weights.mean(axis=0), full_matrices=False)
     return U[:, :50] * s[:50], 80, 5, None
