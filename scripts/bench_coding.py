@@ -23,7 +23,7 @@ from rounds import SIZE, alternate, exponent, find_peer, parse, patches, report,
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._threads import Threads
-from shl.coding import encode, prepare
+from shl.coding import Coding
 
 L0 = SIZE["l0_sparseness"]
 SLOW_ROUNDS = 3  # of a peer that takes many seconds
@@ -49,7 +49,7 @@ def measure_ours(X, plain, fair, args):
 
     def events():
         with Threads(jobs) as threads:
-            encode(X, prepare(D, l0_sparseness=L0, threads=threads), threads)
+            Coding(l0_sparseness=L0).prepare(D, threads=threads).encode(X, threads)
 
     times = alternate(
         {
@@ -58,7 +58,7 @@ def measure_ours(X, plain, fair, args):
             "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
             "gain": lambda: sparse_encode(X, fair.components_, **options),
             "table": lambda: sparse_encode(
-                X, fair.components_, P_cum=fair.P_cum_, C=fair.C, **options
+                X, fair.components_, competition=fair.competition_, **options
             ),
             "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
             "one": lambda: sparse_encode(

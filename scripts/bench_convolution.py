@@ -21,8 +21,11 @@ import time
 import numpy as np
 from rounds import alternate, find_peer, parse, peak, report, row
 
+from shl import learning
 from shl._threads import Threads, chunks
-from shl.convolution import ConvolutionalSHL, coding, gaussian_mask, learning, preprocess, study
+from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess, study
+from shl.convolution.coding import ConvolutionalCoding, places
+from shl.convolution.kernels import Slots
 from shl.images import load_images
 
 SIZES = (65, 129, 257, 513)
@@ -42,21 +45,21 @@ def first_correlation(X, coder, threads):
 
 def measure_ours(X, model, args):
     """Rows of coding and learning."""
-    plan = model._plan(X)
+    plan, everything = model.plan(X.shape, X.dtype), [np.arange(len(X))]
 
     def step(threads):
         state = learning.start(model.components_, plan, 0)
-        learning.advance(X, np.arange(len(X)), state, plan, threads)
+        learning.learn(X, everything, state, plan, threads)
 
-    coder = coding.prepare(model.components_)
+    coder = ConvolutionalCoding().prepare(model.components_)
     with Threads(args.n_jobs) as threads, Threads(1) as one:
         times = alternate(
             {
                 "unit": lambda: first_correlation(X, coder, threads),
-                "code": lambda: coding.encode(X, coder, threads),
+                "code": lambda: coder.encode(X, threads),
                 "transform": lambda: model.transform(X),
                 "step": lambda: step(threads),
-                "code, 1": lambda: coding.encode(X, coder, one),
+                "code, 1": lambda: coder.encode(X, one),
                 "step, 1": lambda: step(one),
             },
             args.rounds,
@@ -80,7 +83,7 @@ def measure_sizes(dictionary, args, n_events=200):
     pixels amid zeros, where what is left of the growth is the algorithm's own.  The unit is 129 x
     129, for at 65 x 65 a seventh of the windows falls off the map.
     """
-    coder = coding.prepare(dictionary, l0_sparseness=n_events)
+    coder = ConvolutionalCoding(n_events).prepare(dictionary)
     states, seconds = {}, {}
     for is_local in (False, True):
         for size in SIZES:
@@ -91,10 +94,8 @@ def measure_sizes(dictionary, args, n_events=200):
                 image[0, part, part].shape
             )
             rho = coder.allocate(image.shape)
-            ranking, events = (
-                coder.allocate_ranking(rho),
-                [column[0] for column in coding.allocate_events(1, coder)],
-            )
+            ranking = coder.allocate_ranking(rho)
+            events = Slots(*(column[0] for column in coder.allocate_slots(1)))
             coder.code(image, rho, ranking, events)
             states[is_local, size], seconds[is_local, size] = (rho, ranking, events), []
     for _ in range(4 * args.rounds):  # each call goes on with the next events of the same image
@@ -114,7 +115,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     """A row of our events against an arg-max over the whole map at each event, both after the same
     correlations.
     """
-    coder = coding.prepare(dictionary)
+    coder = ConvolutionalCoding().prepare(dictionary)
     gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
     maps = []
     for image in X[:n_images]:
@@ -127,7 +128,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
         for rho in maps:
             rho = rho.copy()
             coder.rank(rho, ranking, slice(0, len(rho)))
-            coder.pursue(rho, ranking, [part[0] for part in coding.allocate_events(1, coder)])
+            coder.pursue(rho, ranking, Slots(*(part[0] for part in coder.allocate_slots(1))))
 
     def theirs():
         for rho in maps:
@@ -145,7 +146,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
 
 def measure_peers(X, dictionary, args):
     """Rows of PyTorch's convolution, and of sporco's convolutional basis pursuit."""
-    coder = coding.prepare(dictionary)
+    coder = ConvolutionalCoding().prepare(dictionary)
     if (torch := find_peer("torch")) is not None:
         torch.set_num_threads(args.n_jobs)
         images, filters = torch.from_numpy(X), torch.from_numpy(dictionary)
@@ -153,7 +154,7 @@ def measure_peers(X, dictionary, args):
             times = alternate(
                 {
                     "unit": lambda: first_correlation(X, coder, threads),
-                    "code": lambda: coding.encode(X, coder, threads),
+                    "code": lambda: coder.encode(X, threads),
                     "torch": lambda: torch.nn.functional.conv2d(images, filters),
                 },
                 args.rounds,
@@ -178,11 +179,11 @@ def measure_sporco(cbpdn, X, dictionary, args):
 
     theirs()
     n_used = int((np.abs(found["sporco"][0]) > 1e-3).sum()) // len(X)
-    coder = coding.prepare(dictionary, l0_sparseness=n_used)
+    coder = ConvolutionalCoding(n_used).prepare(dictionary)
 
     def ours():
         with Threads(args.n_jobs) as threads:
-            found["ours"] = coding.encode(X, coder, threads)
+            found["ours"] = coder.encode(X, threads)
 
     times = alternate({"ours": ours, "theirs": theirs}, 1)
     backs = (
@@ -248,7 +249,7 @@ def code_photograph(args, n_events=100_000):
     ]
     X = preprocess(np.pad(image, pads, "symmetric"), start_R=max(PHOTOGRAPH))
     model = learn(preprocess(study.load()), 40, args)
-    maps = X.itemsize * np.prod((model.n_dictionary, *coding.places(X.shape, model.patch_width, 1)))
+    maps = X.itemsize * np.prod((model.n_dictionary, *places(X.shape, model.patch_width, 1)))
     before, began = peak(), time.perf_counter()
     code = model.set_params(verbose=1).transform(X, l0_sparseness=n_events)
     seconds, after = time.perf_counter() - began, peak()

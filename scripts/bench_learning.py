@@ -17,7 +17,6 @@ from rounds import SIZE, alternate, find_peer, parse, patches, report, row
 
 from shl import SparseHebbianLearning, learning, sparse_encode
 from shl._threads import Threads
-from shl.homeostasis import make_rule
 
 L0, N = SIZE["l0_sparseness"], SIZE["n_dictionary"]
 
@@ -26,16 +25,19 @@ def stepper(X, rule, batch_size, n_jobs):
     """A function that takes one learning step, after enough of them that homeostasis has
     settled.
     """
-    plan = learning.Plan(make_rule(rule), l0_sparseness=L0, alpha_MP=0.95, batch_size=batch_size)
+    model = SparseHebbianLearning(
+        N, l0_sparseness=L0, alpha_MP=0.95, homeo_method=rule, batch_size=batch_size
+    )
+    plan = model.plan(X.shape, X.dtype)
     start = np.random.default_rng(0).standard_normal((N, X.shape[1])).astype(np.float32)
     state = learning.start(start, plan, seed=0)
     batches = learning.Batches(len(X), batch_size, 0)
     with Threads(n_jobs) as threads:
-        learning.learn(X, state, plan, 300, threads)
+        learning.learn(X, batches.steps(0, 300), state, plan, threads)
 
     def step():
         with Threads(n_jobs) as threads:
-            learning.advance(X, batches(state.step), state, plan, threads)
+            learning.learn(X, [batches(state.step)], state, plan, threads)
 
     return step
 

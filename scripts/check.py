@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     [sys.executable, "-m", "ruff", "check", "."],
     [sys.executable, "-m", "ruff", "format", "--check", "-q", "."],
-    [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *sys.argv[1:]],
+    [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]],
 )
 
 

@@ -1,24 +1,107 @@
-"""What the commands of `shl` share: a parser that shows defaults, a report as lines or JSON."""
+"""What the commands of `shl` share: flags whose defaults are those of what they fill, and reports
+as lines or JSON.
+"""
 
-import argparse
+import inspect
 import json
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from collections.abc import Callable
+from typing import NamedTuple, get_args
+
+from .store import DEFAULT_FOLDER
+
+SHARED = {
+    "seed": {"type": int, "help": "decides every random draw"},
+    "n_jobs": {"type": int, "default": -1, "help": "threads or workers; -1 is all cores"},
+    "cache_dir": {
+        "default": DEFAULT_FOLDER,
+        "metavar": "DIR",
+        "help": "folder of results, which are not computed again ('none' for no store); "
+        "SHL_CACHE_DIR replaces the default",
+    },
+    "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
+    "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
+    "json": {"action": "store_true", "help": "print the summary as JSON, and no progress bar"},
+}
 
 
-def add_parser(commands, name, run, text):
+class Command(NamedTuple):
+    """A command of `shl`.
+
+    add_flags(parser) is called for the command alone that is asked for: what its flags fill may
+    take a second to import.
+    """
+
+    name: str
+    text: str
+    add_flags: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int | None]
+
+
+def add_command(commands, command, is_asked_for):
     """A subcommand whose help shows defaults."""
     parser = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        command.name,
+        help=command.text,
+        description=command.text[0].upper() + command.text[1:] + ".",
+        formatter_class=ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(run=run)
-    return parser
+    parser.set_defaults(run=command.run)
+    if is_asked_for:
+        command.add_flags(parser)
+
+
+def add_parameter(parser, source, name, text, *flags, **options):
+    """A flag for a parameter of `source`, a class or function, with its default and type.
+
+    Parameters
+    ----------
+    flags : str
+        Names of the flag, if not that of the parameter.
+    options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
+    """
+    parameter = inspect.signature(source).parameters[name]
+    default = options.pop("default", parameter.default)
+    if default is False:
+        options["action"] = "store_true"
+    elif isinstance(default, tuple):
+        default = list(default)
+        options = {"type": type(default[0]), "nargs": "+", **options}
+    else:
+        kinds = get_args(parameter.annotation) or (parameter.annotation,)
+        options = {"type": kinds[0] if default is None else type(default), **options}
+    flags = flags or (f"--{name.lower().replace('_', '-')}",)
+    parser.add_argument(*flags, default=default, help=text, **{"dest": name, **options})
+
+
+def default_of(source, name):
+    """The default of a parameter of a class or function."""
+    return inspect.signature(source).parameters[name].default
+
+
+def add_shared(parser, *names, **defaults):
+    """Flags of `SHARED`, some with a default of their own."""
+    for name in (*names, *defaults):
+        options = SHARED[name] | ({"default": defaults[name]} if name in defaults else {})
+        parser.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+def add_database(parser, source, name="database", more=""):
+    """The flags --database and --datapath, for two parameters of `source`."""
+    text = f"'sample' (photographs that scikit-learn ships), 'dead_leaves', {more}"
+    text += "or a folder of images in --datapath"
+    add_parameter(parser, source, name, text, "--database", metavar="NAME")
+    add_parameter(parser, source, "datapath", "where database folders are", metavar="DIR")
 
 
 def cache_folder(args):
     """The folder of results that --cache-dir names, or None for no store."""
     return None if args.cache_dir.lower() == "none" else args.cache_dir
+
+
+def verbosity(args):
+    """1 where progress is shown, else 0."""
+    return int(not (args.quiet or args.json))
 
 
 def report(args, summary, lines):
@@ -29,6 +112,7 @@ def report(args, summary, lines):
         print("\n".join(lines))
 
 
-def write_summary(folder, summary):
-    """Write `summary.json` in a folder."""
+def write_report(args, folder, summary, lines):
+    """Write `summary.json` in a folder, and `report` it."""
     (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str) + "\n")
+    report(args, summary, lines)

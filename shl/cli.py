@@ -7,20 +7,47 @@ from pathlib import Path
 
 from . import __version__
 from ._checks import check_number
-from ._commands import add_parser, cache_folder, report, write_summary
-from .annex.cli import add_commands as add_annex_commands
-from .convolution.cli import add_commands as add_convolution_commands
-from .networks.cli import add_commands as add_network_commands
+from ._commands import (
+    Command,
+    add_command,
+    add_database,
+    add_parameter,
+    add_shared,
+    cache_folder,
+    default_of,
+    report,
+    verbosity,
+    write_report,
+)
+from ._jobs import failure_lines
+from ._tables import show_value, table
+from .annex.cli import COMMAND as ANNEX
+from .convolution.cli import COMMAND as CONV_LEARN
+from .networks.group_sparsity import COMMAND as GROUP_SPARSITY
+from .networks.regularization import COMMAND as REGULARIZATION
+from .networks.set_evolution import COMMAND as SET
+from .networks.sweep import COMMAND as TEACHER_STUDENT
+
+EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
+    "patch_width": "pixels of a patch's side",
+    "N_patches": "patches to learn from",
+    "n_dictionary": "atoms",
+    "l0_sparseness": "events of a patch",
+    "n_iter": "learning steps",
+    "batch_size": "patches of a step",
+}
+METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
 def main(arguments=None):
     """Run the command line; return the exit code: 0, 1 for an error, 2 for bad arguments, 130 when
     interrupted.
     """
-    args = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
         return args.run(args) or 0
-    except (ValueError, TypeError, ArithmeticError, OSError, ImportError) as error:
+    except (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError) as error:
         print(f"shl {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
@@ -28,106 +55,46 @@ def main(arguments=None):
         return 130
 
 
-def _parser():
+def _make_parser(name):
+    """A parser of all commands, with the flags of the command `name`."""
     parser = argparse.ArgumentParser(
         prog="shl", description="Sparse Hebbian learning of dictionaries."
     )
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    learn = add_parser(commands, "learn", learn_command, "learn a dictionary from natural images")
-    _add_experiment_flags(learn)
-    learn.add_argument(
-        "--out", default="shl_out", metavar="DIR", help="folder for the model, pictures and summary"
-    )
-    scan = add_parser(
-        commands, "scan", scan_command, "learn dictionaries over values of parameters"
-    )
-    _add_experiment_flags(scan)
-    scan.add_argument(
-        "--variable", nargs="+", default=["eta"], metavar="NAME", help="parameters to scan, in turn"
-    )
-    scan.add_argument(
-        "--grid", action="store_true", help="every combination of the variables' values"
-    )
-    scan.add_argument("--n-scan", type=int, default=9, help="values of a variable")
-    scan.add_argument(
-        "--base", type=float, default=4.0, help="values run from middle / BASE to middle * BASE"
-    )
-    scan.add_argument("--tag", default="scan", help="readable name in front of the results' files")
-    scan.add_argument(
-        "--dry-run", action="store_true", help="print what would run and what is stored, and stop"
-    )
-    scan.add_argument(
-        "--out", default="shl_scan", metavar="DIR", help="folder for the table and figures"
-    )
-    add_annex_commands(commands)
-    add_convolution_commands(commands)
-    _add_cache_commands(commands)
-    add_network_commands(commands)
+    for command in COMMANDS:
+        add_command(commands, command, command.name == name)
     return parser
 
 
-def _add_experiment_flags(parser):
-    """What people change first of an experiment's parameters."""
-    add = parser.add_argument
-    add(
-        "--database",
-        default="sample",
-        metavar="NAME",
-        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', or a folder of "
-        "images in --datapath",
-    )
-    add("--datapath", default="database/", metavar="DIR", help="where database folders are")
-    add("--patch-width", type=int, default=21, help="pixels of a patch's side")
-    add("--n-patches", type=int, default=65536, help="patches to learn from")
-    add("--n-dictionary", type=int, default=676, help="atoms")
-    add("--l0-sparseness", type=int, default=21, help="events of a patch")
-    add(
-        "--homeo-method",
-        default="HAP",
-        metavar="RULE",
-        help="None, OLS, EMP, HAP, EXP, eHAP or HEH",
-    )
-    add("--n-iter", type=int, default=4097, help="learning steps")
-    add("--batch-size", type=int, default=1024, help="patches of a step")
-    add("--seed", type=int, default=42, help="decides every random draw")
-    add("--n-jobs", type=int, default=-1, help="threads (learn) or workers (scan); -1 is all cores")
-    add(
-        "--cache-dir",
-        default="cache_dir",
-        metavar="DIR",
-        help="folder of results and checkpoints ('none' for no store); SHL_CACHE_DIR replaces the "
-        "default",
-    )
-    add("--quiet", action="store_true", help="no progress bar, no summary")
-    add("--json", action="store_true", help="print the summary as JSON")
+def _add_experiment_flags(parser, out):
+    """The flags of `shl learn` and `shl scan`."""
+    from .experiment import SHL
+    from .homeostasis import RULES
+
+    add_database(parser, SHL, "name_database")
+    for name, text in EXPERIMENT_FLAGS.items():
+        add_parameter(parser, SHL, name, text)
+    add_parameter(parser, SHL, "homeo_method", f"one of {', '.join(RULES)}", metavar="RULE")
+    seed = default_of(SHL, "seed")
+    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
 
 
-def _experiment(args, n_jobs):
+def _make_experiment(args, n_jobs):
     """The `SHL` of the flags."""
     from .experiment import SHL
 
-    same = (
-        "datapath",
-        "patch_width",
-        "n_dictionary",
-        "l0_sparseness",
-        "homeo_method",
-        "n_iter",
-        "batch_size",
-        "seed",
-    )
-    return SHL(
-        **{name: getattr(args, name) for name in same},
-        name_database=args.database,
-        N_patches=args.n_patches,
-        n_jobs=n_jobs,
-        verbose=int(not args.quiet),
-        cache_dir=cache_folder(args),
-    )
+    names = ("name_database", "datapath", *EXPERIMENT_FLAGS, "homeo_method", "seed")
+    parameters = {name: getattr(args, name) for name in names}
+    cache_dir, verbose = cache_folder(args), verbosity(args)
+    return SHL(**parameters, n_jobs=n_jobs, verbose=verbose, cache_dir=cache_dir)
 
 
 # -------------------------------------------------------------------------------------------- learn
+
+
+def _add_learn_flags(parser):
+    _add_experiment_flags(parser, "shl_out")
 
 
 def learn_command(args):
@@ -135,7 +102,7 @@ def learn_command(args):
     from . import plotting
 
     began = time.perf_counter()
-    shl, out = _experiment(args, args.n_jobs), Path(args.out)
+    shl, out = _make_experiment(args, args.n_jobs), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     data = shl.get_data()
     dico = shl.learn_dico(data=data, matname="learn")
@@ -162,9 +129,9 @@ def learn_command(args):
         "pictures": pictures,
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
     }
-    write_summary(out, summary)
-    report(
+    write_report(
         args,
+        out,
         summary,
         [
             f"error {summary['error']:.4f}   F {summary['F']:.4f}   (held-out patches, plain "
@@ -179,35 +146,63 @@ def learn_command(args):
 # --------------------------------------------------------------------------------------------- scan
 
 
+def _add_scan_flags(parser):
+    from .scan import SHL_set
+
+    _add_experiment_flags(parser, "shl_scan")
+    text = "parameters to scan, in turn"
+    add_parameter(parser, SHL_set.run, "variables", text, "--variable", metavar="NAME")
+    add_parameter(parser, SHL_set.run, "grid", "every combination of the variables' values")
+    add_parameter(parser, SHL_set, "N_scan", "values of a variable")
+    add_parameter(parser, SHL_set, "base", "values run from middle / BASE to middle * BASE")
+    text = "readable name in front of the results' files"
+    add_parameter(parser, SHL_set, "tag", text, default="scan")
+    text = "print what would run and what is stored, and stop"
+    parser.add_argument("--dry-run", action="store_true", help=text)
+
+
 def scan_command(args):
     """Shl scan: a table, CSV, JSON and a figure for each variable."""
     from .scan import SHL_set
 
-    experiments = SHL_set(_experiment(args, 1), tag=args.tag, N_scan=args.n_scan, base=args.base)
+    experiments = SHL_set(
+        _make_experiment(args, 1), tag=args.tag, N_scan=args.N_scan, base=args.base
+    )
     if args.dry_run:
         return _dry_run(args, experiments)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     records = experiments.run(
-        args.variable, n_jobs=args.n_jobs, verbose=int(not args.quiet), grid=args.grid
+        args.variables, n_jobs=args.n_jobs, verbose=verbosity(args), grid=args.grid
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
     if not args.grid:
-        _draw_scan(experiments, args.variable, out / "scan.png")
-    report(args, records, [*_table(records), f"table and figures in {out}/"])
-    return int(any(record["status"] == "failed" for record in records))
+        _draw_scan(experiments, args.variables, out / "scan.png")
+    rows = [
+        [record["variable"], record["value"], *map(record.get, METRICS), _status(record)]
+        for record in records
+    ]
+    failures = failure_lines(records, "{variable} = {value}".format_map)
+    lines = [*table(["variable", "value", *METRICS, "status"], rows), *failures]
+    report(args, records, [*lines, f"table and figures in {out}/"])
+    return int(bool(failures))
+
+
+def _status(record):
+    return "stored" if record["cached"] else record["status"]
 
 
 def _dry_run(args, experiments):
     """Print each task and whether its result is stored."""
-    tasks = experiments.tasks(args.variable, args.grid)
+    tasks = experiments.tasks(args.variables, args.grid)
     rows = [
         {"variable": task["variable"], "value": task["value"], "stored": record is not None}
         for task, record in zip(tasks, experiments.stored(tasks), strict=True)
     ]
     lines = [
-        f"{row['variable']} = {_short(row['value'])}: {'stored' if row['stored'] else 'would run'}"
+        f"{row['variable']} = {show_value(row['value'])}: "
+        f"{'stored' if row['stored'] else 'would run'}"
         for row in rows
     ]
     report(args, rows, [*lines, f"{sum(row['stored'] for row in rows)} of {len(rows)} are stored"])
@@ -225,73 +220,63 @@ def _draw_scan(experiments, variables, fname):
     save(fig, fname)
 
 
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(records):
-    """The records as lines of text."""
-    names = ("F", "error", "qerror", "entropy", "seconds")
-    yield f"{'variable':<16}{'value':>12}" + "".join(f"{name:>10}" for name in names)
-    for record in records:
-        row = f"{record['variable']:<16}{_short(record['value']):>12}"
-        if record["status"] == "failed":
-            yield f"{row}  failed: {record['failure']}"
-        else:
-            yield (
-                row
-                + "".join(f"{record[name]:>10.4g}" for name in names)
-                + "  stored" * record["cached"]
-            )
-
-
 # -------------------------------------------------------------------------------------------- cache
 
 
-def _add_cache_commands(commands):
-    cache = add_parser(commands, "cache", cache_command, "list, check or clear stored results")
-    cache.add_argument("action", choices=("ls", "clear", "verify"))
-    cache.add_argument(
-        "--older-than", type=float, default=0.0, metavar="DAYS", help="only clear: what is older"
-    )
-    cache.add_argument("--cache-dir", default="cache_dir", metavar="DIR", help="folder of results")
-    cache.add_argument("--quiet", action="store_true", help="print nothing")
-    cache.add_argument("--json", action="store_true", help="print JSON")
+def _add_cache_flags(parser):
+    parser.add_argument("action", choices=tuple(ACTIONS))
+    text = "only clear: what is older"
+    parser.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help=text)
+    add_shared(parser, "cache_dir", "quiet", "json")
 
 
 def cache_command(args):
     """Shl cache ls, clear, verify."""
     from .store import open_store
 
-    keeper = open_store(args.cache_dir)
-    if not keeper.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {keeper.folder} of results (--cache-dir)")
+    results = open_store(cache_folder(args))
+    if results is None or not results.folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {args.cache_dir} of results (--cache-dir)")
     check_number(args.older_than, "older_than", least=0)
-    if args.action == "clear":
-        removed = keeper.clear(older_than=86400 * args.older_than)
-        report(args, removed, [f"removed {len(removed)} files from {keeper.folder}/"])
-        return 0
-    if args.action == "verify":
-        damaged = keeper.verify()
-        report(
-            args,
-            damaged,
-            [*damaged.values(), f"{len(damaged)} of {len(keeper.entries())} entries are damaged"],
-        )
-        return int(bool(damaged))
-    entries = keeper.entries()
-    report(
-        args,
-        entries,
-        [
-            *(
-                f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
-                for entry in entries
-            ),
-            f"{len(entries)} entries in {keeper.folder}/",
-        ],
-    )
-    return 0
+    return ACTIONS[args.action](args, results)
+
+
+def _list(args, results):
+    """Print what is stored."""
+    entries = results.entries()
+    lines = [
+        f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
+        for entry in entries
+    ]
+    report(args, entries, [*lines, f"{len(entries)} entries in {results.folder}/"])
+
+
+def _clear(args, results):
+    """Remove what is old."""
+    removed = results.clear(older_than=86400 * args.older_than)
+    report(args, removed, [f"removed {len(removed)} files from {results.folder}/"])
+
+
+def _verify(args, results):
+    """Read everything; return 1 where something is damaged."""
+    damaged = results.verify()
+    last = f"{len(damaged)} of {len(results.entries())} entries are damaged"
+    report(args, damaged, [*damaged.values(), last])
+    return int(bool(damaged))
+
+
+ACTIONS = {"ls": _list, "clear": _clear, "verify": _verify}
+COMMANDS = (
+    Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
+    Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
+    ANNEX,
+    CONV_LEARN,
+    Command("cache", "list, check or clear stored results", _add_cache_flags, cache_command),
+    REGULARIZATION,
+    GROUP_SPARSITY,
+    SET,
+    TEACHER_STUDENT,
+)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
     coder.compete(competition)                      the same under another competition
     coder.code_batch(X, rows, threads)              a `Batch`: samples, their code, their residuals
     coder.gradient(batch, threads)                  of the dictionary's shape
+    coder.cosines(), coder.is_signed                between atoms, for `shl.replacement`
+    coder.cut_residuals(batch, n_most)              rows of the size of an atom, n_windows a sample
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
@@ -343,6 +345,22 @@ class Coder:
     def dictionary(self) -> np.ndarray:
         """(n_dictionary, n_pixels), unit norms."""
         return self.atoms.dictionary
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.do_sym or self.coding.algorithm != "mp"
+
+    def cosines(self) -> np.ndarray:
+        """D D^T, (n_dictionary, n_dictionary)."""
+        is_gram = self.filters is self.dictionary and self.atoms.gram.size
+        return self.atoms.gram if is_gram else self.dictionary @ self.dictionary.T
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
+        """At most so many residuals of a batch, (n, n_pixels)."""
+        return batch.residual[:n_most]
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""

@@ -4,6 +4,7 @@ import logging
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from .coding import Coding, Competition
 from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
 from .images import noise_patches
 from .learning import Plan, Recording, State
-from .optimizers import make_optimizer
+from .optimizers import Decay, make_optimizer
+from .replacement import Replacement
 
 logger = logging.getLogger("shl")
 
@@ -42,7 +44,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
     """
 
     @abstractmethod
-    def plan(self, shape: tuple, dtype) -> Plan:
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
 
     @abstractmethod
@@ -88,15 +90,16 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         """
         X = self._validate(X, reset=True)
         n_held_out = self._recording().hold_out(len(X))
-        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype)
+        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, self.n_iter)
         rng = check_generator(self.random_state, "random_state")
-        seed, held_out, learned = int(rng.integers(2**63)), None, np.arange(len(X))
+        seed, held_out, names = int(rng.integers(2**63)), None, None
         if n_held_out:
             order = rng.permutation(len(X))
-            held_out, learned = X[np.sort(order[:n_held_out])], np.sort(order[n_held_out:])
+            names = np.sort(order[n_held_out:])
+            held_out, X = X[np.sort(order[:n_held_out])], X[names]
         state = self._start(X, plan, seed, rng) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
-        batches = learning.Batches(len(learned), plan.batch_size, state.seed)
+        batches = learning.Batches(len(X), plan.batch_size, state.seed)
         with Threads(self.n_jobs) as threads, self._progress(state.step) as bar:
 
             def step_done(state):
@@ -104,9 +107,9 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
                 if on_step is not None:
                     on_step(state)
 
-            rows = (learned[rows] for rows in batches.steps(state.step, self.n_iter))
-            learning.learn(X, rows, state, plan, threads, held_out, step_done, records_end=True)
-        return self._set_learned(state, plan, len(learned))
+            rows = batches.steps(state.step, self.n_iter)
+            learning.learn(X, rows, state, plan, threads, held_out, step_done, True, names)
+        return self._set_learned(state, plan, len(X))
 
     def partial_fit(self, X, y=None):
         """Go on from the current state with one pass over X in batches of batch_size; one step if X
@@ -131,6 +134,19 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             if state.step:  # else the first step failed, and nothing is learned
                 self._set_learned(state, plan, len(X))
         return self
+
+    def _changes(self, n_steps):
+        """The parts of a plan by which the rate and the atoms change on the way."""
+        decay = self.eta_decay
+        if decay is not None:
+            if not isinstance(decay, (tuple, list)) or len(decay) != 2:
+                raise TypeError(f"eta_decay must be a pair (start, end) or None, not {decay!r}")
+            decay = Decay(*decay)
+        if isinstance(self.replace, Replacement):
+            replacement = self.replace
+        else:
+            replacement = Replacement() if check_flag(self.replace, "replace") else None
+        return {"decay": decay, "replacement": replacement, "n_steps": n_steps}
 
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
@@ -198,6 +214,8 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             parameters["random_state"] = None
         if not isinstance(parameters["homeo_method"], (str, type(None))):
             parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
+        if isinstance(parameters["replace"], Replacement):
+            parameters["replace"] = asdict(parameters["replace"])
         for prefix, values in (("param", parameters), ("competition", vars(self.competition_))):
             for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
                 arrays[f"{prefix}/{name}"] = values[name]
@@ -237,6 +255,8 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             parameters = info["parameters"] | store.take(arrays, "param/")
             if isinstance(parameters["homeo_method"], dict):
                 parameters["homeo_method"] = homeo_method or "None"
+            if isinstance(parameters.get("replace"), dict):
+                parameters["replace"] = Replacement(**parameters["replace"])
             competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
             state = learning.from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
@@ -283,6 +303,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     eta, beta1, beta2, epsilon : float
         Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is the plain
         gradient with the rate eta.
+    eta_decay : (float, float), optional
+        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
+        share of eta; None keeps it, as `partial_fit` does, which knows no end.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
@@ -292,6 +315,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     homeo_fade : (float, float), optional
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
+    replace : bool or Replacement, default=True
+        Whether an atom that others explain is replaced by what is badly coded, and how.
     do_precision : bool, default=False
         Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
     eta_precision : float, default=0.0
@@ -364,6 +389,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         n_iter=1000,
         batch_size=None,
         eta=0.02,
+        eta_decay=(0.6, 0.05),
         beta1=0.99,
         beta2=0.99,
         epsilon=10,
@@ -373,6 +399,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         C=3.0,
         nb_quant=128,
         homeo_fade=None,
+        replace=True,
         do_precision=False,
         eta_precision=0.0,
         one_over_F=False,
@@ -395,6 +422,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.n_iter = n_iter
         self.batch_size = batch_size
         self.eta = eta
+        self.eta_decay = eta_decay
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
@@ -404,6 +432,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.C = C
         self.nb_quant = nb_quant
         self.homeo_fade = homeo_fade
+        self.replace = replace
         self.do_precision = do_precision
         self.eta_precision = eta_precision
         self.one_over_F = one_over_F
@@ -419,9 +448,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
 
     # ------------------------------------------------------------------------------ learning
 
-    def plan(self, shape: tuple, dtype) -> Plan:
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
-        n_pixels) of a dtype.
+        n_pixels) of a dtype in n_steps; None has no end.
         """
         check_count(self.n_iter, "n_iter")
         for name in ("do_precision", "one_over_F", "sparse_output"):
@@ -443,6 +472,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             self._recording(),
             HEH(self.eta_homeo, self.C, self.nb_quant, P_cum),
             eta_precision if self.do_precision else None,
+            **self._changes(n_steps),
         )
 
     def _coding(self, n_pixels):

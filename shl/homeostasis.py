@@ -16,7 +16,8 @@ p of each atom needs one method::
 
     SparseHebbianLearning(homeo_method=Root(eta_homeo=0.01))
 
-Any object with the three methods will do.  To add a rule to the package, write its class and name
+Any object with the three methods will do; a fourth, `renew(state, i)`, gives the state after atom i
+was replaced (`shl.replacement`).  To add a rule to the package, write its class and name
 it in `RULES`.
 """
 
@@ -61,6 +62,13 @@ class Plain:
         return Competition()
 
 
+def _with_mean(values, i):
+    """A copy of values of each atom in which atom i has the mean."""
+    values = values.copy()
+    values[i] = values.mean(axis=0)
+    return values
+
+
 class _WithRate:
     """A rule with a rate and a strength."""
 
@@ -102,6 +110,10 @@ class ActivationRule(_WithRate):
         tiny = np.finfo(state["p"].dtype).eps
         p, target = (np.clip(state[name], tiny, 1 - tiny) for name in ("p", "target"))
         return Competition(gain=self.gain(p, target))
+
+    def renew(self, state: dict, i: int) -> dict:
+        """Atom i is new: its p is the mean."""
+        return {**state, "p": _with_mean(state["p"], i)}
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """The gains (n_dictionary,), non-negative; p (n_dictionary,) and target in (0, 1)."""
@@ -210,6 +222,11 @@ class EpochEXP:
         new = (1 - self.eta_homeo) * old - self.eta_homeo * self._excess(counts)
         return {**self.init(len(counts), 0, old.dtype), "log_gain": new.astype(old.dtype)}
 
+    def renew(self, state: dict, i: int) -> dict:
+        """Atom i is new: its gain and its count are the mean's."""
+        new = {name: _with_mean(state[name], i) for name in ("log_gain", "counts")}
+        return {**state, **new}
+
     @staticmethod
     def _excess(counts):
         """(n - mean n) / tau: -log 0.1 for the most used atom; 0 where all are used alike."""
@@ -238,6 +255,10 @@ class OLS(_WithRate):
             return state
         relative = (variance / variance.mean()).astype(state["V"].dtype)
         return {"V": (1 - self.eta_homeo) * state["V"] + self.eta_homeo * relative}
+
+    def renew(self, state: dict, i: int) -> dict:
+        """Atom i is new: its variance is the mean."""
+        return {"V": _with_mean(state["V"], i)}
 
     def competition(self, state: dict) -> Competition:
         """z_i(a) = V_i^-alpha_homeo a."""
@@ -293,6 +314,10 @@ class HEH:
         P_cum = (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch
         return {"P_cum": P_cum, "C": np.array(C)}
 
+    def renew(self, state: dict, i: int) -> dict:
+        """Atom i is new: its distribution is the mean."""
+        return {**state, "P_cum": _with_mean(state["P_cum"], i)}
+
     def _adapt(self, C, code):
         """The scale after one more batch."""
         positive = code.values[code.values > 0]
@@ -342,6 +367,10 @@ class Fading:
     def update(self, state: dict, code) -> dict:
         """The state after one more batch."""
         return {**self.rule.update(state, code), "fade_step": state["fade_step"] + 1}
+
+    def renew(self, state: dict, i: int) -> dict:
+        """As the rule's."""
+        return {**state, **self.rule.renew(state, i)} if hasattr(self.rule, "renew") else state
 
     def competition(self, state: dict) -> Competition:
         """The rule's, in part."""

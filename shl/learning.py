@@ -16,7 +16,8 @@ from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
 from .homeostasis import HEH, Rule, check_competition_of
-from .optimizers import Optimizer, normalise
+from .optimizers import Decay, Optimizer, normalise
+from .replacement import Replacement
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
@@ -78,6 +79,12 @@ class Plan:
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
+    decay : Decay, optional
+        How the rate of learning falls; None for a constant one.
+    replacement : Replacement, optional
+        Of atoms that others explain; None for none.
+    n_steps : int, optional
+        The steps that decay and replacement see as the whole; None has no end.
     """
 
     coding: Coding
@@ -87,6 +94,13 @@ class Plan:
     recording: Recording = field(default_factory=Recording)
     observer: HEH | None = None
     eta_precision: float | None = None
+    decay: Decay | None = None
+    replacement: Replacement | None = None
+    n_steps: int | None = None
+
+    def rate(self, step: int) -> float:
+        """The factor of the optimizer's rate in a step."""
+        return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
     def prepare(self, state: "State", threads: Threads) -> Coder:
         """A coder of the state's dictionary under its own competition."""
@@ -112,9 +126,8 @@ class State:
     homeostasis: dict
     histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
     variance: np.ndarray | None  # of x - a_i d_i, shape of the dictionary, with a precision
-    last_selected: (
-        np.ndarray
-    )  # (n_dictionary,): after which step each atom was selected, 0 if never
+    last_selected: np.ndarray  # (n_dictionary,): the last step that selected the atom, 0 for none
+    replacement: dict  # what `Replacement` keeps; {} without
     seed: int  # decides the order of samples
     step: int = 0
     seconds: float = 0.0  # CPU time so far
@@ -145,6 +158,7 @@ def start(
         histogram,
         variance,
         np.zeros(len(dictionary), np.int64),
+        {} if plan.replacement is None else plan.replacement.init(dictionary),
         seed,
     )
 
@@ -172,6 +186,11 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
     if plan.eta_precision is not None and state.variance is None:
         raise ValueError("do_precision must not become True while a state is learned on: call fit")
+    kept = {} if plan.replacement is None else plan.replacement.init(state.dictionary)
+    if kept and kept.keys() != state.replacement.keys():
+        raise ValueError("replace must not become True while a state is learned on: call fit")
+    if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
+        raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
     check(_parts_of(state), STATE)
     for name, moment in moments.items():
         if state.moments[name].dtype != moment.dtype:
@@ -190,12 +209,14 @@ def learn(
     held_out: np.ndarray | None = None,
     on_step: Callable[[State], None] | None = None,
     records_end: bool = False,
+    names: np.ndarray | None = None,
 ) -> State:
     """Steps `state` in place, a batch of rows of X each, and records when it is due.
 
     Records are made on `held_out`, or without it on each batch before its step, and with
     records_end also after the last step.  on_step(state) is called after each step and may raise to
     stop: the state is whole at that point, and after any error it is that of the last good step.
+    names are what an error calls the rows of X, if not their indices.
 
     Raises
     ------
@@ -214,12 +235,12 @@ def learn(
             record(state, plan, coder, own, threads)
         began = time.process_time()
         try:
-            advance(state, plan, coder, batch, threads)
+            advance(state, plan, coder, batch, len(X), threads)
         except BaseException as error:
             if is_due:
                 state.record.drop_last()
             if isinstance(error, Overflow):
-                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
+                raise FloatingPointError(f"{error}: {_name_largest(X, rows, names)}") from None
             raise
         state.seconds += time.process_time() - began
         if on_step is not None:
@@ -236,21 +257,23 @@ class Overflow(FloatingPointError):
     """A gradient that its dtype cannot hold."""
 
 
-def advance(state: State, plan: Plan, coder: Coder, batch: Batch, threads: Threads) -> None:
-    """One step in place, from a batch that the coder of this state has coded.
+def advance(
+    state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
+) -> None:
+    """One step in place, from a batch of n_samples that the coder of this state has coded.
 
     After any exception the state is as it was.
     """
     before = _copy(state)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            _move(state, plan, coder, batch, threads)
+            _move(state, plan, coder, batch, n_samples, threads)
     except BaseException:  # an interrupt, too
         _restore(state, before)
         raise
 
 
-def _move(state, plan, coder, batch, threads):
+def _move(state, plan, coder, batch, n_samples, threads):
     """The step itself; an error may leave the state in parts."""
     state.step += 1
     gradient = coder.gradient(batch, threads)
@@ -263,13 +286,16 @@ def _move(state, plan, coder, batch, threads):
         update_variance(state, plan.eta_precision, batch, threads)
         if not np.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
-    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1)
+    rate = plan.rate(state.step - 1)
+    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
     norms = normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
             f"help"
         )
+    if plan.replacement is not None:
+        replace_atom(state, plan, coder, batch, n_samples)
 
 
 def _copy(state):
@@ -283,22 +309,28 @@ def _copy(state):
         histogram=histogram,
         variance=None if state.variance is None else state.variance.copy(),
         last_selected=state.last_selected.copy(),
+        # The next step writes over what a failed one put into the pool, which is large.
+        replacement={
+            name: value if name == "pool" else value.copy()
+            for name, value in state.replacement.items()
+        },
     )
 
 
 def _restore(state, before):
     """Undo a step; the dictionary stays the same array, which a model shares."""
     state.dictionary[...] = before.dictionary
-    for name in ("moments", "homeostasis", "histogram", "variance", "last_selected", "step"):
+    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    for name in (*changed, "step"):
         setattr(state, name, getattr(before, name))
 
 
-def _name_largest(X, rows):
+def _name_largest(X, rows, names):
     """What to do about the largest sample of a batch."""
     row = max(rows, key=lambda row: np.abs(X[row]).max())
     return (
-        f"sample {row} of X, the largest of its batch, holds {np.abs(X[row]).max():.3g}; leave it "
-        f"out, or scale X"
+        f"sample {row if names is None else names[row]} of X, the largest of its batch, holds "
+        f"{np.abs(X[row]).max():.3g}; leave it out, or scale X"
     )
 
 
@@ -326,6 +358,45 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
     share = rate * total / counts[used, None].astype(samples.dtype)
     state.variance[used] = (1 - rate) * state.variance[used] + share
+
+
+def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int) -> None:
+    """Follow what `Replacement` looks at, and put in an atom that it proposes, if any."""
+    replacement, kept, step = plan.replacement, state.replacement, state.step
+    if replacement.is_over(step, plan.n_steps):
+        replacement.forget(kept)
+        return
+    energy = batch.code.power_sums(2) / len(batch.samples)
+    n_most = None if plan.n_steps is None else coder.n_windows * n_samples
+    replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
+    if not replacement.is_due(step, plan.n_steps):
+        return
+    found = replacement.propose(
+        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows
+    )
+    if found is None:
+        return
+    i, atom, gain = found
+    state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
+    for values in state.moments.values():
+        values[i] = 0
+    if state.variance is not None:
+        state.variance[i] = state.variance.mean(axis=0)
+    kept["age"][i], kept["energy"][i] = 0, gain
+    kept["n_replaced"] = kept["n_replaced"] + 1
+    state.last_selected[i] = step
+    renew(state, plan, i)
+
+
+def renew(state: State, plan: Plan, i: int) -> None:
+    """Homeostasis after atom i was replaced; a rule without `renew` is left as it is."""
+    is_shared = state.histogram is state.homeostasis
+    if hasattr(plan.rule, "renew"):
+        state.homeostasis = plan.rule.renew(state.homeostasis, i)
+    if is_shared:
+        state.histogram = state.homeostasis
+    elif state.histogram:
+        state.histogram = plan.observer.renew(state.histogram, i)
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -413,7 +484,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
 
 # ------------------------------------------------------------------------------------ disk
 
-PARTS = ("moments", "homeostasis", "histogram", "record")
+PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
 ATOMS = ("n_dictionary", "...atom")
 STATE = {
     "dictionary": Field(ATOMS, fails=not_of_norm_1),
@@ -427,6 +498,10 @@ STATE = {
     "*/C": Field((), least=0),
     "homeostasis/*": Field(("...",), "fiub", is_finite=False),  # of any rule, which is asked
     "histogram/*": Field(("...",), "fiub", is_finite=False),  # it may be the state of a rule
+    "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
+    "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
+    "replacement/n_*": Field((), "iu", least=0),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }
@@ -473,6 +548,7 @@ def from_arrays(arrays: dict, info: dict) -> State:
         parts["histogram"],
         arrays.get("variance"),
         arrays["last_selected"],
+        parts["replacement"],
         seed=check_count(info["seed"], "seed", least=0),
         step=check_count(info["step"], "step", least=0),
         seconds=check_number(info["seconds"], "seconds", least=0),

@@ -3,7 +3,7 @@
 An optimizer is a small object; its moments are a dict of arrays that learning carries along:
 
     moments = optimizer.init(dictionary)
-    optimizer.step(dictionary, gradient, moments, step)     both are changed in place
+    optimizer.step(dictionary, gradient, moments, step, rate)     both are changed in place
     norms = normalise(dictionary)
 """
 
@@ -22,8 +22,15 @@ class Optimizer(Protocol):
     def init(self, dictionary: np.ndarray) -> dict:
         """The moments before the first step."""
 
-    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
-        """Move the dictionary and the moments in place; step counts from 0."""
+    def step(
+        self,
+        dictionary: np.ndarray,
+        gradient: np.ndarray,
+        moments: dict,
+        step: int,
+        rate: float = 1.0,
+    ) -> None:
+        """Move the dictionary and the moments in place; step counts from 0, rate scales eta."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,14 @@ class Adam:
         """Zeros of the dictionary's shape and dtype."""
         return {"mean": np.zeros_like(dictionary), "square": np.zeros_like(dictionary)}
 
-    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
+    def step(
+        self,
+        dictionary: np.ndarray,
+        gradient: np.ndarray,
+        moments: dict,
+        step: int,
+        rate: float = 1.0,
+    ) -> None:
         """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
         number = dictionary.dtype.type
         kernels.adam(
@@ -71,7 +85,7 @@ class Adam:
             moments["square"],
             number(self.beta1),
             number(self.beta2),
-            number(self.eta),
+            number(self.eta * rate),
             number(10.0**-self.epsilon),
             number(1 - self.beta1 ** (step + 1)),
             number(1 - self.beta2 ** (step + 1)),
@@ -100,11 +114,43 @@ class GradientDescent:
         """No moments."""
         return {}
 
-    def step(self, dictionary: np.ndarray, gradient: np.ndarray, moments: dict, step: int) -> None:
+    def step(
+        self,
+        dictionary: np.ndarray,
+        gradient: np.ndarray,
+        moments: dict,
+        step: int,
+        rate: float = 1.0,
+    ) -> None:
         """Move the dictionary in place; the gradient, too, is scaled in place."""
         if self.is_normalised:
             normalise(gradient)
-        dictionary -= dictionary.dtype.type(self.eta) * gradient
+        dictionary -= dictionary.dtype.type(self.eta * rate) * gradient
+
+
+@dataclass(frozen=True)
+class Decay:
+    """A rate that decays late: 1 up to the share `start` of the steps, then along a cosine to
+    `end`.
+
+    Parameters
+    ----------
+    start, end : float, default=0.6, 0.05
+        In [0, 1].
+    """
+
+    start: float = 0.6
+    end: float = 0.05
+
+    def __post_init__(self):
+        names = ("start", "end")
+        checked = {n: check_number(getattr(self, n), f"eta_decay {n}", 0, most=1) for n in names}
+        set_checked(self, **checked)
+
+    def __call__(self, step: int, n_steps: int) -> float:
+        """The factor of eta in a step of n_steps."""
+        late = (step / n_steps - self.start) / max(1 - self.start, 1 / n_steps)
+        return self.end + (1 - self.end) * (1 + np.cos(np.pi * np.clip(late, 0, 1))) / 2
 
 
 def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:

@@ -1,7 +1,7 @@
 """SHL_set: experiments over values of parameters, in parallel, each result stored by the worker
 that made it.
 
-values of variables -> tasks (parameters) -> joblib workers, or the store -> flat records -> table
+values of variables -> tasks (parameters) -> the store, or joblib workers -> flat records -> table
 and figure
 """
 
@@ -9,18 +9,19 @@ import csv
 import itertools
 import json
 import logging
-from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from . import store
+from . import images, store
 from ._checks import check_array, check_choice, check_count, check_number
-from ._jobs import finish
+from ._jobs import Job, as_done, run_jobs
+from .coding import ALGORITHMS
+from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
+from .homeostasis import RULES
 
 logger = logging.getLogger("shl")
 
@@ -36,9 +37,9 @@ NOT_SCANNED = (
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {
-    "homeo_method": ("None", "OLS", "EMP", "HAP", "HEH"),
-    "learning_algorithm": ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold"),
-    "name_database": ("sample", "dead_leaves"),
+    "homeo_method": tuple(RULES),
+    "learning_algorithm": ALGORITHMS,
+    "name_database": images.BUILT_IN,
 }
 
 
@@ -51,20 +52,31 @@ class SHL_set:
 
     Parameters
     ----------
-    opts : dict, or an `SHL`.  Parameters that all experiments share; they are the middle of each
-        scan.
-    tag : str.  A readable name in front of the results' files.
-    N_scan : int.  Values of a variable.
-    base : float above 1.  Values are median * base^linspace(-1, 1, N_scan); alpha_MP:
-        base^linspace(-1, 0); beta1, beta2: 1 - (1 - median) * base^...; seed: median, median + 1,
-        ...; True and False; names: all of them.  Whole numbers stay whole, and doubles are left
-        out.
-    values : dict, optional.  Values for some variables, instead of those.
-    data : array (n_patches, n_pixels), optional.  Patches for all; without, those of the
-        parameters.
+    opts : dict or SHL, default=None
+        Parameters that all experiments share; they are the middle of each scan.
+    tag : str, default="shl"
+        A readable name in front of the results' files.
+    N_scan : int, default=9
+        Values of a variable.
+    base : float, default=4.0
+        Above 1.  Values are median * base^linspace(-1, 1, N_scan); alpha_MP: base^linspace(-1, 0);
+        beta1, beta2: 1 - (1 - median) * base^...; seed: median, median + 1, ...; True and False;
+        names: all of them.  Whole numbers stay whole, and doubles are left out.
+    values : dict, default=None
+        Values for some variables, instead of those.
+    data : ndarray of shape (n_patches, n_pixels), default=None
+        Patches for all; None is those of the parameters.
     """
 
-    def __init__(self, opts=None, tag="shl", N_scan=9, base=4.0, values=None, data=None):
+    def __init__(
+        self,
+        opts: Mapping | SHL | None = None,
+        tag: str = "shl",
+        N_scan: int = 9,
+        base: float = 4.0,
+        values: Mapping[str, Sequence] | None = None,
+        data: np.ndarray | None = None,
+    ):
         if not isinstance(opts, (SHL, Mapping, type(None))):
             raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
         self.middle = opts if isinstance(opts, SHL) else SHL(**(opts or {}))
@@ -80,7 +92,7 @@ class SHL_set:
 
     # --------------------------------------------------------------------------------------- values
 
-    def values_of(self, variable):
+    def values_of(self, variable: str) -> list:
         """The values that `run` gives a variable.
 
         Raises
@@ -127,7 +139,7 @@ class SHL_set:
             return sorted({max(1, round(value)) for value in values.tolist()})
         return values.tolist()
 
-    def tasks(self, variables, grid=False):
+    def tasks(self, variables: str | Sequence[str], grid: bool = False) -> list[dict]:
         """What `run` would do: a list of dicts with variable, value and params (only what differs
         from `opts`).
         """
@@ -153,7 +165,13 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
-    def run(self, variables=("eta",), n_jobs=1, verbose=0, grid=False):
+    def run(
+        self,
+        variables: str | Sequence[str] = ("eta",),
+        n_jobs: int = 1,
+        verbose: int = 0,
+        grid: bool = False,
+    ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
 
@@ -164,18 +182,21 @@ class SHL_set:
 
         Parameters
         ----------
-        variables : name or list of names of `SHL`'s parameters.
-        n_jobs : int.  Workers; -1 is all cores.
-        verbose : int.  1 shows a progress bar that counts finished learnings.
-        grid : bool.  True runs every combination of the variables' values.
+        variables : str or list of str, default=("eta",)
+            Names of `SHL`'s parameters.
+        n_jobs : int, default=1
+            Workers; -1 is all cores.
+        verbose : int, default=0
+            1 shows a progress bar that counts finished runs.
+        grid : bool, default=False
+            True runs every combination of the variables' values.
         """
         tasks = self.tasks(variables, grid)
-        records = {}
-        with tqdm(total=len(tasks), desc="learnings", disable=not verbose) as bar:
-            for index, record in self._finish(tasks, n_jobs):
-                records[index] = record
-                bar.update()
-        found = [records[index] for index in range(len(tasks))]
+        outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
+        found = [
+            _record(task, self._parameters(task), outcome)
+            for task, outcome in zip(tasks, outcomes, strict=True)
+        ]
         kept = [
             record
             for record in self._records
@@ -184,39 +205,23 @@ class SHL_set:
         self._records = kept + found
         return found
 
-    def stored(self, tasks):
+    def stored(self, tasks: list[dict]) -> list[dict | None]:
         """The record of each task whose result is in the store, None for the others."""
-        digests = {}
-        for task in tasks:
-            key = self._data_key(task)
-            if key not in digests:
-                digests[key] = self._digest(task)
-        return [self._stored(task, digests[self._data_key(task)]) for task in tasks]
+        return [
+            result and _record(task, self._parameters(task), as_done(result, is_cached=True))
+            for task, result in zip(tasks, self._find(tasks), strict=True)
+        ]
 
-    def _finish(self, tasks, n_jobs):
-        """(index, record) of every task as it is done: the stored ones first, then those of
-        workers.
-        """
-        records = dict(enumerate(self.stored(tasks)))
-        yield from ((index, record) for index, record in records.items() if record is not None)
-        waiting, twins = {}, {}
-        for index in (index for index, record in records.items() if record is None):
-            same = twins.setdefault(store.key_of(self._parameters(tasks[index])), [])
-            same.append(index)
-            waiting |= {index: tasks[index]} if len(same) == 1 else {}
-        twins = {same[0]: same for same in twins.values()}
-        shared = self._shared_data(waiting.values())
-        jobs = {
-            index: (
-                _learn,
-                (task, self._parameters(task), shared.get(self._data_key(task)), self.tag),
-            )
-            for index, task in waiting.items()
-        }
-        for index, record in finish(jobs, n_jobs):
-            if isinstance(record, BrokenProcessPool):
-                record = _record(tasks[index], "failed", failure=f"its worker was killed: {record}")
-            yield from ((twin, {**record, **_identity(tasks[twin])}) for twin in twins[index])
+    def _jobs(self, tasks):
+        """A `Job` for each task; patches are made for those alone that have to be learned."""
+        found = self._find(tasks)
+        missing = [task for task, result in zip(tasks, found, strict=True) if result is None]
+        shared, jobs = self._shared_data(missing), []
+        for task, result in zip(tasks, found, strict=True):
+            parameters = self._parameters(task)
+            arguments = parameters, shared.get(self._data_key(task)), self.tag
+            jobs.append(Job(store.key_of(parameters), _learn, arguments, result))
+        return jobs
 
     def _parameters(self, task):
         """The parameters of a task's experiment; a worker validates them, where a bad value is
@@ -265,15 +270,23 @@ class SHL_set:
         for key, group in itertools.groupby(sorted(tasks, key=self._data_key), self._data_key):
             group = list(group)
             source = self.data if self.data is not None else self._source(group[0])
-            if isinstance(source, SHL) and len(group) > 1:
-                source = source.get_data()
-            sources[key] = source
+            is_shared = isinstance(source, SHL) and len(group) > 1
+            sources[key] = _make_data(source) if is_shared else source
         return sources
 
-    def _stored(self, task, digest):
-        """The record of a task whose result is in the store, else None."""
-        keeper = self.middle.store
-        if keeper is None or digest is None:
+    def _find(self, tasks):
+        """The result of each task where it is in the store, else None."""
+        digests = {}
+        for task in tasks:
+            key = self._data_key(task)
+            if key not in digests:
+                digests[key] = self._digest(task)
+        return [self._find_one(task, digests[self._data_key(task)]) for task in tasks]
+
+    def _find_one(self, task, digest):
+        """The result of a task, where it is in the store, else None."""
+        results = self.middle.store
+        if results is None or digest is None:
             return None
         try:
             experiment = SHL(**self._parameters(task))
@@ -281,16 +294,13 @@ class SHL_set:
             return None
         if not isinstance(experiment.homeo_method, str):
             return None
-        info = keeper.get(
-            experiment.result_path(matname=self.tag, data_digest=digest), store.read_info
-        )
-        if info is None:
-            return None
-        return _record(task, "done", info["seconds"], True, info["metrics"], seed=experiment.seed)
+        path = experiment.result_path(matname=self.tag, data_digest=digest)
+        info = results.get(path, store.read_info)
+        return info and {"seconds": info["seconds"], **info["metrics"]}
 
     # -------------------------------------------------------------------------------------- results
 
-    def results(self):
+    def results(self) -> list[dict]:
         """All records so far: dicts with variable, value, seed, params, status, seconds, cached,
         failure and metrics.
 
@@ -305,7 +315,7 @@ class SHL_set:
 
         return pd.DataFrame(self._records)
 
-    def to_csv(self, path):
+    def to_csv(self, path: str | Path) -> None:
         """Write the records as CSV, params as JSON.
 
         Raises
@@ -322,32 +332,38 @@ class SHL_set:
             for record in self._records:
                 writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
 
-    def to_json(self, path):
+    def to_json(self, path: str | Path) -> None:
         """Write the records as JSON."""
         Path(path).write_text(json.dumps(self._records, indent=1, default=str) + "\n")
 
     def scan(
         self,
-        variable="eta",
-        list_figures=(),
-        display="final",
-        display_variable="F",
-        color=None,
-        label=None,
-        fig=None,
-        ax=None,
-        n_jobs=1,
-        fname=None,
-    ):
+        variable: str = "eta",
+        list_figures: Sequence[str] = (),
+        display: str = "final",
+        display_variable: str = "F",
+        color: object = None,
+        label: str | None = None,
+        fig: object = None,
+        ax: object = None,
+        n_jobs: int = 1,
+        fname: str | Path | None = None,
+    ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
         Parameters
         ----------
-        display : 'final', the display variable at the end of learning against the value; 'dynamic',
-            over the steps.
-        display_variable : a metric: F, error, qerror, entropy, ...
-        list_figures : figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
-        color, label, fig, ax, fname : as in `shl.plotting`.
+        variable : str, default="eta"
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        display : {"final", "dynamic"}, default="final"
+            The display variable at the end of learning against the value, or over the steps.
+        display_variable : str, default="F"
+            A metric: F, error, qerror, entropy, ...
+        n_jobs : int, default=1
+            As in `run`.
+        color, label, fig, ax, fname : optional
+            As in `shl.plotting`.
         """
         from .plotting import plot_scan, time_plot
 
@@ -397,7 +413,7 @@ class SHL_set:
             )
         return fig, ax
 
-    def learned(self, record):
+    def learned(self, record: dict) -> SparseHebbianLearning:
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
         experiment = SHL(**self._parameters(record))
         digest = None if experiment.store is None else self._digest(record)
@@ -411,33 +427,24 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
-def _learn(task, parameters, source, tag):
-    """The record of one learning: a value that fails says why, and does not stop the others."""
+def _make_data(source):
+    """The patches of an experiment; itself where they cannot be made, which its workers record."""
     try:
-        experiment = SHL(**parameters)
-        dico = experiment.learn_dico(
-            data=source.get_data() if isinstance(source, SHL) else source, matname=tag
-        )
-    except (ValueError, TypeError, ArithmeticError, OSError, MemoryError) as error:
-        return _record(
-            task, "failed", seed=parameters["seed"], failure=f"{type(error).__name__}: {error}"
-        )
-    return _record(task, "done", dico.seconds_, metrics=dico.record_.last(), seed=experiment.seed)
+        return source.get_data()
+    except (ValueError, OSError, MemoryError) as error:
+        logger.info("no patches to share: %s", error)
+        return source
 
 
-def _identity(task):
-    """What tells a task from one with the same parameters: the scan it is part of."""
-    return {"variable": task["variable"], "value": task["value"], "params": task["params"]}
+def _learn(parameters, source, tag):
+    """The result of one learning, which it also stores."""
+    experiment = SHL(**parameters)
+    data = source.get_data() if isinstance(source, SHL) else source
+    dico = experiment.learn_dico(data=data, matname=tag)
+    return {"seconds": dico.seconds_, **dico.record_.last()}
 
 
-def _record(task, status, seconds=np.nan, cached=False, metrics=None, seed=None, failure=None):
+def _record(task, parameters, outcome):
     """A flat record of a task."""
-    return {
-        **_identity(task),
-        "seed": seed,
-        "status": status,
-        "seconds": seconds,
-        "cached": cached,
-        "failure": failure,
-        **(metrics or {}),
-    }
+    same = {name: task[name] for name in ("variable", "value", "params")}
+    return {**same, "seed": parameters["seed"], "seconds": np.nan, **outcome}

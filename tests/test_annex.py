@@ -9,7 +9,7 @@ from shl import SHL, cli, metrics
 from shl.annex import report, tasks
 from shl.annex.planted import PROFILES, plant, recovered
 from shl.annex.study import RULES, SCALES, Study, code, evaluate
-from shl.annex.tables import comparisons, table
+from shl.annex.tables import claims_table, comparisons, means_table
 from shl.coding import Events
 
 
@@ -58,14 +58,14 @@ def test_too_few_pairs_are_not_tested():
     assert comparisons([("F", "a", "b", constant, constant + 0.1)])[0][5] == "open"
 
 
-def test_a_table_is_markdown():
-    assert table(["a", "b"], [[1, 0.123456], ["x", np.nan]]) == [
-        "| a | b |",
-        "|---|---|",
-        "| 1 | 0.1235 |",
-        "| x | - |",
-        "",
-    ]
+def test_tables_of_means_and_of_claims():
+    found = {("HAP", 0.1): {"F": [1.0, 3.0]}, ("HEH", 0.1): {"F": [2.0]}}
+    lines = means_table(["rule", "eta"], ["F"], found)
+    assert lines[0] == "| rule | eta | F |"
+    assert lines[2:] == ["| HAP | 0.1 | 2.0 +- 1.4 |", "| HEH | 0.1 | 2 |", ""]
+    header, _, row, _ = claims_table([("F", "a", "b", [1.0, 2, 3], [1.5, 2.4, 3.6])])
+    assert header == "| measure | first | second | difference | p | claim |"
+    assert row == "| F | a | b | -0.5 | 0.01307 | holds |"
 
 
 def test_psnr_of_a_known_error():

@@ -28,6 +28,8 @@ BASE = {
     "record_each": 8,
     "record_num_batches": 150,
     "alpha_MP": 0.95,
+    "eta_decay": None,
+    "replace": False,
 }
 PATCHES = {
     f"rule {rule}": {"homeo_method": rule}

@@ -1,9 +1,9 @@
 import naive
 import numpy as np
 import pytest
-from conftest import unlike_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import unlike_tables
 from sklearn.linear_model import orthogonal_mp
 
 from shl import sparse_encode

@@ -3,7 +3,7 @@ import tracemalloc
 import naive
 import numpy as np
 import pytest
-from conftest import draw_atoms
+from making import draw_atoms
 
 from shl.coding import Competition, sparse_encode
 from shl.convolution import (
@@ -78,6 +78,15 @@ def test_maps_keep_the_correlations_of_the_residual(case):
     code = convolutional_encode(image[None], dictionary, l0_sparseness=30, **CASES[case])
     back = code.reconstruct(dictionary, image.shape, how.stride)[0]
     np.testing.assert_allclose(image - back, residual, atol=1e-12)
+
+
+def test_maps_are_the_correlations_with_every_atom(rng):
+    dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
+    coder = coding.ConvolutionalCoding().prepare(dictionary)
+    rho = coder.allocate(image.shape)
+    coder.correlate(image, rho)
+    expected = naive.correlate_places(image, dictionary)
+    np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -3,7 +3,7 @@ import pickle
 import naive
 import numpy as np
 import pytest
-from conftest import draw_atoms, small_model
+from making import draw_atoms, small_model
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -278,6 +278,7 @@ def test_transform_and_back(images):
     assert np.linalg.norm(images - back) < np.linalg.norm(images)
     np.testing.assert_allclose(model.inverse_transform(code.toarray()), back, atol=1e-6)
     assert model.transform(images, l0_sparseness=2).n_events == 2 * len(images)
+    assert model.dictionary is model.components_ and model.record is model.record_
     strided = small_model(stride=4).fit(images)
     assert strided.inverse_transform(strided.transform(images), images.shape).shape == images.shape
 

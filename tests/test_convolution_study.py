@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
-from conftest import small_model
+from making import small_model
 from PIL import Image
 
 from shl import cli
@@ -89,6 +89,23 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
     }
     assert {str(path) for path in out.glob("*.png")} == set(summary["pictures"])
     assert ConvolutionalSHL.load(out / "model_epochEXP.npz").components_.shape == (5, 1, 9, 9)
+
+
+def test_the_command_prints_a_line_for_each_rule(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        cli.main(["conv-learn", *FLAGS, "--homeo-method", "None", "shareHAP", "--out", str(out)])
+        == 0
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    *lines, second, last = capsys.readouterr().out.splitlines()
+    for line, (rule, found) in zip(lines, summary["rules"].items(), strict=True):
+        assert line.split()[0] == rule
+        assert f"plain pursuit: error {found['error']:.4f}, cv of usage {found['cv']:.3f}" in line
+    assert second.startswith(
+        f"second layer, own competition: error {summary['second']['error_own']:.4f}"
+    )
+    assert last.endswith(f"models, pictures and summary in {out}/")
 
 
 def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng):

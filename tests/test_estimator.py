@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import planted
+from making import planted
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -246,8 +246,23 @@ def test_one_over_f_needs_square_patches():
 
 
 @pytest.mark.parametrize(
-    "random_state", [None, 3, np.random.default_rng(0), np.random.RandomState(0)]
+    ("make", "is_fresh"),
+    [
+        (lambda: None, True),
+        (lambda: 3, False),
+        (lambda: np.random.default_rng(0), False),
+        (lambda: np.random.RandomState(0), False),
+    ],
+    ids=["None", "int", "Generator", "RandomState"],
 )
-def test_random_states(X, random_state):
-    model = SparseHebbianLearning(30, n_iter=2, l0_sparseness=3, random_state=random_state).fit(X)
-    assert np.isfinite(model.components_).all()
+def test_random_states(X, make, is_fresh):
+    """Equal states learn equal bits, None never the same; a generator goes on from fit to fit."""
+
+    def learn(random_state):
+        model = SparseHebbianLearning(30, n_iter=2, l0_sparseness=3, random_state=random_state)
+        return model.fit(X).components_
+
+    state = make()
+    first, second, again = learn(state), learn(state), learn(make())
+    assert np.array_equal(first, again) != is_fresh
+    assert np.array_equal(first, second) == isinstance(state, int)

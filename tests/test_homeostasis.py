@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import planted
+from making import planted
 
 from shl import SparseHebbianLearning
 from shl.coding import Events

@@ -1,6 +1,9 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +12,15 @@ torch = pytest.importorskip("torch")
 
 from shl.cli import main  # noqa: E402
 from shl.networks import group_sparsity, regularization, set_evolution, studies  # noqa: E402
+from shl.store import Store  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty folder of results."""
+    monkeypatch.setenv("SHL_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
 
 COMMANDS = {
     "regularization": [],
@@ -81,7 +93,8 @@ def test_without_the_extra_a_command_says_what_to_install(
 
 def test_the_command_line_imports_no_torch():
     code = (
-        "import sys, shl, shl.cli, shl.networks.cli; shl.cli._parser(); "
+        "import sys; from shl.cli import COMMANDS, _make_parser; "
+        "[_make_parser(command.name) for command in COMMANDS]; "
         "sys.exit(bool({'torch', 'skorch', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -102,33 +115,95 @@ def test_the_command_line_imports_no_torch():
 )
 def test_records_do_not_depend_on_the_number_of_processes(compare):
     for one, two in zip(compare(1), compare(2), strict=True):
-        for name in set(one) - {"seconds", "history"}:
+        for name in set(one) - {"seconds"}:
             np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 def test_a_summary_has_means_and_deviations_of_numbers_and_arrays():
     records = [
-        {"method": "a", "score": 1, "zeros": [1, 2]},
-        {"method": "b", "score": 5, "zeros": [0, 0]},
-        {"method": "a", "score": 3, "zeros": [3, 6]},
+        {"method": "a", "score": 1, "zeros": [1, 2], "status": "done"},
+        {"method": "b", "score": 5, "zeros": [0, 0], "status": "done"},
+        {"method": "a", "score": 3, "zeros": [3, 6], "status": "done"},
+        {"method": "a", "status": "failed"},
     ]
-    first, second = studies.summarise(records, "method", ("score", "zeros"))
+    first, second = studies.summarise(records, ["method"], ("score", "zeros"))
     assert first == {
         "method": "a",
-        "n_seeds": 2,
+        "n_runs": 3,
+        "n_failed": 1,
         "score": 2,
-        "score_std": 1,
+        "score_std": pytest.approx(2**0.5),
         "zeros": [2, 4],
-        "zeros_std": [1, 2],
+        "zeros_std": pytest.approx([2**0.5, 8**0.5]),
     }
-    assert second["n_seeds"] == 1 and second["score"] == 5
+    assert second["n_runs"] == 1 and second["score"] == 5 and second["score_std"] == 0
+    assert studies.summarise(records[3:], ["method"], ["score"])[0]["score"] is None
 
 
-def test_a_table_is_aligned():
-    lines = studies.format_table(
-        [{"a": "x", "b": 1.0}, {"a": "long name", "b": 22.25}], {"name": "{a}", "value": "{b:.1f}"}
+@pytest.mark.parametrize(
+    "compare",
+    [
+        lambda **how: regularization.compare_regularizers((0,), 2, methods=("none", "l2"), **how),
+        lambda **how: group_sparsity.compare_penalties((0,), 2, penalties=("l1", "l2"), **how),
+        lambda **how: set_evolution.compare_decays((0.0, 1e-3), (0,), 2, **how),
+    ],
+    ids=["regularization", "group-sparsity", "set"],
+)
+def test_what_is_stored_is_not_learned_again_and_is_the_same(compare, cache):
+    first = compare(store=Store(cache))
+    next(cache.glob("*.npz")).unlink()
+    again = compare(store=Store(cache))
+    assert sorted(record["cached"] for record in again) == [False, True]
+    for one, two in zip(first, again, strict=True):
+        assert set(one) == set(two)
+        for name in set(one) - {"cached", "seconds"}:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+            assert type(one[name]) is type(two[name]), name
+
+
+def test_settings_are_part_of_what_is_stored(cache, monkeypatch):
+    def learn():
+        (record,) = regularization.compare_regularizers(
+            (0,), 2, methods=("none",), store=Store(cache)
+        )
+        return record
+
+    assert not learn()["cached"] and learn()["cached"]
+    monkeypatch.setitem(regularization.LEARNING, "batch_size", 50)
+    assert not learn()["cached"]
+
+
+def test_a_learning_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(regularization.METHODS, "dropout", {"penalty": "l2", "alpha": -1.0})
+    arguments = ["regularization", "--epochs", "2", "--seeds", "0", "--out", str(tmp_path)]
+    assert main([*arguments]) == 1
+    text = capsys.readouterr().out
+    assert "failed: dropout, seed 0: ValueError: alpha must be" in text and "weight norm" in text
+    monkeypatch.setattr(regularization, "METHODS", {"dropout": {"alpha": -1.0, "penalty": "l2"}})
+    with pytest.raises(RuntimeError, match="all 1 runs failed: ValueError: alpha must be"):
+        studies.done(regularization.compare_regularizers((0,), 1, methods=("dropout",)))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path, cache, capsys):
+    arguments = ["set", "--epochs", "20", "--seeds", "0", "--out", str(tmp_path / "out")]
+    arguments += ["--cache-dir", str(cache), "--n-jobs", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shl.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    assert lines == ["name       value", "x            1.0", "long name   22.2"]
+    while not list(cache.glob("*.npz")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate()
+    assert process.returncode == 130 and out == ""
+    assert "/3" in error and error.endswith("shl set: interrupted\n")
+    n_stored = len(list(cache.glob("*.npz")))
+    assert 0 < n_stored < 3
+    assert main(arguments) == 0
+    assert f"{n_stored} of 3 were stored" in capsys.readouterr().out
 
 
 def test_correlations():

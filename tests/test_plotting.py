@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-from conftest import planted
+from making import planted
 from scipy import sparse
 
 from shl import SparseHebbianLearning, plotting
+from shl.plotting import figures
 
 
 @pytest.fixture(scope="module")
@@ -12,6 +13,12 @@ def dico():
     return SparseHebbianLearning(
         30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5, record_num_batches=100
     ).fit(X)
+
+
+def shown(ax):
+    """The one image of some axes, NaN where nothing is shown."""
+    (image,) = ax.images
+    return np.ma.filled(image.get_array(), np.nan)
 
 
 def test_tiles_hold_the_patches(rng):
@@ -26,30 +33,38 @@ def test_tiles_hold_the_patches(rng):
 
 def test_min_max_shows_the_least_above_and_the_most_below(dico):
     _, ax = plotting.show_dico(None, dico, dim_graph=(2, 4))
-    shown = ax.images[0].get_array()
     ranked = np.argsort(dico.record_["prob_active"][-1], kind="stable")
     expected = plotting.tile(dico.components_[np.concatenate((ranked[:4], ranked[-4:]))], 4)
-    np.testing.assert_array_equal(np.ma.filled(shown, np.nan), expected)
+    np.testing.assert_array_equal(shown(ax), expected)
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "n_columns", "n_shown"),
     [
-        {},
-        {"order": "index"},
-        {"order": "random", "seed": 1, "dim_graph": (3, 5)},
-        {"dim_graph": (1, 100)},
-        {"title": "atoms"},
+        ({}, 6, 30),
+        ({"order": "index", "title": "atoms"}, 6, 30),
+        ({"order": "random", "seed": 1, "dim_graph": (3, 5)}, 5, 15),
+        ({"dim_graph": (1, 100)}, 100, 30),
     ],
 )
-def test_show_dico_takes_grids_and_orders(dico, options):
+def test_show_dico_takes_grids_and_orders(dico, options, n_columns, n_shown):
     fig, ax = plotting.show_dico(None, dico, **options)
-    assert len(ax.images) == 1 and fig is ax.figure
+    assert fig is ax.figure and ax.get_title() == options.get("title", "")
+    least_to_most = np.argsort(dico.record_["prob_active"][-1], kind="stable")
+    picked = {
+        "minmax": least_to_most,
+        "index": np.arange(30),
+        "random": np.random.default_rng(1).choice(30, n_shown, replace=False),
+    }[options.get("order", "minmax")]
+    np.testing.assert_array_equal(shown(ax), plotting.tile(dico.components_[picked], n_columns))
 
 
 def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
-    plotting.show_dico(None, dico.components_)
-    plotting.show_dico_in_order(None, dico)
+    _, ax = plotting.show_dico(None, dico.components_)
+    np.testing.assert_array_equal(shown(ax), plotting.tile(dico.components_))
+    _, ax = plotting.show_dico_in_order(None, dico)
+    _, same = plotting.show_dico(None, dico)  # with every atom in it, from the least to the most
+    np.testing.assert_array_equal(shown(ax), shown(same))
     with pytest.raises(ValueError, match="order must be one of 'minmax'"):
         plotting.show_dico(None, dico, order="best")
 
@@ -65,11 +80,11 @@ def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
 @pytest.mark.parametrize("variable", plotting.LABELS)
 def test_every_variable_has_a_time_plot(dico, variable):
     _, ax = plotting.time_plot(None, dico, variable, unit="bits", label="run")
-    line = ax.lines[0]
+    line, values = ax.lines[0], dico.record_[variable]
     np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 15, 20])
     assert "bits" in ax.get_ylabel()
-    if variable == "F":
-        np.testing.assert_array_equal(line.get_ydata(), dico.record_["F"])
+    middle = values if values.ndim == 1 else np.nanmedian(values, axis=1)
+    np.testing.assert_allclose(line.get_ydata(), middle)
 
 
 def test_plots_share_axes_and_are_saved(dico, tmp_path):
@@ -79,6 +94,13 @@ def test_plots_share_axes_and_are_saved(dico, tmp_path):
     assert (tmp_path / "F.png").stat().st_size > 1000
 
 
+def test_a_figure_is_written_as_png_and_pdf(tmp_path):
+    fig, _ = plotting.plot_usage([0.1, 0.3])
+    figures.save_both(fig, tmp_path / "usage")
+    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "usage.pdf").read_bytes().startswith(b"%PDF")
+
+
 def test_variances_usage_error_and_data(dico, rng):
     X = rng.standard_normal((40, 25))
     code = dico.transform(X)
@@ -86,14 +108,26 @@ def test_variances_usage_error_and_data(dico, rng):
     np.testing.assert_allclose(
         [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0))
     )
-    plotting.plot_variance_histogram(None, code)
-    plotting.plot_error(None, dico)
-    _, ax = plotting.plot_usage(dico.record_["prob_active"][-1])
-    assert (np.diff(ax.lines[0].get_ydata()) <= 0).all()
+    _, ax = plotting.plot_variance_histogram(None, code, bins=6)
+    heights, edges = np.histogram(np.sqrt((code**2).mean(axis=0)), bins=6)
+    np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
+    np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1])
+    _, ax = plotting.plot_error(None, dico)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), dico.record_["error"])
+    usage = dico.record_["prob_active"][-1]
+    _, ax = plotting.plot_usage(usage)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), np.sort(usage)[::-1])
     _, axs = plotting.show_data(X[:7])
     assert len(axs) == 7
+    np.testing.assert_array_equal(shown(axs[3]), plotting.tile(X[3:4], gap=0))
+
+
+def test_learning_is_four_plots_of_the_record(dico):
     _, axs = plotting.plot_learning(dico)
-    assert axs.shape == (2, 2)
+    drawn = [[line.get_ydata() for line in ax.lines] for ax in axs.flat]
+    names = [("F", "F_own"), ("error", "error_own"), ("entropy",), ("qerror",)]
+    for lines, variables in zip(drawn, names, strict=True):
+        np.testing.assert_array_equal(lines, [dico.record_[name] for name in variables])
 
 
 def test_a_scan_of_numbers_and_of_names():
@@ -157,7 +191,8 @@ def test_gabor_plots_show_the_fits():
     }
     _, ax = plotting.plot_orientations(fits, n_bins=2)
     assert ax.patches[0].get_xy()[:, 1].max() == 2
-    plotting.plot_frequencies(fits)
+    _, ax = plotting.plot_frequencies(fits, n_bins=2)
+    assert set(ax.patches[0].get_xy()[:, 1]) == {0, 1, 2} and ax.get_xlim() == (0, 0.5)
     _, ax = plotting.plot_width_length(fits, references=[("V1", 0.4, 0.45)])
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0.2, 0.3], [0.4, 0.6]])
     assert ax.lines[1].get_label() == "V1"

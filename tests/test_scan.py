@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from shl import SHL, SHL_set, _checkpoints, cli, store
-from shl.homeostasis import ActivationRule
+from shl.coding import ALGORITHMS
+from shl.homeostasis import RULES, ActivationRule
 
 SMALL = {
     "height": 64,
@@ -54,7 +55,8 @@ def test_values_of_variables():
     assert experiments.values_of("beta1") == pytest.approx([0.9975, 0.99, 0.96])
     assert experiments.values_of("l0_sparseness") == [1, 3, 12]
     assert experiments.values_of("do_sym") == [False, True]
-    assert "HEH" in experiments.values_of("homeo_method")
+    assert experiments.values_of("homeo_method") == list(RULES)
+    assert experiments.values_of("learning_algorithm") == list(ALGORITHMS)
     assert SHL_set({**SMALL, "cache_dir": None}, values={"eta": [1, 2]}).values_of("eta") == [1, 2]
 
 
@@ -135,6 +137,13 @@ def test_one_failing_value_loses_nothing_else(opts):
         and "patch_width must be" in records[3]["failure"]
     )
     assert np.isfinite(records[0]["F"])
+
+
+def test_data_that_cannot_be_made_fail_alone(opts):
+    values = {"name_database": ["sample", "nowhere"], "seed": [1, 2]}
+    records = SHL_set(opts, values=values).run(["name_database", "seed"], grid=True)
+    assert [record["status"] for record in records] == ["done", "done", "failed", "failed"]
+    assert all("nowhere" in record["failure"] for record in records[2:])
 
 
 class Killer(ActivationRule):

@@ -3,49 +3,31 @@
 import tempfile
 import time
 
-from .._commands import add_parser, cache_folder, report
+from .._commands import (
+    Command,
+    add_database,
+    add_parameter,
+    add_shared,
+    cache_folder,
+    report,
+    verbosity,
+)
 
 
-def add_commands(commands):
-    """Add `annex` to the commands of `shl`."""
-    parser = add_parser(
-        commands,
-        "annex",
-        annex_command,
-        "run the study again: its figures, and its claims answered",
-    )
-    add = parser.add_argument
-    add(
-        "--scale",
-        default="quick",
-        choices=("quick", "paper"),
-        help="quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or "
-        "two on 2 cores",
-    )
-    add(
-        "--database",
-        default="sample",
-        metavar="NAME",
-        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', or a folder of "
-        "images in --datapath",
-    )
-    add("--datapath", default="database/", metavar="DIR", help="where database folders are")
-    add(
+def _add_flags(parser):
+    """The flags of the command."""
+    from .study import SCALES, Study
+
+    text = "quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or two"
+    add_parameter(parser, Study, "scale", f"{text} on 2 cores", choices=tuple(SCALES))
+    add_database(parser, Study)
+    parser.add_argument(
         "--only",
         nargs="+",
         metavar="SECTION",
         help="sections of the report (none: all; an unknown name lists them)",
     )
-    add("--n-jobs", type=int, default=-1, help="learnings at a time; -1 is one for each core")
-    add(
-        "--cache-dir",
-        default="cache_dir",
-        metavar="DIR",
-        help="folder of results, which are not learned again ('none' for no store)",
-    )
-    add("--out", default="shl_annex", metavar="DIR", help="folder for report.md and the figures")
-    add("--quiet", action="store_true", help="no progress bar, no summary")
-    add("--json", action="store_true", help="print the summary as JSON")
+    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", out="shl_annex")
 
 
 def annex_command(args):
@@ -54,13 +36,13 @@ def annex_command(args):
     from .study import Study
 
     began, seconds, failures = time.perf_counter(), {}, {}
-    show = not (args.quiet or args.json)
+    verbose = verbosity(args)
 
     def section_done(name, took, failure):
         seconds[name] = took
         if failure is not None:
             failures[name] = str(failure)
-        if show:
+        if verbose:
             print(f"{name}: {took:.1f} s" + (f", failed: {failure}" if failure else ""), flush=True)
 
     with (
@@ -72,7 +54,7 @@ def annex_command(args):
             args.datapath,
             args.n_jobs,
             cache_folder(args) or spare,
-            int(show),
+            verbose,
         )
         path = write_report(study, args.out, args.only, section_done)
     summary = {
@@ -83,3 +65,8 @@ def annex_command(args):
     }
     report(args, summary, [f"wrote {path} and its figures, {summary['seconds']:.0f} s in all"])
     return int(bool(failures))
+
+
+COMMAND = Command(
+    "annex", "run the study again: its figures, and its claims answered", _add_flags, annex_command
+)

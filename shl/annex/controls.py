@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .._tables import summary_of, table
 from ..experiment import SHL
 from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
 from ..plotting.figures import new_figure, save_both
 from .study import COLORS, FADE, RULES, Study, code, measure
-from .tables import CLAIM, comparisons, mean_std, table
+from .tables import claims_table, means_table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
@@ -29,8 +30,8 @@ def statistics(study: Study, out: Path) -> Iterator[str]:
             [
                 f"patches, do_mask={do_mask}",
                 str(data.shape),
-                _mean_and_std(data.mean(axis=1)),
-                _mean_and_std(energy),
+                summary_of(data.mean(axis=1)),
+                summary_of(energy),
             ]
         )
         fig = new_figure(figsize=(12, 1.2))
@@ -42,40 +43,23 @@ def statistics(study: Study, out: Path) -> Iterator[str]:
             [
                 f"atoms, {rule}",
                 str(atoms.shape),
-                _mean_and_std(atoms.mean(axis=1)),
-                _mean_and_std(np.linalg.norm(atoms, axis=1)),
+                summary_of(atoms.mean(axis=1)),
+                summary_of(np.linalg.norm(atoms, axis=1)),
             ]
         )
     yield "Energy is the root mean square of a patch, the norm of an atom.\n"
-    yield from table(["", "shape", "mean", "energy"], rows)
+    yield from table(["", "shape", "mean", "energy"], rows, is_markdown=True)
     yield (
         "![Patches with mask](data_mask_True.png)\n\n![Patches without mask](data_mask_False.png)\n"
     )
     runs = study.run(["do_mask", "homeo_method"], {"do_mask": [True, False], "homeo_method": SOME})
     patches = {do_mask: study.fresh(do_mask=do_mask) for do_mask in (True, False)}
-    yield from table(
-        ["do_mask", "rule", *MEANS],
-        [
-            [
-                do_mask,
-                rule,
-                *_means(runs.models(do_mask=do_mask, homeo_method=rule), patches[do_mask]),
-            ]
-            for do_mask in (True, False)
-            for rule in SOME
-        ],
-    )
-
-
-def _mean_and_std(values):
-    """'mean +- std' of an array."""
-    return f"{values.mean():.3g} +- {values.std():.3g}"
-
-
-def _means(models, patches):
-    """Means and deviations over models, measured on new patches."""
-    found = measure(models, patches)
-    return [mean_std(found[name]) for name in MEANS]
+    found = {
+        (do_mask, rule): measure(runs.models(do_mask=do_mask, homeo_method=rule), patches[do_mask])
+        for do_mask in (True, False)
+        for rule in SOME
+    }
+    yield from means_table(["do_mask", "rule"], MEANS, found)
 
 
 def coders(study: Study, out: Path) -> Iterator[str]:
@@ -97,7 +81,7 @@ def coders(study: Study, out: Path) -> Iterator[str]:
         rows.append(
             [
                 coder,
-                *map(mean_std, (errors[coder], signed, entropy)),
+                *map(summary_of, (errors[coder], signed, entropy)),
                 runs.column("seconds", learning_algorithm=coder).mean(),
             ]
         )
@@ -111,13 +95,11 @@ def coders(study: Study, out: Path) -> Iterator[str]:
         f"those of mp in "
         "learning, and by orthogonal pursuit of either sign, as the other coders'.\n"
     )
-    yield from table(
-        ["coder", "error by mp", "error by signed omp", "entropy by mp", "CPU seconds"], rows
-    )
+    header = ["coder", "error by mp", "error by signed omp", "entropy by mp", "CPU seconds"]
+    yield from table(header, rows, is_markdown=True)
     yield "Is the error by mp of a dictionary learned with mp below? A paired t-test:\n"
-    yield from table(
-        CLAIM,
-        comparisons([("error", "mp", coder, errors["mp"], errors[coder]) for coder in CODERS[1:]]),
+    yield from claims_table(
+        [("error", "mp", coder, errors["mp"], errors[coder]) for coder in CODERS[1:]]
     )
     yield (
         "\n\n".join(
@@ -134,21 +116,19 @@ def starts_and_rates(study: Study, out: Path) -> Iterator[str]:
         ["one_over_F", "homeo_method", "seed"],
         {"one_over_F": [False, True], "homeo_method": SOME, **seeds},
     )
-    rows = [
-        [
-            f"Adam, {'1/f' if noise else 'white'} start",
-            rule,
-            *_means(runs.models(one_over_F=noise, homeo_method=rule), patches),
-        ]
+    found = {
+        (f"Adam, {'1/f' if noise else 'white'} start", rule): measure(
+            runs.models(one_over_F=noise, homeo_method=rule), patches
+        )
         for noise in (False, True)
         for rule in SOME
-    ]
+    }
     runs = study.run(["eta", "seed"], {"eta": RATES, **seeds}, beta1=0, homeo_method="HAP")
-    rows += [
-        [f"fixed rate {eta:g}, white start", "HAP", *_means(runs.models(eta=eta), patches)]
+    found |= {
+        (f"fixed rate {eta:g}, white start", "HAP"): measure(runs.models(eta=eta), patches)
         for eta in RATES
-    ]
-    yield from table(["learning", "rule", *MEANS], rows)
+    }
+    yield from means_table(["learning", "rule"], MEANS, found)
 
 
 def scans(study: Study, out: Path) -> Iterator[str]:
@@ -176,6 +156,7 @@ def scans(study: Study, out: Path) -> Iterator[str]:
                 for rule in rules
                 for i, value in enumerate(values)
             ],
+            is_markdown=True,
         )
     save_both(fig, out / "scans")
     yield "![Scans](scans.png)\n"
@@ -195,20 +176,14 @@ def fading(study: Study, out: Path) -> Iterator[str]:
         for rule in ("HAP", "HEH")
     }
     yield f"homeo_fade = {FADE}; on new patches, over {len(seeds)} seeds.\n"
-    yield from table(
-        ["rule", *MEANS],
-        [[rule, *(mean_std(found[rule][name]) for name in MEANS)] for rule in found],
-    )
+    yield from means_table(["rule"], MEANS, found)
     yield "Is the error below that of plain pursuit throughout? A paired t-test:\n"
-    yield from table(
-        CLAIM,
-        comparisons(
-            [
-                ("error", rule, "None", found[rule]["error"], found["None"]["error"])
-                for rule in found
-                if "fading" in rule
-            ]
-        ),
+    yield from claims_table(
+        [
+            ("error", rule, "None", found[rule]["error"], found["None"]["error"])
+            for rule in found
+            if "fading" in rule
+        ]
     )
 
 
@@ -236,7 +211,7 @@ def generalisation(study: Study, out: Path) -> Iterator[str]:
                 [
                     learned,
                     rule,
-                    *(mean_std(each["error"]) for each in found),
+                    *(summary_of(each["error"]) for each in found),
                     *(each["entropy"].mean() for each in found),
                 ]
             )
@@ -253,6 +228,7 @@ def generalisation(study: Study, out: Path) -> Iterator[str]:
             *(f"entropy on {name}" for name in names),
         ],
         rows,
+        is_markdown=True,
     )
 
 
@@ -308,13 +284,7 @@ def _tune(study, grids, **changes):
             for rule in rules
             for value in values
         }
-        yield from table(
-            ["rule", variable, *TUNED],
-            [
-                [rule, value, *(mean_std(each[name]) for name in TUNED)]
-                for (rule, value), each in found.items()
-            ],
-        )
+        yield from means_table(["rule", variable], TUNED, found)
         claims += [
             (
                 f"{rule}, {variable}, {name}",
@@ -328,4 +298,4 @@ def _tune(study, grids, **changes):
             for name in ("F", "F_own")
         ]
     yield "Is it below that of the paper's value, the second? A paired t-test:\n"
-    yield from table(CLAIM, comparisons(claims))
+    yield from claims_table(claims)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .._tables import table
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
 from ..plotting.figures import new_figure, save_both
 from .study import COLORS, RULES, Study
-from .tables import table
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
@@ -55,6 +55,7 @@ def orientation(study: Study, out: Path) -> Iterator[str]:
             ]
             for rule in RULES
         ],
+        is_markdown=True,
     )
     yield (
         "![Orientations, frequencies, and length against width](gabor.png)\n\n"

@@ -4,18 +4,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 
+from .. import store
 from .._checks import check_choice, check_count, check_generator, check_number
+from .._jobs import StoredFunction, failure_lines, run_function
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
-from .study import FADE, Study
-from .tables import CLAIM, comparisons, mean_std, table
+from .study import FADE, Study, raise_failures
+from .tables import claims_table, means_table
 
 PROFILES = ("equal", "half stronger", "1/rank")
 STEPS = 2000
+DRAWN = ("HAP", None, 0)  # rule, homeo_fade and seed of the learning whose coefficients are drawn
+VERSION = 1  # raise it when a run would give another result: stored ones are then not used
 
 
 def plant(
@@ -108,13 +111,17 @@ CASES = (
 def recovery(study: Study, out: Path) -> Iterator[str]:
     """Shares of planted atoms that each rule finds, for atoms that are used alike and unlike."""
     seeds = range(study.scale.n_planted)
-    jobs = [(profile, case, seed) for profile in PROFILES for case in CASES for seed in seeds]
-    found = Parallel(n_jobs=study.n_jobs)(delayed(_learn_planted)(*job) for job in jobs)
-    by_job = {job: share for job, (share, _) in zip(jobs, found, strict=True)}
+    records = _learn_all(study, seeds)
     shares = {
-        (profile, case): [by_job[profile, case, seed] for seed in seeds]
-        for profile in PROFILES
-        for case in CASES
+        _label(rule, fade): {
+            profile: [
+                record["share"]
+                for record in records
+                if (record["profile"], record["rule"], record["fade"]) == (profile, rule, fade)
+            ]
+            for profile in PROFILES
+        }
+        for rule, fade in CASES
     }
     yield (
         "96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a "
@@ -123,42 +130,48 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
         f"plain pursuit "
         f"(homeo_fade = {FADE}).\n"
     )
-    yield from table(
-        ["rule", *PROFILES],
-        [
-            [_label(case), *(mean_std(shares[profile, case]) for profile in PROFILES)]
-            for case in CASES
-        ],
-    )
+    yield from means_table(["rule"], PROFILES, shares)
     yield "Does plain pursuit find fewer than the rule? A paired t-test:\n"
-    yield from table(
-        ("profile", *CLAIM[1:]),
-        comparisons(
-            [
-                (profile, "None", _label(case), shares[profile, CASES[0]], shares[profile, case])
-                for profile in PROFILES
-                for case in CASES[1:]
-            ]
-        ),
+    yield from claims_table(
+        [
+            (profile, "None", label, shares["None"][profile], found[profile])
+            for profile in PROFILES
+            for label, found in shares.items()
+            if label != "None"
+        ],
+        "profile",
     )
     fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
-    for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
-        codes = found[jobs.index((profile, ("HAP", None), 0))][1]
-        plot_recovery(*codes, ax=ax)
-        ax.set_title(f"HAP, {profile}")
+    drawn = [record for record in records if "true" in record]
+    for ax, record in zip(fig.subplots(1, len(PROFILES)), drawn, strict=True):
+        plot_recovery(record["true"], record["found"], ax=ax)
+        ax.set_title(f"{_label(record['rule'], record['fade'])}, {record['profile']}")
     save_both(fig, out / "planted")
     yield "![True against recovered coefficients](planted.png)\n"
 
 
-def _label(case):
-    """The name of a rule, with its fading."""
-    rule, fade = case
+def _label(rule, fade):
     return rule + (", fading" if fade else "")
 
 
-def _learn_planted(profile, case, seed):
-    """(share of atoms found, true and recovered coefficients of some samples on these atoms)."""
-    rule, fade = case
+def _learn_all(study, seeds):
+    """The records of all runs, those in the store read from there."""
+    calls = [
+        {"profile": profile, "rule": rule, "fade": fade, "seed": seed}
+        for profile in PROFILES
+        for rule, fade in CASES
+        for seed in seeds
+    ]
+    identity = {"version": VERSION, "steps": STEPS, **SparseHebbianLearning().get_params()}
+    results = store.open_store(study.opts["cache_dir"])
+    learn = StoredFunction(_learn_planted, "planted", results, identity)
+    records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
+    raise_failures(failure_lines(records, "{profile}, {rule}, seed {seed}".format_map))
+    return records
+
+
+def _learn_planted(profile, rule, fade, seed):
+    """The share of atoms found, and for DRAWN the coefficients of some samples, true and found."""
     X, atoms, code = plant(profile=profile, rng=np.random.default_rng(seed))
     model = SparseHebbianLearning(
         len(atoms),
@@ -169,5 +182,8 @@ def _learn_planted(profile, case, seed):
         random_state=seed,
     ).fit(X)
     is_found = recovered(model.components_, atoms)
-    nearest = (atoms @ model.components_.T).argmax(axis=1)[is_found]
-    return is_found.mean(), (code[:1000, is_found], model.transform(X[:1000])[:, nearest])
+    result = {"share": float(is_found.mean())}
+    if (rule, fade, seed) == DRAWN:
+        nearest = (atoms @ model.components_.T).argmax(axis=1)[is_found]
+        result |= {"true": code[:1000, is_found], "found": model.transform(X[:1000])[:, nearest]}
+    return result

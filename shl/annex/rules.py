@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._tables import table
 from ..estimator import SparseHebbianLearning
 from ..plotting import (
     plot_coefficients,
@@ -18,7 +19,7 @@ from ..plotting import (
 )
 from ..plotting.figures import new_figure, save_both
 from .study import COLORS, RULES, Study, code, measure
-from .tables import CLAIM, comparisons, mean_std, table
+from .tables import claims_table, means_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,20 +76,14 @@ def answers(study: Study, out: Path) -> Iterator[str]:
 
 def _compare_rules(found, names):
     """A table of the rules, and tests of all pairs in the paper's order."""
-    yield from table(
-        ["rule", *names],
-        [[rule, *(mean_std(found[rule][name]) for name in names)] for rule in RULES],
-    )
+    yield from means_table(["rule"], names, found)
     yield "Is the first below the second, as the paper says of F? A paired t-test:\n"
-    yield from table(
-        CLAIM,
-        comparisons(
-            [
-                (measure, low, high, found[low][measure], found[high][measure])
-                for measure in MEASURES
-                for low, high in itertools.combinations(ORDER, 2)
-            ]
-        ),
+    yield from claims_table(
+        [
+            (measure, low, high, found[low][measure], found[high][measure])
+            for measure in MEASURES
+            for low, high in itertools.combinations(ORDER, 2)
+        ]
     )
 
 
@@ -203,6 +198,7 @@ def _robustness(variable, values, F, new):
             [value, *(column[i] for column in (*F.values(), *new.values()))]
             for i, value in enumerate(values)
         ],
+        is_markdown=True,
     )
     for name, found in (("F", F), ("F on new patches", new)):
         below = np.logical_and.reduce([found["HEH"] < found[rule] for rule in FIGURE_2[:-1]])
@@ -228,26 +224,20 @@ def selection(study: Study, out: Path) -> Iterator[str]:
         f"events that "
         "would have to move (perror), divergence from equal use in nats (KL), atoms never used.\n"
     )
-    yield from table(
-        ["rule", *names],
-        [[rule, *(mean_std(columns[rule][name]) for name in names)] for rule in RULES],
-    )
+    yield from means_table(["rule"], names, columns)
     _draw_selection(study, out / "selection")
     yield (
         "![Probabilities of selection, and coefficients of the least and most selected "
         "atoms](selection.png)\n"
     )
     yield "Is usage under HEH nearer to equal (a smaller perror)? A paired t-test over the seeds:\n"
-    yield from table(
-        CLAIM,
-        comparisons(
-            [
-                (name, "HEH", rule, columns["HEH"][name], columns[rule][name])
-                for name in ("perror", "perror_own")
-                for rule in RULES
-                if rule != "HEH"
-            ]
-        ),
+    yield from claims_table(
+        [
+            (name, "HEH", rule, columns["HEH"][name], columns[rule][name])
+            for name in ("perror", "perror_own")
+            for rule in RULES
+            if rule != "HEH"
+        ]
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import metrics, store
 from .._checks import check_choice
+from .._jobs import failure_lines
 from .._threads import Threads
 from ..coding import PLAIN, Coding, Competition, Events
 from ..estimator import SparseHebbianLearning
@@ -159,9 +160,7 @@ class Study:
             values=values,
         )
         records = experiments.run(variables, n_jobs=self.n_jobs, verbose=self.verbose, grid=True)
-        for record in records:
-            if record["status"] == "failed":
-                raise RuntimeError(f"learning with {record['params']} failed: {record['failure']}")
+        raise_failures(failure_lines(records, "{params}".format_map))
         return Runs(experiments, records)
 
     @cached_property
@@ -179,6 +178,12 @@ class Study:
         """{rule: `measure` of its models from all seeds on new patches}."""
         patches = self.fresh()
         return {rule: measure(self.rules.models(homeo_method=rule), patches) for rule in RULES}
+
+
+def raise_failures(lines):
+    """An error that says what failed first, if anything did."""
+    if lines:
+        raise RuntimeError(lines[0])
 
 
 @dataclass

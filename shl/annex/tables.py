@@ -1,30 +1,30 @@
-"""Tables of a report, as lines of Markdown."""
+"""Tables of a report, in Markdown: means over learnings, and claims answered by paired tests."""
 
 import numpy as np
 from scipy import stats
+
+from .._tables import summary_of, table
 
 SIGNIFICANCE = 0.05  # of a test
 FEWEST_PAIRS = 3  # that are tested
 ROUNDING = 1e-9  # differences that vary by less, relative to the values, do not vary
 
 
-def table(header, rows):
-    """A Markdown table; numbers are written to four digits."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return [*lines, *("| " + " | ".join(_cell(value) for value in row) + " |" for row in rows), ""]
+def means_table(labels, names, found):
+    """The lines of a table with a row for each key of found, a label or a tuple of labels: the mean
+    and the standard deviation of each name in its dict of name to values.
+    """
+    rows = [
+        [*(key if isinstance(key, tuple) else (key,)), *(summary_of(each[name]) for name in names)]
+        for key, each in found.items()
+    ]
+    return table([*labels, *names], rows, is_markdown=True)
 
 
-def _cell(value):
-    if isinstance(value, (float, np.floating)):
-        return "-" if np.isnan(value) else f"{value:.4g}"
-    return str(value)
-
-
-def mean_std(values):
-    """'mean +- std' over learnings."""
-    values = np.asarray(values, float)
-    spread = f" +- {values.std(ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{values.mean():.4f}{spread}"
+def claims_table(pairs, measure="measure"):
+    """The lines of a table of `comparisons`."""
+    header = (measure, "first", "second", "difference", "p", "claim")
+    return table(header, comparisons(pairs), is_markdown=True)
 
 
 def comparisons(pairs):
@@ -50,9 +50,6 @@ def comparisons(pairs):
         [*pair[:3], difference, p, _verdict(difference, p)]
         for pair, (difference, _), p in zip(pairs, tests, p_values, strict=True)
     ]
-
-
-CLAIM = ("measure", "first", "second", "difference", "p", "claim")
 
 
 def _test(low, high):

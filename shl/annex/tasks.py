@@ -17,12 +17,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
+from .._tables import summary_of, table
 from ..coding import sparse_encode
 from ..estimator import SparseHebbianLearning
 from ..images import load_images
 from ..plotting.figures import new_figure, save_both
 from .study import RULES, Study
-from .tables import mean_std, table
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 # Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
@@ -70,9 +70,8 @@ def classification(study: Study, out: Path) -> Iterator[str]:
             name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
             for name, steps in features.items()
         }
-    yield from table(
-        ["features", "accuracy"], [[name, mean_std(score)] for name, score in scores.items()]
-    )
+    rows = [[name, summary_of(score)] for name, score in scores.items()]
+    yield from table(["features", "accuracy"], rows, is_markdown=True)
 
 
 def _classifier(steps):
@@ -130,10 +129,8 @@ def denoising(study: Study, out: Path) -> Iterator[str]:
         f"{BATCH}, "
         "orthogonal pursuit up to the noise; PSNR of values clipped to 0..1.\n"
     )
-    yield from table(
-        ["method", "PSNR (dB)"],
-        [[name, f"{psnr(clean, image):.2f}"] for name, image in found.items()],
-    )
+    rows = [[name, psnr(clean, image)] for name, image in found.items()]
+    yield from table(["method", "PSNR (dB)"], rows, is_markdown=True)
     shown = {
         "clean": clean,
         **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")},
@@ -184,7 +181,7 @@ def _by_pca(noisy):
     """The image from its patches' principal components, each shrunk by its share of signal."""
     X, means = _patches(noisy)
     pca = PCA().fit(X)
-    share = np.maximum(1 - NOISE**2 / pca.explained_variance_, 0)
+    share = 1 - NOISE**2 / np.maximum(pca.explained_variance_, NOISE**2)
     rebuilt = pca.inverse_transform(pca.transform(X) * share) + means
     return reconstruct_from_patches_2d(rebuilt.reshape(-1, PATCH, PATCH), noisy.shape)
 

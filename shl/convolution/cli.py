@@ -3,74 +3,53 @@
 import time
 from pathlib import Path
 
-from .._commands import add_parser, report, write_summary
+from .._commands import (
+    Command,
+    add_database,
+    add_parameter,
+    add_shared,
+    default_of,
+    verbosity,
+    write_report,
+)
+
+FLAGS = {
+    "n_dictionary": "atoms",
+    "patch_width": "pixels of an atom's side",
+    "l0_sparseness": "events of an image",
+    "batch_size": "images of a step (None: all)",
+    "eta": "length of an atom's move",
+    "eta_homeo": "rate of homeostasis (None: that of each rule)",
+}
+SECOND_FLAGS = {
+    "n_iter": "steps of a second layer on the code of the last rule's atoms (0: no second layer)",
+    "n_dictionary": "atoms of the second layer",
+    "patch_width": "pixels of their side",
+    "eta_homeo": "rate of its homeostasis, higher than the first's for its fewer steps",
+}
+OPTIONAL = {"batch_size": int, "eta_homeo": float}  # what may be None
 
 
-def add_commands(commands):
-    """Add `conv-learn` to the commands of `shl`."""
-    add_flags(
-        add_parser(
-            commands,
-            "conv-learn",
-            conv_learn_command,
-            "learn convolutional atoms from images, without and with homeostasis",
-        )
-    )
+def _add_flags(parser):
+    """The flags of the command."""
+    from . import study
+    from .estimator import ConvolutionalSHL
 
-
-def add_flags(parser):
-    """The flags of the study."""
-    add = parser.add_argument
-    add(
-        "--database",
-        default="sample",
-        metavar="NAME",
-        help="'sample' (photographs that scikit-learn ships), 'dead_leaves', 'faces' (Olivetti, "
-        "downloaded once), or "
-        "a folder of images in --datapath",
-    )
-    add("--datapath", default="database/", metavar="DIR", help="where database folders are")
-    add("--n-images", type=int, default=400, help="images to learn from")
-    add("--size", type=int, default=65, help="pixels of an image's side")
-    add("--n-dictionary", type=int, default=20, help="atoms")
-    add("--patch-width", type=int, default=9, help="pixels of an atom's side")
-    add("--l0-sparseness", type=int, default=20, help="events of an image")
-    add("--n-iter", type=int, default=300, help="learning steps")
-    add("--batch-size", type=int, default=None, help="images of a step (None: all)")
-    add("--eta", type=float, default=0.05, help="length of an atom's move")
-    add(
-        "--homeo-method",
-        nargs="+",
-        default=["None", "shareHAP", "epochEXP"],
-        metavar="RULE",
-        help="rules of homeostasis, one run each: those of shl.homeostasis that give a gain",
-    )
-    add(
-        "--eta-homeo",
-        type=float,
-        default=None,
-        help="rate of homeostasis (None: that of each rule)",
-    )
-    add(
-        "--second-n-iter",
-        type=int,
-        default=200,
-        metavar="N",
-        help="steps of a second layer on the code of the last rule's atoms (0: no second layer)",
-    )
-    add("--second-n-dictionary", type=int, default=60, help="atoms of the second layer")
-    add("--second-patch-width", type=int, default=19, help="pixels of their side")
-    add(
-        "--second-eta-homeo",
-        type=float,
-        default=0.02,
-        help="rate of its homeostasis, higher than the first's for its fewer steps",
-    )
-    add("--seed", type=int, default=42, help="decides every random draw")
-    add("--n-jobs", type=int, default=-1, help="threads; -1 is all cores")
-    add("--out", default="shl_conv", metavar="DIR", help="folder for models, pictures and summary")
-    add("--quiet", action="store_true", help="no progress bar, no summary")
-    add("--json", action="store_true", help="print the summary as JSON")
+    add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
+    add_parameter(parser, study.load, "n_images", "images to learn from")
+    add_parameter(parser, study.load, "size", "pixels of an image's side")
+    for name, text in FLAGS.items():
+        options = {"type": OPTIONAL[name]} if name in OPTIONAL else {}
+        add_parameter(parser, ConvolutionalSHL, name, text, **options)
+    add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
+    text = f"rules of homeostasis, one learning each: {', '.join(study.COLORS)}"
+    add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
+    for name, text in SECOND_FLAGS.items():
+        options = {"default": study.SECOND[name], "dest": f"second_{name}"}
+        flag = f"--second-{name.replace('_', '-')}"
+        add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
+    seed = default_of(study.load, "seed")
+    add_shared(parser, "n_jobs", "quiet", "json", seed=seed, out="shl_conv")
 
 
 def conv_learn_command(args):
@@ -79,34 +58,22 @@ def conv_learn_command(args):
 
     began = time.perf_counter()
     X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
-    second = {
-        "n_dictionary": args.second_n_dictionary,
-        "patch_width": args.second_patch_width,
-        "n_iter": args.second_n_iter,
-        "l0_sparseness": max(1, args.l0_sparseness // 2),
-        "eta": args.eta,
-        "eta_homeo": args.second_eta_homeo,
-        "batch_size": args.batch_size,
-    }
+    parameters = {name: getattr(args, name) for name in ("n_iter", *FLAGS)}
+    second = {name: getattr(args, f"second_{name}") for name in SECOND_FLAGS}
+    second |= {name: parameters[name] for name in ("eta", "batch_size")}
+    second["l0_sparseness"] = max(1, args.l0_sparseness // 2)
     summary = study.run(
         X,
         args.out,
-        methods=args.homeo_method,
+        methods=args.methods,
         second=second if args.second_n_iter else None,
-        n_dictionary=args.n_dictionary,
-        patch_width=args.patch_width,
-        l0_sparseness=args.l0_sparseness,
-        n_iter=args.n_iter,
-        batch_size=args.batch_size,
-        eta=args.eta,
-        eta_homeo=args.eta_homeo,
         random_state=args.seed,
         n_jobs=args.n_jobs,
-        verbose=int(not (args.quiet or args.json)),
+        verbose=verbosity(args),
+        **parameters,
     )
     summary["seconds"] = time.perf_counter() - began
-    write_summary(Path(args.out), summary)
-    report(args, summary, _lines(summary, args.out))
+    write_report(args, Path(args.out), summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):
@@ -124,3 +91,11 @@ def _lines(summary, out):
             f"cv of usage {summary['second']['cv_own']:.3f}"
         )
     yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"
+
+
+COMMAND = Command(
+    "conv-learn",
+    "learn convolutional atoms from images, without and with homeostasis",
+    _add_flags,
+    conv_learn_command,
+)

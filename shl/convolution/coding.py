@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 from scipy import fft
+from scipy.ndimage import uniform_filter
 from tqdm.auto import tqdm
 
 from .._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
@@ -122,6 +123,45 @@ class ConvolutionalCoder:
     stamps: np.ndarray  # (n_channels, width, width * n_dictionary): what one pixel adds to the maps
     gram: np.ndarray  # (n_dictionary, side, side * n_dictionary): what a unit of an atom takes off
     contest: kernels.Contest
+
+    n_windows = 2  # residuals that an image gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether values may be negative."""
+        return self.coding.do_sym
+
+    def cosines(self) -> np.ndarray:
+        """The largest cosine over all shifts of two atoms, by absolute value where values are
+        signed, (n_dictionary, n_dictionary).
+        """
+        n_dictionary = len(self.dictionary)
+        gram = self.gram.reshape(n_dictionary, -1, n_dictionary)
+        return (np.abs(gram) if self.is_signed else gram).max(axis=1)
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
+        """Windows of the residuals where their energy is largest, n_windows an image, under the
+        mask and of mean 0, (n, n_channels * width^2).
+        """
+        width, windows = self.dictionary.shape[2], []
+        for residual in batch.residual[: n_most // self.n_windows]:
+            energy = uniform_filter((residual.astype(np.float64) ** 2).sum(axis=0), width)
+            half = width // 2
+            energy = energy[half : half + residual.shape[1] - width + 1]
+            energy = energy[:, half : half + residual.shape[2] - width + 1]
+            for _ in range(self.n_windows):
+                row, column = np.unravel_index(energy.argmax(), energy.shape)
+                windows.append(residual[:, row : row + width, column : column + width])
+                around = (
+                    slice(max(0, row - half), row + half + 1),
+                    slice(max(0, column - half), column + half + 1),
+                )
+                energy[around] = 0
+        windows = np.array(windows)
+        if self.coding.mask is not None:
+            windows *= self.coding.mask
+        windows -= windows.mean(axis=(1, 2, 3), keepdims=True)
+        return windows.reshape(len(windows), -1)
 
     def compete(self, competition: Competition) -> "ConvolutionalCoder":
         """The same coder under another competition: all else stays."""

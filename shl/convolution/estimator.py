@@ -36,11 +36,16 @@ class ConvolutionalSHL(HebbianEstimator):
         Steps, each on one batch.
     eta : float, default=0.05
         Above 0, the length of an atom's move.
+    eta_decay : (float, float), optional
+        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
+        share of eta; None keeps it.
     homeo_method : str or Rule, default='epochEXP'
         A name in `shl.homeostasis.RULES` of a rule that gives a gain, such as 'None', 'shareHAP'
         and 'epochEXP', which are made for images, or a rule of one's own.
     eta_homeo : float, optional
         In [0, 1], the rate of the rule; None is the rule's own.
+    replace : bool or Replacement, default=False
+        Whether an atom that others explain is replaced by what is badly coded, and how.
     alpha_MP : float, default=1.0
         In (0, 1], the share of a coefficient that one event takes.
     mask : array, optional
@@ -106,8 +111,10 @@ class ConvolutionalSHL(HebbianEstimator):
         l0_sparseness=20,
         n_iter=500,
         eta=0.05,
+        eta_decay=None,
         homeo_method="epochEXP",
         eta_homeo=None,
+        replace=False,
         alpha_MP=1.0,
         mask=None,
         do_sym=False,
@@ -125,8 +132,10 @@ class ConvolutionalSHL(HebbianEstimator):
         self.l0_sparseness = l0_sparseness
         self.n_iter = n_iter
         self.eta = eta
+        self.eta_decay = eta_decay
         self.homeo_method = homeo_method
         self.eta_homeo = eta_homeo
+        self.replace = replace
         self.alpha_MP = alpha_MP
         self.mask = mask
         self.do_sym = do_sym
@@ -147,9 +156,9 @@ class ConvolutionalSHL(HebbianEstimator):
 
     # ------------------------------------------------------------------------------ learning
 
-    def plan(self, shape: tuple, dtype) -> Plan:
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from images (n_images,
-        n_channels, height, width) of a dtype.
+        n_channels, height, width) of a dtype in n_steps; None has no end.
         """
         check_count(self.n_iter, "n_iter")
         how = self._coding(self._mask(shape[1], dtype))
@@ -165,7 +174,7 @@ class ConvolutionalSHL(HebbianEstimator):
                 f"a table P_cum: convolutional pursuit has no quantiles"
             )
         descent = GradientDescent(self.eta, is_normalised=True)
-        return Plan(how, rule, descent, batch_size, self._recording())
+        return Plan(how, rule, descent, batch_size, self._recording(), **self._changes(n_steps))
 
     def _coding(self, mask=None, l0_sparseness=None):
         """How images are coded."""

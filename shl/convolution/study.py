@@ -17,11 +17,12 @@ from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
 COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
+SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
 
 
 def load(
     database: str = "sample",
-    datapath: str | Path = "database",
+    datapath: str | Path = "database/",
     n_images: int = 400,
     size: int = 65,
     seed: int = 42,
@@ -112,7 +113,7 @@ def run(
     X: np.ndarray,
     out: str | Path,
     *,
-    methods: Sequence[str] = ("None", "shareHAP", "epochEXP"),
+    methods: Sequence[str] = tuple(COLORS),
     second: Mapping | None = None,
     **parameters: object,
 ) -> dict:
@@ -218,8 +219,7 @@ def run_second(
     """
     code = first.transform(X, gain=first.gain_).toarray()
     parameters = {
-        "n_dictionary": 60,
-        "patch_width": 19,
+        **SECOND,
         "random_state": first.random_state,
         "n_jobs": first.n_jobs,
         "verbose": first.verbose,

@@ -9,6 +9,8 @@ from importlib import import_module
 _PLACES = {
     "SparseMLPClassifier": "estimators",
     "SparseMLPRegressor": "estimators",
+    "Penalize": "callbacks",
+    "Proximal": "proximal",
     "shrink": "shrinking",
 }
 _PLACES |= dict.fromkeys(("L1", "L2", "GroupLasso", "SparseGroupLasso"), "penalties")
@@ -20,6 +22,8 @@ __all__ = [
     "GaussianLinear",
     "GroupLasso",
     "NormalizedLinear",
+    "Penalize",
+    "Proximal",
     "SparseGroupLasso",
     "SparseLinear",
     "SparseMLPClassifier",

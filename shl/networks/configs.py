@@ -25,7 +25,8 @@ MODELS = {
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
-VERSION = 1  # raise it when a run would give another result: stored ones are then not used
+VERSION = 1  # raise it when a learning would give another result: stored ones are then not used
+STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Run:
 
     def key(self):
         """The hash of all that decides the result."""
-        return key_of({"study": "teacher-student", "version": VERSION, **asdict(self)})
+        return key_of({**STUDY, **asdict(self)})
 
     def label(self):
         """A readable name."""

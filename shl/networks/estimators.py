@@ -1,103 +1,93 @@
 """Multi-layer perceptrons with exact sparsity, as scikit-learn estimators trained by skorch."""
 
 import numbers
+from typing import Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch import NeuralNet
-from torch import nn
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._checks import check_choice, check_count, check_flag, check_generator, check_number
-from .callbacks import Evolution, ProximalStep, Recorder
+from .._checks import check_count, check_flag, check_generator
+from ..history import History
 from .mlp import MLP, make_generator, one_thread, weight_matrices
-from .penalties import make_penalty
+from .training import CrossEntropy, HalfSquaredError, Samples, as_tensor, hold_out, train
 
 PARAMETERS = """
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int.  Units of each hidden layer; () for none.
-    activation : 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'gelu' or 'identity'.
-    penalty : None, 'l1', 'l2', 'group_lasso', 'sparse_group_lasso', or an object with `value(W)`
-        and `prox(W, step)`, step a number or an array of W's shape (see `shl.networks.penalties`).
+    hidden_layer_sizes : sequence of int, default=(100,)
+        Units of each hidden layer; () for none.
+    activation : {'relu', 'leaky_relu', 'tanh', 'sigmoid', 'gelu', 'identity'}, default='relu'
+    penalty : {'l1', 'l2', 'group_lasso', 'sparse_group_lasso'}, object or None, default=None
         On the weights of every layer, not on biases, as a proximal step after each step of the
-        solver: zeros are exact.  Its step is alpha times learning_rate_init / (1 - momentum) for
-        'sgd', learning_rate_init / (sqrt(v) + 1e-8) for 'adam', v Adam's mean of squared gradients:
-        so a learning rests at a minimum of loss + alpha R.
-    alpha : float, at least 0.  Strength of the penalty.
-    solver : 'adam' or 'sgd'.
-    learning_rate_init : float above 0.
-    momentum : float in [0, 1), of 'sgd'.
-    batch_size : int, or 'auto' for min(200, n_samples).
-    max_iter : int.  Epochs.
-    input_dropout : float in [0, 1).  Share of the inputs that a training step does not see.
-    connectivity : 'dense', or 'set': hidden layers with few connections, which evolve
-        (`SparseLinear`).
-    epsilon, zeta : floats, of `SparseLinear`: number of connections, share that an evolution
-        replaces.
-    evolve_each : int, epochs between evolutions; or a float below 1, their probability after each
-        batch.
-    weights : 'free', 'gaussian' (`GaussianLinear`) or 'normalized' (`NormalizedLinear`).
-    fit_intercept : bool.  Whether layers have biases.
-    record_each : int.  Epochs between the records of `history_`.
-    random_state : int, Generator, RandomState or None.
+        solver: zeros are exact (see `shl.networks.Proximal`).  An object has `value(W)` and
+        `prox(W, step)`, W (n_in, n_out), step a number or an array of W's shape.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0.
+    solver : {'adam', 'sgd'}, default='adam'
+    learning_rate_init : float, default=1e-3
+    momentum : float, default=0.9
+        In [0, 1), of 'sgd'.
+    batch_size : int or 'auto', default='auto'
+        'auto' is min(200, n_samples).
+    max_iter : int, default=200
+        Epochs of `fit`: all of them, where `early_stopping` is False.
+    input_dropout : float, default=0.0
+        In [0, 1): share of the inputs that a training step does not see.
+    connectivity : {'dense', 'set'}, default='dense'
+        'set' is hidden layers with few connections, which evolve (`SparseLinear`).
+    epsilon, zeta : float, default=11 and 0.3
+        Of `SparseLinear`: number of connections, share that an evolution replaces.
+    evolve_each : int or float, default=1
+        Epochs between evolutions; a float below 1 is their probability after each batch.
+    weights : {'free', 'gaussian', 'normalized'}, default='free'
+        Kind of the layers: `GaussianLinear`, `NormalizedLinear`.
+    fit_intercept : bool, default=True
+        Whether layers have biases.
+    record_each : int, default=1
+        Epochs between the records of `history_`.
+    early_stopping : bool, default=False
+        Whether `fit` holds `validation_fraction` of its samples out (of each class in equal
+        shares), ends when their score has not risen by `tol` for more than `n_iter_no_change`
+        epochs in a row, and goes back to the network of the best score.
+    validation_fraction : float, default=0.1
+        In (0, 1).
+    n_iter_no_change : int, default=10
+    tol : float, default=1e-4
+    warm_start : bool, default=False
+        Whether `fit` goes on from the network of the last `fit`, or of `shrink`, with a new
+        optimizer; its form cannot change.
+    verbose : bool, default=False
+        Whether a progress bar shows the epochs.
+    random_state : int, Generator, RandomState or None, default=None
 
     Attributes
     ----------
-    coefs_ : list of arrays (n_in, n_out), the weights of each layer.  A row of zeros is an input or
-        unit without use.
-    intercepts_ : list of arrays (n_out,).
-    history_ : `shl.history.History` with steps (epochs), loss, penalty, score, zeros and units
-        (n_records, n_layers), and val_score where `fit` had validation data.
-    module_ : the PyTorch network, in evaluation mode.
-    loss_ : float, mean training loss of the last epoch, without the penalty.
-    n_iter_ : int, epochs.
-    n_features_in_ : int; feature_names_in_ where X had names.
+    coefs_ : list of arrays (n_in, n_out)
+        The weights of each layer.  A row of zeros is an input or unit without use.
+    intercepts_ : list of arrays (n_out,)
+    history_ : shl.history.History
+        steps (epochs), loss, penalty, score, zeros and units (n_records, n_layers), and val_score
+        where `fit` had X_val.  A `partial_fit` adds to it.
+    module_ : the PyTorch network, in evaluation mode
+    loss_ : float
+        Mean training loss of the last epoch, without the penalty.
+    n_iter_ : int
+        Epochs of the last `fit` or `partial_fit`.
+    validation_scores_, best_validation_score_ : list of float, and float
+        With `early_stopping`: the scores after each epoch.
+    n_features_in_ : int; feature_names_in_ where X had names
+
+    Notes
+    -----
+    Start values, batches and Adam are those of scikit-learn's `MLPClassifier` and `MLPRegressor`,
+    but for sigmoid, which starts from smaller weights there.  Sample weights are divided by their
+    mean over all samples, there by that over each batch.
 """
-
-
-class Net(NeuralNet):
-    """A skorch net whose batches are slices of tensors, shuffled by a generator of its own."""
-
-    def __init__(self, *args, shuffler=None, **options):
-        self.shuffler = shuffler
-        super().__init__(*args, **options)
-
-    def get_default_callbacks(self):
-        """None: no timer and no log, what there is to know is in the recorder."""
-        return []
-
-    def get_iterator(self, dataset, training=False):
-        """Batches of a dataset that holds tensors: no loader, no worker, no copy of single
-        samples.
-        """
-        return Batches(dataset.X, dataset.y, self.batch_size, self.shuffler)
-
-
-class Batches:
-    """Batches (X, y) of tensors: each time it is iterated in a new order, which a generator
-    draws.
-    """
-
-    def __init__(self, X, y, batch_size, shuffler):
-        self.X, self.y, self.batch_size, self.shuffler = X, y, batch_size, shuffler
-
-    def __iter__(self):
-        order = torch.randperm(len(self.X), generator=self.shuffler)
-        return zip(
-            self.X[order].split(self.batch_size), self.y[order].split(self.batch_size), strict=True
-        )
-
-
-class HalfSquaredError(nn.Module):
-    """The mean of (prediction - target)^2 / 2, as in scikit-learn's MLPRegressor."""
-
-    def forward(self, prediction, target):
-        """The scalar loss."""
-        return (prediction - target).square().mean() / 2
+ARCHITECTURE = ("activation", "connectivity", "weights", "fit_intercept", "input_dropout")
 
 
 class _SparseMLP(BaseEstimator):
@@ -123,6 +113,12 @@ class _SparseMLP(BaseEstimator):
         weights="free",
         fit_intercept=True,
         record_each=1,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        verbose=False,
         random_state=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -142,46 +138,79 @@ class _SparseMLP(BaseEstimator):
         self.weights = weights
         self.fit_intercept = fit_intercept
         self.record_each = record_each
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
         self.random_state = random_state
 
     # ------------------------------------------------------------------------------------- learning
 
-    def fit(self, X, y, X_val=None, y_val=None):
-        """Learn from X (n_samples, n_features) and y; X_val and y_val are scored in `history_` and
-        nothing else.
+    def fit(self, X, y, X_val=None, y_val=None, sample_weight=None) -> Self:
+        """Learn from X (n_samples, n_features) and y, weighted by sample_weight (n_samples,).
+
+        X_val and y_val are scored in `history_` and nothing else.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=self._takes_many_outputs
-        )
-        target = _tensor(self._encode(y)).to(
-            torch.float64 if X.dtype == np.float64 else torch.float32
-        )
-        if not self._takes_many_outputs:
-            target = target.long()
-        rng = check_generator(self.random_state, "random_state")
+        goes_on = check_flag(self.warm_start, "warm_start") and hasattr(self, "module_")
+        samples = self._check_samples(X, y, sample_weight, goes_on)
+        validation = None
+        if X_val is not None:
+            X_val = validate_data(self, X_val, reset=False, dtype=samples.X.dtype)
+            validation = Samples(X_val, np.asarray(y_val))
+        epochs = check_count(self.max_iter, "max_iter")
         with one_thread():
-            module = self._module(X, rng)
-            recorder = Recorder(
-                self._scorer((X, y), X_val, y_val),
-                check_count(self.record_each, "record_each"),
-                self._penalty(module),
-                check_number(self.alpha, "alpha", least=0),
+            return self._learn(samples, goes_on, epochs, validation)
+
+    def _partial_fit(self, X, y, sample_weight, **known):
+        """One epoch more."""
+        if check_flag(self.early_stopping, "early_stopping"):
+            raise ValueError("early_stopping must be False for partial_fit, which has no end")
+        goes_on = hasattr(self, "module_")
+        samples = self._check_samples(X, y, sample_weight, goes_on, **known)
+        with one_thread():
+            return self._learn(samples, goes_on, 1, before=self._training if goes_on else None)
+
+    def _check_samples(self, X, y, sample_weight, goes_on, **known):
+        """The samples; those of a learning that goes on fit what it had before."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=self.coefs_[0].dtype if goes_on else [np.float64, np.float32],
+            multi_output=self._takes_many_outputs,
+            reset=not goes_on,
+        )
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
             )
-            self._train(module, _tensor(X), target, recorder, rng)
-        self.history_ = recorder.records
-        self.loss_ = float(self.history_["loss"][-1])
-        self.n_iter_ = int(self.history_["steps"][-1])
+        return Samples(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
+
+    def _learn(self, samples, goes_on, epochs, validation=None, before=None):
+        """Train the network, a new one or that which is there."""
+        rng = check_generator(self.random_state, "random_state")
+        module = self._same_module() if goes_on else self._module(samples.X, rng)
+        held = None
+        if check_flag(self.early_stopping, "early_stopping"):
+            samples, held = hold_out(samples, self.validation_fraction, is_classifier(self), rng)
+        training = train(self, module, samples, held, validation, epochs, rng, before)
+        self.history_, self.loss_ = training.records, training.loss
+        self.n_iter_ = training.n_epochs
+        if held is not None:
+            self.validation_scores_ = training.scores
+            self.best_validation_score_ = max(training.scores)
+        self._training = training
         self._adopt(module.eval())
         return self
 
     def _module(self, X, rng):
         """The network before learning, in the dtype of X."""
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
         module = MLP(
-            [X.shape[1], *sizes, self._n_outputs()],
+            [X.shape[1], *self._sizes(), self._n_outputs()],
             self.activation,
             self.weights,
             self.connectivity,
@@ -191,65 +220,33 @@ class _SparseMLP(BaseEstimator):
             self.input_dropout,
             make_generator(rng),
         )
+        self._architecture = self._form()
         return module.double() if X.dtype == np.float64 else module
 
-    def _penalty(self, module):
-        """The penalty, which the layers can have."""
-        penalty = make_penalty(self.penalty)
-        if penalty is not None and self.weights != "free":
-            raise ValueError(
-                f"penalty must be None with weights {self.weights!r}, not {self.penalty!r}: such "
-                f"layers "
-                "have no weights that a proximal step could set"
-            )
-        for i, w in enumerate(weight_matrices(module)):
-            getattr(penalty, "check", lambda w, name: None)(w, f"coefs_[{i}]")
-        return penalty
+    def _same_module(self):
+        """The network that is there, if the parameters still describe it."""
+        for name, value in self._form().items():
+            if value != self._architecture[name]:
+                raise ValueError(
+                    f"{name} must stay {self._architecture[name]!r}, that of the network that "
+                    f"goes on learning, not {value!r}"
+                )
+        return self.module_
 
-    def _train(self, module, X, target, recorder, rng):
-        """Let skorch train the module."""
-        batch_size = (
-            min(200, len(X))
-            if self.batch_size == "auto"
-            else check_count(self.batch_size, "batch_size")
-        )
-        rate = check_number(self.learning_rate_init, "learning_rate_init", above=0)
-        momentum = check_number(self.momentum, "momentum", least=0, below=1)
-        if check_choice(self.solver, "solver", ("adam", "sgd")) == "sgd":
-            solver = {"optimizer": torch.optim.SGD, "optimizer__momentum": momentum}
-        else:
-            solver = {"optimizer": torch.optim.Adam}
-        callbacks = [("record", recorder)]
-        if recorder.penalty is not None:
-            callbacks.insert(0, ("prox", ProximalStep(recorder.penalty, recorder.alpha)))
-        if self.connectivity == "set":
-            callbacks.append(
-                ("evolution", Evolution(self._check_evolve_each(), make_generator(rng)))
-            )
-        net = Net(
-            module,
-            self._criterion,
-            lr=rate,
-            max_epochs=check_count(self.max_iter, "max_iter"),
-            verbose=0,
-            batch_size=batch_size,
-            shuffler=make_generator(rng),
-            train_split=None,
-            callbacks=callbacks,
-            **solver,
-        )
-        net.fit(X, target)
+    def _form(self):
+        """The parameters that decide what the network is."""
+        form = {name: getattr(self, name) for name in ARCHITECTURE}
+        return {"hidden_layer_sizes": self._sizes(), **form}
 
-    def _check_evolve_each(self):
-        """Epochs as int, or a probability as float."""
-        if isinstance(self.evolve_each, numbers.Integral):
-            return check_count(self.evolve_each, "evolve_each")
-        return check_number(self.evolve_each, "evolve_each", above=0, below=1)
+    def _sizes(self):
+        """Units of each hidden layer, a list."""
+        sizes = self.hidden_layer_sizes
+        return [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
 
     def _adopt(self, module):
         """Keep the network, and its weights as arrays."""
         self.module_ = module
-        self.coefs_ = [np.ascontiguousarray(w.numpy()) for w in weight_matrices(module)]
+        self.coefs_ = [np.array(w.numpy(), order="C") for w in weight_matrices(module)]
         self.intercepts_ = [
             np.zeros(w.shape[1], w.dtype)
             if layer.bias is None
@@ -257,18 +254,20 @@ class _SparseMLP(BaseEstimator):
             for layer, w in zip(module.layers, self.coefs_, strict=True)
         ]
 
-    def _scorer(self, training, X_val, y_val):
-        """A function from a module in evaluation mode to its scores."""
-        sets = {"score": training}
-        if X_val is not None:
-            sets["val_score"] = (
-                validate_data(self, X_val, reset=False, dtype=training[0].dtype),
-                np.asarray(y_val),
-            )
-        return lambda module: {
-            name: float(self._metric(y, self._decode(_outputs(module, X))))
-            for name, (X, y) in sets.items()
-        }
+    def _adopt_shrunk(self, module):
+        """Keep a smaller network, which the parameters then describe."""
+        self._adopt(module)
+        sizes = tuple(w.shape[1] for w in self.coefs_[:-1])
+        self.set_params(hidden_layer_sizes=sizes, connectivity="dense", weights="free")
+        self.set_params(fit_intercept=True, input_dropout=0.0)
+        self._architecture, self._training = self._form(), None
+        self.history_ = History(self.history_)  # the larger one's may grow
+        self.inputs_ = module.inputs.numpy().copy()
+
+    def _rate(self, module, samples):
+        """The score of a module in evaluation mode, a float."""
+        predictions = self._decode(_outputs(module, samples.X))
+        return float(self._metric(samples.y, predictions, sample_weight=samples.weight))
 
     # ----------------------------------------------------------------------------------- prediction
 
@@ -287,12 +286,7 @@ class _SparseMLP(BaseEstimator):
 @torch.no_grad()
 def _outputs(module, X):
     """The outputs of a module for an array, as an array."""
-    return module(_tensor(X)).numpy()
-
-
-def _tensor(X):
-    """An array as a tensor that shares its memory, or as a copy where PyTorch could not."""
-    return torch.from_numpy(np.require(X, requirements=("C", "W")))
+    return module(as_tensor(X)).numpy()
 
 
 def _documented(cls):
@@ -315,15 +309,31 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
     `classes_` (n_classes,) are the labels, in the order of `predict_proba`'s columns.
     """
 
-    _criterion = nn.CrossEntropyLoss
+    _criterion = CrossEntropy
     _metric = staticmethod(accuracy_score)
     _takes_many_outputs = False
 
-    def _encode(self, y):
+    def partial_fit(self, X, y, sample_weight=None, classes=None) -> Self:
+        """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was.
+
+        classes are all labels that will ever come: needed in the first call, where nothing is
+        fitted.
+        """
+        if classes is None and not hasattr(self, "classes_"):
+            raise ValueError("classes must be given in the first call of partial_fit")
+        return self._partial_fit(X, y, sample_weight, classes=classes)
+
+    def _encode(self, y, dtype, goes_on, classes=None):
         """Indices of the classes."""
         check_classification_targets(y)
-        self.classes_, indices = np.unique(y, return_inverse=True)
-        return indices
+        if not goes_on:
+            self.classes_ = np.unique(y if classes is None else classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes must stay {self.classes_}, not {np.unique(classes)}")
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y must have classes of {self.classes_}, not {unknown}")
+        return np.searchsorted(self.classes_, y)
 
     def _n_outputs(self):
         return len(self.classes_)
@@ -366,10 +376,16 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
         tags.target_tags.multi_output = True
         return tags
 
-    def _encode(self, y):
+    def partial_fit(self, X, y, sample_weight=None) -> Self:
+        """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was."""
+        return self._partial_fit(X, y, sample_weight)
+
+    def _encode(self, y, dtype, goes_on):
         """Y as columns."""
+        if goes_on and y.shape[1:] != self._y_shape:
+            raise ValueError(f"y must have shape (n_samples, *{self._y_shape}), not {y.shape}")
         self._y_shape = y.shape[1:]
-        return np.asarray(y, float).reshape(len(y), -1)
+        return np.asarray(y, dtype).reshape(len(y), -1)
 
     def _n_outputs(self):
         return self._y_shape[0] if self._y_shape else 1

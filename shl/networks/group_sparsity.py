@@ -5,16 +5,10 @@ import time
 import numpy as np
 
 from .._checks import check_choice, check_count, check_number
-from .studies import (
-    add_study,
-    check_study,
-    count_parameters,
-    finish,
-    format_table,
-    run_jobs,
-    split_images,
-    summarise,
-)
+from .._commands import Command, add_parameter
+from .._tables import table
+from ..store import Store
+from . import studies
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
@@ -29,26 +23,38 @@ LEARNING = {
 }
 PATH = tuple(10.0**power for power in (-4.5, -4, -3.5, -3, -2.5))
 PATH_PENALTY = "sparse_group_lasso"
+AVERAGED = (
+    "train_score",
+    "test_score",
+    "loss",
+    "zeros",
+    "units",
+    "sparsity",
+    "n_weights",
+    "n_kept",
+    "shrink_error",
+    "seconds",
+)
 COLUMNS = {
-    "penalty": "{penalty}",
-    "alpha": "{alpha:.2g}",
-    "train": "{train_score:.3f}",
-    "test": "{test_score:.3f} +- {test_score_std:.3f}",
-    "train loss": "{loss:.3f}",
-    "exact zeros": "{sparsity:.1%}",
+    "penalty": "penalty",
+    "alpha": "alpha",
+    "train": "train_score",
+    "test": studies.with_std("test_score"),
+    "train loss": "loss",
+    "exact zeros": "{sparsity:.1%}".format_map,
     "by layer": lambda row: "/".join(f"{zeros:.0f}" for zeros in row["zeros"]),
     "rows left": lambda row: "/".join(f"{units:.0f}" for units in row["units"]),
-    "shrunk to": "{n_kept:.0f} of {n_weights:.0f}",
-    "seconds": "{seconds:.0f}",
+    "shrunk to": "{n_kept:.0f} of {n_weights:.0f}".format_map,
+    "seconds": "seconds",
 }
 
 
-def load_split(data, seed):
+def load_split(data: str, seed: int) -> list[np.ndarray]:
     """(X, X_test, y, y_test): digits in 0..1 and their classes, or diabetes standardised by its
     training part.
     """
     if check_choice(data, "data", SETTINGS) == "digits":
-        return split_images("digits", seed)
+        return studies.split_images("digits", seed)
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import train_test_split
 
@@ -63,14 +69,20 @@ def load_split(data, seed):
     )
 
 
-def learn_one(penalty, seed, epochs=None, data="digits", alpha=None):
+def learn_one(
+    penalty: str,
+    seed: int,
+    epochs: int | None = None,
+    data: str = "digits",
+    alpha: float | None = None,
+) -> dict:
     """Learn under a penalty, then shrink; epochs and alpha that are None are those of `SETTINGS`.
 
     Returns a dict: penalty, alpha, seed, train_score and test_score (accuracy, or R2 for diabetes),
     loss (train, last epoch, without the penalty), zeros and units (n_layers,): exact zeros, and
     inputs and units left, sparsity (share of zeros), n_weights, epochs, n_kept (weights of the
-    shrunk network), shrink_error (largest difference of its outputs), seconds, history and sizes
-    for `plot_units_left`.
+    shrunk network), shrink_error (largest difference of its outputs), seconds, and steps
+    (n_records,), units_left (n_records, n_layers) and sizes (n_layers,) for `plot_units_left`.
     """
     from .estimators import SparseMLPClassifier, SparseMLPRegressor
     from .shrinking import shrink
@@ -92,154 +104,138 @@ def learn_one(penalty, seed, epochs=None, data="digits", alpha=None):
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
     seconds = time.perf_counter() - began
-    zeros, n_weights = count_parameters(model)
+    zeros, n_weights = studies.count_parameters(model)
     smaller = shrink(model)
     outputs = "predict_proba" if data == "digits" else "predict"
     return {
         "penalty": penalty,
         "alpha": settings["alpha"],
         "seed": seed,
-        "train_score": model.score(X, y),
-        "test_score": model.score(X_test, y_test),
-        "loss": model.loss_,
+        "train_score": float(model.score(X, y)),
+        "test_score": float(model.score(X_test, y_test)),
+        "loss": float(model.loss_),
         "seconds": seconds,
         "zeros": model.history_["zeros"][-1],
         "units": model.history_["units"][-1],
         "sparsity": zeros / n_weights,
         "n_weights": n_weights,
         "epochs": model.n_iter_,
-        "n_kept": count_parameters(smaller)[1],
+        "n_kept": studies.count_parameters(smaller)[1],
         "shrink_error": float(
             abs(getattr(smaller, outputs)(X_test) - getattr(model, outputs)(X_test)).max()
         ),
-        "history": model.history_,
+        "steps": model.history_["steps"],
+        "units_left": model.history_["units"],
         "sizes": [len(w) for w in model.coefs_],
     }
 
 
 def compare_penalties(
-    seeds=(0, 1), epochs=None, data="digits", penalties=PENALTIES, alpha=None, n_jobs=1
-):
-    """`learn_one` for each seed and penalty: a list of its records."""
-    return run_jobs(
-        learn_one,
-        [
-            {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
-            for seed in seeds
-            for penalty in penalties
-        ],
-        n_jobs,
-    )
+    seeds: tuple[int, ...] = (0, 1),
+    epochs: int | None = None,
+    data: str = "digits",
+    penalties: tuple[str, ...] = PENALTIES,
+    alpha: float | None = None,
+    n_jobs: int = 1,
+    store: Store | None = None,
+    verbose: int = 0,
+) -> list[dict]:
+    """`learn_one` for each seed and penalty: its records, see `run_study`."""
+    calls = [
+        {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
+        for seed in seeds
+        for penalty in penalties
+    ]
+    return _run(calls, store, n_jobs, verbose)
 
 
-def follow_path(alphas=PATH, seed=0, epochs=300, data="digits", penalty=PATH_PENALTY, n_jobs=1):
-    """`learn_one` for each strength of a penalty: a list of its records."""
-    return run_jobs(
-        learn_one,
-        [
-            {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
-            for alpha in alphas
-        ],
-        n_jobs,
-    )
+def follow_path(
+    alphas: tuple[float, ...] = PATH,
+    seed: int = 0,
+    epochs: int = 300,
+    data: str = "digits",
+    penalty: str = PATH_PENALTY,
+    n_jobs: int = 1,
+    store: Store | None = None,
+    verbose: int = 0,
+) -> list[dict]:
+    """`learn_one` for each strength of a penalty: its records, see `run_study`."""
+    calls = [
+        {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
+        for alpha in alphas
+    ]
+    return _run(calls, store, n_jobs, verbose)
 
 
-def tabulate(records, key="penalty"):
-    """A row for each penalty (or alpha): means and standard deviations over the seeds."""
-    names = (
-        "train_score",
-        "test_score",
-        "loss",
-        "zeros",
-        "units",
-        "sparsity",
-        "n_weights",
-        "n_kept",
-        "shrink_error",
-        "seconds",
-    )
-    rows = summarise(records, key, names)
-    for row in rows:
-        first = next(record for record in records if record[key] == row[key])
-        row |= {"penalty": first["penalty"], "alpha": first["alpha"]}
-    return rows
+def _run(calls, *how):
+    return studies.run_study("group_sparsity", learn_one, calls, (SETTINGS, LEARNING), *how)
 
 
-def add_command(commands):
-    """Add `shl group-sparsity`; return its parser."""
-    parser = add_study(
-        commands,
-        "group-sparsity",
-        group_sparsity_command,
-        "L2, L1, group and sparse group lasso: what they leave of a network, on digits and "
-        "diabetes",
-        epochs=None,
-        seeds=(0, 1),
-    )
-    parser.add_argument(
-        "--data", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), help="data sets"
-    )
-    parser.add_argument(
-        "--alpha",
-        type=float,
-        default=None,
-        help="strength of the penalties; None: 10^-3.5 for digits, 10^-2 for diabetes",
-    )
-    parser.add_argument(
-        "--path-epochs",
-        type=int,
-        default=300,
-        help=f"epochs of each learning of the path of strengths ({PATH_PENALTY}); 0 for no path",
-    )
-    return parser
+def tabulate(records: list[dict]) -> list[dict]:
+    """A row for each penalty and alpha: means and standard deviations over the seeds."""
+    return studies.summarise(records, ["penalty", "alpha"], AVERAGED)
+
+
+def _add_flags(parser):
+    """The flags of the command."""
+    studies.add_study_flags(parser, compare_penalties, "shl_group_sparsity")
+    sets = tuple(SETTINGS)
+    add_parameter(parser, compare_penalties, "data", "data sets", default=sets, choices=sets)
+    alphas = ", ".join(f"{settings['alpha']:.2g} for {data}" for data, settings in SETTINGS.items())
+    text = f"strength of the penalties; None: {alphas}"
+    add_parameter(parser, compare_penalties, "alpha", text)
+    text = f"epochs of each learning of the path of strengths ({PATH_PENALTY}); 0 for no path"
+    add_parameter(parser, follow_path, "epochs", text, "--path-epochs", dest="path_epochs")
 
 
 def group_sparsity_command(args):
     """Shl group-sparsity."""
-    out = check_study(args)
     check_count(args.path_epochs, "path_epochs", least=0)
-    began = time.perf_counter()
-    summary = {"epochs": {}, "seeds": args.seeds, "zero_tol": 0, "tables": {}, "pictures": {}}
-    lines = [
-        f"{len(args.seeds)} seeds; accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"
-    ]
+    out, began = studies.begin_study(args)
+    how = studies.how_to_run(args)
+    records, tables, pictures, epochs = [], {}, {}, {}
+    head = "accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"
+    lines = [f"{len(args.seeds)} seeds; {head}"]
     for data in args.data:
-        records = compare_penalties(
-            args.seeds, args.epochs, data, alpha=args.alpha, n_jobs=args.n_jobs
-        )
-        rows = summary["tables"][data] = tabulate(records)
-        summary["epochs"][data] = records[0]["epochs"]
-        lines += ["", f"{data}, {records[0]['epochs']} epochs", *format_table(rows, COLUMNS)]
-        summary["pictures"][f"units_{data}"] = _draw_units(
-            records, args.seeds[0], out / f"units_{data}.png"
-        )
+        found = compare_penalties(args.seeds, args.epochs, data, alpha=args.alpha, **how)
+        records, learned = records + found, studies.done(found)
+        tables[data], epochs[data] = tabulate(learned), learned[0]["epochs"]
+        lines += ["", f"{data}, {epochs[data]} epochs", *table(COLUMNS, tables[data])]
+        pictures[f"units_{data}"] = _draw_units(learned, out / f"units_{data}.png")
     if args.path_epochs:
-        data = args.data[0]
-        path = follow_path(
-            seed=args.seeds[0], epochs=args.path_epochs, data=data, n_jobs=args.n_jobs
-        )
-        rows = summary["tables"]["path"] = tabulate(path, "alpha")
-        lines += [
-            "",
-            f"{data}, {PATH_PENALTY}, seed {args.seeds[0]}, {args.path_epochs} epochs",
-            *format_table(rows, COLUMNS),
-        ]
-        summary["pictures"]["path"] = _draw_path(rows, out / "path.png")
-    summary["seconds"] = time.perf_counter() - began
-    finish(args, out, summary, lines)
+        data, seed = args.data[0], args.seeds[0]
+        found = follow_path(seed=seed, epochs=args.path_epochs, data=data, **how)
+        records, tables["path"] = records + found, tabulate(studies.done(found))
+        lines += ["", f"{data}, {PATH_PENALTY}, seed {seed}, {args.path_epochs} epochs"]
+        lines += table(COLUMNS, tables["path"])
+        pictures["path"] = _draw_path(tables["path"], out / "path.png")
+    same = {"epochs": epochs, "seeds": args.seeds, "zero_tol": 0}
+    summary = {**same, "tables": tables, "pictures": pictures}
+    return studies.end_study(
+        args, out, began, records, summary, lines, "{data}, {penalty}, seed {seed}".format_map
+    )
 
 
-def _draw_units(records, seed, fname):
-    """Write the units left over the epochs, a panel a penalty; return the picture's name."""
+COMMAND = Command(
+    "group-sparsity",
+    "L2, L1, group and sparse group lasso: what they leave of a network, on digits and diabetes",
+    _add_flags,
+    group_sparsity_command,
+)
+
+
+def _draw_units(records, fname):
+    """Write the units left over the epochs, a panel a penalty, for the first seed; return the
+    picture's name.
+    """
     from ..plotting.figures import new_figure, save
     from . import plots
 
-    shown = [record for record in records if record["seed"] == seed]
+    shown = [record for record in records if record["seed"] == records[0]["seed"]]
     fig = new_figure(figsize=(4 * len(shown), 3.5), layout="constrained")
     for ax, record in zip(fig.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        plots.plot_units_left(
-            record["history"], record["sizes"], title=record["penalty"], fig=fig, ax=ax
-        )
+        history = {"steps": record["steps"], "units": record["units_left"]}
+        plots.plot_units_left(history, record["sizes"], title=record["penalty"], fig=fig, ax=ax)
     save(fig, fname)
     return str(fname)
 

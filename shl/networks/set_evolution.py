@@ -7,6 +7,9 @@ import time
 import numpy as np
 
 from .._checks import check_choice, check_number
+from .._commands import Command, add_parameter
+from .._tables import table
+from ..store import Store
 from . import studies
 
 # Digits have their raw grey levels 0..16; MNIST has 0..1 and the sizes of the study of 2019.
@@ -30,18 +33,19 @@ SETTINGS = {
 }
 GREY_LEVELS = {"digits": 16, "mnist": 1}
 WEIGHT_DECAYS = (0.0, 1e-3, 5e-3)
+AVERAGED = ("correlation", "accuracy", "loss", "test_loss", "zeros", "n_weights", "seconds")
 COLUMNS = {
-    "weight decay": "{weight_decay:g}",
-    "correlation": "{correlation:.2f} +- {correlation_std:.2f}",
-    "test accuracy": "{accuracy:.3f} +- {accuracy_std:.3f}",
-    "train loss": "{loss:.4f}",
-    "test loss": "{test_loss:.3f}",
-    "exact zeros": "{zeros:.0f} of {n_weights:.0f}",
-    "seconds": "{seconds:.0f}",
+    "weight decay": "weight_decay",
+    "correlation": studies.with_std("correlation"),
+    "test accuracy": studies.with_std("accuracy"),
+    "train loss": "loss",
+    "test loss": "test_loss",
+    "exact zeros": "{zeros:.0f} of {n_weights:.0f}".format_map,
+    "seconds": "seconds",
 }
 
 
-def evolve_one(weight_decay, seed, epochs=800, data="digits"):
+def evolve_one(weight_decay: float, seed: int, epochs: int = 400, data: str = "digits") -> dict:
     """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all
     layers).
 
@@ -77,8 +81,8 @@ def evolve_one(weight_decay, seed, epochs=800, data="digits"):
         "weight_decay": weight_decay,
         "seed": seed,
         "correlation": correlate(counts, X.std(axis=0)),
-        "accuracy": model.score(X_test, y_test),
-        "loss": model.loss_,
+        "accuracy": float(model.score(X_test, y_test)),
+        "loss": float(model.loss_),
         "seconds": seconds,
         "zeros": zeros,
         "test_loss": float(
@@ -93,7 +97,7 @@ def evolve_one(weight_decay, seed, epochs=800, data="digits"):
     }
 
 
-def correlate(counts, spread):
+def correlate(counts: np.ndarray, spread: np.ndarray) -> float:
     """Pearson's correlation of connections per pixel with the pixels' standard deviations; NaN
     where one is constant.
 
@@ -106,78 +110,65 @@ def correlate(counts, spread):
 
 
 def compare_decays(
-    weight_decays=WEIGHT_DECAYS, seeds=(0, 1, 2), epochs=800, data="digits", n_jobs=1
-):
-    """`evolve_one` for each weight decay and seed: a list of its records."""
-    jobs = [
+    weight_decays: tuple[float, ...] = WEIGHT_DECAYS,
+    seeds: tuple[int, ...] = (0, 1, 2),
+    epochs: int = 400,
+    data: str = "digits",
+    n_jobs: int = 1,
+    store: Store | None = None,
+    verbose: int = 0,
+) -> list[dict]:
+    """`evolve_one` for each weight decay and seed: its records, see `run_study`."""
+    calls = [
         {"weight_decay": decay, "seed": seed, "epochs": epochs, "data": data}
         for seed in seeds
         for decay in weight_decays
     ]
-    return studies.run_jobs(evolve_one, jobs, n_jobs)
+    settings = SETTINGS, GREY_LEVELS
+    return studies.run_study("set_evolution", evolve_one, calls, settings, store, n_jobs, verbose)
 
 
-def tabulate(records):
+def tabulate(records: list[dict]) -> list[dict]:
     """A row for each weight decay: means and standard deviations over the seeds."""
-    names = ("correlation", "accuracy", "loss", "test_loss", "zeros", "n_weights", "seconds")
-    return studies.summarise(records, "weight_decay", names)
+    return studies.summarise(records, ["weight_decay"], AVERAGED)
 
 
-def add_command(commands):
-    """Add `shl set`; return its parser."""
-    parser = studies.add_study(
-        commands,
-        "set",
-        set_command,
-        "sparse networks that evolve under weight decay: do connections find the pixels that "
-        "matter",
-        epochs=400,
+def _add_flags(parser):
+    """The flags of the command."""
+    studies.add_study_flags(parser, compare_decays, "shl_set")
+    text = "strengths of the L2 penalty"
+    add_parameter(
+        parser, compare_decays, "weight_decays", text, "--weight-decay", metavar="STRENGTH"
     )
-    parser.add_argument(
-        "--weight-decay",
-        type=float,
-        nargs="+",
-        default=list(WEIGHT_DECAYS),
-        metavar="STRENGTH",
-        help="strengths of the L2 penalty",
-    )
-    parser.add_argument(
-        "--data", default="digits", choices=studies.DATASETS, help="mnist is downloaded from OpenML"
-    )
-    return parser
+    text = "mnist is downloaded from OpenML"
+    add_parameter(parser, compare_decays, "data", text, choices=studies.DATASETS)
 
 
 def set_command(args):
     """Shl set."""
-    out = studies.check_study(args)
-    began = time.perf_counter()
-    records = compare_decays(
-        args.weight_decay, args.seeds, args.epochs, args.data, n_jobs=args.n_jobs
-    )
-    rows = tabulate(records)
-    summary = {
-        "data": args.data,
-        "epochs": args.epochs,
-        "seeds": args.seeds,
-        "zero_tol": 0,
-        "table": rows,
-        "pictures": _draw(records, args.seeds, out),
-        "seconds": time.perf_counter() - began,
-    }
-    studies.finish(
-        args,
-        out,
-        summary,
-        [
-            f"{args.data}, {len(args.seeds)} seeds, {args.epochs} epochs; correlation of "
-            f"connections per pixel with the "
-            "pixel's std; zeros are exact (zero_tol 0)",
-            *studies.format_table(rows, COLUMNS),
-        ],
-    )
+    out, began = studies.begin_study(args)
+    how = studies.how_to_run(args)
+    records = compare_decays(args.weight_decays, args.seeds, args.epochs, args.data, **how)
+    learned = studies.done(records)
+    rows, pictures = tabulate(learned), _draw(learned, out)
+    head = f"{args.data}, {len(args.seeds)} seeds, {args.epochs} epochs; correlation of "
+    head += "connections per pixel with the pixel's std; zeros are exact (zero_tol 0)"
+    same = {name: getattr(args, name) for name in ("data", "epochs", "seeds")}
+    summary = {**same, "zero_tol": 0, "table": rows, "pictures": pictures}
+    lines = [head, *table(COLUMNS, rows)]
+    describe = "weight decay {weight_decay:g}, seed {seed}".format_map
+    return studies.end_study(args, out, began, records, summary, lines, describe)
 
 
-def _draw(records, seeds, out):
+COMMAND = Command(
+    "set",
+    "sparse networks that evolve under weight decay: do connections find the pixels that matter",
+    _add_flags,
+    set_command,
+)
+
+
+def _draw(records, out):
     """Write the pictures: connections as a mean over the seeds, the rest for the first seed."""
     from ..plotting.figures import new_figure, save
     from . import plots
@@ -196,7 +187,7 @@ def _draw(records, seeds, out):
     shown = {
         f"weight decay {record['weight_decay']:g}": record
         for record in records
-        if record["seed"] == seeds[0]
+        if record["seed"] == records[0]["seed"]
     }
     plots.plot_weight_histogram(
         {label: record["weights"] for label, record in shown.items()},

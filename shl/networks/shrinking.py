@@ -3,8 +3,10 @@
 import copy
 
 import torch
+from torch import nn
 
 from .mlp import ACTIVATIONS, MLP, weight_matrices
+from .sequential import shrink_sequential
 
 
 class ShrunkMLP(MLP):
@@ -25,41 +27,55 @@ class ShrunkMLP(MLP):
 
 
 def shrink(model):
-    """The same function as a smaller dense network, without the inputs and hidden units that zeros
-    have cut off.
+    """The same function as a smaller dense network, without the units that zeros have cut off.
 
-    A unit whose outgoing weights are all exactly zero goes, and with it its incoming weights, which
-    may free units before it; a unit whose incoming weights are all zero is the constant act(b), and
-    moves into the next biases b' = b_next + act(b) W_next.  Outputs agree within rounding.
+        smaller = shrink(model)      # trains on like any other
+
+    A unit or filter whose outgoing weights are all exactly zero goes, and with it its incoming
+    weights, which may free units before it.  One whose incoming weights are all zero, or whose
+    batch normalization has scale zero, is the constant c that its bias makes of what is between,
+    and moves into the next biases ``b' = b + c W``, W summed over a filter.  Where that convolution
+    pads with zeros, c is not what it reads beyond the border: the unit stays, unless c is 0.
+    A layer keeps one unit at least.
 
     Parameters
     ----------
-    model : a fitted `SparseMLPClassifier` or `SparseMLPRegressor`, or an `MLP`.  Not changed.
+    model : nn.Sequential, fitted SparseMLPClassifier or SparseMLPRegressor, or MLP
+        Not changed.  A Sequential may hold others, Linear, Conv1d and Conv2d with groups=1,
+        BatchNorm1d and BatchNorm2d, Flatten, pooling, dropout, and activations that act on each
+        element; Linear reads (n_samples, n_features).
 
     Returns
     -------
-    A `ShrunkMLP` for an `MLP`.  For an estimator a fitted copy, which takes the same X: its
-    `hidden_layer_sizes`, `coefs_` and `intercepts_` are smaller, and `inputs_` (n_kept,) are the
-    columns of X that it reads.
+    nn.Sequential
+        For a Sequential: a copy with the same modules and names, and as many inputs and outputs.
+        Its outputs agree in evaluation mode, within the rounding of sums in another order: 1e-12 of
+        the largest in float64, 1e-5 in float32.
+    estimator
+        For an estimator: a fitted copy, which takes the same X.  Its `hidden_layer_sizes`,
+        `coefs_` and `intercepts_` are smaller, and `inputs_` (n_kept,) are the columns of X that it
+        reads.
+    ShrunkMLP
+        For an `MLP`.
+
+    Raises
+    ------
+    TypeError
+        For another model, and for a module in a Sequential that is not known, by its name.
     """
     if isinstance(model, MLP):
         return _shrink_module(model)
+    if isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward:
+        return shrink_sequential(model)
     if not hasattr(model, "module_"):
         raise TypeError(
-            "model must be a fitted SparseMLPClassifier or SparseMLPRegressor, or an MLP, not "
-            f"{type(model).__name__}" + " that is not fitted" * hasattr(model, "hidden_layer_sizes")
+            "model must be a fitted SparseMLPClassifier or SparseMLPRegressor, an nn.Sequential or "
+            f"an MLP, not {type(model).__name__}"
+            + " that is not fitted"
+            * hasattr(model, "hidden_layer_sizes")
         )
     smaller = copy.copy(model)
-    smaller._adopt(_shrink_module(model.module_).eval())
-    sizes = tuple(w.shape[1] for w in smaller.coefs_[:-1])
-    smaller.set_params(
-        hidden_layer_sizes=sizes,
-        connectivity="dense",
-        weights="free",
-        fit_intercept=True,
-        input_dropout=0.0,
-    )
-    smaller.inputs_ = smaller.module_.inputs.numpy().copy()
+    smaller._adopt_shrunk(_shrink_module(model.module_).eval())
     return smaller
 
 

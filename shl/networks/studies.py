@@ -1,20 +1,27 @@
-"""What the studies of `shl.networks` share: data, seeded jobs in parallel, tables, and the flags of
-their commands.
+"""What the studies of `shl.networks` share: data, runs in parallel that are kept in the store,
+means over seeds, and the flags and reports of their commands.
 """
 
+import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 from .._checks import check_choice, check_count
-from .._commands import add_parser, report, write_summary
+from .._commands import add_parameter, add_shared, cache_folder, verbosity, write_report
+from .._jobs import StoredFunction, failure_lines, run_function
+from .._tables import mean_std, show_mean_std
+from ..store import Store, open_store
+from .configs import VERSION
 
 DATASETS = ("digits", "mnist")
 
 
-@lru_cache(maxsize=2)  # to read MNIST takes longer than many a learning
-def load_images(name="digits"):
+@lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
+def load_images(name: str = "digits") -> tuple[np.ndarray, np.ndarray]:
     """Pixels (n, n_pixels) float32 in 0..1 and labels (n,) of 'digits' (ships with scikit-learn) or
     'mnist' (OpenML).
 
@@ -32,7 +39,7 @@ def load_images(name="digits"):
     return X, y
 
 
-def split_images(name, seed):
+def split_images(name: str, seed: int) -> list[np.ndarray]:
     """(X, X_test, y, y_test) of images, a quarter held out, each class in equal shares."""
     from sklearn.model_selection import train_test_split
 
@@ -40,104 +47,143 @@ def split_images(name, seed):
     return train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y)
 
 
-def run_jobs(function, jobs, n_jobs=1):
-    """`function(**job)` for each job, in order, in `n_jobs` processes."""
-    from joblib import Parallel, delayed
-
-    return Parallel(n_jobs=n_jobs)(delayed(function)(**job) for job in jobs)
-
-
-def summarise(records, key, names):
-    """Mean and standard deviation over the seeds: a list of {key, n_seeds, name, name_std}, one for
-    each value of key.
-
-    Values are numbers or arrays; those that are not numbers at all are left out by not naming them.
-    """
-    rows = []
-    for value in dict.fromkeys(record[key] for record in records):
-        chosen = [record for record in records if record[key] == value]
-        row = {key: value, "n_seeds": len(chosen)}
-        for name in names:
-            numbers = np.array([record[name] for record in chosen], float)
-            row[name], row[f"{name}_std"] = (
-                numbers.mean(axis=0).tolist(),
-                numbers.std(axis=0).tolist(),
-            )
-        rows.append(row)
-    return rows
-
-
-def format_table(rows, columns):
-    """Lines of text: a header, and a row for each dict; columns maps a header to a format string or
-    a function.
-    """
-    cells = [
-        [show.format(**row) if isinstance(show, str) else show(row) for show in columns.values()]
-        for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    lines = [list(columns), *cells]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-
-
-def count_parameters(model):
+def count_parameters(model) -> tuple[int, int]:
     """Exact zeros and weights (without biases) of a fitted network: (n_zeros, n_weights), counted
     as w == 0.
     """
     return sum(int((w == 0).sum()) for w in model.coefs_), sum(w.size for w in model.coefs_)
 
 
+# ----------------------------------------------------------------------------------- runs and means
+
+
+def run_study(
+    name: str,
+    learn: Callable[..., dict],
+    calls: list[dict],
+    settings: object,
+    store: Store | None = None,
+    n_jobs: int = 1,
+    verbose: int = 0,
+) -> list[dict]:
+    """A record for each dict of parameters in calls, in order: the parameters, status ('done' or
+    'failed'), cached, failure, and what `learn(**parameters)` returns.
+
+    What is in the store is not learned again, what is learned is stored at once, and a run that
+    fails fails alone; see `shl._jobs.run_jobs`.
+
+    Parameters
+    ----------
+    name : str
+        Of the study.
+    learn : callable
+        Returns a dict of arrays and of JSON values.
+    calls : list of dict
+    settings : object
+        What decides the results beside the parameters.
+    store : shl.store.Store, default=None
+        None stores nothing.
+    n_jobs : int, default=1
+        Workers; -1 is all cores.
+    verbose : int, default=0
+        1 shows a progress bar.
+    """
+    identity = {"study": name, "version": VERSION, "settings": settings}
+    function = StoredFunction(learn, name, store, identity)
+    return run_function(function, calls, n_jobs, verbose, "runs")
+
+
+def done(records: list[dict]) -> list[dict]:
+    """The records of what did not fail; an error where all failed."""
+    found = [record for record in records if record["status"] == "done"]
+    if not found:
+        raise RuntimeError(f"all {len(records)} runs failed: {records[0]['failure']}")
+    return found
+
+
+def summarise(
+    records: list[dict],
+    by: Sequence[str],
+    names: Sequence[str],
+    more: Callable[[list[dict]], dict] | None = None,
+) -> list[dict]:
+    """A row for each group of records that agree in the names `by`: their values, n_runs, n_failed,
+    and <name>, <name>_std, mean and standard deviation over what did not fail (None without any).
+
+    Parameters
+    ----------
+    records : list of dict
+    by : sequence of str
+    names : sequence of str
+        Of numbers, or of arrays of one shape.
+    more : callable, default=None
+        What else to say of a group's records that did not fail, as a dict.
+    """
+    groups, rows = {}, []
+    for record in records:
+        groups.setdefault(tuple(str(record[name]) for name in by), []).append(record)
+    for group in groups.values():
+        found = [record for record in group if record["status"] == "done"]
+        row = {name: group[0][name] for name in by}
+        row |= {"n_runs": len(group), "n_failed": len(group) - len(found)}
+        for name in names:
+            values = [record[name] for record in found]
+            row[name], row[f"{name}_std"] = mean_std(values) if found else (None, None)
+        rows.append(row | (more(found) if more else {}))
+    return rows
+
+
+def with_std(name):
+    """A column of a table: the mean of a name in a row, and its deviation."""
+    return lambda row: show_mean_std(row[name], row[f"{name}_std"])
+
+
 # ----------------------------------------------------------------------------------------- commands
 
 
-def add_study(commands, name, run, text, epochs, seeds=(0, 1, 2), n_jobs=-1):
-    """A command of a study with the flags that all have; return its parser."""
-    parser = add_parser(commands, name, run, text)
-    add = parser.add_argument
-    add(
-        "--epochs",
-        type=int,
-        default=epochs,
-        help="epochs of each learning (None: what suits the data)",
-    )
-    add(
-        "--seeds",
-        "--seed",
-        type=int,
-        nargs="+",
-        default=list(seeds),
-        metavar="SEED",
-        help="one learning for each: decides split, start and order",
-    )
-    add("--n-jobs", type=int, default=n_jobs, help="processes; -1 is all cores")
-    add(
-        "--out",
-        default=f"shl_{name.replace('-', '_')}",
-        metavar="DIR",
-        help="folder for pictures and summary.json",
-    )
-    add("--quiet", action="store_true", help="print nothing")
-    add("--json", action="store_true", help="print the summary as JSON")
-    return parser
+def add_study_flags(parser, compare, out, n_jobs=-1):
+    """The flags that all studies have, for the parameters of `compare`."""
+    text = "epochs of each learning (None: what suits the data)"
+    add_parameter(parser, compare, "epochs", text)
+    text = "one learning for each: decides split, start and order"
+    add_parameter(parser, compare, "seeds", text, "--seeds", "--seed", metavar="SEED")
+    add_shared(parser, "cache_dir", "quiet", "json", out=out, n_jobs=n_jobs)
 
 
-def check_study(args):
-    """The study's folder, made, after a check of the flags that all studies have."""
+def require_extra():
+    """An error that says what to install, where PyTorch or skorch is missing."""
+    for module in ("torch", "skorch"):
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f'{module} is not installed: pip install "shl[networks]"'
+            ) from error
+
+
+def begin_study(args):
+    """(folder, time) of a study that begins, after a check of the flags that all studies have."""
+    require_extra()
     check_count(args.epochs, "epochs", is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    return out
+    return out, time.perf_counter()
 
 
-def finish(args, out, summary, lines):
-    """Write summary.json, print the report."""
-    write_summary(out, summary)
-    report(args, summary, [*lines, f"pictures and summary in {out}/"])
+def how_to_run(args):
+    """What the flags say of how `run_study` runs, not of what."""
+    store, verbose = open_store(cache_folder(args)), verbosity(args)
+    return {"n_jobs": args.n_jobs, "store": store, "verbose": verbose}
+
+
+def end_study(args, out, began, records, summary, lines, describe):
+    """Write summary.json, print the report; return the exit code: 1 where a run failed."""
+    failures, seconds = failure_lines(records, describe), time.perf_counter() - began
+    n_stored = sum(record["cached"] for record in records)
+    last = f"{n_stored} of {len(records)} were stored, {seconds:.1f} s; "
+    last += f"pictures and summary in {out}/"
+    summary |= {"seconds": seconds, "failures": failures}
+    write_report(args, out, summary, [*lines, *failures, last])
+    return int(bool(failures))

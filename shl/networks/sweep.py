@@ -1,38 +1,74 @@
 """Runs of the teacher-student study in parallel, each result stored by the worker that made it;
-their tables.
+their means; the command `shl teacher-student`.
 """
 
-from concurrent.futures.process import BrokenProcessPool
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from .._jobs import finish
-from ..store import read_info
+from .._commands import SHARED, Command, add_shared, cache_folder, verbosity, write_report
+from .._jobs import Job, StoredFunction, run_jobs, split_arrays
+from .._tables import table
+from ..store import Store, open_store
+from .configs import (
+    MODEL_ACTIVATIONS,
+    MODELS,
+    STUDY,
+    Run,
+    config_names,
+    load_config,
+    single_run,
+    sweep_runs,
+)
+from .studies import end_study, require_extra, summarise, with_std
 
-KIND = "student"
+OUT = "shl_teacher_student"
 SUMMARISED = ("n_weights", "n_weights_last", "relative_loss", "distance", "spread")
-NOT_GROUPED = ("seed",)
+COLUMNS = {
+    "teacher -> student": "{teacher_activation} -> {student_activation}".format_map,
+    "lr": "lr",
+    "l1": "l1_norm",
+    "l2": "l2_norm",
+    "weights left": with_std("n_weights"),
+    "loss / var(y)": with_std("relative_loss"),
+    "distance": with_std("distance"),
+    "recovered": "{n_recovered} of {n_runs}".format_map,
+    "failed": "n_failed",
+}
 
 
-def result_of(run, keeper=None, tag=""):
-    """(arrays, metrics) of a `Run` as in `learn_run`, from the store or learned now and stored
-    there.
-    """
-    path = keeper and keeper.path(KIND, run.key(), tag)
-    found = keeper and keeper.get(path)
-    if found:
-        return found[0], found[1]["metrics"]
+def _students(store, tag):
+    """The function that learns a run, given as a dict, or finds it in the store."""
+    return StoredFunction(_learn, "student", store, STUDY, tag)
+
+
+def _learn(**parameters):
+    """The arrays and metrics of `learn_run` in one dict."""
     from .teacher_student import learn_run
 
-    arrays, metrics = learn_run(run)
-    if keeper:
-        keeper.put(path, arrays, {"run": asdict(run), "metrics": metrics})
-    return arrays, metrics
+    arrays, metrics = learn_run(Run(**parameters))
+    return {**arrays, **metrics}
 
 
-def sweep(runs, keeper=None, tag="", n_jobs=1, verbose=0):
+def _learn_metrics(students, parameters):
+    """The metrics alone: arrays stay in the store."""
+    return split_arrays(students(parameters))[1]
+
+
+def result_of(
+    run: Run, store: Store | None = None, tag: str = ""
+) -> tuple[dict[str, np.ndarray], dict]:
+    """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
+    or learned now and stored there.
+    """
+    return split_arrays(_students(store, tag)(asdict(run)))
+
+
+def sweep(
+    runs: list[Run], store: Store | None = None, tag: str = "", n_jobs: int = 1, verbose: int = 0
+) -> list[dict]:
     """Learn what is not stored, on n_jobs workers; return a flat record for each run, in order.
 
     A record has the run's parameters, status ('done' or 'failed'), cached, failure (why it failed)
@@ -42,105 +78,181 @@ def sweep(runs, keeper=None, tag="", n_jobs=1, verbose=0):
 
     Parameters
     ----------
-    runs : list of `shl.networks.configs.Run`.
-    keeper : `shl.store.Store`, or None to store nothing.
-    tag : str.  A readable name in front of the results' files.
-    n_jobs : int.  Workers; -1 is all cores.
-    verbose : int.  1 shows a progress bar.
+    runs : list of shl.networks.configs.Run
+    store : shl.store.Store, default=None
+        None stores nothing.
+    tag : str, default=""
+        A readable name in front of the results' files.
+    n_jobs : int, default=1
+        Workers; -1 is all cores.
+    verbose : int, default=0
+        1 shows a progress bar.
     """
-    records = [_stored(run, keeper, tag) for run in runs]
-    jobs = {
-        index: (_learn, (runs[index], keeper, tag))
-        for index, record in enumerate(records)
-        if record is None
-    }
-    with tqdm(
-        total=len(runs), initial=len(runs) - len(jobs), desc="students", disable=not verbose
-    ) as bar:
-        for index, record in finish(jobs, n_jobs):
-            if isinstance(record, BrokenProcessPool):
-                record = _record(runs[index], "failed", failure=f"its worker was killed: {record}")
-            records[index] = record
-            bar.update()
-    return records
+    students, calls = _students(store, tag), [asdict(run) for run in runs]
+    jobs = [
+        Job(
+            students.key(call),
+            _learn_metrics,
+            (students, call),
+            students.find(call, has_arrays=False),
+        )
+        for call in calls
+    ]
+    outcomes = run_jobs(jobs, n_jobs, verbose, "students")
+    return [
+        {**call, "l1_path": list(call["l1_path"]), **outcome}
+        for call, outcome in zip(calls, outcomes, strict=True)
+    ]
 
 
-def _stored(run, keeper, tag):
-    """The record of a run whose result is in the store, else None."""
-    info = keeper and keeper.get(keeper.path(KIND, run.key(), tag), read_info)
-    return _record(run, "done", True, metrics=info["metrics"]) if info else None
-
-
-def _learn(run, keeper, tag):
-    """The record of a run that is learned now."""
-    try:
-        return _record(run, "done", metrics=result_of(run, keeper, tag)[1])
-    except ArithmeticError as error:
-        return _record(run, "failed", failure=str(error))
-
-
-def _record(run, status, is_cached=False, failure=None, metrics=None):
-    """A flat record."""
-    return {
-        **asdict(run),
-        "l1_path": list(run.l1_path),
-        "status": status,
-        "cached": is_cached,
-        "failure": failure,
-        **(metrics or {}),
-    }
-
-
-def summarise(records):
+def summarise_sweep(records: list[dict]) -> list[dict]:
     """Mean and standard deviation over seeds: a dict for each group of records that differ in their
     seed alone.
 
     Keys: the parameters, n_runs, n_failed, n_recovered, n_all and n_teacher (weights of student and
-    teacher), and <metric>_mean, <metric>_std of n_weights, n_weights_last, relative_loss, distance
-    and spread over the runs done.
+    teacher; None where all failed), and <metric>, <metric>_std of n_weights, n_weights_last,
+    relative_loss, distance and spread over the runs done.
     """
-    from .configs import Run
-
-    names = [name for name in Run.__dataclass_fields__ if name not in NOT_GROUPED]
-    groups = {}
-    for record in records:
-        groups.setdefault(tuple(str(record[name]) for name in names), []).append(record)
-    return [_summary(group, names) for group in groups.values()]
+    names = [name for name in Run.__dataclass_fields__ if name != "seed"]
+    return summarise(records, names, SUMMARISED, _count_weights)
 
 
-def _summary(group, names):
-    """One group's summary."""
-    done = [record for record in group if record["status"] == "done"]
-    found = {name: group[0][name] for name in names}
-    found |= {
-        "n_runs": len(group),
-        "n_failed": len(group) - len(done),
+def _count_weights(done):
+    """What a group's runs have found of the teacher's weights."""
+    return {
         "n_recovered": sum(record["is_recovered"] for record in done),
         "n_all": sum(done[0]["n_all"]) if done else None,
         "n_teacher": sum(done[0]["teacher_weights"]) if done else None,
     }
-    for name in SUMMARISED:
-        values = [record[name] for record in done]
-        found[f"{name}_mean"] = float(np.mean(values)) if done else None
-        found[f"{name}_std"] = float(np.std(values)) if done else None
-    return found
 
 
-def table(groups):
-    """Summaries as lines of text: every number of weights beside its loss."""
-    yield (
-        f"{'teacher -> student':<20}{'lr':>8}{'l1':>8}{'l2':>8}{'weights left':>18}"
-        f"{'loss / var(y)':>20}"
-        f"{'distance':>14}{'recovered':>11}"
+# ------------------------------------------------------------------------------------------ command
+
+
+def _add_flags(parser):
+    """The flags of the command."""
+    add = parser.add_argument
+    models, types = f"<type>_<activation>, of {', '.join(MODEL_ACTIVATIONS)}", ", ".join(MODELS)
+    add(
+        "--mode",
+        choices=("single", "multiple"),
+        default="single",
+        help="one student, or activations x lr x l1_norm x l2_norm x seeds",
     )
-    for group in groups:
-        pair = f"{group['teacher_activation']} -> {group['student_activation']}"
-        row = f"{pair:<20}{group['lr']:>8.2g}{group['l1_norm']:>8.2g}{group['l2_norm']:>8.2g}"
-        if group["n_all"] is None:
-            yield f"{row}  all {group['n_runs']} failed"
-            continue
-        weights = f"{group['n_weights_mean']:.1f} +- {group['n_weights_std']:.1f}"
-        loss = f"{group['relative_loss_mean']:.2g} +- {group['relative_loss_std']:.2g}"
-        distance = f"{group['distance_mean']:.2f} +- {group['distance_std']:.2f}"
-        recovered = f"{group['n_recovered']} of {group['n_runs']}"
-        yield f"{row}{weights:>18}{loss:>20}{distance:>14}{recovered:>11}"
+    add("--teacher_model", default="baselineCNN_relu", metavar="NAME", help=f"single: {models}")
+    add("--student_model", default="multiChannelCNN_relu", metavar="NAME", help="single: likewise")
+    add("--teacher_type", default="baselineCNN", metavar="TYPE", help=f"multiple: {types}")
+    add("--student_type", default="multiChannelCNN", metavar="TYPE", help="multiple: likewise")
+    add(
+        "--config_path",
+        default="config_path.json",
+        metavar="FILE",
+        help=f"a file, or one of {', '.join(config_names())}",
+    )
+    add(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="multiple: several seeds, instead of --seed",
+    )
+    add(
+        "--name",
+        help="readable name in front of results' files; default: that of the configuration",
+    )
+    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=42)
+    text = f"{SHARED['out']['help']}; default: the configuration's save_path, or {OUT}"
+    add("--out", **SHARED["out"] | {"help": text})
+
+
+def teacher_student_command(args):
+    """Shl teacher-student: tables and pictures of one student or of a sweep."""
+    require_extra()
+    config = load_config(args.config_path)
+    store, tag = open_store(cache_folder(args)), args.name or config.name
+    out = Path(args.out or config.save_path or OUT)
+    if args.mode == "single" and args.seeds:
+        raise ValueError("seeds needs --mode multiple; a single student has --seed")
+    if args.mode == "single":
+        run = single_run(config, args.teacher_model, args.student_model, args.seed)
+        return _learn_one(args, run, store, tag, out)
+    runs = sweep_runs(config, args.teacher_type, args.student_type, args.seeds or [args.seed])
+    return _learn_several(args, runs, store, tag, out)
+
+
+COMMAND = Command(
+    "teacher-student",
+    "teach sparse networks to small students: does a penalty leave them the teacher's weights",
+    _add_flags,
+    teacher_student_command,
+)
+
+
+def _learn_one(args, run, store, tag, out):
+    """Learn one student; draw it beside its teacher, and its learning."""
+    from .teacher_plots import plot_learning, plot_match
+
+    began = time.perf_counter()
+    arrays, metrics = result_of(run, store, tag)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = {name: str(out / f"{tag}_{name}.png") for name in ("match", "learning")}
+    plot_match(arrays, title=run.label(), fname=pictures["match"])
+    plot_learning(arrays, fname=pictures["learning"])
+    lines = [
+        run.label(),
+        *_layer_lines(metrics),
+        "loss {loss:.3g} = {relative_loss:.3g} of var(y) on unseen samples; held out "
+        "{held_loss:.3g}, with the penalty {0:.3g}".format(
+            metrics["held_loss"] + metrics["penalty"], **metrics
+        ),
+        f"distance to the teacher {metrics['distance']:.3g} of its norm, its weights "
+        f"{'recovered exactly' if metrics['is_recovered'] else 'not recovered'}",
+        f"{metrics['n_epochs']} epochs, {time.perf_counter() - began:.1f} s; pictures and "
+        f"summary in {out}/",
+    ]
+    write_report(args, out, {**metrics, "run": run.__dict__, "pictures": pictures}, lines)
+
+
+def _layer_lines(metrics):
+    """A table of the weights of each layer."""
+    counts = [metrics[name] for name in ("n_all", "weights", "teacher_weights")]
+    rows = [
+        *([str(index + 1), *row] for index, row in enumerate(zip(*counts, strict=True))),
+        ["all", *map(sum, counts)],
+    ]
+    return table(["layer", "weights", "not exactly zero", "teacher"], rows)
+
+
+def _learn_several(args, runs, store, tag, out):
+    """Learn a sweep; draw weights and loss against l1_norm, and the best student of each pair of
+    activations.
+    """
+    from .teacher_plots import plot_match, plot_path
+
+    began = time.perf_counter()
+    records = sweep(runs, store, tag, args.n_jobs, verbosity(args))
+    out.mkdir(parents=True, exist_ok=True)
+    groups = summarise_sweep(records)
+    pictures = {"path": str(out / f"{tag}_path.png")}
+    plot_path(records, fname=pictures["path"])
+    for pair, run in _best_runs(runs, records).items() if store else ():
+        pictures[pair] = str(out / f"{tag}_{pair}.png")
+        plot_match(result_of(run, store, tag)[0], title=run.label(), fname=pictures[pair])
+    head = f"{runs[0].teacher_type} -> {runs[0].student_type}, {len(runs)} runs"
+    summary = {"runs": records, "groups": groups, "pictures": pictures}
+    return end_study(args, out, began, records, summary, [head, *table(COLUMNS, groups)], _label)
+
+
+def _label(record):
+    return Run(**{name: record[name] for name in Run.__dataclass_fields__}).label()
+
+
+def _best_runs(runs, records):
+    """{pair of activations: its run with the least loss}."""
+    losses = [(record.get("loss", np.inf), index) for index, record in enumerate(records)]
+    best = {}
+    for loss, index in sorted(losses):
+        run = runs[index]
+        if loss < np.inf:
+            best.setdefault(f"{run.teacher_activation}_{run.student_activation}", run)
+    return best

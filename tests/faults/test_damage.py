@@ -14,6 +14,7 @@ from running import run
 
 from shl import SHL, SparseHebbianLearning, _checkpoints, learning, store
 from shl.convolution import ConvolutionalSHL
+from shl.replacement import Replacement
 
 N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 3000))  # of the slow test; 20000 is all of it
 KEY = "0123456789abcdef" * 2
@@ -266,6 +267,15 @@ def test_a_fortran_ordered_file_is_the_same_model(files, tmp_path):
         turned = {k: np.asfortranarray(v) if v.ndim else v for k, v in arrays.items()}
         store.write(tmp_path / "a.npz", turned, info)
         assert is_same(use(kind, tmp_path / "a.npz", X, images), use(kind, paths[kind], X, images))
+
+
+def test_a_replacement_of_ones_own_is_saved(files, tmp_path):
+    _, X, _ = files
+    model = SparseHebbianLearning(12, replace=Replacement(each=3, min_age=5), n_iter=5)
+    model.fit(X).save(tmp_path / "a.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "a.npz")
+    assert loaded.replace == model.replace
+    np.testing.assert_array_equal(loaded.partial_fit(X).n_iter_, 6)
 
 
 def test_crafted_parameters_are_refused(files, tmp_path):

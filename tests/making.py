@@ -1,0 +1,40 @@
+"""Data, atoms, tables and models that several test modules make."""
+
+import numpy as np
+
+from shl.annex.planted import plant
+from shl.convolution import ConvolutionalSHL
+
+
+def unlike_tables(rng, n_dictionary, nb_quant=128, C=3.0):
+    """Distributions of coefficients whose scales differ from atom to atom."""
+    r = np.arange(nb_quant) / nb_quant
+    a = -C * np.log(1 - r)
+    scales = np.exp(rng.normal(0, 0.5, (n_dictionary, 1)))
+    tables = 0.9 + 0.1 * (1 - np.exp(-a / scales))
+    tables[:, 0] = 0
+    return tables
+
+
+def planted(rng, n_samples=12000, **options):
+    """Samples that are sums of a few positive multiples of planted atoms, and the atoms."""
+    return plant(n_samples, rng=rng, **options)[:2]
+
+
+def draw_atoms(rng, n_dictionary=7, n_channels=1, width=5):
+    """White-noise atoms of unit norm, (n_dictionary, n_channels, width, width)."""
+    atoms = rng.standard_normal((n_dictionary, n_channels, width, width))
+    return atoms / np.sqrt((atoms**2).sum(axis=(1, 2, 3), keepdims=True))
+
+
+def small_model(**options):
+    """A convolutional estimator that learns images in milliseconds."""
+    parameters = {
+        "n_dictionary": 6,
+        "patch_width": 5,
+        "l0_sparseness": 5,
+        "n_iter": 6,
+        "record_each": 2,
+        "random_state": 0,
+    }
+    return ConvolutionalSHL(**{**parameters, **options})

@@ -1,0 +1,90 @@
+"""Every section of the report at a size of seconds: what it draws and tabulates, not what it finds
+(see the slow test of test_annex.py, and `shl annex` itself, for that).
+"""
+
+import re
+
+import pytest
+from sklearn.datasets import load_digits
+
+from shl.annex import planted, report, tasks
+from shl.annex.study import SCALES, Scale, Study
+
+OPTS = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "n_dictionary": 12,
+    "l0_sparseness": 3,
+    "N_patches": 400,
+    "n_iter": 9,
+    "batch_size": 100,
+    "record_each": 8,
+    "record_num_batches": 100,
+    "one_over_F": False,
+}
+TINY = Scale(OPTS, n_seeds=3, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
+PICTURES = {
+    "answers": 0,
+    "figures_1_3": 2,
+    "figure_2": 1,
+    "selection": 1,
+    "orientation": 1,
+    "coders": 5,
+    "starts_and_rates": 0,
+    "scans": 1,
+    "statistics": 2,
+    "tuning": 0,
+    "generalisation": 0,
+    "planted": 1,
+    "fading": 0,
+    "digits": 0,
+    "denoising": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study whose learnings take milliseconds; the tasks have few samples and not every rule."""
+
+    def few_digits(**options):
+        return tuple(array[:300] for array in load_digits(**options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SCALES, "quick", TINY)
+        patch.setattr(planted, "STEPS", 20)
+        patch.setattr(planted, "CASES", (planted.CASES[0], planted.CASES[3], planted.CASES[-1]))
+        patch.setattr(tasks, "load_digits", few_digits)
+        patch.setattr(tasks, "RULES", ("HAP",))
+        patch.setattr(tasks, "ALPHAS", ())
+        patch.setattr(tasks, "N_ATOMS", 16)
+        patch.setattr(tasks, "STEPS", 2)
+        patch.setattr(tasks, "SIDE", 24)
+        yield Study("quick", cache_dir=tmp_path_factory.mktemp("cache"), n_jobs=1)
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_section_is_tested():
+    assert PICTURES.keys() == report.SECTIONS.keys()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
+    failures = []
+    path = report.write_report(
+        study, tmp_path, [name], on_section=lambda name, seconds, failure: failures.append(failure)
+    )
+    assert failures == [None]
+    text = path.read_text()
+    assert f"## {report.SECTIONS[name][0]}\n" in text
+    shown = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(shown) == PICTURES[name]
+    assert all((tmp_path / picture).stat().st_size > 1000 for picture in shown)
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    for header, _, *rows in (table.splitlines() for table in tables):
+        assert rows
+        assert all(len(cells(row)) == len(cells(header)) for row in rows)
+    assert bool(tables) == (name != "figures_1_3")

@@ -1,0 +1,19 @@
+import runpy
+import sys
+from pathlib import Path
+
+CHECK = Path(__file__).resolve().parent.parent / "scripts" / "check.py"
+failures = runpy.run_path(str(CHECK))["failures"]
+
+
+def python(line):
+    return [sys.executable, "-c", line]
+
+
+def test_whatever_does_not_end_with_0_is_a_failure():
+    """Also what a signal kills, whose code is below 0, and in any order."""
+    good, bad = python("pass"), python("raise SystemExit(2)")
+    killed = python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert failures([good, good]) == []
+    assert failures([good, killed, good]) == [killed]
+    assert failures([bad, good, killed]) == [bad, killed]

@@ -1,0 +1,219 @@
+import copy
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import Lasso
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from shl.networks import L1, L2, GroupLasso, Penalize, Proximal, SparseGroupLasso  # noqa: E402
+from shl.networks.mlp import one_thread  # noqa: E402
+
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, {"lr": 0.1}),
+    "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
+    "nesterov": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "nesterov": True}),
+    "dampening": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+    "adam": (torch.optim.Adam, {"lr": 3e-3}),
+    "amsgrad": (torch.optim.Adam, {"lr": 0.02, "amsgrad": True}),
+    "adamw": (torch.optim.AdamW, {"lr": 3e-3, "weight_decay": 0.0}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 1e-3}),
+    "rmsprop momentum": (torch.optim.RMSprop, {"lr": 3e-4, "momentum": 0.9}),
+}
+
+
+def cnn(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 2)),
+        nn.Flatten(),
+        nn.Linear(5 * 4, 3),
+    )
+
+
+@pytest.fixture(autouse=True)
+def own_state():
+    state = torch.random.get_rng_state()
+    with one_thread():
+        yield
+    torch.random.set_rng_state(state)
+
+
+def learn_a_step(model, optimizer, proximal=None, seed=0):
+    """One step on random samples."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(20, 1, 7 - 2, 7 - 2, generator=generator)
+    optimizer.zero_grad()
+    model(x).square().mean().backward()
+    optimizer.step()
+    if proximal is not None:
+        proximal.step()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_learning_rests_at_the_lasso(name):
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    X, y = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+    lasso = Lasso(alpha=0.1).fit(X, y)
+    model = nn.Linear(10, 1).double()
+    nn.init.zeros_(model.weight)
+    make, options = OPTIMIZERS[name]
+    optimizer = make(model.parameters(), **options)
+    proximal = Proximal(optimizer, {model.weight: (L1(), 0.1)})
+    X, y = torch.from_numpy(X), torch.from_numpy(y)[:, None]
+    for _ in range(1500):
+        optimizer.zero_grad()
+        ((model(X) - y) ** 2).mean().div(2).backward()
+        optimizer.step()
+        proximal.step()
+    found = model.weight.detach().numpy()[0]
+    np.testing.assert_array_equal(found == 0, lasso.coef_ == 0)
+    np.testing.assert_allclose(found, lasso.coef_, atol=2e-3)
+    assert 0 < (found == 0).sum() < 10
+    value = ((X @ model.weight.detach().T - y) ** 2).mean() / 2
+    assert proximal.value() == pytest.approx(0.1 * abs(found).sum()) and value > 0
+
+
+@pytest.mark.parametrize("groups", ["outputs", "inputs"])
+@pytest.mark.parametrize("penalty", [GroupLasso(), SparseGroupLasso(), L1(), L2()], ids=repr)
+def test_a_step_is_that_of_each_filter_or_channel(penalty, groups):
+    model, free = cnn(), cnn()
+    options = {"lr": 0.5}
+    optimizer = torch.optim.SGD(model.parameters(), **options)
+    proximal = Proximal(optimizer, {"0.2.weight": (penalty, 0.05, groups)}, model)
+    learn_a_step(free, torch.optim.SGD(free.parameters(), **options))
+    learn_a_step(model, optimizer, proximal)
+    before, after = (net[0][2].weight.detach().numpy() for net in (free, model))
+    value = 0.0
+    for i in range(before.shape[0] if groups == "outputs" else before.shape[1]):
+        place = i if groups == "outputs" else (slice(None), i)
+        row = before[place].reshape(1, -1)
+        np.testing.assert_allclose(
+            after[place].reshape(1, -1), penalty.prox(row, 0.5 * 0.05), rtol=1e-5, atol=1e-8
+        )
+        value += 0.05 * float(penalty.value(after[place].reshape(1, -1)))
+    assert proximal.value() == pytest.approx(value, rel=1e-5)
+    for name in ("0.0.weight", "0.2.bias", "2.weight"):
+        np.testing.assert_array_equal(
+            dict(model.named_parameters())[name].detach(),
+            dict(free.named_parameters())[name].detach(),
+        )
+
+
+def test_a_large_penalty_makes_zeros_of_whole_groups():
+    model = cnn()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    proximal = Proximal(
+        optimizer,
+        {
+            model[0][2].weight: ("group_lasso", 1e6),
+            "2.weight": ("sparse_group_lasso", 1e6, "inputs"),
+        },
+        model,
+    )
+    learn_a_step(model, optimizer, proximal)
+    assert (model[0][2].weight == 0).all() and (model[2].weight == 0).all()
+    assert (model[0][0].weight != 0).all()
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "rmsprop"])
+def test_each_group_of_parameters_has_its_own_step(name):
+    make, options = OPTIMIZERS[name]
+    model, free = cnn(), cnn()
+    optimizers = []
+    for net in (model, free):
+        rates = [{"params": net[0].parameters(), "lr": 1e-2}, {"params": net[2].parameters()}]
+        optimizers.append(make(rates, **{**options, "lr": 1e-3}))
+    proximal = Proximal(optimizers[0], {"*.weight": (L1(), 0.5)}, model)
+    learn_a_step(model, optimizers[0])
+    learn_a_step(free, optimizers[1])
+    optimizers[0].param_groups[1]["lr"] = 2e-3  # as a scheduler does
+    proximal.step()
+    for before, after, rate in ((free[0][0], model[0][0], 1e-2), (free[2], model[2], 2e-3)):
+        state = optimizers[0].state[after.weight]
+        if name == "momentum":
+            step = rate / 0.1
+        elif name == "adam":
+            step = rate / ((state["exp_avg_sq"] / (1 - 0.999)).sqrt() + 1e-8)
+        else:
+            step = rate / (state["square_avg"].sqrt() + 1e-8)
+        expected = L1().prox(before.weight.detach().numpy(), np.asarray(0.5 * step) + 0.0)
+        np.testing.assert_allclose(after.weight.detach(), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_loaded_optimizer_and_frozen_or_unmoved_parameters():
+    model = cnn()
+    optimizer = torch.optim.Adam(model.parameters())
+    proximal = Proximal(optimizer, {"*.weight": (L1(), 1e3)}, model)
+    start = copy.deepcopy(model.state_dict())
+    proximal.step()  # Adam has moved nothing
+    assert all(torch.equal(start[name], p) for name, p in model.state_dict().items())
+    learn_a_step(model, optimizer)
+    optimizer.load_state_dict(optimizer.state_dict())  # replaces groups and state
+    optimizer.param_groups[0]["lr"] = 0.0
+    kept = copy.deepcopy(model.state_dict())
+    proximal.step()
+    assert all(torch.equal(kept[name], p) for name, p in model.state_dict().items())
+    optimizer.param_groups[0]["lr"] = 1.0
+    model[2].weight.requires_grad_(False)
+    proximal.step()
+    assert (model[0][0].weight == 0).all() and torch.equal(model[2].weight, kept["2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("penalties", "words"),
+    [
+        ({"features.*": (L1(), 1)}, r"pattern 'features.\*', which matches none of 0.0.weight, "),
+        ({"0.0.*": (GroupLasso(), 1)}, r"0.0.bias has shape \(4,\): it has no groups"),
+        ({"0.*": (L1(), 1), "*.bias": (L1(), 1)}, "each parameter once, but 0.0.bias is twice"),
+        ({"0.0.weight": (L1(), -1)}, "strength in .* must be at least 0, not -1"),
+        ({"0.0.weight": ("l3", 1)}, "penalty must be one of"),
+        ({"0.0.weight": (None, 1)}, "must have a penalty, not None"),
+        ({"0.0.weight": (L1(), 1, "rows")}, "groups in .* must be one of 'outputs', 'inputs'"),
+        ({"0.0.weight": L1()}, r"must be \(penalty, strength\)"),
+        ({0: (L1(), 1)}, "parameters or patterns of names as keys, not 0"),
+        ({nn.Parameter(torch.ones(2)): (L1(), 1)}, r"shape \(2,\) must be a parameter of the opti"),
+    ],
+)
+def test_bad_penalties_are_named(penalties, words):
+    model = cnn()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises((ValueError, TypeError), match=words):
+        Proximal(optimizer, penalties, model)
+
+
+def test_unknown_optimizers_are_refused_by_name():
+    model = cnn()
+    for make in (torch.optim.Adagrad, torch.optim.NAdam, torch.optim.LBFGS):
+        with pytest.raises(ValueError, match=f"SGD, Adam, AdamW, RMSprop, not {make.__name__}"):
+            Proximal(make(model.parameters()), {model[2].weight: (L1(), 1)})
+    with pytest.raises(ValueError, match="model must be given for the pattern"):
+        Proximal(torch.optim.SGD(model.parameters(), lr=1), {"2.weight": (L1(), 1)})
+    with pytest.raises(ValueError, match="maximize must be False for a parameter of shape"):
+        Proximal(
+            torch.optim.SGD(model.parameters(), lr=1, maximize=True), {model[2].weight: (L1(), 1)}
+        )
+
+
+def test_the_callback_serves_any_net_of_skorch():
+    from skorch import NeuralNetClassifier
+
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 8)).astype(np.float32)
+    y = (X[:, 0] > 0).astype(np.int64)
+    torch.manual_seed(0)
+    net = NeuralNetClassifier(
+        nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)),
+        criterion=nn.CrossEntropyLoss,
+        optimizer=torch.optim.RMSprop,
+        lr=0.01,
+        max_epochs=40,
+        verbose=0,
+        train_split=None,
+        callbacks=[Penalize({"0.weight": (GroupLasso(), 0.05, "inputs")})],
+    ).fit(X, y)
+    left = (net.module_[0].weight != 0).any(0)
+    assert left[0] and left.sum() < 5
+    assert net.score(X, y) > 0.9
