@@ -94,7 +94,8 @@ def count_threads(n_jobs: int | None) -> int:
     """Threads that `n_jobs` asks for: None is 1, -1 all cores, -2 all but one."""
     if n_jobs is None:
         return 1
-    if check_count(n_jobs, "n_jobs", least=-np.inf) == 0:
+    n_jobs = check_count(n_jobs, "n_jobs", least=-np.inf)
+    if n_jobs == 0:
         raise ValueError(
             "n_jobs must be None, a number of threads, or negative (-1 is all cores), not 0"
         )

@@ -90,7 +90,8 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         """
         X = self._validate(X, reset=True)
         n_held_out = self._recording().hold_out(len(X))
-        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, self.n_iter)
+        n_iter = check_count(self.n_iter, "n_iter")
+        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, n_iter)
         rng = check_generator(self.random_state, "random_state")
         seed, held_out, names = int(rng.integers(2**63)), None, None
         if n_held_out:
@@ -107,7 +108,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
                 if on_step is not None:
                     on_step(state)
 
-            rows = batches.steps(state.step, self.n_iter)
+            rows = batches.steps(state.step, n_iter)
             learning.learn(X, rows, state, plan, threads, held_out, step_done, True, names)
         return self._set_learned(state, plan, len(X))
 
@@ -461,7 +462,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = min(DEFAULT_BATCH, shape[0]) if self.batch_size is None else self.batch_size
-        check_count(batch_size, "batch_size", most=shape[0], why="the samples to learn from")
+        batch_size = check_count(
+            batch_size, "batch_size", most=shape[0], why="the samples to learn from"
+        )
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
         P_cum = self._start_histograms(n_dictionary, dtype)
         return Plan(
@@ -532,7 +535,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if self.homeo_fade is None or kind == "plain":
             return rule
         start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
-        return Fading(rule, start * self.n_iter, stop * self.n_iter)
+        return Fading(rule, start * int(self.n_iter), stop * int(self.n_iter))
 
     def _validate(self, X, reset):
         """X as a finite float array, C-ordered where it has to be converted."""

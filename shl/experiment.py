@@ -113,6 +113,9 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
+        for name, value in self.parameters().items():  # a small integer of NumPy's overflows
+            if isinstance(value, np.generic):
+                setattr(self, name, value.item())
         for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)

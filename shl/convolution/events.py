@@ -199,7 +199,7 @@ class ConvolutionalCode:
             For events, atoms or a shape that do not fit together.
         """
         self.check()
-        check_count(stride, "stride")
+        stride = check_count(stride, "stride")
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
         if dictionary.ndim != 4 or len(dictionary) != self.shape[1]:
             raise ValueError(

@@ -111,7 +111,7 @@ def craft(arrays, info, rng):
     ways = {
         "cut": lambda: array[tuple([slice(None)] * axis + [slice(0, -1)])] if array.ndim else array,
         "grow": lambda: np.repeat(array, 2, axis=axis) if array.ndim else np.zeros(3),
-        "one": lambda: array.reshape(-1)[:1].reshape((1,) * array.ndim),
+        "one": lambda: np.zeros((1,) * array.ndim, array.dtype),
         "empty": lambda: array[:0] if array.ndim else np.zeros(0),
         "turn": lambda: array.T.copy() if array.ndim > 1 else array,
         "axis": lambda: array[None],
