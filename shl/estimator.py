@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm.auto import tqdm
 
 from . import coding, learning, store
 from ._checks import (
@@ -20,8 +19,10 @@ from ._checks import (
     check_flag,
     check_generator,
     check_interval,
+    check_memory,
     check_number,
 )
+from ._progress import progress
 from ._threads import Threads
 from .coding import Coding, Competition
 from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
@@ -170,7 +171,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
 
     def _progress(self, first):
         """A progress bar over the steps, shown if verbose."""
-        return tqdm(
+        return progress(
             total=self.n_iter, initial=first, desc="learning", unit="step", disable=not self.verbose
         )
 
@@ -466,6 +467,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             batch_size, "batch_size", most=shape[0], why="the samples to learn from"
         )
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
+        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        # The histograms, a batch's counts and their distribution.
+        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
         return Plan(
             how,
