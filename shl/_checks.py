@@ -95,6 +95,22 @@ def check_interval(value: object, name: str, least: float, most: float) -> tuple
     return start, stop
 
 
+def check_file_name(value: object, name: str) -> str:
+    """A text that names a file in a folder, and no place outside of it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {value!r}")
+    if value in ("", ".", "..") or any(char in value for char in "/\\\0"):
+        raise ValueError(f"{name} must be the name of a file, without folders, not {value!r}")
+    return value
+
+
+def check_names(values: object, name: str) -> tuple[str, ...]:
+    """Texts; one alone is not a sequence of its letters."""
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
+        raise TypeError(f"{name} must be a list of names, not {values!r}")
+    return tuple(values)
+
+
 def check_choice(value: Any, name: str, choices: Iterable) -> Any:
     """One of the choices."""
     choices = tuple(choices)

@@ -1,5 +1,6 @@
 """Workers whose parent is gone: nobody waits for their results, and they must not stay."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -11,11 +12,12 @@ _parents: list[int] = []
 
 
 def follow_parent(pid: int) -> None:
-    """End this process some seconds after its parent, where that is the process `pid`.
+    """End this process some seconds after its parent, the process `pid` that hands out its jobs.
 
-    Called by a worker with each job, with the process that handed it out.
+    Called with each job.  Processes that are no workers of joblib's are left alone.
     """
-    if os.name == "posix" and os.getppid() == pid and not _parents:
+    is_worker = multiprocessing.current_process().name.startswith("LokyProcess")
+    if os.name == "posix" and is_worker and os.getpid() != pid and not _parents:
         _parents.append(pid)
         threading.Thread(target=_watch, daemon=True).start()
 

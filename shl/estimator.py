@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -265,6 +266,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             coding.check_competition(
                 **vars(competition), n_dictionary=len(state.dictionary), dtype=None
             )
+            check_number(info["C"], "C", above=0, is_optional=True)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
         return model
@@ -638,9 +640,11 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         code @ components_.
         """
         check_is_fitted(self)
-        if getattr(code, "ndim", 2) != 2 or np.shape(code)[1] != len(self.components_):
+        if not sparse.issparse(code):
+            code = check_array(code, "code", ndim=2)
+        if code.ndim != 2 or code.shape[1] != len(self.components_):
             raise ValueError(
-                f"code must have shape (n_samples, {len(self.components_)}), not {np.shape(code)}"
+                f"code must have shape (n_samples, {len(self.components_)}), not {code.shape}"
             )
         return code @ self.components_
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _checkpoints, plotting, store
-from ._checks import check_choice, check_count
+from ._checks import check_choice, check_count, check_names
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
 from .images import Patches
@@ -231,7 +231,7 @@ class SHL:
             time_plot_<variable>.  They are drawn into `figures`.
         fig_kwargs : dict, optional.  Passed to each figure.
         """
-        for name in list_figures:
+        for name in check_names(list_figures, "list_figures"):
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         data = self.get_data() if data is None else data

@@ -541,6 +541,9 @@ def from_arrays(arrays: dict, info: dict) -> State:
             parts[part][rest] = array
     if parts["record"] and "steps" not in parts["record"]:
         raise ValueError("record/steps is missing")
+    for part in ("homeostasis", "histogram"):
+        if ("P_cum" in parts[part]) != ("C" in parts[part]):
+            raise ValueError(f"{part} must have P_cum and C, its scale, or neither")
     return State(
         arrays["dictionary"],
         parts["moments"],
@@ -549,8 +552,8 @@ def from_arrays(arrays: dict, info: dict) -> State:
         arrays.get("variance"),
         arrays["last_selected"],
         parts["replacement"],
-        seed=check_count(info["seed"], "seed", least=0),
-        step=check_count(info["step"], "step", least=0),
+        seed=check_count(info["seed"], "seed", least=0, most=2**63),
+        step=check_count(info["step"], "step", least=0, most=2**62),
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
     )

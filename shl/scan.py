@@ -18,8 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from . import images, store
-from ._checks import check_array, check_choice, check_count, check_memory, check_number
+from ._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_memory,
+    check_names,
+    check_number,
+)
 from ._jobs import Job, as_done, run_jobs
+from ._threads import count_threads
 from .coding import ALGORITHMS
 from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
@@ -89,6 +98,8 @@ class SHL_set:
         self.N_scan = check_count(N_scan, "N_scan")
         check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
         self.base = check_number(base, "base", above=1)
+        if not isinstance(values, (Mapping, type(None))):
+            raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
         self.data = None if data is None else check_array(data, "data", ndim=2)
         self._records = []
@@ -111,7 +122,10 @@ class SHL_set:
                 f"variable must not be {variable!r}, which changes the data, where data is given"
             )
         if variable in self.values:
-            values = list(self.values[variable])
+            values = self.values[variable]
+            if not isinstance(values, (list, tuple, range, np.ndarray)):
+                raise TypeError(f"values[{variable!r}] must be a list, not {values!r}")
+            values = values.tolist() if isinstance(values, np.ndarray) else list(values)
             if not values:
                 raise ValueError(f"values[{variable!r}] is empty: there is nothing to scan")
             return values
@@ -147,7 +161,8 @@ class SHL_set:
         """What `run` would do: a list of dicts with variable, value and params (only what differs
         from `opts`).
         """
-        variables = [variables] if isinstance(variables, str) else list(dict.fromkeys(variables))
+        variables = [variables] if isinstance(variables, str) else variables
+        variables = list(dict.fromkeys(check_names(variables, "variables")))
         if not variables:
             raise ValueError("variables is empty: name what to scan")
         values = {variable: self.values_of(variable) for variable in variables}
@@ -197,7 +212,8 @@ class SHL_set:
         grid : bool, default=False
             True runs every combination of the variables' values.
         """
-        tasks = self.tasks(variables, grid)
+        tasks = self.tasks(variables, check_flag(grid, "grid"))
+        count_threads(n_jobs)  # validates it
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
         found = [
             _record(task, self._parameters(task), outcome)

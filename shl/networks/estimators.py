@@ -241,7 +241,13 @@ class _SparseMLP(BaseEstimator):
     def _sizes(self):
         """Units of each hidden layer, a list."""
         sizes = self.hidden_layer_sizes
-        return [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        if isinstance(sizes, numbers.Integral):
+            return [sizes]
+        if not isinstance(sizes, (list, tuple, np.ndarray)):
+            raise TypeError(
+                f"hidden_layer_sizes must be an integer or a sequence of them, not {sizes!r}"
+            )
+        return list(sizes)
 
     def _adopt(self, module):
         """Keep the network, and its weights as arrays."""

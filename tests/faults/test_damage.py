@@ -238,6 +238,8 @@ CRAFTED = {
     "a table of one column": ("HEH", {"histogram/P_cum": np.ones((12, 1))}),
     "a table above 1": ("HEH", {"homeostasis/P_cum": np.full((12, 128), 2.0)}),
     "a scale below 0": ("HEH", {"homeostasis/C": np.array(-1.0)}),
+    "no scale": ("HEH", {"histogram/C": None}),
+    "no table": ("HEH", {"homeostasis/P_cum": None}),
     "a column of records": ("HAP", {"record/error": np.zeros(77)}),
     "no steps of records": ("HAP", {"record/steps": None}),
     "atoms of 2 columns": ("images", {"dictionary": np.full((4, 1, 5, 2), 0.1**0.5)}),
@@ -254,7 +256,13 @@ def test_crafted_shapes_are_refused_by_name(files, tmp_path, how):
     arrays, info = store.read(paths[kind])
     arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
     store.write(tmp_path / "a.npz", arrays, info)
-    words = {"one moment missing": "beta1", "atoms": "last_selected", "4-D patches": "variance"}
+    words = {
+        "no scale": "histogram",
+        "no table": "homeostasis",
+        "one moment missing": "beta1",
+        "atoms": "last_selected",
+        "4-D patches": "variance",
+    }
     names = "|".join(name.split("/")[-1] for name in changes)
     with pytest.raises(ValueError, match=words.get(how, names)):
         use(kind, tmp_path / "a.npz", X, images)
@@ -286,6 +294,11 @@ def test_crafted_parameters_are_refused(files, tmp_path):
         {"parameters": None},
         {"state": {"seed": 1}},
         {"state": {**info["state"], "step": -1}},
+        {"state": {**info["state"], "step": 10**400}},
+        {"state": {**info["state"], "seed": 10**400}},
+        {"state": {**info["state"], "seconds": 10**400}},
+        {"C": 10**400},
+        {"C": "x"},
         {"state": {**info["state"], "seed": "x"}},
         {"n_dead_": "many"},
         {"kind": ["a"]},
