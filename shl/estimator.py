@@ -4,6 +4,7 @@ import logging
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from .replacement import Replacement
 logger = logging.getLogger("shl")
 
 DEFAULT_BATCH = 256
+ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
@@ -144,7 +146,9 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
     def _start(self, X, plan, seed, rng):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
-        return learning.start(dictionary, plan, seed, variance)
+        rows = X[np.linspace(0, len(X) - 1, min(len(X), ENERGY_ROWS)).astype(int)]
+        energy = float(np.mean(np.square(rows, dtype=np.float64))) or 1.0
+        return learning.start(dictionary, plan, seed, variance, energy)
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -204,6 +208,8 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             parameters["random_state"] = None
         if not isinstance(parameters["homeo_method"], (str, type(None))):
             parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
+        if isinstance(parameters["replace"], Replacement):
+            parameters["replace"] = asdict(parameters["replace"])
         for prefix, values in (("param", parameters), ("competition", vars(self.competition_))):
             for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
                 arrays[f"{prefix}/{name}"] = values[name]
@@ -239,7 +245,10 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        parameters = info["parameters"] | store.take(arrays, "param/")
+        pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
+        parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+        if isinstance(parameters["replace"], dict):
+            parameters["replace"] = Replacement(**parameters["replace"])
         if isinstance(parameters["homeo_method"], dict):
             parameters["homeo_method"] = homeo_method or "None"
         competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
@@ -260,19 +269,20 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     Parameters
     ----------
     n_dictionary : int, optional
-        Atoms; None is 2 n_pixels.
-    learning_algorithm : str, default='mp'
-        'mp', 'omp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
-        `sparse_encode`.  Homeostasis biases 'mp', and 'omp' by rules with a gain.
+        Atoms; None is those of dict_init, or 2 n_pixels.
+    learning_algorithm : str, optional
+        'omp', 'mp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
+        `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
+        Homeostasis biases 'mp', and 'omp' by rules with a gain.
     l0_sparseness : int, optional
-        Events a sample; None is n_pixels / 10.
+        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary.
     fit_tol : float, optional
         Tolerance of a pursuit, penalty or threshold of the other coders.
     alpha_MP : float, default=1.0
         In (0, 1], the share of a coefficient that one step of pursuit takes.
     do_sym : bool, default=False
         True lets coefficients of pursuit be negative.
-    n_iter : int, default=1000
+    n_iter : int, default=2000
         Steps, each on one batch.
     batch_size : int, optional
         Samples of a step; None is 256, or all samples where they are fewer.
@@ -288,7 +298,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         In [0, 1], the rate of the rule, a step; HEH needs .005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
-    homeo_fade : (float, float), optional
+    homeo_fade : (float, float), default=(0.3, 0.6)
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     replace : bool or Replacement, default=True
@@ -306,8 +316,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     record_each : int, default=0
         Steps between records; 0 records nothing.
     record_num_batches : int, default=1024
-        Samples that `fit` holds out of learning for the records; 0 records a step's own batch,
-        before the atoms move.
+        Samples that `fit` holds out of learning for the records, at most a fifth of them; 0 records
+        a step's own batch, before the atoms move.
     sparse_output : bool, default=False
         True makes `transform` return a CSR array.
     random_state : int, Generator, RandomState or None, default=None
@@ -357,12 +367,12 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self,
         n_dictionary=None,
         *,
-        learning_algorithm="mp",
+        learning_algorithm=None,
         l0_sparseness=None,
         fit_tol=None,
         alpha_MP=1.0,
         do_sym=False,
-        n_iter=1000,
+        n_iter=2000,
         batch_size=None,
         eta=0.02,
         eta_decay=(0.6, 0.05),
@@ -372,9 +382,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         homeo_method="HAP",
         eta_homeo=0.005,
         alpha_homeo=0.05,
-        C=3.0,
+        C=0.0,
         nb_quant=128,
-        homeo_fade=None,
+        homeo_fade=(0.3, 0.6),
         replace=True,
         do_precision=False,
         eta_precision=0.0,
@@ -432,7 +442,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         for name in ("do_precision", "one_over_F", "sparse_output"):
             check_flag(getattr(self, name), name)
         n_dictionary = self._shape(shape)[0]
-        how = self._coding(shape[1])
+        how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
@@ -451,20 +461,24 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             **self._changes(n_steps),
         )
 
-    def _coding(self, n_pixels):
-        """How samples of so many pixels are coded."""
-        l0_sparseness = self.l0_sparseness
+    def _coding(self, n_pixels, n_dictionary):
+        """How samples of so many pixels are coded by so many atoms."""
+        algorithm, l0_sparseness = self.learning_algorithm, self.l0_sparseness
+        if algorithm is None:
+            needs_mp = self.do_precision or self.do_sym or self.precision_init is not None
+            needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
+            algorithm = "mp" if needs_mp else "omp"
+        check_choice(algorithm, "learning_algorithm", coding.ALGORITHMS)
         if l0_sparseness is None:
-            l0_sparseness = max(1, n_pixels // 10)
-        check_choice(self.learning_algorithm, "learning_algorithm", coding.ALGORITHMS)
-        return Coding(
-            self.learning_algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, self.do_sym
-        )
+            l0_sparseness = min(max(1, n_pixels // 10), n_dictionary)
+        return Coding(algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, self.do_sym)
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
         n_pixels = shape[1]
-        n_dictionary = 2 * n_pixels if self.n_dictionary is None else self.n_dictionary
+        n_dictionary = self.n_dictionary
+        if n_dictionary is None:
+            n_dictionary = 2 * n_pixels if self.dict_init is None else len(self.dict_init)
         why = f"{MOST_ATOMS} for each of {n_pixels} pixels"
         return check_count(
             n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
@@ -480,9 +494,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             )
         return coding.check_P_cum(self.P_cum_init, "P_cum_init", n_dictionary, self.nb_quant, dtype)
 
-    def _rule(self, n_dictionary, n_batches, algorithm, P_cum):
-        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
-        rule = make_rule(
+    def _make_rule(self, n_batches=1, P_cum=None):
+        """The rule of homeostasis by itself."""
+        return make_rule(
             self.homeo_method,
             eta_homeo=self.eta_homeo,
             alpha_homeo=check_number(self.alpha_homeo, "alpha_homeo", above=0),
@@ -491,6 +505,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             P_cum=P_cum,
             n_batches=n_batches,
         )
+
+    def _rule(self, n_dictionary, n_batches, algorithm, P_cum):
+        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
+        rule = self._make_rule(n_batches, P_cum)
         kinds = {"mp": ("gain", "table"), "omp": ("gain",)}.get(algorithm, ())
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
@@ -578,7 +596,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        how = self._coding(self.n_features_in_)
+        how = self._coding(self.n_features_in_, len(self.components_))
         algorithm = algorithm or how.algorithm
         return coding.sparse_encode(
             X,

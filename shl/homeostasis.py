@@ -49,6 +49,8 @@ class Rule(Protocol):
 class Plain:
     """No homeostasis ('None'): matching pursuit as it is, z_i(a) = a."""
 
+    gives = "plain"
+
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """No state."""
         return {}
@@ -71,6 +73,8 @@ def _with_mean(values, i):
 
 class _WithRate:
     """A rule with a rate and a strength."""
+
+    gives = "gain"
 
     def __init__(self, eta_homeo: float = 0.01, alpha_homeo: float = 0.05):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
@@ -201,6 +205,8 @@ class EpochEXP:
         The batches of an epoch.
     """
 
+    gives = "gain"
+
     def __init__(self, eta_homeo: float = 0.0025, n_batches: int = 1):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
         self.n_batches = check_count(n_batches, "n_batches")
@@ -288,6 +294,8 @@ class HEH:
         The start, instead of a straight ramp from 0 to 1; needs a C.
     """
 
+    gives = "table"
+
     def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
         self.C = check_number(C, "C", least=0)
@@ -327,7 +335,9 @@ class HEH:
         return (1 - self.eta_homeo) * C + self.eta_homeo * wanted if C else wanted
 
     def competition(self, state: dict) -> Competition:
-        """z_i(a) = P_cum_i(1 - exp(-a / C))."""
+        """z_i(a) = P_cum_i(1 - exp(-a / C)); plain where no scale is known yet."""
+        if state["C"] == 0:
+            return Competition()
         return Competition(P_cum=state["P_cum"], C=scale(state))
 
 
@@ -357,6 +367,8 @@ class Fading:
 
     def __init__(self, rule: Rule, start: float, stop: float):
         self.rule = rule
+        if hasattr(rule, "gives"):
+            self.gives = rule.gives
         self.start = check_number(start, "start", least=0)
         self.stop = check_number(stop, "stop", above=self.start)
 
@@ -441,5 +453,9 @@ def make_rule(homeo_method, **parameters) -> Rule:
 
 
 def kind_of(rule: Rule, n_dictionary: int) -> str:
-    """How a rule lets atoms compete at first: 'gain', 'table' or 'plain'."""
+    """How a rule lets atoms compete, 'gain', 'table' or 'plain': as it says itself, or as it does
+    at first.
+    """
+    if hasattr(rule, "gives"):
+        return rule.gives
     return rule.competition(rule.init(n_dictionary, 1 / n_dictionary, np.float32)).kind

@@ -48,15 +48,8 @@ class Recording:
         return self.each > 0 and step % self.each == 0
 
     def hold_out(self, n_samples: int) -> int:
-        """How many of n_samples are kept for the records, or an error where none would be left."""
-        if not self.each:
-            return 0
-        if self.n_held_out >= n_samples:
-            raise ValueError(
-                f"record_num_batches = {self.n_held_out} must be below the {n_samples} samples of "
-                f"X, of which it holds out as many for the records"
-            )
-        return self.n_held_out
+        """How many of n_samples are kept for the records, at most a fifth."""
+        return min(self.n_held_out, n_samples // 5) if self.each else 0
 
 
 @dataclass(frozen=True)
@@ -141,9 +134,16 @@ class State:
 
 
 def start(
-    dictionary: np.ndarray, plan: Plan, seed: int, variance: np.ndarray | None = None
+    dictionary: np.ndarray,
+    plan: Plan,
+    seed: int,
+    variance: np.ndarray | None = None,
+    energy: float = 1.0,
 ) -> State:
-    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1."""
+    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
+
+    energy is the mean square of the data, the unit of gradients.
+    """
     dictionary = dictionary.copy()
     normalise(dictionary)
     if plan.eta_precision is not None and variance is None:
@@ -151,7 +151,7 @@ def start(
     homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
-        plan.optimizer.init(dictionary),
+        plan.optimizer.init(dictionary, energy),
         homeostasis,
         histogram,
         variance,
@@ -292,7 +292,8 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     i, atom, gain = found
     state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
     for values in state.moments.values():
-        values[i] = 0
+        if values.ndim:
+            values[i] = 0
     if state.variance is not None:
         state.variance[i] = state.variance.mean(axis=0)
     kept["age"][i], kept["energy"][i] = 0, gain

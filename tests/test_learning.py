@@ -208,6 +208,9 @@ def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
         "random_state": 0,
         "record_each": 100,
         "eta_homeo": 0.05,
+        "learning_algorithm": "mp",
+        "homeo_fade": None,
+        "replace": False,
     }
     plain, fair = (
         SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule)
@@ -223,7 +226,7 @@ class Root(homeostasis.ActivationRule):
 def test_a_rule_of_ones_own(rng, tmp_path):
     X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
     model = SparseHebbianLearning(
-        24, l0_sparseness=3, n_iter=20, homeo_method=Root(), random_state=0
+        24, l0_sparseness=3, n_iter=20, homeo_method=Root(), homeo_fade=None, random_state=0
     ).fit(X)
     assert not np.allclose(model.gain_, 1)
     model.save(tmp_path / "own.npz")

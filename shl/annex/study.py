@@ -13,7 +13,7 @@ from .._jobs import failure_lines
 from .._threads import Threads
 from ..coding import PLAIN, Coding, Competition, Events
 from ..estimator import SparseHebbianLearning
-from ..experiment import SHL
+from ..experiment import SHL, STUDY
 from ..homeostasis import cumulative_distribution
 from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
@@ -112,6 +112,7 @@ class Study:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
         self.database, self.n_jobs, self.verbose = database, n_jobs, verbose
         self.opts = {
+            **STUDY,
             **self.scale.opts,
             "name_database": database,
             "datapath": datapath,
