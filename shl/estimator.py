@@ -181,6 +181,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
+        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
         return self
 
     # ------------------------------------------------------------------------ the Annex's names
@@ -348,6 +349,8 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         CPU time of learning.
     n_dead_ : int
         Atoms that no sample of the last pass over the data selected.
+    n_replaced_ : int
+        Replacements of atoms so far.
 
     References
     ----------

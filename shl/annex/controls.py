@@ -187,6 +187,40 @@ def fading(study: Study, out: Path) -> Iterator[str]:
     )
 
 
+def decaying(study: Study, out: Path) -> Iterator[str]:
+    """A rate that decays late, and replacement of atoms, beside the rules by themselves."""
+    seeds, patches = study.few_seeds, study.fresh()
+    runs = study.run(
+        ["homeo_method", "seed"],
+        {"homeo_method": ("None", "HAP"), "seed": seeds},
+        eta_decay=(0.6, 0.05),
+        replace=True,
+    )
+    found = {
+        rule: {name: study.measured[rule][name][: len(seeds)] for name in MEANS} for rule in RULES
+    }
+    new = {
+        f"{rule}, decay, replacement": measure(runs.models(homeo_method=rule), patches)
+        for rule in ("None", "HAP")
+    }
+    yield f"The same number of steps; on new patches, over {len(seeds)} seeds.\n"
+    yield from means_table(["scheme"], MEANS, found | new)
+    yield "Is the error, and is F, below those of the rules? A paired t-test:\n"
+    yield from claims_table(
+        [
+            (name, scheme, rule, each[name], found[rule][name])
+            for scheme, each in new.items()
+            for rule in RULES
+            for name in ("error", "F")
+        ]
+    )
+    replaced = [model.n_replaced_ for model in runs.models()]
+    yield f"Atoms replaced in a run: {min(replaced)} to {max(replaced)}.\n"
+    dico = runs.models(homeo_method="HAP")[0]
+    show_dico(None, dico, dim_graph=(4, 18), fname=out / "decaying.png")
+    yield "HAP, decay, replacement: ![Atoms](decaying.png)\n"
+
+
 # ---------------------------------------------------------------------------------------- databases
 
 

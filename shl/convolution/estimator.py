@@ -85,8 +85,8 @@ class ConvolutionalSHL(HebbianEstimator):
         `shl.learning.record`).
     n_iter_, n_channels_in_ : int
         Steps taken; channels.
-    n_dead_ : int
-        Atoms that no image of the last pass selected.
+    n_dead_, n_replaced_ : int
+        Atoms that no image of the last pass selected; replacements of atoms so far.
     seconds_ : float
         CPU time of learning.
 
