@@ -377,7 +377,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         do_sym=False,
         n_iter=2000,
         batch_size=None,
-        eta=0.02,
+        eta=0.04,
         eta_decay=(0.6, 0.05),
         beta1=0.99,
         beta2=0.99,

@@ -14,7 +14,7 @@ from .images import Patches
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -90,7 +90,7 @@ class SHL:
     alpha_MP: float = 0.95
     one_over_F: bool = True
     n_iter: int = 1281
-    eta: float = 0.02
+    eta: float = 0.04
     eta_decay: tuple | None = (0.6, 0.05)
     beta1: float = 0.99
     beta2: float = 0.99

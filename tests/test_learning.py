@@ -211,6 +211,8 @@ def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
         "learning_algorithm": "mp",
         "homeo_fade": None,
         "replace": False,
+        "eta": 0.02,
+        "eta_decay": None,
     }
     plain, fair = (
         SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule)
@@ -335,3 +337,14 @@ def test_a_planted_dictionary_is_recovered():
         recovered[rule] = ((atoms @ model.components_.T).max(axis=1) > 0.97).mean()
     assert recovered["HEH"] >= 0.98
     assert recovered["HEH"] > recovered["None"]
+
+
+def test_noise_is_without_order_and_an_edge_has_it(rng):
+    y, x = np.mgrid[:21, :21] - 10
+    gratings = np.stack([np.cos(k * x / 3 + (1 - k) * y / 2) for k in np.linspace(0, 1, 5)])
+    edges = gratings * np.exp(-(x**2 + y**2) / 18)
+    for shapes in (gratings, edges):
+        assert metrics.disorder(shapes.reshape(5, -1)).max() < 0.03
+    assert metrics.disorder(rng.standard_normal((50, 441))).min() > 0.12
+    noise = images.noise_patches(300, 21, rng) * images.disc(21).ravel()
+    assert (metrics.disorder(noise) > 0.066).mean() > 0.97

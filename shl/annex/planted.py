@@ -116,7 +116,7 @@ def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
 STUDIED = {"learning_algorithm": "mp", "homeo_fade": None, "C": 3.0, "eta_decay": None}
-STUDIED |= {"replace": False}
+STUDIED |= {"replace": False, "eta": 0.02}
 SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in ("None", "OLS", "EMP", "HAP", "HEH")}
 SCHEMES |= {
     f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
