@@ -140,7 +140,8 @@ def disorder(dictionary: np.ndarray) -> np.ndarray:
     """
     width = round(dictionary.shape[1] ** 0.5)
     atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
-    n_pixels = np.count_nonzero(atoms.any(axis=0))  # a mask leaves fewer
+    energy = (atoms**2).mean(axis=0)
+    n_pixels = np.count_nonzero(energy > 0.01 * energy.max())  # a mask leaves fewer
     size = 2 ** int(np.ceil(np.log2(1.5 * width)))
     spectra = np.abs(np.fft.fft2(atoms, (size, size))) ** 2
     shares = [
