@@ -107,9 +107,8 @@ def main():
     for world, (X, n_atoms, n_active) in worlds(args).items():
         X = np.asarray(X, np.float32)[np.random.default_rng(1).permutation(len(X))]
         n_test = min(4096, len(X) // 5)
-        print(
-            f"\n{world}: {len(X) - n_test} samples of {X.shape[1]}, {n_atoms} atoms, {n_active} active"
-        )
+        shape = f"{len(X) - n_test} samples of {X.shape[1]}"
+        print(f"\n{world}: {shape}, {n_atoms} atoms, {n_active} active")
         print("| package | " + " | ".join(f"{s:g} s: mp, omp" for s in args.seconds) + " |")
         print("|---" * (1 + len(args.seconds)) + "|")
         for name, learn in learners.items():
