@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from . import learning
+from .store import damage_of, read, writer
 
 EACH_SECONDS = 30.0
 
@@ -26,6 +27,13 @@ def machine():
         "cpu": llvmlite.binding.get_host_cpu_name(),
         "system": platform.system(),
     }
+
+
+def _read_state(path):
+    """The state of a checkpoint, None where it is of another machine or other versions."""
+    arrays, info = read(path)
+    with damage_of(path):
+        return learning.from_arrays(arrays, info["state"]) if info["machine"] == machine() else None
 
 
 class Checkpoints:
@@ -59,10 +67,7 @@ class Checkpoints:
         """The state of the last checkpoint, or None where there is none of this machine and these
         versions.
         """
-        found = self.store.get(self.path)
-        if found is None or found[1].get("machine") != machine():
-            return None
-        return learning.from_arrays(found[0], found[1]["state"])
+        return self.store.get(self.path, _read_state)
 
     def step_done(self, state):
         """Write the state if it is time, or stop if a signal came."""
@@ -70,7 +75,9 @@ class Checkpoints:
             return
         arrays, info = learning.to_arrays(state)
         self.store.put(
-            self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()}
+            self.path,
+            arrays,
+            {"kind": "checkpoint", "state": info, "machine": machine(), "writer": writer()},
         )
         self._written = time.monotonic()
         if self._signal == signal.SIGTERM:

@@ -41,6 +41,10 @@ def check_number(
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int or a fraction that no float can hold
+        number = np.inf
     bounds = (
         (least, "at least", np.less),
         (above, "above", np.less_equal),
@@ -48,11 +52,11 @@ def check_number(
         (below, "below", np.greater_equal),
     )
     wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
-    if not np.isfinite(value) or any(
-        fails(value, bound) for bound, _, fails in bounds if bound is not None
+    if not np.isfinite(number) or any(
+        fails(number, bound) for bound, _, fails in bounds if bound is not None
     ):
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
-    return float(value)
+    return number
 
 
 def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:
@@ -69,14 +73,16 @@ def check_interval(value: object, name: str, least: float, most: float) -> tuple
 
 def check_choice(value: Any, name: str, choices: Iterable) -> Any:
     """One of the choices."""
-    if value not in tuple(choices):
+    choices = tuple(choices)
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
     return value
 
 
 def check_flag(value: object, name: str) -> bool:
     """A bool (0 and 1 count)."""
-    if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
+    is_flag = isinstance(value, (bool, np.bool_, numbers.Integral)) and value in (0, 1)
+    if not is_flag:
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
@@ -125,7 +131,10 @@ def check_array(
     ValueError
         With the name, and what is wrong.
     """
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     if array.ndim != ndim:
@@ -137,7 +146,8 @@ def check_array(
     if n_columns is not None and array.shape[1] != n_columns:
         raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
     wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
-    array = array.astype(wanted, copy=False)
+    with np.errstate(over="ignore"):  # an infinity is refused
+        array = array.astype(wanted, copy=False)
     _refuse_non_finite(array, name)
     return array
 

@@ -30,6 +30,7 @@ from ._threads import Threads, chunks, map_serially
 
 ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
+SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
 DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
@@ -64,8 +65,28 @@ class Events:
         """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
         return len(self)
 
+    def check(self) -> None:
+        """ValueError for events of atoms that are not there: kernels look at no bounds."""
+        indices, values, n_dictionary = self.indices, self.values, self.n_dictionary
+        if indices.ndim != 2 or indices.shape != values.shape:
+            raise ValueError(
+                f"indices and values must have one shape (n_samples, n_slots), not {indices.shape} "
+                f"and {values.shape}"
+            )
+        if indices.dtype.kind not in "iu" or values.dtype.kind != "f":
+            raise ValueError(
+                f"indices must be integers and values floats, not {indices.dtype} and "
+                f"{values.dtype}"
+            )
+        if indices.size and not 0 <= indices.min() <= indices.max() < n_dictionary:
+            raise ValueError(
+                f"indices must be at least 0 and below n_dictionary = {n_dictionary}, not "
+                f"{indices.min()} to {indices.max()}"
+            )
+
     def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
+        self.check()
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
@@ -74,6 +95,7 @@ class Events:
         """The code as a SciPy CSR array (n_samples, n_dictionary) with sorted indices; the events
         are reordered.
         """
+        self.check()
         n_used = kernels.sort_events(self.indices, self.values)
         offsets = np.concatenate(([0], np.cumsum(n_used, dtype=np.int64)))
         is_full = offsets[-1] == self.values.size
@@ -83,10 +105,12 @@ class Events:
 
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64."""
+        self.check()
         return np.bincount(self.indices[self.values != 0], minlength=self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
+        self.check()
         weights = (self.values.astype(np.float64) ** power).ravel()
         return np.bincount(self.indices.ravel(), weights, self.n_dictionary)
 
@@ -94,6 +118,7 @@ class Events:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
         (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
         """
+        self.check()
         counts = np.zeros((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
         counts[:, 0] += len(self) - counts.sum(axis=1)
@@ -101,6 +126,7 @@ class Events:
 
     def count_pairs(self) -> np.ndarray:
         """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64."""
+        self.check()
         pairs = np.zeros((self.n_dictionary, self.n_dictionary), np.int64)
         kernels.count_pairs(self.indices, self.values, pairs)
         return pairs
@@ -112,6 +138,9 @@ class Events:
         Each thread owns a range of atoms and walks the events in order, so the sums have the same
         bits for any number.
         """
+        self.check()
+        if len(rows) != len(self):
+            raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
         total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
 
         def add(atoms):
@@ -341,8 +370,12 @@ class Coder:
     def code(self, X: np.ndarray) -> Events:
         """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
+        exponents = np.zeros((len(X), 1), int)
+        if algorithm in SCALED:
+            exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
+            X = np.ldexp(X, -exponents)
         if algorithm not in PURSUITS:
-            return _encode_with_sklearn(X, self.dictionary, self.coding)
+            return _encode_with_sklearn(X, self.dictionary, self.coding, exponents)
         n_dictionary, n_pixels = self.dictionary.shape
         n_slots = self.n_slots
         if self.coding.fit_tol is not None:  # it overrides l0_sparseness
@@ -353,7 +386,10 @@ class Coder:
             n_dictionary,
         )
         keys = np.empty(n_dictionary, _key(X.dtype))  # scores that are also compared as integers
-        (self._pursue if algorithm == "mp" else self._pursue_orthogonal)(X, events, keys)
+        if algorithm == "mp":
+            self._pursue(X, events, keys)
+        else:
+            self._pursue_orthogonal(X, events, keys, exponents)
         return events if self.coding.fit_tol is None else events.trim()
 
     @property
@@ -374,19 +410,21 @@ class Coder:
             rho, residual, self.atoms, self.contest, limits, events.indices, events.values, keys
         )
 
-    def _pursue_orthogonal(self, X, events, keys):
+    def _pursue_orthogonal(self, X, events, keys, exponents):
         rho, energy = X @ self.filters.T, np.einsum("ij,ij->i", X, X)
-        tolerance = X.dtype.type(self.coding.fit_tol or 0)
+        with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
+            tolerances = _unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
         kernels.pursue_orthogonal(
             rho,
             self.atoms.gram,
             self.contest.gain,
             energy,
-            tolerance,
+            tolerances,
             events.indices,
             events.values,
             keys,
         )
+        np.ldexp(events.values, exponents, out=events.values)
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
@@ -424,13 +462,20 @@ class Coder:
         return gradient
 
 
-def _encode_with_sklearn(X, dictionary, coding):
+def _unscale(penalty, exponents):
+    """A penalty or tolerance in the units of X, for samples that were divided by 2^exponents."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(np.float64(penalty), -exponents)
+
+
+def _encode_with_sklearn(X, dictionary, coding, exponents):
     """Events of scikit-learn's coders: at most l0_sparseness atoms a sample, fit_tol as penalty or
     threshold.
 
     lars follows the path for l0_sparseness steps; lasso_lars also stops where the penalty reaches
-    fit_tol; lasso_cd, elastic and threshold solve at the penalty fit_tol (default: a tenth of the
-    sample's largest correlation; no threshold) and keep the largest coefficients.
+    fit_tol, and both were given X divided by 2^exponents; lasso_cd, elastic and threshold solve at
+    the penalty fit_tol (default: a tenth of the sample's largest correlation; no threshold) and
+    keep the largest coefficients.
     """
     from sklearn.decomposition import sparse_encode as sklearn_encode
     from sklearn.linear_model import ElasticNet, lars_path
@@ -438,11 +483,15 @@ def _encode_with_sklearn(X, dictionary, coding):
     penalty, algorithm = coding.fit_tol, coding.algorithm
     n_slots = min(coding.l0_sparseness, len(dictionary))
     if algorithm in ("lars", "lasso_lars"):
-        method, least = ("lar", 0) if algorithm == "lars" else ("lasso", penalty or 0)
-        options = {"method": method, "max_iter": n_slots, "return_path": False}
-        code = np.stack(
-            [lars_path(dictionary.T, x, alpha_min=least / x.size, **options)[2] for x in X]
-        )
+        is_lasso = algorithm == "lasso_lars"
+        options = {"method": "lasso" if is_lasso else "lar", "max_iter": n_slots}
+        least = _unscale(penalty or 0, exponents[:, 0]) if is_lasso else np.zeros(len(X))
+        kept = _distinct(dictionary)
+        code = np.zeros((len(X), len(dictionary)), X.dtype)
+        for row, x in enumerate(X):
+            path = lars_path(dictionary[kept].T, x, alpha_min=least[row] / x.size, **options)
+            code[row, kept] = path[2][:, _end(path[0])]
+        code = np.ldexp(code, exponents)
     elif algorithm == "threshold":
         code = sklearn_encode(X, dictionary, algorithm="threshold", alpha=penalty or 0)
     else:
@@ -461,6 +510,26 @@ def _encode_with_sklearn(X, dictionary, coding):
         model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64))
         code = scale * np.atleast_2d(model.coef_)
     return Events.from_dense(np.ascontiguousarray(code, dictionary.dtype), n_slots).trim()
+
+
+def _end(alphas):
+    """Index of the last good point of a path.  The correlations fall along it: where they rise,
+    scikit-learn has lost it, and coefficients grow without bound.
+    """
+    rises = np.flatnonzero(np.diff(alphas) > 4 * np.finfo(alphas.dtype).eps * alphas[0])
+    return rises[0] if rises.size else -1
+
+
+def _distinct(dictionary):
+    """The atoms but for those that float32 cannot tell from an earlier one, or its negative: their
+    coefficients would be large, and cancel.
+    """
+    gram = np.abs(np.tril(dictionary.astype(np.float64) @ dictionary.T, -1))
+    is_like = gram > 1 - np.finfo(np.float32).eps
+    kept = np.ones(len(dictionary), bool)
+    for i in np.flatnonzero(is_like.any(axis=1)):
+        kept[i] = not is_like[i, kept].any()
+    return np.flatnonzero(kept)
 
 
 # ---------------------------------------------------------------------------------- the public edge

@@ -91,12 +91,14 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         """
         X = self._validate(X, reset=True)
         n_held_out = self._recording().hold_out(len(X))
-        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, self.n_iter)
+        n_iter = check_count(self.n_iter, "n_iter")
+        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, n_iter)
         rng = check_generator(self.random_state, "random_state")
-        seed, held_out = int(rng.integers(2**63)), None
+        seed, held_out, names = int(rng.integers(2**63)), None, None
         if n_held_out:
             order = rng.permutation(len(X))
-            held_out, X = X[np.sort(order[:n_held_out])], X[np.sort(order[n_held_out:])]
+            names = np.sort(order[n_held_out:])
+            held_out, X = X[np.sort(order[:n_held_out])], X[names]
         state = self._start(X, plan, seed, rng) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
         batches = learning.Batches(len(X), plan.batch_size, state.seed)
@@ -107,25 +109,33 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
                 if on_step is not None:
                     on_step(state)
 
-            rows = batches.steps(state.step, self.n_iter)
-            learning.learn(X, rows, state, plan, threads, held_out, step_done, records_end=True)
+            rows = batches.steps(state.step, n_iter)
+            learning.learn(X, rows, state, plan, threads, held_out, step_done, True, names)
         return self._set_learned(state, plan, len(X))
 
     def partial_fit(self, X, y=None):
         """Go on from the current state with one pass over X in batches of batch_size; one step if X
         is one batch.  With record_each, a step's own batch is recorded before the atoms move.
+
+        After an error the model is that of the last good step.
         """
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
         plan = self.plan(X.shape, X.dtype)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
-            self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
-        learning.check_state(self._state, plan, self._shape(X.shape))
-        rows = learning.one_pass(len(X), plan.batch_size, self._state)
-        with Threads(self.n_jobs) as threads:
-            learning.learn(X, rows, self._state, plan, threads)
-        return self._set_learned(self._state, plan, len(X))
+            state = self._start(X, plan, int(rng.integers(2**63)), rng)
+        else:
+            state = self._state
+        learning.check_state(state, plan, self._shape(X.shape))
+        rows = learning.one_pass(len(X), plan.batch_size, state)
+        try:
+            with Threads(self.n_jobs) as threads:
+                learning.learn(X, rows, state, plan, threads)
+        finally:
+            if state.step:  # else the first step failed, and nothing is learned
+                self._set_learned(state, plan, len(X))
+        return self
 
     def _changes(self, n_steps):
         """The parts of a plan by which the rate and the atoms change on the way."""
@@ -246,17 +256,27 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-        parameters = info["parameters"] | pairs | store.take(arrays, "param/")
-        if isinstance(parameters["replace"], dict):
-            parameters["replace"] = Replacement(**parameters["replace"])
-        if isinstance(parameters["homeo_method"], dict):
-            parameters["homeo_method"] = homeo_method or "None"
-        competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
-        state = learning.from_arrays(arrays, info["state"])
-        model = cls(**parameters)._set_fitted(state, competition)
-        model.n_dead_ = info["n_dead_"]
+        with store.damage_of(path):
+            pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
+            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            if isinstance(parameters["homeo_method"], dict):
+                parameters["homeo_method"] = homeo_method or "None"
+            if isinstance(parameters.get("replace"), dict):
+                parameters["replace"] = Replacement(**parameters["replace"])
+            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            state = learning.from_arrays(arrays, info["state"])
+            cls._check_atoms(state.dictionary)
+            coding.check_competition(
+                **vars(competition), n_dictionary=len(state.dictionary), dtype=None
+            )
+            model = cls(**parameters)._set_fitted(state, competition)
+            model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
         return model
+
+    @staticmethod
+    @abstractmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than the estimator's."""
 
 
 class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
@@ -450,7 +470,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = min(DEFAULT_BATCH, shape[0]) if self.batch_size is None else self.batch_size
-        check_count(batch_size, "batch_size", most=shape[0], why="the samples to learn from")
+        batch_size = check_count(
+            batch_size, "batch_size", most=shape[0], why="the samples to learn from"
+        )
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
         P_cum = self._start_histograms(n_dictionary, dtype)
         return Plan(
@@ -486,6 +508,11 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         return check_count(
             n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
         ), n_pixels
+
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than (n_dictionary, n_pixels)."""
+        check_array(dictionary, "dictionary", ndim=2)
 
     def _start_histograms(self, n_dictionary, dtype):
         """P_cum_init as an array, or None."""
@@ -524,7 +551,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if self.homeo_fade is None or kind == "plain":
             return rule
         start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
-        return Fading(rule, start * self.n_iter, stop * self.n_iter)
+        return Fading(rule, start * int(self.n_iter), stop * int(self.n_iter))
 
     def _validate(self, X, reset):
         """X as a finite float array, C-ordered where it has to be converted."""

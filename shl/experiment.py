@@ -118,6 +118,9 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
+        for name, value in self.parameters().items():  # a small integer of NumPy's overflows
+            if isinstance(value, np.generic):
+                setattr(self, name, value.item())
         for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
@@ -253,8 +256,8 @@ class SHL:
             return found
         with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as checkpoints:
             model.fit(data, on_step=checkpoints.step_done, resume=checkpoints.last())
-            model.save(path)
-            checkpoints.discard()
+            if self.store.keep(path, lambda: model.save(path)):
+                checkpoints.discard()
         return model
 
     def stored(self, path):

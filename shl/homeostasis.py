@@ -27,7 +27,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ._checks import check_choice, check_count, check_number
-from .coding import Competition, check_P_cum
+from .coding import Competition, check_competition, check_P_cum
 
 SCALE_OF_MEAN = 0.5  # C, in units of the mean coefficient, where it adapts to the data
 
@@ -458,4 +458,21 @@ def kind_of(rule: Rule, n_dictionary: int) -> str:
     """
     if hasattr(rule, "gives"):
         return rule.gives
-    return rule.competition(rule.init(n_dictionary, 1 / n_dictionary, np.float32)).kind
+    state = rule.init(n_dictionary, 1 / n_dictionary, np.float32)
+    return check_competition_of(rule, state, n_dictionary, np.float32).kind
+
+
+def check_competition_of(rule: Rule, state: dict, n_dictionary: int, dtype) -> Competition:
+    """What a rule says of the next batch, or an error where it is no competition of these atoms."""
+    competition, name = rule.competition(state), type(getattr(rule, "rule", rule)).__name__
+    if not isinstance(competition, Competition):
+        raise TypeError(
+            f"homeo_method: {name}.competition must return a Competition, not {competition!r}"
+        )
+    try:
+        check_competition(competition.gain, competition.P_cum, competition.C, n_dictionary, dtype)
+    except (ValueError, TypeError) as error:
+        raise type(error)(
+            f"homeo_method: the competition of {name} is not valid, {error}"
+        ) from None
+    return competition

@@ -12,7 +12,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from . import store
-from ._checks import check_count, check_flag
+from ._checks import check_count, check_flag, set_checked
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
@@ -523,15 +523,21 @@ class Patches:
     seed: int
 
     def __post_init__(self):
-        for name in ("height", "width", "N_patches", "over_patches", "patch_ds"):
-            check_count(getattr(self, name), name)
+        counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
+        set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
         most = min(self.height, self.width) // self.patch_ds
         why = "the crops after patch_ds"
-        check_count(self.patch_width, "patch_width", least=4, most=most, why=why)
-        check_count(self.n_image, "n_image", is_optional=True)
-        check_count(self.seed, "seed", least=0)
-        for name in ("do_mask", "do_bandpass", "patch_norm"):
-            check_flag(getattr(self, name), name)
+        flags = ("do_mask", "do_bandpass", "patch_norm")
+        set_checked(
+            self,
+            patch_width=check_count(self.patch_width, "patch_width", least=4, most=most, why=why),
+            n_image=check_count(self.n_image, "n_image", is_optional=True),
+            seed=check_count(self.seed, "seed", least=0),
+            **{name: check_flag(getattr(self, name), name) for name in flags},
+        )
+        for name in ("datapath", "name_database"):
+            if not isinstance(getattr(self, name), (str, Path)):
+                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
 
     def key(self) -> str:
         """The hash of all that makes them, also of the content of image files."""

@@ -17,9 +17,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from ._jit import jit
 
 BLOCK = 32  # atoms that share one test in the search for candidates
 
@@ -279,7 +278,7 @@ def _orthogonalise(row, gram_row, basis, factors):
 
 
 @jit
-def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys):
+def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values, keys):
     """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein
     et al. 2008).
 
@@ -293,7 +292,7 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
     Last, L^T v = c gives the coefficients.
 
     rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A
-    sample ends early where its energy is at most tolerance, or where the chosen atom depends on
+    sample ends early where its energy is at most its tolerance, or where the chosen atom depends on
     those before it.
     """
     n_samples, n_dictionary = rho.shape
@@ -305,7 +304,7 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
     dependent = n_dictionary * np.finfo(rho.dtype).eps
     for n in range(n_samples):
         n_used, row, step = 0, gram[0], zero
-        while n_used < l0_sparseness and energy[n] > tolerance:
+        while n_used < l0_sparseness and energy[n] > tolerances[n]:
             _subtract_and_score(rho[n], step, row, gain, zero, one, scores)
             atom = _argmax(keys)
             if atom < 0:

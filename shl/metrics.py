@@ -26,8 +26,15 @@ class Code(Protocol):
 
 def reconstruction_error(X: np.ndarray, residual: np.ndarray) -> float:
     """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros."""
-    norm = np.linalg.norm(X)
-    return float(np.linalg.norm(residual) / norm) if norm else 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(residual), np.linalg.norm(X)
+        least = np.sqrt(np.finfo(X.dtype).tiny / np.finfo(X.dtype).eps)
+        if not all(least < norm < np.inf for norm in norms):  # squares that X's dtype cannot hold
+            peak = np.abs(X).max(initial=0)
+            if peak == 0:
+                return 0.0
+            norms = np.linalg.norm(residual / peak), np.linalg.norm(X / peak)
+        return float(norms[0] / norms[1])
 
 
 def quantization_error(P_cum: np.ndarray) -> float:

@@ -324,6 +324,9 @@ class ConvolutionalCoder:
         bits for any number.
         """
         total, code = np.zeros_like(self.dictionary), batch.code
+        code.check()
+        if code.shape != (len(batch.residual), len(total), *self.places(batch.residual.shape)):
+            raise ValueError(f"the code of images {batch.residual.shape} must not be {code}")
 
         def add(atoms):
             kernels.accumulate(

@@ -15,9 +15,8 @@ bits are scores.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from .._jit import jit
 
 
 class Contest(NamedTuple):
