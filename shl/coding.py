@@ -278,9 +278,13 @@ class Coding:
 def _padded(n_rows, n_columns, dtype):
     """An array of rows on which the kernels' vectors fit: aligned, of whole strips, zeros behind
     n_columns; what comes before is not set.
+
+    Rows a power of 2 apart would share few places of a cache, as when a matrix is transposed.
     """
     strip = kernels.STRIP // dtype.itemsize
     n_padded = -(-n_columns // strip) * strip
+    if n_padded % (8 * strip) == 0:
+        n_padded += strip
     memory = np.empty(n_rows * n_padded * dtype.itemsize + kernels.VECTOR, np.uint8)
     start = -memory.ctypes.data % kernels.VECTOR
     memory = memory[start : start + n_rows * n_padded * dtype.itemsize]
@@ -290,21 +294,18 @@ def _padded(n_rows, n_columns, dtype):
 
 
 def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T in blocks of rows; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=128, fewest=128)
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
+    blocks = chunks(len(dictionary), most=512, fewest=256)
     gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
     is_symmetric = filters is dictionary
 
-    def fill(block):
-        columns = slice(0, block.stop if is_symmetric else len(dictionary))
-        np.matmul(dictionary[block], filters[columns].T, out=gram[block, columns])
+    def fill(tile):
+        rows, columns = tile
+        np.matmul(dictionary[rows], filters[columns].T, out=gram[tile])
+        if is_symmetric and rows != columns:
+            kernels.transpose(gram[tile], gram[columns, rows])
 
-    def mirror(block):
-        gram[: block.start, block] = gram[block, : block.start].T
-
-    run(fill, blocks[::-1])  # the longest first
-    if is_symmetric:
-        run(mirror, blocks)
+    run(fill, [(a, b) for a in blocks for b in blocks if a.start >= b.start or not is_symmetric])
     return gram
 
 

@@ -27,6 +27,8 @@ jit = njit(nogil=True, cache=True, error_model="numpy")
 
 VECTOR = 64  # bytes
 STRIP = 2 * VECTOR
+BLOCK = 32  # items of a loop without a remainder
+TILE = 16  # rows and columns that are transposed at once
 TURNS = 2  # samples that take their steps in turn: one waits for its arg-max while another works
 
 
@@ -98,6 +100,13 @@ class _Vectors:
         """The larger of each pair."""
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
+    def multiply_add(self, a, b, c):
+        """A * b + c, rounded once where the processor has such an instruction."""
+        name = f"llvm.fmuladd.v{self.lanes}f{self.bits}"
+        kind = ir.FunctionType(self.numbers, [self.numbers] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [a, b, c])
+
     def reduce(self, name, vector):
         """One of LLVM's reductions of a vector of integers to one."""
         name = f"llvm.vector.reduce.{name}.v{self.lanes}i{self.bits}"
@@ -150,14 +159,14 @@ def _subtract_and_find(typing_context, rho, step, gram_row, gain, is_signed):
     def search(context, builder, signature, args, signed):
         vectors = _Vectors(context, builder, rho.dtype)
         values, row, gains = (vectors.array(signature, args, k) for k in (0, 2, 3))
-        step, strip = vectors.repeat(args[1]), vectors.index(2 * vectors.lanes)
+        step, strip = vectors.repeat(builder.fneg(args[1])), vectors.index(2 * vectors.lanes)
         best = cgutils.alloca_once_value(builder, vectors.numbers(None))
         place = cgutils.alloca_once_value(builder, vectors.integers(None))
         with vectors.strips(values.nitems) as loop:
             scores = []
             for i in vectors.halves(builder.mul(loop.index, strip)):
-                change = builder.fmul(step, vectors.load(row.data, i))
-                value = builder.fsub(vectors.load(values.data, i), change)
+                row_part, value = vectors.load(row.data, i), vectors.load(values.data, i)
+                value = vectors.multiply_add(step, row_part, value)
                 vectors.store(value, values.data, i)
                 scores.append(vectors.score(vectors.load(gains.data, i), value, signed))
             score, before = vectors.larger(*scores), builder.load(best)
@@ -330,15 +339,6 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def _choose(rho, step, gram_row, contest):
-    """Take a step off rho, then the atom that wins; -1 where none scores above 0."""
-    atom = _subtract_and_find(rho, step, gram_row, contest.gain, contest.is_signed)
-    if atom >= 0 and contest.P_cum.shape[1] > 0:
-        atom = _fairest(rho, atom, contest)
-    return atom
-
-
-@jit
 def pursue(rho, residual, atoms, contest, limits, indices, values):
     """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms
     (Perrinet 2010, eq. 13).
@@ -349,7 +349,8 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
     events and have a slot for each atom that n_steps can select.  With a tolerance, residual
     (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.
     """
-    n_samples, has_tolerance = rho.shape[0], limits.tolerance >= 0
+    n_samples = rho.shape[0]
+    has_table, has_tolerance = contest.P_cum.shape[1] > 0, limits.tolerance >= 0
     slot_of = np.full((TURNS, rho.shape[1]), -1, np.int32)
     last, n_used = np.empty(TURNS, np.intp), np.empty(TURNS, np.intp)  # last: -1 where it has ended
     steps = np.empty(TURNS, rho.dtype)
@@ -362,14 +363,19 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
             ):
                 last[turn] = -1
         for _ in range(limits.n_steps):
+            n_open = 0
             for turn in range(n_turns):
                 if last[turn] < 0:
                     continue
                 n = first + turn
-                atom = _choose(rho[n], steps[turn], atoms.gram[last[turn]], contest)
+                row = atoms.gram[last[turn]]
+                atom = _subtract_and_find(rho[n], steps[turn], row, contest.gain, contest.is_signed)
+                if atom >= 0 and has_table:
+                    atom = _fairest(rho[n], atom, contest)
                 last[turn] = atom
                 if atom < 0:
                     continue
+                n_open += 1
                 value = limits.alpha * rho[n, atom] * atoms.scale[atom]
                 steps[turn] = value
                 n_used[turn] = _add_event(
@@ -379,7 +385,7 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
                     residual[n], atoms.dictionary[atom], value, limits.tolerance
                 ):
                     last[turn] = -1
-            if last[:n_turns].max() < 0:
+            if n_open == 0:
                 break
         for turn in range(n_turns):
             for slot in range(n_used[turn]):
@@ -459,6 +465,16 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values):
                 values[n, k] -= basis[k, indices[n, j]] / pivots[k] * values[n, j]
 
 
+@jit
+def transpose(source, target):
+    """Target = source.T, tile by tile: in either order, whole lines of one of them are missed."""
+    for top in range(0, source.shape[0], TILE):
+        for left in range(0, source.shape[1], TILE):
+            for j in range(left, min(left + TILE, source.shape[1])):
+                for i in range(top, min(top + TILE, source.shape[0])):
+                    target[j, i] = source[i, j]
+
+
 # ------------------------------------------------------------------------------------------- events
 
 
@@ -469,23 +485,36 @@ def sort_events(indices, values):
     """
     n_samples, n_slots = indices.shape
     n_used = np.zeros(n_samples, np.int32)
+    n_padded = -(-n_slots // BLOCK) * BLOCK
+    atoms, ranks = np.zeros(n_padded, np.int32), np.empty(n_padded, np.int32)
+    coefficients = np.empty(n_slots, values.dtype)
     for n in range(n_samples):
+        k = 0
         for slot in range(n_slots):
-            index, value = indices[n, slot], values[n, slot]
-            if value == 0:
-                continue
-            place = n_used[n]
-            while place > 0 and indices[n, place - 1] > index:
-                indices[n, place] = indices[n, place - 1]
-                values[n, place] = values[n, place - 1]
-                place -= 1
-            indices[n, place] = index
-            values[n, place] = value
-            n_used[n] += 1
-        for slot in range(n_used[n], n_slots):
-            indices[n, slot] = 0
-            values[n, slot] = 0
+            if values[n, slot] != 0:
+                atoms[k], coefficients[k] = indices[n, slot], values[n, slot]
+                k += 1
+        _rank(atoms, k, ranks)
+        indices[n], values[n] = 0, 0
+        for i in range(k):
+            indices[n, ranks[i]] = atoms[i]
+            values[n, ranks[i]] = coefficients[i]
+        n_used[n] = k
     return n_used
+
+
+@jit
+def _rank(atoms, n_atoms, ranks):
+    """ranks[i] = how many of the first n_atoms are below atoms[i]; whole blocks are written, as
+    this is all comparisons of vectors.
+    """
+    n_padded = -(-n_atoms // BLOCK) * BLOCK
+    for i in range(n_padded):
+        ranks[i] = 0
+    for j in range(n_atoms):
+        atom = atoms[j]
+        for i in range(n_padded):
+            ranks[i] += atom < atoms[i]
 
 
 @jit
