@@ -14,6 +14,7 @@ Rows that they read (rho, Gram matrix, gain, bounds) are padded with zeros to wh
 vectors.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -26,9 +27,11 @@ from numba.extending import intrinsic
 jit = njit(nogil=True, cache=True, error_model="numpy")
 
 VECTOR = 64  # bytes
-STRIP = 2 * VECTOR
+UNROLLED = 2
+STRIP = UNROLLED * VECTOR
 BLOCK = 32  # items of a loop without a remainder
 TILE = 16  # rows and columns that are transposed at once
+GROUP = 4  # rows that are subtracted in one pass
 TURNS = 2  # samples that take their steps in turn: one waits for its arg-max while another works
 
 
@@ -67,7 +70,7 @@ class _Vectors:
 
     def __init__(self, context, builder, dtype):
         self.context, self.builder, self.bits = context, builder, dtype.bitwidth
-        self.lanes = 8 * VECTOR // self.bits
+        self.lanes, self.strip = 8 * VECTOR // self.bits, 8 * STRIP // self.bits
         self.number, self.integer = context.get_value_type(dtype), ir.IntType(self.bits)
         self.numbers = ir.VectorType(self.number, self.lanes)
         self.integers = ir.VectorType(self.integer, self.lanes)
@@ -122,20 +125,23 @@ class _Vectors:
             rho = self.builder.bitcast(bits, self.numbers)
         return self.builder.fmul(gain, rho)
 
-    def halves(self, i):
-        """The starts of the two vectors of the strip at i."""
-        return i, self.builder.add(i, self.index(self.lanes))
+    def parts(self, i):
+        """The starts of the vectors of the strip at i."""
+        return [self.builder.add(i, self.index(k * self.lanes)) for k in range(UNROLLED)]
 
     def flags(self, tests):
-        """The results of comparing the two vectors of a strip, as the bits of one integer."""
-        order = ir.VectorType(ir.IntType(32), 2 * self.lanes)(list(range(2 * self.lanes)))
-        both = self.builder.shuffle_vector(*tests, order)
-        flags = self.builder.bitcast(both, ir.IntType(2 * self.lanes))
+        """The results of comparing the vectors of a strip, as the bits of one integer."""
+        while len(tests) > 1:
+            size = 2 * tests[0].type.count
+            order = ir.VectorType(ir.IntType(32), size)(list(range(size)))
+            pairs = zip(tests[::2], tests[1::2], strict=True)
+            tests = [self.builder.shuffle_vector(*pair, order) for pair in pairs]
+        flags = self.builder.bitcast(tests[0], ir.IntType(tests[0].type.count))
         return self.builder.zext(flags, ir.IntType(64))
 
     def strips(self, size, start=None):
         """A loop over the strips of `size` items: its `index` counts strips from `start` on."""
-        count = self.builder.sdiv(size, self.index(2 * self.lanes))
+        count = self.builder.sdiv(size, self.index(self.strip))
         return cgutils.for_range(self.builder, count, start, self.index)
 
 
@@ -159,17 +165,17 @@ def _subtract_and_find(typing_context, rho, step, gram_row, gain, is_signed):
     def search(context, builder, signature, args, signed):
         vectors = _Vectors(context, builder, rho.dtype)
         values, row, gains = (vectors.array(signature, args, k) for k in (0, 2, 3))
-        step, strip = vectors.repeat(builder.fneg(args[1])), vectors.index(2 * vectors.lanes)
+        step, strip = vectors.repeat(builder.fneg(args[1])), vectors.index(vectors.strip)
         best = cgutils.alloca_once_value(builder, vectors.numbers(None))
         place = cgutils.alloca_once_value(builder, vectors.integers(None))
         with vectors.strips(values.nitems) as loop:
             scores = []
-            for i in vectors.halves(builder.mul(loop.index, strip)):
+            for i in vectors.parts(builder.mul(loop.index, strip)):
                 row_part, value = vectors.load(row.data, i), vectors.load(values.data, i)
                 value = vectors.multiply_add(step, row_part, value)
                 vectors.store(value, values.data, i)
                 scores.append(vectors.score(vectors.load(gains.data, i), value, signed))
-            score, before = vectors.larger(*scores), builder.load(best)
+            score, before = functools.reduce(vectors.larger, scores), builder.load(best)
             is_better = builder.fcmp_ordered(">", score, before)
             here = vectors.repeat(builder.trunc(loop.index, vectors.integer))
             builder.store(builder.select(is_better, score, before), best)
@@ -185,7 +191,7 @@ def _subtract_and_find(typing_context, rho, step, gram_row, gain, is_signed):
         place = vectors.reduce("smin", builder.select(is_top, place, never))
         start = builder.mul(builder.sext(place, vectors.index), strip)
         tests = []
-        for i in vectors.halves(start):
+        for i in vectors.parts(start):
             score = vectors.score(vectors.load(gains.data, i), vectors.load(values.data, i), signed)
             tests.append(builder.fcmp_ordered("==", score, tops))
         index = builder.add(start, builder.cttz(vectors.flags(tests), ir.IntType(1)(0)))
@@ -202,15 +208,15 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
     def emit(context, builder, signature, args):
         vectors = _Vectors(context, builder, rho.dtype)
         values, gains, bounds = (vectors.array(signature, args, k) for k in (0, 1, 2))
-        strip, every = vectors.index(2 * vectors.lanes), ir.IntType(64)(-1)
+        strip, every = vectors.index(vectors.strip), ir.IntType(64)(-1)
         first, rest = builder.sdiv(args[3], strip), builder.srem(args[3], strip)
         found = cgutils.alloca_once_value(builder, values.nitems)
         wanted = cgutils.alloca_once_value(builder, builder.shl(every, rest))
         with vectors.strips(values.nitems, first) as loop:
             i, tests = builder.mul(loop.index, strip), []
-            for half in vectors.halves(i):
-                value, bound = (vectors.load(a.data, half) for a in (values, bounds))
-                gain = vectors.load(gains.data, half)
+            for part in vectors.parts(i):
+                value, bound = (vectors.load(a.data, part) for a in (values, bounds))
+                gain = vectors.load(gains.data, part)
                 magnitude = vectors.score(gain, value, True)
                 score = builder.select(args[4], magnitude, vectors.score(gain, value, False))
                 tests.append(builder.fcmp_ordered(">=", score, bound))
@@ -222,6 +228,30 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
         return builder.load(found)
 
     return types.intp(rho, gain, bound, types.intp, types.boolean), emit
+
+
+@intrinsic
+def _subtract_rows(typing_context, row, source, rows, first, factors):
+    """Row = source - sum of factors_j rows_j over the GROUP of rows j from `first` on."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, row.dtype)
+        target, start, others = (vectors.array(signature, args, k) for k in (0, 1, 2))
+        numbers, terms = vectors.array(signature, args, 4), []
+        for k in range(GROUP):
+            j = builder.add(args[3], vectors.index(k))
+            factor = builder.fneg(builder.load(builder.gep(numbers.data, [j])))
+            data = builder.gep(others.data, [builder.mul(j, target.nitems)])
+            terms.append((vectors.repeat(factor), data))
+        with vectors.strips(target.nitems) as loop:
+            for i in vectors.parts(builder.mul(loop.index, vectors.index(vectors.strip))):
+                value = vectors.load(start.data, i)
+                for factor, data in terms:
+                    value = vectors.multiply_add(factor, vectors.load(data, i), value)
+                vectors.store(value, target.data, i)
+        return context.get_dummy_value()
+
+    return types.void(row, source, rows, types.intp, factors), emit
 
 
 # ----------------------------------------------------------------------------------------- pursuit
@@ -393,29 +423,18 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
 
 
 @jit
-def _orthogonalise(row, gram_row, basis, factors):
+def _orthogonalise(row, gram_row, basis, factors, n_used):
     """Row = gram_row - sum_j factors_j basis_j: what is new in an atom's correlations.
 
-    Eight at once, for fewer passes over row: the time is that of reading basis, which is larger
-    than the first cache.
+    Row is the next of the basis, and what follows it has no part: its factors become 0.
     """
-    k = factors.size
-    first = k % 8
-    for i in range(row.size):
-        row[i] = gram_row[i]
-    for j in range(first):
-        factor, other = factors[j], basis[j]
-        for i in range(row.size):
-            row[i] -= factor * other[i]
-    for j in range(first, k, 8):
-        a, b, c, d = factors[j], factors[j + 1], factors[j + 2], factors[j + 3]
-        e, f, g, h = factors[j + 4], factors[j + 5], factors[j + 6], factors[j + 7]
-        p, q, r, s = basis[j], basis[j + 1], basis[j + 2], basis[j + 3]
-        t, u, v, w = basis[j + 4], basis[j + 5], basis[j + 6], basis[j + 7]
-        for i in range(row.size):
-            row[i] -= ((a * p[i] + b * q[i]) + (c * r[i] + d * s[i])) + (
-                (e * t[i] + f * u[i]) + (g * v[i] + h * w[i])
-            )
+    n_padded = max(1, -(-n_used // GROUP)) * GROUP
+    factors[n_used:n_padded] = 0
+    row[:] = 0
+    source = gram_row
+    for first in range(0, n_padded, GROUP):
+        _subtract_rows(row, source, basis, first, factors)
+        source = row
 
 
 @jit
@@ -439,8 +458,9 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values):
     n_samples, n_padded = rho.shape
     l0_sparseness = indices.shape[1]
     zero = rho.dtype.type(0)
-    basis = np.empty((l0_sparseness, n_padded), rho.dtype)
-    pivots, factors = np.empty(l0_sparseness, rho.dtype), np.empty(l0_sparseness, rho.dtype)
+    n_rows = -(-l0_sparseness // GROUP) * GROUP
+    basis = np.zeros((n_rows, n_padded), rho.dtype)
+    pivots, factors = np.empty(l0_sparseness, rho.dtype), np.empty((n_rows, n_rows), rho.dtype)
     dependent = gram.shape[0] * np.finfo(rho.dtype).eps
     for n in range(n_samples):
         n_used, row, step = 0, gram[0], zero
@@ -450,8 +470,8 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values):
                 break
             row = basis[n_used]
             for j in range(n_used):
-                factors[j] = basis[j, atom] / pivots[j]
-            _orthogonalise(row, gram[atom], basis, factors[:n_used])
+                factors[n_used, j] = basis[j, atom] / pivots[j]
+            _orthogonalise(row, gram[atom], basis, factors[n_used], n_used)
             if row[atom] <= dependent:
                 break
             step = rho[n, atom] / row[atom]
@@ -461,8 +481,8 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values):
             energy[n] -= step * step * row[atom]
             n_used += 1
         for k in range(n_used - 1, -1, -1):
-            for j in range(k + 1, n_used):
-                values[n, k] -= basis[k, indices[n, j]] / pivots[k] * values[n, j]
+            for j in range(k):
+                values[n, j] -= factors[k, j] * values[n, k]
 
 
 @jit
