@@ -287,49 +287,56 @@ class Coding:
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
         n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
+        gain = _padded(1, n_dictionary, dtype)[0]
         if competition.kind != "table":
-            gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), _key(dtype))
+            gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
+            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
             levels = np.empty(0, dtype)
-            return kernels.Contest(
-                gain.astype(dtype), no_table, dtype.type(1), levels, no_bounds, *signs
-            )
+            return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
         if self.algorithm != "mp":
             raise ValueError(
                 f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
                 f"take a rule of homeostasis with a gain, or none"
             )
         P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
-        gain, levels = np.empty(n_dictionary, dtype), np.empty(P_cum.shape[1], dtype)
-        bounds = np.empty(P_cum.shape[::-1], dtype)
+        levels = np.empty(P_cum.shape[1], dtype)
+        bounds = _padded(len(levels), n_dictionary, dtype)
+        bounds[:, n_dictionary:] = np.inf
         kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-        return kernels.Contest(
-            gain, P_cum, dtype.type(competition.C), levels, bounds.view(_key(dtype)), *signs
-        )
+        return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
 
 
-def _key(dtype):
-    """The integer type that floats of this dtype are compared as."""
-    return np.dtype(f"i{dtype.itemsize}")
+def _padded(n_rows, n_columns, dtype):
+    """An array of rows on which the kernels' vectors fit: aligned, of whole strips, zeros behind
+    n_columns; what comes before is not set.
+
+    Rows a power of 2 apart would share few places of a cache, as when a matrix is transposed.
+    """
+    strip = kernels.STRIP // dtype.itemsize
+    n_padded = -(-n_columns // strip) * strip
+    if n_padded % (8 * strip) == 0:
+        n_padded += strip
+    memory = np.empty(n_rows * n_padded * dtype.itemsize + kernels.VECTOR, np.uint8)
+    start = -memory.ctypes.data % kernels.VECTOR
+    memory = memory[start : start + n_rows * n_padded * dtype.itemsize]
+    rows = memory.view(dtype).reshape(n_rows, n_padded)
+    rows[:, n_columns:] = 0
+    return rows
 
 
 def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T in blocks of rows; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=128, fewest=128)
-    gram = np.empty((len(dictionary), len(dictionary)), dictionary.dtype)
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
+    blocks = chunks(len(dictionary), most=512, fewest=256)
+    gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
     is_symmetric = filters is dictionary
 
-    def fill(block):
-        columns = slice(0, block.stop if is_symmetric else None)
-        np.matmul(dictionary[block], filters[columns].T, out=gram[block, columns])
+    def fill(tile):
+        rows, columns = tile
+        np.matmul(dictionary[rows], filters[columns].T, out=gram[tile])
+        if is_symmetric and rows != columns:
+            kernels.transpose(gram[tile], gram[columns, rows])
 
-    def mirror(block):
-        gram[: block.start, block] = gram[block, : block.start].T
-
-    run(fill, blocks[::-1])  # the longest first
-    if is_symmetric:
-        run(mirror, blocks)
+    run(fill, [(a, b) for a in blocks for b in blocks if a.start >= b.start or not is_symmetric])
     return gram
 
 
@@ -357,7 +364,9 @@ class Coder:
     def cosines(self) -> np.ndarray:
         """D D^T, (n_dictionary, n_dictionary)."""
         is_gram = self.filters is self.dictionary and self.atoms.gram.size
-        return self.atoms.gram if is_gram else self.dictionary @ self.dictionary.T
+        if is_gram:
+            return self.atoms.gram[:, : len(self.dictionary)]  # without the padding of its rows
+        return self.dictionary @ self.dictionary.T
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """At most so many residuals of a batch, (n, n_pixels)."""
@@ -385,11 +394,12 @@ class Coder:
             np.zeros((len(X), n_slots), X.dtype),
             n_dictionary,
         )
-        keys = np.empty(n_dictionary, _key(X.dtype))  # scores that are also compared as integers
+        rho = _padded(len(X), n_dictionary, X.dtype)
+        np.matmul(X, self.filters.T, out=rho[:, :n_dictionary])
         if algorithm == "mp":
-            self._pursue(X, events, keys)
+            self._pursue(X, rho, events)
         else:
-            self._pursue_orthogonal(X, events, keys, exponents)
+            self._pursue_orthogonal(X, rho, events, exponents)
         return events if self.coding.fit_tol is None else events.trim()
 
     @property
@@ -397,7 +407,7 @@ class Coder:
         """The most events of a sample, without a tolerance."""
         return min(self.coding.l0_sparseness, len(self.dictionary))
 
-    def _pursue(self, X, events, keys):
+    def _pursue(self, X, rho, events):
         number, fit_tol = X.dtype.type, self.coding.fit_tol
         residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
         if fit_tol is not None:
@@ -405,13 +415,12 @@ class Coder:
         limits = kernels.Limits(
             n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
         )
-        rho = X @ self.filters.T
         kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values, keys
+            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
         )
 
-    def _pursue_orthogonal(self, X, events, keys, exponents):
-        rho, energy = X @ self.filters.T, np.einsum("ij,ij->i", X, X)
+    def _pursue_orthogonal(self, X, rho, events, exponents):
+        energy = np.einsum("ij,ij->i", X, X)
         with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
             tolerances = _unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
         kernels.pursue_orthogonal(
@@ -422,7 +431,6 @@ class Coder:
             tolerances,
             events.indices,
             events.values,
-            keys,
         )
         np.ldexp(events.values, exponents, out=events.values)
 
