@@ -117,12 +117,16 @@ class _Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, [vector])
 
+    def keep_bits(self, vector, mask):
+        """The numbers that the bits of a vector that are set in mask are."""
+        bits = self.builder.and_(self.builder.bitcast(vector, self.integers), mask)
+        return self.builder.bitcast(bits, self.numbers)
+
     def score(self, gain, rho, is_signed):
         """Gain * |rho| where signed; else gain * rho, which below 0 is no score."""
         if is_signed:
             without_sign = self.integers([(1 << (self.bits - 1)) - 1] * self.lanes)
-            bits = self.builder.and_(self.builder.bitcast(rho, self.integers), without_sign)
-            rho = self.builder.bitcast(bits, self.numbers)
+            rho = self.keep_bits(rho, without_sign)
         return self.builder.fmul(gain, rho)
 
     def parts(self, i):
@@ -209,6 +213,8 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
         vectors = _Vectors(context, builder, rho.dtype)
         values, gains, bounds = (vectors.array(signature, args, k) for k in (0, 1, 2))
         strip, every = vectors.index(vectors.strip), ir.IntType(64)(-1)
+        all_bits, but_sign = vectors.integer(-1), vectors.integer((1 << (vectors.bits - 1)) - 1)
+        mask = vectors.repeat(builder.select(args[4], but_sign, all_bits))
         first, rest = builder.sdiv(args[3], strip), builder.srem(args[3], strip)
         found = cgutils.alloca_once_value(builder, values.nitems)
         wanted = cgutils.alloca_once_value(builder, builder.shl(every, rest))
@@ -217,8 +223,7 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
             for part in vectors.parts(i):
                 value, bound = (vectors.load(a.data, part) for a in (values, bounds))
                 gain = vectors.load(gains.data, part)
-                magnitude = vectors.score(gain, value, True)
-                score = builder.select(args[4], magnitude, vectors.score(gain, value, False))
+                score = builder.fmul(gain, vectors.keep_bits(value, mask))
                 tests.append(builder.fcmp_ordered(">=", score, bound))
             flags = builder.and_(vectors.flags(tests), builder.load(wanted))
             builder.store(every, wanted)
@@ -258,39 +263,50 @@ def _subtract_rows(typing_context, row, source, rows, first, factors):
 
 
 @jit
-def _quantile(P_cum_row, coefficient, C):
-    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at
-    both ends.
+def _quantile(P_cum, i, coefficient, C):
+    """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
+    ends.
     """
-    position = (1 - math.exp(-coefficient / C)) * P_cum_row.size
+    last = P_cum.shape[1] - 1
+    position = (1 - math.exp(-coefficient / C)) * (last + 1)
     k = int(position)
-    if k >= P_cum_row.size - 1:
-        return P_cum_row[P_cum_row.size - 1]
-    return P_cum_row[k] + P_cum_row.dtype.type(position - k) * (P_cum_row[k + 1] - P_cum_row[k])
+    if k >= last:
+        return P_cum[i, last]
+    return P_cum[i, k] + P_cum.dtype.type(position - k) * (P_cum[i, k + 1] - P_cum[i, k])
 
 
 @jit
-def _fairest(rho, best, contest):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i); -1 where none is above 0.
+def _fairest(rho, n, best, contest):
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i) for the row n of rho; -1 where
+    none is above 0.
 
     The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i
     whose score lies under bounds[j, i] reaches q (see `bound_scores`), so the few others are all
-    that need the exponential.
+    that need the exponential.  (Given the row itself, numba would count a reference to it, and the
+    processor would wait for that.)
     """
     P_cum, C = contest.P_cum, contest.C
-    target = _quantile(P_cum[best], abs(rho[best]), C)
-    n_reached = 0
-    for level in contest.levels:
-        n_reached += level <= target
-    bound = contest.bounds[max(n_reached - 1, 0)]  # the lowest level is 0
-    atom, top = -1, P_cum.dtype.type(0)
-    i = _next_reaching(rho, contest.gain, bound, 0, contest.is_signed)
-    while i < rho.size:
-        quantile = target if i == best else _quantile(P_cum[i], abs(rho[i]), C)
+    target = _quantile(P_cum, best, abs(rho[n, best]), C)
+    bound = contest.bounds[max(_count_reached(contest.levels, target) - 1, 0)]
+    i, atom, top = -1, -1, P_cum.dtype.type(0)
+    while True:
+        i = _next_reaching(rho[n], contest.gain, bound, i + 1, contest.is_signed)
+        if i == rho.shape[1]:
+            return atom
+        quantile = target if i == best else _quantile(P_cum, i, abs(rho[n, i]), C)
         if quantile > top:
             atom, top = i, quantile
-        i = _next_reaching(rho, contest.gain, bound, i + 1, contest.is_signed)
-    return atom
+
+
+@jit
+def _count_reached(levels, target):
+    """How many levels, of which the lowest is 0, are at most target; in 32 bits, as whole vectors
+    are counted.
+    """
+    n_reached = np.int32(0)
+    for i in range(levels.size):
+        n_reached += np.int32(levels[i] <= target)
+    return n_reached
 
 
 @jit
@@ -401,7 +417,7 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
                 row = atoms.gram[last[turn]]
                 atom = _subtract_and_find(rho[n], steps[turn], row, contest.gain, contest.is_signed)
                 if atom >= 0 and has_table:
-                    atom = _fairest(rho[n], atom, contest)
+                    atom = _fairest(rho, n, atom, contest)
                 last[turn] = atom
                 if atom < 0:
                     continue
