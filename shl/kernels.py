@@ -54,6 +54,14 @@ class Contest(NamedTuple):
     is_signed: bool  # a is |rho|, else max(rho, 0)
 
 
+class ByAtom(NamedTuple):
+    """Events ordered by atom, those of one atom by sample."""
+
+    starts: np.ndarray  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
+    samples: np.ndarray  # (n_events,)
+    values: np.ndarray  # (n_events,)
+
+
 class Limits(NamedTuple):
     """When a sample ends: after n_steps, or where its squared residual is at most tolerance."""
 
@@ -564,40 +572,92 @@ def scatter(indices, values, code):
 @jit
 def subtract_reconstruction(indices, values, dictionary, residual):
     """Residual -= A D for the code A of the events: samples in, their residuals out."""
+    n_slots = indices.shape[1]
     for n in range(indices.shape[0]):
-        for slot in range(indices.shape[1]):
-            value, atom = values[n, slot], dictionary[indices[n, slot]]
-            if value != 0:
-                for pixel in range(residual.shape[1]):
-                    residual[n, pixel] -= value * atom[pixel]
+        row = residual[n]
+        for slot in range(0, n_slots - 3, 4):
+            i, j, k, m = indices[n, slot : slot + 4]
+            a, b, c, d = values[n, slot : slot + 4]
+            if a != 0 or b != 0 or c != 0 or d != 0:
+                _add_four(row, -a, -b, -c, -d, dictionary, i, j, k, m)
+        for slot in range(n_slots - n_slots % 4, n_slots):
+            if values[n, slot] != 0:
+                _add_one(row, -values[n, slot], dictionary[indices[n, slot]])
 
 
 @jit
-def accumulate(indices, values, rows, first, last, total):
+def _add_one(total, a, row):
+    """Total += a row."""
+    for pixel in range(total.size):
+        total[pixel] += a * row[pixel]
+
+
+@jit
+def _add_four(total, a, b, c, d, rows, i, j, k, m):
+    """Total += a rows_i + b rows_j + c rows_k + d rows_m, in one pass over total."""
+    first, second, third, fourth = rows[i], rows[j], rows[k], rows[m]
+    for pixel in range(total.size):
+        total[pixel] += (a * first[pixel] + b * second[pixel]) + (
+            c * third[pixel] + d * fourth[pixel]
+        )
+
+
+@jit
+def order_by_atom(indices, values, n_dictionary):
+    """The events of some samples as `ByAtom`."""
+    starts = np.zeros(n_dictionary + 1, np.intp)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            starts[indices[n, slot] + 1] += values[n, slot] != 0
+    for i in range(n_dictionary):
+        starts[i + 1] += starts[i]
+    ends = starts[:-1].copy()
+    samples, coefficients = np.empty(starts[-1], np.int32), np.empty(starts[-1], values.dtype)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            if values[n, slot] != 0:
+                k = ends[indices[n, slot]]
+                samples[k], coefficients[k] = n, values[n, slot]
+                ends[indices[n, slot]] = k + 1
+    return ByAtom(starts, samples, coefficients)
+
+
+@jit
+def accumulate(events, rows, first, last, total):
     """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T
     rows.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i, value = indices[n, slot], values[n, slot]
-            if first <= i < last and value != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += value * row[pixel]
+    n_of, a = events.samples, events.values
+    for i in range(first, last):
+        start, stop = events.starts[i], events.starts[i + 1]
+        rest = stop - (stop - start) % 4
+        for k in range(start, rest, 4):
+            _add_four(
+                total[i],
+                a[k],
+                a[k + 1],
+                a[k + 2],
+                a[k + 3],
+                rows,
+                n_of[k],
+                n_of[k + 1],
+                n_of[k + 2],
+                n_of[k + 3],
+            )
+        for k in range(rest, stop):
+            _add_one(total[i], a[k], rows[n_of[k]])
 
 
 @jit
-def accumulate_squares(indices, values, rows, first, last, total):
+def accumulate_squares(events, rows, first, last, total):
     """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i <
     last.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i = indices[n, slot]
-            if first <= i < last and values[n, slot] != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += row[pixel] * row[pixel]
+    for i in range(first, last):
+        for k in range(events.starts[i], events.starts[i + 1]):
+            row = rows[events.samples[k]]
+            for pixel in range(row.size):
+                total[i, pixel] += row[pixel] * row[pixel]
 
 
 @jit
