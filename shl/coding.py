@@ -34,6 +34,7 @@ SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samp
 DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
+CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -135,16 +136,23 @@ class Events:
         """A kernel's sums of rows (n_samples, n_pixels) over the events of each atom,
         (n_dictionary, n_pixels).
 
-        Each thread owns a range of atoms and walks the events in order, so the sums have the same
+        Each thread owns a range of atoms and takes their events in order, so the sums have the same
         bits for any number.
         """
         self.check()
         if len(rows) != len(self):
             raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
         total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
+
+        def order(part):
+            return kernels.order_by_atom(self.indices[part], self.values[part], self.n_dictionary)
+
+        ordered = threads.map(order, parts)
 
         def add(atoms):
-            kernel(self.indices, self.values, rows, atoms.start, atoms.stop, total)
+            for events, part in zip(ordered, parts, strict=True):
+                kernel(events, rows[part], atoms.start, atoms.stop, total)
 
         threads.map(add, chunks(self.n_dictionary))
         return total

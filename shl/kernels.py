@@ -54,6 +54,14 @@ class Contest(NamedTuple):
     is_signed: bool  # a is |rho|, else max(rho, 0)
 
 
+class ByAtom(NamedTuple):
+    """Events ordered by atom, those of one atom by sample."""
+
+    starts: np.ndarray  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
+    samples: np.ndarray  # (n_events,)
+    values: np.ndarray  # (n_events,)
+
+
 class Limits(NamedTuple):
     """When a sample ends: after n_steps, or where its squared residual is at most tolerance."""
 
@@ -117,12 +125,16 @@ class _Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, [vector])
 
+    def keep_bits(self, vector, mask):
+        """The numbers that the bits of a vector that are set in mask are."""
+        bits = self.builder.and_(self.builder.bitcast(vector, self.integers), mask)
+        return self.builder.bitcast(bits, self.numbers)
+
     def score(self, gain, rho, is_signed):
         """Gain * |rho| where signed; else gain * rho, which below 0 is no score."""
         if is_signed:
             without_sign = self.integers([(1 << (self.bits - 1)) - 1] * self.lanes)
-            bits = self.builder.and_(self.builder.bitcast(rho, self.integers), without_sign)
-            rho = self.builder.bitcast(bits, self.numbers)
+            rho = self.keep_bits(rho, without_sign)
         return self.builder.fmul(gain, rho)
 
     def parts(self, i):
@@ -209,6 +221,8 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
         vectors = _Vectors(context, builder, rho.dtype)
         values, gains, bounds = (vectors.array(signature, args, k) for k in (0, 1, 2))
         strip, every = vectors.index(vectors.strip), ir.IntType(64)(-1)
+        all_bits, but_sign = vectors.integer(-1), vectors.integer((1 << (vectors.bits - 1)) - 1)
+        mask = vectors.repeat(builder.select(args[4], but_sign, all_bits))
         first, rest = builder.sdiv(args[3], strip), builder.srem(args[3], strip)
         found = cgutils.alloca_once_value(builder, values.nitems)
         wanted = cgutils.alloca_once_value(builder, builder.shl(every, rest))
@@ -217,8 +231,7 @@ def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
             for part in vectors.parts(i):
                 value, bound = (vectors.load(a.data, part) for a in (values, bounds))
                 gain = vectors.load(gains.data, part)
-                magnitude = vectors.score(gain, value, True)
-                score = builder.select(args[4], magnitude, vectors.score(gain, value, False))
+                score = builder.fmul(gain, vectors.keep_bits(value, mask))
                 tests.append(builder.fcmp_ordered(">=", score, bound))
             flags = builder.and_(vectors.flags(tests), builder.load(wanted))
             builder.store(every, wanted)
@@ -274,39 +287,50 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
 
 
 @jit
-def _quantile(P_cum_row, coefficient, C):
-    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at
-    both ends.
+def _quantile(P_cum, i, coefficient, C):
+    """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
+    ends.
     """
-    position = (1 - math.exp(-coefficient / C)) * P_cum_row.size
+    last = P_cum.shape[1] - 1
+    position = (1 - math.exp(-coefficient / C)) * (last + 1)
     k = int(position)
-    if k >= P_cum_row.size - 1:
-        return P_cum_row[P_cum_row.size - 1]
-    return P_cum_row[k] + P_cum_row.dtype.type(position - k) * (P_cum_row[k + 1] - P_cum_row[k])
+    if k >= last:
+        return P_cum[i, last]
+    return P_cum[i, k] + P_cum.dtype.type(position - k) * (P_cum[i, k + 1] - P_cum[i, k])
 
 
 @jit
-def _fairest(rho, best, contest):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i); -1 where none is above 0.
+def _fairest(rho, n, best, contest):
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i) for the row n of rho; -1 where
+    none is above 0.
 
     The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i
     whose score lies under bounds[j, i] reaches q (see `bound_scores`), so the few others are all
-    that need the exponential.
+    that need the exponential.  (Given the row itself, numba would count a reference to it, and the
+    processor would wait for that.)
     """
     P_cum, C = contest.P_cum, contest.C
-    target = _quantile(P_cum[best], abs(rho[best]), C)
-    n_reached = 0
-    for level in contest.levels:
-        n_reached += level <= target
-    bound = contest.bounds[max(n_reached - 1, 0)]  # the lowest level is 0
-    atom, top = -1, P_cum.dtype.type(0)
-    i = _next_reaching(rho, contest.gain, bound, 0, contest.is_signed)
-    while i < rho.size:
-        quantile = target if i == best else _quantile(P_cum[i], abs(rho[i]), C)
+    target = _quantile(P_cum, best, abs(rho[n, best]), C)
+    bound = contest.bounds[max(_count_reached(contest.levels, target) - 1, 0)]
+    i, atom, top = -1, -1, P_cum.dtype.type(0)
+    while True:
+        i = _next_reaching(rho[n], contest.gain, bound, i + 1, contest.is_signed)
+        if i == rho.shape[1]:
+            return atom
+        quantile = target if i == best else _quantile(P_cum, i, abs(rho[n, i]), C)
         if quantile > top:
             atom, top = i, quantile
-        i = _next_reaching(rho, contest.gain, bound, i + 1, contest.is_signed)
-    return atom
+
+
+@jit
+def _count_reached(levels, target):
+    """How many levels, of which the lowest is 0, are at most target; in 32 bits, as whole vectors
+    are counted.
+    """
+    n_reached = np.int32(0)
+    for i in range(levels.size):
+        n_reached += np.int32(levels[i] <= target)
+    return n_reached
 
 
 @jit
@@ -417,7 +441,7 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
                 row = atoms.gram[last[turn]]
                 atom = _subtract_and_find(rho[n], steps[turn], row, contest.gain, contest.is_signed)
                 if atom >= 0 and has_table:
-                    atom = _fairest(rho[n], atom, contest)
+                    atom = _fairest(rho, n, atom, contest)
                 last[turn] = atom
                 if atom < 0:
                     continue
@@ -564,40 +588,92 @@ def scatter(indices, values, code):
 @jit
 def subtract_reconstruction(indices, values, dictionary, residual):
     """Residual -= A D for the code A of the events: samples in, their residuals out."""
+    n_slots = indices.shape[1]
     for n in range(indices.shape[0]):
-        for slot in range(indices.shape[1]):
-            value, atom = values[n, slot], dictionary[indices[n, slot]]
-            if value != 0:
-                for pixel in range(residual.shape[1]):
-                    residual[n, pixel] -= value * atom[pixel]
+        row = residual[n]
+        for slot in range(0, n_slots - 3, 4):
+            i, j, k, m = indices[n, slot : slot + 4]
+            a, b, c, d = values[n, slot : slot + 4]
+            if a != 0 or b != 0 or c != 0 or d != 0:
+                _add_four(row, -a, -b, -c, -d, dictionary, i, j, k, m)
+        for slot in range(n_slots - n_slots % 4, n_slots):
+            if values[n, slot] != 0:
+                _add_one(row, -values[n, slot], dictionary[indices[n, slot]])
 
 
 @jit
-def accumulate(indices, values, rows, first, last, total):
+def _add_one(total, a, row):
+    """Total += a row."""
+    for pixel in range(total.size):
+        total[pixel] += a * row[pixel]
+
+
+@jit
+def _add_four(total, a, b, c, d, rows, i, j, k, m):
+    """Total += a rows_i + b rows_j + c rows_k + d rows_m, in one pass over total."""
+    first, second, third, fourth = rows[i], rows[j], rows[k], rows[m]
+    for pixel in range(total.size):
+        total[pixel] += (a * first[pixel] + b * second[pixel]) + (
+            c * third[pixel] + d * fourth[pixel]
+        )
+
+
+@jit
+def order_by_atom(indices, values, n_dictionary):
+    """The events of some samples as `ByAtom`."""
+    starts = np.zeros(n_dictionary + 1, np.intp)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            starts[indices[n, slot] + 1] += values[n, slot] != 0
+    for i in range(n_dictionary):
+        starts[i + 1] += starts[i]
+    ends = starts[:-1].copy()
+    samples, coefficients = np.empty(starts[-1], np.int32), np.empty(starts[-1], values.dtype)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            if values[n, slot] != 0:
+                k = ends[indices[n, slot]]
+                samples[k], coefficients[k] = n, values[n, slot]
+                ends[indices[n, slot]] = k + 1
+    return ByAtom(starts, samples, coefficients)
+
+
+@jit
+def accumulate(events, rows, first, last, total):
     """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T
     rows.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i, value = indices[n, slot], values[n, slot]
-            if first <= i < last and value != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += value * row[pixel]
+    n_of, a = events.samples, events.values
+    for i in range(first, last):
+        start, stop = events.starts[i], events.starts[i + 1]
+        rest = stop - (stop - start) % 4
+        for k in range(start, rest, 4):
+            _add_four(
+                total[i],
+                a[k],
+                a[k + 1],
+                a[k + 2],
+                a[k + 3],
+                rows,
+                n_of[k],
+                n_of[k + 1],
+                n_of[k + 2],
+                n_of[k + 3],
+            )
+        for k in range(rest, stop):
+            _add_one(total[i], a[k], rows[n_of[k]])
 
 
 @jit
-def accumulate_squares(indices, values, rows, first, last, total):
+def accumulate_squares(events, rows, first, last, total):
     """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i <
     last.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i = indices[n, slot]
-            if first <= i < last and values[n, slot] != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += row[pixel] * row[pixel]
+    for i in range(first, last):
+        for k in range(events.starts[i], events.starts[i + 1]):
+            row = rows[events.samples[k]]
+            for pixel in range(row.size):
+                total[i, pixel] += row[pixel] * row[pixel]
 
 
 @jit
