@@ -86,7 +86,7 @@ def _add_experiment_flags(parser):
         "--homeo-method",
         default="HAP",
         metavar="RULE",
-        help="None, OLS, EMP, HAP, EXP, eHAP or HEH",
+        help="None, OLS, EMP, HAP, EXP, eHAP, HEH or HEH2019",
     )
     add("--n-iter", type=int, default=4097, help="learning steps")
     add("--batch-size", type=int, default=1024, help="patches of a step")

@@ -13,7 +13,7 @@ from ._checks import check_count, set_checked
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule
+from .homeostasis import HEH2019, Rule
 from .optimizers import Optimizer, normalise
 
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
@@ -72,7 +72,7 @@ class Plan:
     batch_size : int
         Samples of a step.
     recording : Recording
-    observer : HEH, optional
+    observer : HEH2019, optional
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
@@ -83,7 +83,7 @@ class Plan:
     optimizer: Optimizer
     batch_size: int = 256
     recording: Recording = field(default_factory=Recording)
-    observer: HEH | None = None
+    observer: HEH2019 | None = None
     eta_precision: float | None = None
 
     def prepare(self, state: "State", threads: Threads) -> Coder:

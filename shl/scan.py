@@ -36,7 +36,7 @@ NOT_SCANNED = (
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {
-    "homeo_method": ("None", "OLS", "EMP", "HAP", "HEH"),
+    "homeo_method": ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH"),
     "learning_algorithm": ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold"),
     "name_database": ("sample", "dead_leaves"),
 }

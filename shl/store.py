@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 # Raise it when the same parameters and data give other results: old entries are then not used.
-ALGORITHM = 2
+ALGORITHM = 3
 JSON_KEY = "__json__"
 DEFAULT_FOLDER = "cache_dir"
 

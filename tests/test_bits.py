@@ -31,7 +31,7 @@ BASE = {
 }
 PATCHES = {
     f"rule {rule}": {"homeo_method": rule}
-    for rule in ("None", "OLS", "EMP", "HAP", "EXP", "eHAP", "HEH")
+    for rule in ("None", "OLS", "EMP", "HAP", "EXP", "eHAP", "HEH2019")
 }
 PATCHES |= {
     f"coder {name}": {"learning_algorithm": name, "homeo_method": "None", "n_iter": 6}
@@ -39,12 +39,12 @@ PATCHES |= {
 }
 PATCHES |= {
     "omp": {"learning_algorithm": "omp", "homeo_method": "HAP"},
-    "symmetric": {"do_sym": True, "homeo_method": "HEH"},
+    "symmetric": {"do_sym": True, "homeo_method": "HEH2019"},
     "precision": {"do_precision": True, "eta_precision": 0.05},
     "tolerance": {"fit_tol": 8.0},
-    "fading": {"homeo_fade": (0.2, 0.7), "homeo_method": "HEH"},
+    "fading": {"homeo_fade": (0.2, 0.7), "homeo_method": "HEH2019"},
     "fading HAP": {"homeo_fade": (0.2, 0.7)},
-    "C adapts": {"homeo_method": "HEH", "C": 0},
+    "C adapts": {"homeo_method": "HEH2019", "C": 0},
     "plain gradient": {"beta1": 0.0, "eta": 0.5},
     "1/f start": {"one_over_F": True},
 }

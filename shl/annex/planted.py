@@ -98,9 +98,11 @@ CASES = (
     ("OLS", None),
     ("EMP", None),
     ("HAP", None),
+    ("HEH2019", None),
     ("HEH", None),
     ("EMP", FADE),
     ("HAP", FADE),
+    ("HEH2019", FADE),
     ("HEH", FADE),
 )
 
