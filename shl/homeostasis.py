@@ -29,7 +29,7 @@ from ._checks import check_choice, check_count, check_number
 from .coding import Competition, check_P_cum
 
 SCALE_OF_MEAN = 3.0  # C, in units of the mean coefficient, where it adapts to the data
-PRIOR_EVENTS = 30  # of HEH: events with which an atom's distribution counts as much as the mean's
+PRIOR_EVENTS = 100  # of HEH: events with which an atom's distribution counts as much as the mean's
 
 
 @runtime_checkable
@@ -318,7 +318,7 @@ class HEH2019:
         return Competition(P_cum=self.table(state), C=float(state["C"]))
 
     def table(self, state: dict) -> np.ndarray:
-        """z at the points of P_cum, (n_dictionary, nb_quant)."""
+        """The z at the points of P_cum, (n_dictionary, nb_quant)."""
         return state["P_cum"]
 
 

@@ -270,7 +270,7 @@ WIDE_BATCH = 1024  # the default of SHL
 
 
 def tuning(study: Study, out: Path) -> Iterator[str]:
-    """Parameters of HEH2019, HEH and HAP: at the quick size on all databases, and at the study's own."""
+    """Parameters of HAP and both HEH: at the quick size on all databases, at the study's own."""
     at_hand = {
         "datapath": study.opts["datapath"],
         "n_jobs": study.n_jobs,

@@ -64,8 +64,8 @@ def answers(study: Study, out: Path) -> Iterator[str]:
         for found in (recorded, study.measured)
     ]
     yield (
-        "F above that of HEH2019, as the paper counts: HAP {:.4f}, None {:.4f}; on new patches: HAP "
-        "{:.4f}, None "
+        "F above that of HEH2019, as the paper counts: HAP {:.4f}, None {:.4f}; on new patches: "
+        "HAP {:.4f}, None "
         "{:.4f}.".format(*above[0], *above[1])
     )
     yield (
@@ -241,7 +241,10 @@ def selection(study: Study, out: Path) -> Iterator[str]:
         "![Probabilities of selection, and coefficients of the least and most selected "
         "atoms](selection.png)\n"
     )
-    yield "Is usage under HEH2019 nearer to equal (a smaller perror)? A paired t-test over the seeds:\n"
+    yield (
+        "Is usage under HEH2019 nearer to equal (a smaller perror)? A paired t-test over the "
+        "seeds:\n"
+    )
     yield from table(
         CLAIM,
         comparisons(
