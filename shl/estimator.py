@@ -24,7 +24,7 @@ from ._checks import (
 )
 from ._threads import Threads
 from .coding import Coding, Competition
-from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
+from .homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from .images import noise_patches
 from .learning import Plan, Recording, State
 from .optimizers import Decay, make_optimizer
@@ -316,7 +316,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
-        In [0, 1], the rate of the rule, a step; HEH needs .005 or less in batches of 256.
+        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
     homeo_fade : (float, float), default=(0.3, 0.6)
@@ -354,7 +354,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     competition_ : Competition
         Under which the next batch would be coded: gain, P_cum, C.
     gain_ : array of shape (n_dictionary,) or None
-        Its gain (None under HEH).
+        Its gain (None under HEH and HEH2019).
     P_cum_ : array of shape (n_dictionary, nb_quant)
         The distributions of the coefficients, followed under every rule.
     C_ : float
@@ -481,7 +481,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
             batch_size,
             self._recording(),
-            HEH(self.eta_homeo, self.C, self.nb_quant, P_cum),
+            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
             eta_precision if self.do_precision else None,
             **self._changes(n_steps),
         )

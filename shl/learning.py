@@ -15,7 +15,7 @@ from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule, check_competition_of
+from .homeostasis import HEH2019, Rule, check_competition_of
 from .optimizers import Decay, Optimizer, normalise
 from .replacement import Replacement
 
@@ -68,7 +68,7 @@ class Plan:
     batch_size : int
         Samples of a step.
     recording : Recording
-    observer : HEH, optional
+    observer : HEH2019, optional
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
@@ -85,7 +85,7 @@ class Plan:
     optimizer: Optimizer
     batch_size: int = 256
     recording: Recording = field(default_factory=Recording)
-    observer: HEH | None = None
+    observer: HEH2019 | None = None
     eta_precision: float | None = None
     decay: Decay | None = None
     replacement: Replacement | None = None

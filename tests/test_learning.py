@@ -41,7 +41,7 @@ def test_ols_and_heh_agree_with_the_reference(reference):
     np.testing.assert_allclose(
         rule.competition({"V": reference["measure_OLS"]}).gain, reference["gain_OLS"]
     )
-    rule = homeostasis.make_rule("HEH", eta_homeo=0.05, C=3.0)
+    rule = homeostasis.make_rule("HEH2019", eta_homeo=0.05, C=3.0)
     np.testing.assert_allclose(
         homeostasis.cumulative_distribution(events, 3.0, 128), reference["P_cum_of_code"]
     )
@@ -197,7 +197,8 @@ def test_a_rule_without_effect_is_said(rng):
 
 
 @pytest.mark.parametrize(
-    ("rule", "metric"), [("EMP", "perror"), ("HAP", "perror"), ("HEH", "qerror")]
+    ("rule", "metric"),
+    [("EMP", "perror"), ("HAP", "perror"), ("HEH2019", "qerror"), ("HEH", "qerror")],
 )
 def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
     X, _ = planted(rng, n_samples=4000)
@@ -237,7 +238,7 @@ def test_a_rule_of_ones_own(rng, tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
 
 
-@pytest.mark.parametrize("rule", ["HAP", "HEH"])
+@pytest.mark.parametrize("rule", ["HAP", "HEH", "HEH2019"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_learning_has_equal_bits_for_any_threads(rng, rule, dtype):
     X = rng.standard_normal((2000, 36)).astype(dtype)
@@ -323,7 +324,7 @@ def test_the_noise_start_has_the_patches_spectrum(rng):
 def test_a_planted_dictionary_is_recovered():
     X, atoms = planted(np.random.default_rng(1), n_samples=20000)
     recovered = {}
-    for rule in ("None", "HEH"):
+    for rule in ("None", "HEH2019"):
         model = SparseHebbianLearning(
             96,
             l0_sparseness=4,
@@ -335,8 +336,8 @@ def test_a_planted_dictionary_is_recovered():
             n_jobs=2,
         ).fit(X)
         recovered[rule] = ((atoms @ model.components_.T).max(axis=1) > 0.97).mean()
-    assert recovered["HEH"] >= 0.98
-    assert recovered["HEH"] > recovered["None"]
+    assert recovered["HEH2019"] >= 0.98
+    assert recovered["HEH2019"] > recovered["None"]
 
 
 def test_noise_is_without_order_and_an_edge_has_it(rng):

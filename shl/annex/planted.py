@@ -117,10 +117,11 @@ def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False
 # The study's learning: rectified pursuit, a constant rate, no replacement.
 STUDIED = {"learning_algorithm": "mp", "homeo_fade": None, "C": 3.0, "eta_decay": None}
 STUDIED |= {"replace": False, "eta": 0.02}
-SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in ("None", "OLS", "EMP", "HAP", "HEH")}
+STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
+SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
 SCHEMES |= {
     f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
-    for rule in ("EMP", "HAP", "HEH")
+    for rule in STUDY_RULES[2:]
 }
 SCHEMES |= {
     "None, decay": {**STUDIED, "homeo_method": "None", "eta_decay": (0.6, 0.05)},
