@@ -28,7 +28,12 @@ from . import kernels
 from ._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
 from ._threads import Threads, chunks, map_serially
 
-ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
+HEEDED = {  # by each coder, of the ways that atoms may compete
+    "mp": ("gain", "table"),
+    "omp": ("gain",),
+    **dict.fromkeys(("lars", "lasso_lars", "lasso_cd", "elastic", "threshold"), ()),
+}
+ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
 SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
 DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation
@@ -518,7 +523,7 @@ def _encode_with_sklearn(X, dictionary, coding, exponents):
         # Coordinate descent reaches its tolerance in double precision only.
         model = ElasticNet(
             alpha=penalty / X.shape[1],
-            l1_ratio=1.0 if algorithm == "lasso_cd" else 0.5,
+            l1_ratio={"lasso_cd": 1.0, "elastic": 0.5}[algorithm],
             fit_intercept=False,
             precompute=True,
             max_iter=10_000,
@@ -613,7 +618,11 @@ def check_precision(precision, shape, dtype, name="precision"):
 
 def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
     """An error for a competition or precision that the algorithm would silently ignore."""
-    users = {"gain": PURSUITS, "P_cum": ("mp",), "precision": ("mp",)}
+    users = {
+        "gain": [name for name, kinds in HEEDED.items() if "gain" in kinds],
+        "P_cum": [name for name, kinds in HEEDED.items() if "table" in kinds],
+        "precision": ("mp",),
+    }
     given = {"gain": gain, "P_cum": P_cum, "precision": precision}
     for name, value in given.items():
         if value is not None and algorithm not in users[name]:

@@ -539,7 +539,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     def _rule(self, n_dictionary, n_batches, algorithm, P_cum):
         """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
         rule = self._make_rule(n_batches, P_cum)
-        kinds = {"mp": ("gain", "table"), "omp": ("gain",)}.get(algorithm, ())
+        kinds = coding.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
             warnings.warn(
