@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import issparse
 
 
 def check_count(
@@ -125,6 +126,8 @@ def check_array(
     ValueError
         With the name, and what is wrong.
     """
+    if issparse(value):
+        raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")

@@ -33,6 +33,8 @@ class ConvolutionalCode:
     value: np.ndarray
     shape: tuple[int, ...]
 
+    weight = None  # every image counts once
+
     @classmethod
     def from_slots(
         cls,
