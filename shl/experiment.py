@@ -277,7 +277,8 @@ class SHL:
         """
         model = model or self._estimator()
         parameters = model.get_params(deep=False)
-        for name in ("n_jobs", "verbose", "sparse_output"):
+        of_transform = [name for name in parameters if name.startswith("transform_")]
+        for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
         key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
         return self.store.path("dico", key, matname)

@@ -336,10 +336,10 @@ class HEH2019:
 
     def _adapt(self, C, code):
         """The scale after one more batch."""
-        positive = code.values[code.values > 0]
-        if not positive.size:
+        mean = code.mean_positive()
+        if not mean:
             return C
-        wanted = SCALE_OF_MEAN * float(positive.mean(dtype=np.float64))
+        wanted = SCALE_OF_MEAN * mean
         return (1 - self.eta_homeo) * C + self.eta_homeo * wanted if C else wanted
 
     def competition(self, state: dict) -> Competition:

@@ -24,8 +24,16 @@ class Code(Protocol):
         """How often an atom could have been active: zeros are counted up to it."""
 
 
-def reconstruction_error(X: np.ndarray, residual: np.ndarray) -> float:
-    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros."""
+def reconstruction_error(
+    X: np.ndarray, residual: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros.
+
+    With weights, squares of a sample count as often.
+    """
+    if weight is not None:
+        root = np.sqrt(weight)[:, None]
+        X, residual = root * X, root * residual
     with np.errstate(over="ignore", invalid="ignore"):
         norms = np.linalg.norm(residual), np.linalg.norm(X)
         least = np.sqrt(np.finfo(X.dtype).tiny / np.finfo(X.dtype).eps)

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_array, check_count
+from .._params import check_names
 from .._threads import Threads
 from ..coding import Competition
 from ..estimator import HebbianEstimator
@@ -104,6 +105,7 @@ class ConvolutionalSHL(HebbianEstimator):
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
+    @check_names
     def __init__(
         self,
         n_dictionary=20,
