@@ -1,7 +1,10 @@
 """What may be passed: checks return the value, or their error names parameter, value and range."""
 
 import numbers
+import os
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,27 @@ def check_count(
         upper = "" if most is None else f" and at most {most}" + (f" ({why})" if why else "")
         raise ValueError(f"{name} must be at least {least}{upper}, not {value!r}")
     return int(value)
+
+
+@cache
+def memory_bytes() -> float:
+    """The memory that this process may have: the machine's, or the limit of its container."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a system that says it
+        return np.inf
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min(total, int(text)) if text.isdigit() else total
+
+
+def check_memory(n_bytes: float, name: str, value: object) -> None:
+    """An error for a parameter that asks for more memory than there is, before it is taken."""
+    if n_bytes > memory_bytes():
+        raise ValueError(
+            f"{name} = {value!r} needs about {n_bytes / 1e9:.3g} GB of memory, and this machine "
+            f"has {memory_bytes() / 1e9:.3g} GB"
+        )
 
 
 def check_number(

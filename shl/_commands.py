@@ -8,7 +8,7 @@ from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import NamedTuple, get_args
 
-from .store import DEFAULT_FOLDER
+from .store import DEFAULT_FOLDER, write_bytes
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -112,7 +112,12 @@ def report(args, summary, lines):
         print("\n".join(lines))
 
 
+def json_bytes(value):
+    """A JSON text for a file; what JSON does not know stands as text."""
+    return (json.dumps(value, indent=1, default=str) + "\n").encode()
+
+
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str) + "\n")
+    write_bytes(folder / "summary.json", json_bytes(summary))
     report(args, summary, lines)

@@ -18,8 +18,9 @@ import re
 import secrets
 import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -59,12 +60,22 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> 
     n_bytes = sum(np.asarray(array).nbytes for array in arrays.values()) + len(text)
     members = {JSON_KEY: text, DIGEST_KEY: _digest_of_text(text).encode()}
     members = {name: np.frombuffer(content, np.uint8) for name, content in members.items()}
-    temporary = None
+    replace_file(path, n_bytes, lambda file: np.savez(file, **arrays, **members))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all; errors as in `write`."""
+    replace_file(path, len(content), lambda file: file.write(content))
+
+
+def replace_file(path: str | Path, n_bytes: int, fill: Callable[[IO[bytes]], object]) -> None:
+    """Put what fill(file) writes, about n_bytes, in the place of path, whole or not at all."""
+    path, temporary = Path(path), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{writer()}-{secrets.token_hex(8)}.part"
         with open(temporary, "xb") as file:
-            np.savez(file, **arrays, **members)
+            fill(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,6 +1,7 @@
 """The `shl` command: a thin layer of argparse over the package."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -37,6 +38,7 @@ EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "batch_size": "patches of a step",
 }
 NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
+ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
@@ -47,8 +49,13 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
-        return args.run(args) or 0
-    except (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError) as error:
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that SIGPIPE ends
+    except ERRORS as error:
         print(f"shl {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
@@ -108,6 +115,7 @@ def learn_command(args):
     out.mkdir(parents=True, exist_ok=True)
     data = shl.get_data()
     dico = shl.learn_dico(data=data, matname="learn")
+    _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
     pictures = {
         name: str(out / f"{name}.png") for name in ("dictionary", "P_cum", "learning", "usage")
     }
@@ -122,7 +130,6 @@ def learn_command(args):
     plotting.plot_usage(
         dico.record["prob_active"][-1], title=args.homeo_method, fname=pictures["usage"]
     )
-    dico.save(out / "dictionary.npz")
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
@@ -146,6 +153,16 @@ def learn_command(args):
             f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
         ],
     )
+
+
+def _save(dico, path, shl, data):
+    """Write the model; an error says where it is kept besides, if it is."""
+    try:
+        dico.save(path)
+    except OSError as error:
+        kept = shl.store and shl.result_path(data=data, matname="learn")
+        place = f"in {kept}" if kept and kept.is_file() else "nowhere else"
+        raise OSError(f"{error.strerror}; the model is {place}") from error
 
 
 # --------------------------------------------------------------------------------------------- scan

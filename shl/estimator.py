@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from . import coding, learning, store
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
@@ -22,9 +21,11 @@ from ._checks import (
     check_flag,
     check_generator,
     check_interval,
+    check_memory,
     check_number,
 )
 from ._params import NamedEstimator, check_names
+from ._progress import progress
 from ._threads import Threads
 from .coding import PENALISED, Coding, Competition
 from .homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
@@ -234,7 +235,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _progress(self, first, n_steps):
         """A progress bar over the steps, shown if verbose."""
-        return tqdm(
+        return progress(
             total=n_steps, initial=first, desc="learning", unit="step", disable=not self.verbose
         )
 
@@ -624,6 +625,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = self._batch_size(shape[0])
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
+        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        # The histograms, a batch's counts and their distribution.
+        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
         n_batches = shape[0] // batch_size
         return Plan(

@@ -254,11 +254,7 @@ class SHL:
         found = self.stored(path)
         if found is not None:
             return found
-        with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as checkpoints:
-            model.fit(data, on_step=checkpoints.step_done, resume=checkpoints.last())
-            if self.store.keep(path, lambda: model.save(path)):
-                checkpoints.discard()
-        return model
+        return _checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
     def stored(self, path):
         """The model in the store at a `result_path`, or None; one of a rule of one's own is always

@@ -6,9 +6,11 @@ and figure
 """
 
 import csv
+import io
 import itertools
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from . import images, store
-from ._checks import check_array, check_choice, check_count, check_number
+from ._checks import check_array, check_choice, check_count, check_memory, check_number
 from ._jobs import Job, as_done, run_jobs
 from .coding import ALGORITHMS
 from .estimator import SparseHebbianLearning
@@ -34,6 +36,7 @@ NOT_SCANNED = (
     "checkpoint_each",
     "n_jobs",
 )
+BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {
@@ -84,6 +87,7 @@ class SHL_set:
             raise TypeError(f"tag must be a str, not {tag!r}")
         self.tag = tag
         self.N_scan = check_count(N_scan, "N_scan")
+        check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
         self.base = check_number(base, "base", above=1)
         self.values = dict(values or {})
         self.data = None if data is None else check_array(data, "data", ndim=2)
@@ -149,6 +153,8 @@ class SHL_set:
         values = {variable: self.values_of(variable) for variable in variables}
         if grid:
             name = " x ".join(variables)
+            n_tasks = math.prod(map(len, values.values()))
+            check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {name}", n_tasks)
             return [
                 {
                     "variable": name,
@@ -220,7 +226,7 @@ class SHL_set:
         for task, result in zip(tasks, found, strict=True):
             parameters = self._parameters(task)
             arguments = parameters, shared.get(self._data_key(task)), self.tag
-            jobs.append(Job(store.key_of(parameters), _learn, arguments, result))
+            jobs.append(Job(_key_of(parameters, len(jobs)), _learn, arguments, result))
         return jobs
 
     def _parameters(self, task):
@@ -251,7 +257,7 @@ class SHL_set:
         """
         try:
             return replace(self.middle, **self._data_changes(task), verbose=0)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # of any kind: the other values go on
             logger.info("no patches for %s: %s", self._data_changes(task), error)
             return None
 
@@ -260,7 +266,11 @@ class SHL_set:
         if self.data is not None:
             return store.digest(self.data)
         source = self._source(task)
-        return None if source is None else source.data_digest()
+        try:
+            return None if source is None else source.data_digest()
+        except Exception as error:  # of any kind, as of a file that cannot be read
+            logger.info("no digest of the patches of %s: %s", self._data_changes(task), error)
+            return None
 
     def _shared_data(self, tasks):
         """{data key: patches} of the tasks: the patches, or, where one task alone needs them, who
@@ -290,11 +300,11 @@ class SHL_set:
             return None
         try:
             experiment = SHL(**self._parameters(task))
-        except (ValueError, TypeError):
+            if not isinstance(experiment.homeo_method, str):
+                return None
+            path = experiment.result_path(matname=self.tag, data_digest=digest)
+        except Exception:  # of any kind: its worker says why
             return None
-        if not isinstance(experiment.homeo_method, str):
-            return None
-        path = experiment.result_path(matname=self.tag, data_digest=digest)
         info = results.get(path, store.read_info)
         return info and {"seconds": info["seconds"], **info["metrics"]}
 
@@ -326,15 +336,17 @@ class SHL_set:
         if not self._records:
             raise ValueError("there is no record to write: call run first")
         names = list(dict.fromkeys(name for record in self._records for name in record))
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            for record in self._records:
-                writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        for record in self._records:
+            writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
+        store.write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON."""
-        Path(path).write_text(json.dumps(self._records, indent=1, default=str) + "\n")
+        text = json.dumps(self._records, indent=1, default=str) + "\n"
+        store.write_bytes(path, text.encode())
 
     def scan(
         self,
@@ -427,11 +439,19 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
+def _key_of(parameters, index):
+    """What equal tasks share; a task of its own where a parameter has no key."""
+    try:
+        return store.key_of(parameters)
+    except Exception:  # of any kind: its worker says why
+        return index
+
+
 def _make_data(source):
     """The patches of an experiment; itself where they cannot be made, which its workers record."""
     try:
         return source.get_data()
-    except (ValueError, OSError, MemoryError) as error:
+    except Exception as error:  # of any kind
         logger.info("no patches to share: %s", error)
         return source
 

@@ -29,6 +29,7 @@ from ._files import (
     read_info,
     take,
     write,
+    write_bytes,
     writer,
 )
 
@@ -54,7 +55,7 @@ def key_of(parameters: Mapping) -> str:
         text = _canonical({**parameters, "algorithm_version": ALGORITHM})
     except RecursionError:
         raise ValueError("a parameter that refers to itself cannot be part of a key") from None
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def _canonical(value):
@@ -125,12 +126,16 @@ def _constant(value):
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
     """The `Store` of a folder; None is no store.
 
-    The default folder gives way to the environment's SHL_CACHE_DIR.
+    The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
     """
     if cache_dir is None:
         return None
+    if not isinstance(cache_dir, (str, Path)):
+        raise TypeError(f"cache_dir must be a path or None, not {cache_dir!r}")
     if cache_dir == DEFAULT_FOLDER:
         cache_dir = os.environ.get("SHL_CACHE_DIR") or DEFAULT_FOLDER
+        if cache_dir.lower() == "none":
+            return None
     return Store(cache_dir)
 
 
@@ -146,7 +151,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder, self._is_swept = Path(folder), False
 
     def path(self, kind: str, key: str, tag: str | None = "") -> Path:
         """The file of an entry: tag-kind-key.npz, where the tag is for readers alone."""
@@ -183,7 +188,17 @@ class Store:
 
     def put(self, path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
         """Write an entry, see `write`; a warning where it cannot be written."""
+        self._sweep()
         self.keep(path, lambda: write(path, arrays, info))
+
+    def _sweep(self):
+        """Remove, once, what writers that were killed have left."""
+        if not self._is_swept:
+            self._is_swept = True
+            for path, _, age in self._files():
+                if (part := PART.fullmatch(path.name)) and is_gone(part[1], age):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
 
     @staticmethod
     def keep(path: str | Path, save: Callable[[], object]) -> bool:
@@ -268,5 +283,6 @@ __all__ = [
     "read_info",
     "take",
     "write",
+    "write_bytes",
     "writer",
 ]

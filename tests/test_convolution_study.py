@@ -167,12 +167,15 @@ def test_faces_need_a_network(tmp_path):
             *FLAGS,
             "--database",
             "faces",
+            "--datapath",
+            str(tmp_path),
             "--out",
             str(tmp_path / "out"),
         ],
-        env={**os.environ, **nowhere, "SCIKIT_LEARN_DATA": str(tmp_path)},
+        env={**os.environ, **nowhere},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 1 and run.stdout == ""
-    assert "the faces are not on this machine and cannot be downloaded" in run.stderr
+    assert "the faces are not on this machine" in run.stderr
+    assert "cannot be downloaded" in run.stderr

@@ -8,6 +8,7 @@ from .._commands import (
     add_database,
     add_parameter,
     add_shared,
+    cache_folder,
     default_of,
     verbosity,
     write_report,
@@ -49,7 +50,7 @@ def _add_flags(parser):
         flag = f"--second-{name.replace('_', '-')}"
         add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
     seed = default_of(study.load, "seed")
-    add_shared(parser, "n_jobs", "quiet", "json", seed=seed, out="shl_conv")
+    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
 
 
 def conv_learn_command(args):
@@ -67,6 +68,7 @@ def conv_learn_command(args):
         args.out,
         methods=args.methods,
         second=second if args.second_n_iter else None,
+        cache_dir=cache_folder(args),
         random_state=args.seed,
         n_jobs=args.n_jobs,
         verbose=verbosity(args),

@@ -13,9 +13,17 @@ from functools import partial
 import numpy as np
 from scipy import fft
 from scipy.ndimage import uniform_filter
-from tqdm.auto import tqdm
 
-from .._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from .._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_memory,
+    check_number,
+    set_checked,
+)
+from .._progress import progress
 from .._threads import Threads, chunks
 from ..coding import PLAIN, Batch, Competition
 from . import kernels
@@ -72,6 +80,13 @@ class ConvolutionalCoding:
         n_rows, n_columns = places(shape, width, self.stride)
         why = f"the {n_rows} x {n_columns} places of an atom in an image"
         check_count(self.l0_sparseness, "l0_sparseness", most=n_rows * n_columns, why=why)
+
+    def check_memory(self, n_dictionary: int, shape: tuple, width: int) -> None:
+        """Errors for a Gram array, or maps of an image, that are larger than the memory."""
+        side = 2 * ((width - 1) // self.stride) + 1
+        check_memory(4.0 * (n_dictionary * side) ** 2, "n_dictionary", n_dictionary)
+        n_rows, n_columns = places(shape, width, self.stride)
+        check_memory(4.0 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
 
     def activity(self, n_dictionary: int) -> float:
         """The probability that an event falls on an atom, before anything is known."""
@@ -251,7 +266,9 @@ class ConvolutionalCoder:
         rho, is_quiet = self.allocate(image.shape), self.coding.is_quiet
         ranking = self.allocate_ranking(rho)
         correlate, strips = self.correlation(image, rho)
-        with tqdm(total=len(strips), desc="correlations", unit="strip", disable=is_quiet) as bar:
+        with progress(
+            total=len(strips), desc="correlations", unit="strip", disable=is_quiet
+        ) as bar:
 
             def fill(rows):
                 correlate(rows)
@@ -261,7 +278,7 @@ class ConvolutionalCoder:
 
             threads.map(fill, strips)
         n_found, n_events = 0, slots.values.size
-        with tqdm(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
+        with progress(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
             while n_found < n_events:
                 part = slice(n_found, min(n_found + EVENTS_A_CALL, n_events))
                 n_here = self.pursue(rho, ranking, kernels.Slots(*(s[part] for s in slots)))
@@ -494,6 +511,7 @@ def convolutional_encode(
     coding = ConvolutionalCoding(l0_sparseness, alpha_MP, do_sym, stride, is_quiet=not verbose)
     check_images(X[:1], n_channels=dictionary.shape[1])
     coding.check_fits(X.shape, dictionary.shape[2])
+    coding.check_memory(len(dictionary), X.shape, dictionary.shape[2])
     competition = Competition(check_gain(gain, len(dictionary)))
     with Threads(n_jobs) as threads:
         return coding.prepare(dictionary, competition).encode(X, threads)

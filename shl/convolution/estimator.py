@@ -166,6 +166,7 @@ class ConvolutionalSHL(HebbianEstimator):
         how = self._coding(self._mask(shape[1], dtype))
         n_dictionary, _, width, _ = self._shape(shape)
         how.check_fits(shape, width)
+        how.check_memory(n_dictionary, shape, width)
         batch_size = shape[0] if self.batch_size is None else self.batch_size
         batch_size = check_count(
             batch_size, "batch_size", most=shape[0], why="the images to learn from"
