@@ -33,9 +33,9 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 autosummary_generate = True
 templates_path = ["_templates"]
 autodoc_typehints = "none"  # the docstrings say more
-autodoc_default_options = {"members": True}
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
+autosummary_imported_members = True
+default_role = "py:obj"
+numpydoc_show_class_members = False
 # Not PR01, every parameter: those of short methods are said in their one sentence.
 numpydoc_validation_checks = {
     "GL06",  # unknown section
@@ -46,8 +46,8 @@ numpydoc_validation_checks = {
     "PR03",  # parameters in another order
     "PR04",  # a parameter without a type
 }
-# Methods that scikit-learn or a protocol describes; a mapping's and a dataclass's own.
-numpydoc_validation_exclude = {r"\.(set_\w+_request|get_metadata_routing|set_output)$"}
+# A class says what its __init__ takes; scikit-learn describes what it adds.
+numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata_routing)$"}
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
@@ -109,6 +109,33 @@ def check_api(app):
         raise ExtensionError(f"not in docs/api: {', '.join(sorted(missing))}")
 
 
+# -- docstrings are plain text, in which components_ and |x| are no markup --------------------------
+
+
+def escape_line(line):
+    """A line in which underscores that end a word, bars and lone stars are characters."""
+    parts = re.split(r"(``.+?``|`.+?`)", line)
+    for index in range(0, len(parts), 2):
+        text = re.sub(r"(?<=\w)(?<!\\)_(?!\w)", r"\_", parts[index])
+        text = re.sub(r"(?<!\\)\|", r"\|", text)
+        parts[index] = re.sub(r"(?<![\\*\w])\*\*(?=\w+(\.\w+)*\W*$|\w[\w.()]*\))", r"\*\*", text)
+    return "".join(parts)
+
+
+def escape_docstring(app, what, name, obj, options, lines):
+    """Escape a docstring in place, all but literal blocks and directives."""
+    verbatim = None  # the indent of what introduced a literal block
+    for index, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if verbatim is not None and line.strip() and indent <= verbatim:
+            verbatim = None
+        if verbatim is None and not line.lstrip().startswith((">>>", "..", ":")):
+            lines[index] = escape_line(line)
+        if verbatim is None and line.rstrip().endswith("::"):
+            verbatim = indent
+
+
 def setup(app):
-    """Check before anything is read."""
+    """Check before anything is read; escape what numpydoc has made of a docstring."""
     app.connect("builder-inited", check_api)
+    app.connect("autodoc-process-docstring", escape_docstring, priority=900)
