@@ -1,118 +1,23 @@
-"""Planted dictionaries: samples made from known atoms, to see which of them a run finds again."""
+"""Which planted atoms each scheme finds, in `shl.datasets.make_sparse_coded_signals`."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import store
-from .._checks import check_choice, check_count, check_generator, check_number
 from .._jobs import StoredFunction, failure_lines, run_function
+from ..datasets import PROFILES, make_sparse_coded_signals, similarity
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
 from .study import FADE, Study, raise_failures
 from .tables import claims_table, means_table
 
-PROFILES = ("equal", "half stronger", "1/rank", "zipf")
 STEPS = 2000
 LEAST = 0.95  # cosine at which an atom is found
 DRAWN = ("HAP", 0)  # the scheme and seed whose coefficients are drawn
 VERSION = 2  # raise it when a run would give another result: stored ones are then not used
-
-
-def plant(
-    n_samples: int = 20000,
-    n_pixels: int = 64,
-    n_atoms: int = 96,
-    n_active: int = 4,
-    noise: float = 0.02,
-    profile: str = "equal",
-    rng: np.random.Generator | int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
-
-    Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
-    [0.5, 1.5].
-
-    Parameters
-    ----------
-    n_samples, n_pixels, n_atoms : int
-        Sizes of X and D.
-    n_active : int, default=4
-        Atoms of a sample.
-    noise : float, default=0.02
-        The standard deviation of white noise on each pixel.
-    profile : {'equal', 'half stronger', '1/rank'}, default='equal'
-        'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of
-        every second atom are twice as large; '1/rank', the k-th atom is used with a probability
-        proportional to 1 / k; 'zipf', likewise, but a sample uses 1 + binomial(2 n_active - 2, 1/2)
-        atoms with coefficients from a gamma distribution of mean 1 and deviation 1/2.
-    rng : Generator or int, default=0
-        Draws everything; an int is a seed.
-
-    Returns
-    -------
-    X : array of shape (n_samples, n_pixels), float32
-    atoms : array of shape (n_atoms, n_pixels)
-    code : array of shape (n_samples, n_atoms)
-    """
-    check_choice(profile, "profile", PROFILES)
-    check_count(n_active, "n_active", most=n_atoms, why="the atoms")
-    check_number(noise, "noise", least=0)
-    rng = check_generator(rng, "rng")
-    atoms = rng.standard_normal((n_atoms, n_pixels))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    is_zipf, shape = profile == "zipf", (n_samples, n_atoms)
-    weights = 1 / np.arange(1, n_atoms + 1) if profile in ("1/rank", "zipf") else np.ones(n_atoms)
-    n_used = np.full(n_samples, n_active)
-    if is_zipf:
-        n_used = 1 + rng.binomial(2 * n_active - 2, 0.5, n_samples)
-    # The atoms of the smallest exponential times are draws without replacement by these weights
-    # (Efraimidis 2006).
-    times = rng.standard_exponential(shape) / weights
-    chosen = np.argsort(times, axis=1)[:, : n_used.max()]
-    values = rng.gamma(4, 0.25, chosen.shape) if is_zipf else rng.uniform(0.5, 1.5, chosen.shape)
-    code = np.zeros(shape)
-    used = np.arange(n_used.max()) < n_used[:, None]
-    np.put_along_axis(code, chosen, np.where(used, values, 0), axis=1)
-    if profile == "half stronger":
-        code[:, ::2] *= 2
-    return (
-        (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32),
-        atoms,
-        code,
-    )
-
-
-def recovered(
-    dictionary: ArrayLike, atoms: np.ndarray, least: float = 0.95, is_signed: bool = False
-) -> np.ndarray:
-    """Whether a learned atom has a cosine of at least `least` with each planted one.
-
-    Parameters
-    ----------
-    dictionary : array of shape (n_dictionary, n_pixels)
-        Learned atoms, of norm 1.
-    atoms : array of shape (n_atoms, n_pixels)
-        Planted atoms, of norm 1.
-    least : float, default=0.95
-    is_signed : bool, default=False
-        Whether an atom's negative is as good, as where coefficients are signed.
-
-    Returns
-    -------
-    is_found : array of shape (n_atoms,), bool
-    """
-    return similarity(dictionary, atoms, is_signed) >= least
-
-
-def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False) -> np.ndarray:
-    """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
-    cosines = atoms @ np.asarray(dictionary).T
-    return (np.abs(cosines) if is_signed else cosines).max(axis=1)
-
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
 STUDIED = {"learning_algorithm": "mp", "homeo_fade": None, "C": 3.0, "eta_decay": None}
@@ -233,7 +138,7 @@ def _learn_planted(profile, case, scheme, seed):
     world, change = ROBUSTNESS[case]
     sizes = {"n_atoms": 128, "noise": 0.03} if profile == "zipf" else {}
     rng = np.random.default_rng([seed, 0])
-    X, atoms, code = plant(profile=profile, rng=rng, **(sizes | world))
+    X, atoms, code = make_sparse_coded_signals(profile=profile, random_state=rng, **(sizes | world))
     options = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
     options |= {"random_state": np.random.default_rng([seed, 1])} | SCHEMES[scheme] | change
     model = SparseHebbianLearning(**options).fit(X)
