@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import issparse
 
 
 def check_count(
@@ -171,6 +172,8 @@ def check_array(
     ValueError
         With the name, and what is wrong.
     """
+    if issparse(value):
+        raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -18,9 +18,9 @@ from threadpoolctl import ThreadpoolController
 
 from ._checks import check_count
 
-MOST_ROWS = 256  # a chunk of float32 correlations then stays in a core's second-level cache
-FEWEST_ROWS = 64  # below, a matrix product costs more per row
-MOST_CHUNKS = 16  # of a small batch: handing out a chunk costs about 50 us
+MOST_ROWS = 512  # above, a matrix product costs no less per row
+FEWEST_ROWS = 128  # below, it costs half more: it sets up the whole dictionary for each chunk
+MOST_CHUNKS = 8  # of a small batch
 
 
 @cache

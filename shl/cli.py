@@ -37,6 +37,7 @@ EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
 }
+NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
@@ -107,6 +108,7 @@ def _add_learn_flags(parser):
 def learn_command(args):
     """Shl learn: a model, four pictures and a summary in a folder."""
     from . import plotting
+    from .metrics import disorder
 
     began = time.perf_counter()
     shl, out = _make_experiment(args, args.n_jobs), Path(args.out)
@@ -131,6 +133,8 @@ def learn_command(args):
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
+        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "replaced_atoms": dico.n_replaced_,
         "seconds": time.perf_counter() - began,
         "model": str(out / "dictionary.npz"),
         "pictures": pictures,
@@ -144,7 +148,8 @@ def learn_command(args):
             f"error {summary['error']:.4f}   F {summary['F']:.4f}   (held-out patches, plain "
             f"pursuit)",
             f"entropy of usage {summary['entropy']:.4f} of 1, {dico.n_dead_} of "
-            f"{len(dico.dictionary)} atoms unused",
+            f"{len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like noise, "
+            f"{summary['replaced_atoms']} replaced",
             f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
         ],
     )

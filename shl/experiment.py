@@ -11,7 +11,10 @@ from ._checks import check_choice, check_count, check_names
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
 from .images import Patches
+from .replacement import Replacement
 
+# With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
+STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -86,8 +89,9 @@ class SHL:
     l0_sparseness: int = 21
     alpha_MP: float = 0.95
     one_over_F: bool = True
-    n_iter: int = 4097
-    eta: float = 0.02
+    n_iter: int = 1281
+    eta: float = 0.04
+    eta_decay: tuple | None = (0.6, 0.05)
     beta1: float = 0.99
     beta2: float = 0.99
     epsilon: float = 10
@@ -99,6 +103,7 @@ class SHL:
     C: float = 3.0
     nb_quant: int = 128
     homeo_fade: tuple | None = None
+    replace: bool | Replacement = True
     P_cum: np.ndarray | None = None
     do_sym: bool = False
     seed: int = 42
@@ -268,7 +273,8 @@ class SHL:
         """
         model = model or self._estimator()
         parameters = model.get_params(deep=False)
-        for name in ("n_jobs", "verbose", "sparse_output"):
+        of_transform = [name for name in parameters if name.startswith("transform_")]
+        for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
         key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
         return self.store.path("dico", key, matname)
@@ -374,4 +380,4 @@ LEARNING_PARAMETERS = tuple(
     and field.name not in ("n_jobs", "verbose")
 )
 
-__all__ = ["DATA_PARAMETERS", "FIGURES", "SHL"]
+__all__ = ["DATA_PARAMETERS", "FIGURES", "SHL", "STUDY"]

@@ -15,7 +15,7 @@ from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule, check_competition_of
+from .homeostasis import HEH2019, Rule, check_competition_of
 from .optimizers import Decay, Optimizer, normalise
 from .replacement import Replacement
 
@@ -50,15 +50,8 @@ class Recording:
         return self.each > 0 and step % self.each == 0
 
     def hold_out(self, n_samples: int) -> int:
-        """How many of n_samples are kept for the records, or an error where none would be left."""
-        if not self.each:
-            return 0
-        if self.n_held_out >= n_samples:
-            raise ValueError(
-                f"record_num_batches = {self.n_held_out} must be below the {n_samples} samples of "
-                f"X, of which it holds out as many for the records"
-            )
-        return self.n_held_out
+        """How many of n_samples are kept for the records, at most a fifth."""
+        return min(self.n_held_out, n_samples // 5) if self.each else 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Plan:
     batch_size : int
         Samples of a step.
     recording : Recording
-    observer : HEH, optional
+    observer : HEH2019, optional
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
@@ -85,6 +78,8 @@ class Plan:
         Of atoms that others explain; None for none.
     n_steps : int, optional
         The steps that decay and replacement see as the whole; None has no end.
+    positive_dict : bool, default=False
+        True keeps every pixel of an atom from being negative, by a projected step.
     """
 
     coding: Coding
@@ -92,11 +87,12 @@ class Plan:
     optimizer: Optimizer
     batch_size: int = 256
     recording: Recording = field(default_factory=Recording)
-    observer: HEH | None = None
+    observer: HEH2019 | None = None
     eta_precision: float | None = None
     decay: Decay | None = None
     replacement: Replacement | None = None
     n_steps: int | None = None
+    positive_dict: bool = False
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
@@ -143,9 +139,16 @@ class State:
 
 
 def start(
-    dictionary: np.ndarray, plan: Plan, seed: int, variance: np.ndarray | None = None
+    dictionary: np.ndarray,
+    plan: Plan,
+    seed: int,
+    variance: np.ndarray | None = None,
+    energy: float = 1.0,
 ) -> State:
-    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1."""
+    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
+
+    energy is the mean square of the data, the unit of gradients.
+    """
     dictionary = dictionary.copy()
     normalise(dictionary)
     if plan.eta_precision is not None and variance is None:
@@ -153,7 +156,7 @@ def start(
     homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
-        plan.optimizer.init(dictionary),
+        plan.optimizer.init(dictionary, energy),
         homeostasis,
         histogram,
         variance,
@@ -207,16 +210,16 @@ def learn(
     plan: Plan,
     threads: Threads,
     held_out: np.ndarray | None = None,
-    on_step: Callable[[State], None] | None = None,
+    on_step: Callable[[State], bool | None] | None = None,
     records_end: bool = False,
-    names: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
 ) -> State:
     """Steps `state` in place, a batch of rows of X each, and records when it is due.
 
-    Records are made on `held_out`, or without it on each batch before its step, and with
-    records_end also after the last step.  on_step(state) is called after each step and may raise to
-    stop: the state is whole at that point, and after any error it is that of the last good step.
-    names are what an error calls the rows of X, if not their indices.
+    Records are made on the rows `held_out` of X, or without them on each batch before its step, and
+    with records_end also after the last step.  on_step(state) is called after each step: True stops
+    learning, and it may raise; the state is whole at that point, and after any error it is that of
+    the last good step.  sample_weight (len(X),): how often each sample counts.
 
     Raises
     ------
@@ -224,31 +227,35 @@ def learn(
         As soon as a step overflows, by a sample that is too large or by a rate that is too high.
     """
     rows = np.arange(plan.batch_size)
+    n_samples = len(X) - (0 if held_out is None else len(held_out))
+
+    def code(rows, coder):
+        return code_rows(X, rows, coder, threads, sample_weight)
+
     for rows in batches:
         began = time.process_time()
         coder = plan.prepare(state, threads)
-        batch = coder.code_batch(X, rows, threads)
+        batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
         if is_due:
-            own = batch if held_out is None else code_all(held_out, coder, threads)
+            own = batch if held_out is None else code(held_out, coder)
             record(state, plan, coder, own, threads)
         began = time.process_time()
         try:
-            advance(state, plan, coder, batch, len(X), threads)
+            advance(state, plan, coder, batch, n_samples, threads)
         except BaseException as error:
             if is_due:
                 state.record.drop_last()
             if isinstance(error, Overflow):
-                raise FloatingPointError(f"{error}: {_name_largest(X, rows, names)}") from None
+                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
             raise
         state.seconds += time.process_time() - began
-        if on_step is not None:
-            on_step(state)
+        if on_step is not None and on_step(state) in (True,):
+            break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads)
-        measured = X[rows] if held_out is None else held_out
-        own = code_all(measured, coder, threads)
+        own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
 
@@ -287,7 +294,10 @@ def _move(state, plan, coder, batch, n_samples, threads):
         if not np.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
+    former = state.dictionary.copy() if plan.positive_dict else None
     plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
+    if plan.positive_dict:
+        rectify(state.dictionary, former)
     norms = normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
@@ -296,6 +306,13 @@ def _move(state, plan, coder, batch, n_samples, threads):
         )
     if plan.replacement is not None:
         replace_atom(state, plan, coder, batch, n_samples)
+
+
+def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
+    """Set what is negative to 0 in place; an atom of which nothing is left stays as it was."""
+    np.maximum(atoms, 0, out=atoms)
+    is_lost = ~atoms.any(axis=1)
+    atoms[is_lost] = former[is_lost]
 
 
 def _copy(state):
@@ -325,11 +342,11 @@ def _restore(state, before):
         setattr(state, name, getattr(before, name))
 
 
-def _name_largest(X, rows, names):
+def _name_largest(X, rows):
     """What to do about the largest sample of a batch."""
     row = max(rows, key=lambda row: np.abs(X[row]).max())
     return (
-        f"sample {row if names is None else names[row]} of X, the largest of its batch, holds "
+        f"sample {row} of X, the largest of its batch, holds "
         f"{np.abs(X[row]).max():.3g}; leave it out, or scale X"
     )
 
@@ -350,9 +367,11 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     variance.
     """
     samples, code, _ = batch
-    counts = code.counts()
-    squares = code.sum_rows(kernels.accumulate_squares, samples, threads)
-    products = code.sum_rows(kernels.accumulate, samples, threads)
+    counts, rows, roots = code.counts(), samples, samples
+    if code.weight is not None:
+        rows, roots = samples * code.weight[:, None], samples * np.sqrt(code.weight)[:, None]
+    squares = code.sum_rows(kernels.accumulate_squares, roots, threads)
+    products = code.sum_rows(kernels.accumulate, rows, threads)
     powers = code.power_sums(2).astype(samples.dtype)[:, None]
     used = counts > 0
     total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
@@ -366,7 +385,9 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if replacement.is_over(step, plan.n_steps):
         replacement.forget(kept)
         return
-    energy = batch.code.power_sums(2) / len(batch.samples)
+    weight = batch.code.weight
+    n_coded = len(batch.samples) if weight is None else weight.sum(dtype=np.float64)
+    energy = batch.code.power_sums(2) / n_coded
     n_most = None if plan.n_steps is None else coder.n_windows * n_samples
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
@@ -377,9 +398,15 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if found is None:
         return
     i, atom, gain = found
+    if plan.positive_dict:  # the sign of a residual is free
+        atom = np.maximum(atom if atom.sum() > 0 or not coder.is_signed else -atom, 0)
+        if not atom.any():
+            return
+        atom /= np.linalg.norm(atom)
     state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
     for values in state.moments.values():
-        values[i] = 0
+        if values.ndim:
+            values[i] = 0
     if state.variance is not None:
         state.variance[i] = state.variance.mean(axis=0)
     kept["age"][i], kept["energy"][i] = 0, gain
@@ -403,10 +430,14 @@ def renew(state: State, plan: Plan, i: int) -> None:
 
 
 class Batches:
-    """Rows of a step: a seeded permutation of the samples for each pass, cut into full batches."""
+    """Rows of a step: a seeded permutation of the samples for each pass, cut into full batches.
 
-    def __init__(self, n_samples: int, batch_size: int, seed: int):
+    rows: which of X the samples are; None is the first n_samples.
+    """
+
+    def __init__(self, n_samples: int, batch_size: int, seed: int, rows: np.ndarray | None = None):
         self.n_samples, self.batch_size, self.seed = n_samples, batch_size, seed
+        self.rows = rows
         self.per_pass = n_samples // batch_size
         self._pass = None
 
@@ -416,7 +447,8 @@ class Batches:
         if index != self._pass:
             self._order = np.random.default_rng([self.seed, index]).permutation(self.n_samples)
             self._pass = index
-        return self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        samples = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return samples if self.rows is None else self.rows[samples]
 
     def steps(self, first: int, last: int) -> Iterator[np.ndarray]:
         """The rows of the steps first <= step < last."""
@@ -425,11 +457,10 @@ class Batches:
 
 def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
     """The rows of each step of one pass over new samples, in an order that the state's seed and
-    step decide.
+    step decide: all of them, in batches of at most batch_size and as equal as they can be.
     """
     order = np.random.default_rng([state.seed, state.step]).permutation(n_samples)
-    n_steps = n_samples // batch_size
-    return np.array_split(order[: n_steps * batch_size], n_steps)
+    return np.array_split(order, -(-n_samples // batch_size))
 
 
 # ------------------------------------------------------------------------------------ records
@@ -438,6 +469,25 @@ def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
 def code_all(X: np.ndarray, coder: Coder, threads: Threads) -> Batch:
     """All samples, coded."""
     return coder.code_batch(X, np.arange(len(X)), threads)
+
+
+def code_rows(
+    X: np.ndarray,
+    rows: np.ndarray,
+    coder: Coder,
+    threads: Threads,
+    sample_weight: np.ndarray | None = None,
+) -> Batch:
+    """The samples X[rows], coded, with their weights where there are some."""
+    batch = coder.code_batch(X, rows, threads)
+    return weigh(batch, None if sample_weight is None else sample_weight[rows])
+
+
+def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:
+    """The batch with a weight of each sample."""
+    if weight is None:
+        return batch
+    return batch._replace(code=replace(batch.code, weight=weight))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
@@ -450,8 +500,11 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     error, as in the study; MC and MI.
     """
     X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
-    plain = code_all(X, coder.compete(PLAIN), threads)
-    error, error_own = (metrics.reconstruction_error(X, batch.residual) for batch in (plain, own))
+    weight = own.code.weight
+    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight)
+    error, error_own = (
+        metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
+    )
     found = {
         "steps": state.step,
         "error": error,
@@ -491,6 +544,7 @@ STATE = {
     "last_selected": Field(("n_dictionary",), "iu", least=0),
     "variance": Field(ATOMS, least=0, is_optional=True),
     "moments/square": Field(ATOMS, least=0, is_optional=True),
+    "moments/energy": Field((), least=0, is_optional=True),
     "moments/*": Field(ATOMS),
     "*/P_cum": Field(
         ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
@@ -568,10 +622,12 @@ __all__ = [
     "advance",
     "check_state",
     "code_all",
+    "code_rows",
     "from_arrays",
     "learn",
     "one_pass",
     "record",
     "start",
     "to_arrays",
+    "weigh",
 ]

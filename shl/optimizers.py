@@ -2,7 +2,7 @@
 
 An optimizer is a small object; its moments are a dict of arrays that learning carries along:
 
-    moments = optimizer.init(dictionary)
+    moments = optimizer.init(dictionary, energy)
     optimizer.step(dictionary, gradient, moments, step, rate)     both are changed in place
     norms = normalise(dictionary)
 """
@@ -19,8 +19,8 @@ from ._checks import check_number, set_checked
 class Optimizer(Protocol):
     """What learning asks of an optimizer."""
 
-    def init(self, dictionary: np.ndarray) -> dict:
-        """The moments before the first step."""
+    def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
+        """The moments before the first step; energy: the mean square of the data."""
 
     def step(
         self,
@@ -40,9 +40,12 @@ class Adam:
     m <- beta1 m + (1 - beta1) g,  s <- beta2 s + (1 - beta2) g^2,
     d <- d - eta (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + 10^-epsilon),  t = step + 1
 
+    with g the gradient over the mean square of the data, so that a step does not depend on the
+    data's scale.
+
     Parameters
     ----------
-    eta : float, default=0.02
+    eta : float, default=0.04
         Above 0, the rate.
     beta1, beta2 : float, default=0.99
         In [0, 1), the decays of the moments.
@@ -50,7 +53,7 @@ class Adam:
         In [0, 300], as a power.
     """
 
-    eta: float = 0.02
+    eta: float = 0.04
     beta1: float = 0.99
     beta2: float = 0.99
     epsilon: float = 10
@@ -64,9 +67,10 @@ class Adam:
             epsilon=check_number(self.epsilon, "epsilon", least=0, most=300),
         )
 
-    def init(self, dictionary: np.ndarray) -> dict:
-        """Zeros of the dictionary's shape and dtype."""
-        return {"mean": np.zeros_like(dictionary), "square": np.zeros_like(dictionary)}
+    def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
+        """Zeros of the dictionary's shape and dtype, and the unit of gradients."""
+        zeros = np.zeros_like(dictionary)
+        return {"mean": zeros, "square": zeros.copy(), "energy": np.array(energy)}
 
     def step(
         self,
@@ -78,6 +82,9 @@ class Adam:
     ) -> None:
         """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
         number = dictionary.dtype.type
+        # Gradients go with the square of the data: in units of it, epsilon means the same and
+        # squares stay within the range of float32 at any scale.
+        gradient = gradient * number(1 / moments["energy"])
         kernels.adam(
             dictionary,
             gradient,
@@ -110,7 +117,7 @@ class GradientDescent:
     def __post_init__(self):
         set_checked(self, eta=check_number(self.eta, "eta", above=0))
 
-    def init(self, dictionary: np.ndarray) -> dict:
+    def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """No moments."""
         return {}
 

@@ -77,6 +77,20 @@ def cumulative_distribution(code, C, nb_quant):
     return np.column_stack((np.zeros(len(counts)), np.cumsum(counts, axis=1) / len(code)))
 
 
+def surprise(P_cum, q):
+    """-a log T_i(a) at the coefficients a (in units of C) where r = 1 - exp(-a) is a point of
+    P_cum, with T_i = 1 - P_cum_i drawn to the mean over atoms by the pseudo-probability q.
+    """
+    nb_quant, least = P_cum.shape[1], np.finfo(P_cum.dtype).eps
+    z = np.zeros(P_cum.shape)
+    for k in range(nb_quant):
+        a = -np.log(1 - k / nb_quant)
+        T = 1 - P_cum[:, k]
+        T = T.mean() * (T + q) / (T.mean() + q) if T.mean() > 0 else T
+        z[:, k] = -a * np.log(np.clip(T, least, 1 - least))
+    return z
+
+
 def gradient(X, code, dictionary):
     return -code.T @ (X - code @ dictionary) / len(X)
 
@@ -154,3 +168,33 @@ def convolutional_gradient(images, dictionary, n_events, **options):
             top, left = row * stride, column * stride
             total[atom] += value * residual[:, top : top + width, left : left + width]
     return total
+
+
+def unexplained(D, is_signed):
+    """1 - c^2 - e^2 of each atom, from its two nearest others."""
+    G = np.abs(D @ D.T) if is_signed else D @ D.T
+    left = []
+    for i in range(len(D)):
+        others = [j for j in range(len(D)) if j != i]
+        j = max(others, key=lambda j: G[i, j])
+        c = max(G[i, j], 0)
+        rest = [G[i, n] - c * (0 if n == j else G[j, n]) for n in others]
+        left.append(max(1 - c**2 - max(0, *rest) ** 2, 0))
+    return np.array(left)
+
+
+def proposal(D, energy, pool, least_cosine, is_signed):
+    """(atom to replace, what takes its place, gain) when every residual is a candidate."""
+    gains, atoms = [], []
+    for k, r in enumerate(pool):
+        u, gain, atom = r / np.linalg.norm(r), 0.0, r * np.linalg.norm(r)
+        for n, other in enumerate(pool):
+            share = u @ other
+            cosine = share / np.linalg.norm(other)
+            if n != k and (abs(cosine) if is_signed else cosine) >= least_cosine:
+                gain += share**2 / len(pool)
+                atom = atom + share * other
+        gains.append(gain)
+        atoms.append(atom / np.linalg.norm(atom))
+    best = int(np.argmax(gains))
+    return int(np.argmin(energy * unexplained(D, is_signed))), atoms[best], gains[best]

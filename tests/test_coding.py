@@ -7,7 +7,7 @@ from making import unlike_tables
 from sklearn.linear_model import orthogonal_mp
 
 from shl import sparse_encode
-from shl.coding import ALGORITHMS, Events
+from shl.coding import ALGORITHMS, Coding, Events
 
 REFERENCE = {
     "code_mp_unit_gain": {},
@@ -214,3 +214,12 @@ def test_events_of_a_dense_code(X, dictionary):
 def test_bad_input_is_named(X, dictionary, change, words):
     with pytest.raises(ValueError, match=words):
         sparse_encode(**{"X": X, "dictionary": dictionary, **change})
+
+
+@pytest.mark.parametrize("n_dictionary", [5, 130, 300])
+def test_a_gram_matrix_in_tiles_is_the_product(rng, n_dictionary):
+    D = rng.standard_normal((n_dictionary, 20))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    coder = Coding(l0_sparseness=2).prepare(D)
+    np.testing.assert_allclose(coder.cosines(), D @ D.T, atol=1e-12)
+    assert not coder.atoms.gram[:, n_dictionary:].any()

@@ -142,7 +142,7 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     cases = {
-        "methods must be one of 'None', 'shareHAP', 'epochEXP'": ["--homeo-method", "HIP"],
+        "methods must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
         "9 x 9": ["--size", "8"],
         "nowhere": ["--database", "nowhere"],
         "n_images must be at least 1": ["--n-images", "0"],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from shl import SHL, cli
+from shl.experiment import STUDY
 
 SMALL = {
     "height": 64,
@@ -26,9 +27,11 @@ def shl(tmp_path):
     return SHL(**SMALL, cache_dir=tmp_path / "cache")
 
 
-def test_defaults_are_those_of_the_study():
-    shl = SHL(cache_dir=None)
+def test_the_studys_settings_have_a_name():
+    shl = SHL(**STUDY, cache_dir=None)
     wanted = {
+        "eta_decay": None,
+        "replace": False,
         "height": 256,
         "width": 256,
         "patch_width": 21,
@@ -148,7 +151,7 @@ def test_downscale_divides_the_work():
     shl = SHL(DEBUG_DOWNSCALE=64, n_dictionary=30, l0_sparseness=5, cache_dir=None)
     data = shl.get_data()
     assert data.shape == (1024, 441)
-    assert shl.learn_dico(data=data).n_iter == 64
+    assert shl.learn_dico(data=data).n_iter == 20
 
 
 @pytest.mark.parametrize(

@@ -106,12 +106,12 @@ def test_variances_usage_error_and_data(dico, rng):
     code = dico.transform(X)
     _, ax = plotting.plot_variance(None, code)
     np.testing.assert_allclose(
-        [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0))
+        [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)), atol=1e-12
     )
     _, ax = plotting.plot_variance_histogram(None, code, bins=6)
     heights, edges = np.histogram(np.sqrt((code**2).mean(axis=0)), bins=6)
     np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
-    np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1])
+    np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1], atol=1e-12)
     _, ax = plotting.plot_error(None, dico)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), dico.record_["error"])
     usage = dico.record_["prob_active"][-1]

@@ -26,6 +26,7 @@ SECTIONS = {
     ),
     "planted": ("Where homeostasis helps and where it harms: planted atoms", planted.recovery),
     "fading": ("Homeostasis that fades, on natural patches", controls.fading),
+    "decaying": ("A rate that decays and atoms that are replaced", controls.decaying),
     "digits": ("Sparse codes at work: digits", tasks.classification),
     "denoising": ("Sparse codes at work: a photograph denoised", tasks.denoising),
 }

@@ -116,9 +116,8 @@ class ConvolutionalCoding:
             )
         n_dictionary, dtype = len(dictionary), dictionary.dtype
         gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
         gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
-        return kernels.Contest(gains, *signs)
+        return kernels.Contest(gains, self.do_sym)
 
 
 def places(shape, width, stride):

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_array, check_count
+from .._params import check_names
 from .._threads import Threads
 from ..coding import Competition
 from ..estimator import HebbianEstimator
@@ -85,8 +86,8 @@ class ConvolutionalSHL(HebbianEstimator):
         `shl.learning.record`).
     n_iter_, n_channels_in_ : int
         Steps taken; channels.
-    n_dead_ : int
-        Atoms that no image of the last pass selected.
+    n_dead_, n_replaced_ : int
+        Atoms that no image of the last pass selected; replacements of atoms so far.
     seconds_ : float
         CPU time of learning.
 
@@ -104,6 +105,7 @@ class ConvolutionalSHL(HebbianEstimator):
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
+    @check_names
     def __init__(
         self,
         n_dictionary=20,

@@ -34,6 +34,8 @@ class ConvolutionalCode:
     value: np.ndarray
     shape: tuple[int, ...]
 
+    weight = None  # every image counts once
+
     def __post_init__(self):
         self.check()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _checkpoints, metrics
 from .._checks import check_choice, check_count, check_memory
+from ..homeostasis import RULES
 from ..images import crop, load_images
 from ..plotting import time_plot
 from ..plotting.figures import new_figure, save
@@ -171,7 +172,7 @@ def run(
         layer.
     """
     for method in methods:
-        check_choice(method, "methods", COLORS)
+        check_choice(method, "methods", RULES)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     X = preprocess(X)
@@ -227,10 +228,10 @@ def _draw_comparison(models, figures, fname):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(None, model, "error_own", color=COLORS[method], label=method, ax=axs[0])
+        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
         plots.plot_counts(
             figures[method]["counts_own"],
-            color=COLORS[method],
+            color=COLORS.get(method),
             ax=ax,
             title=f"{method}: cv {figures[method]['cv_own']:.2f}",
         )

@@ -79,9 +79,9 @@ NAMED = {
     "X must hold no": lambda: sparse_encode(np.full((2, 16), np.nan), ATOMS),
     "dictionary": lambda: sparse_encode(X, None),
     "stride": lambda: convolutional_encode(IMAGES, np.ones((1, 1, 1, 1)), stride="2"),
-    "code": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(None),
-    "code must": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform("abc"),
-    "code must have": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(X),
+    "X must be codes": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(None),
+    "X must be": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform("abc"),
+    "X must": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(X),
     "code must be": lambda: ConvolutionalSHL(3, 5, 3, 2).fit(IMAGES).inverse_transform(None),
 }
 
