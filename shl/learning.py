@@ -174,8 +174,8 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         raise ValueError(f"resume must hold atoms of shape {shape}, not {state.dictionary.shape}")
     homeostasis, histogram = plan.init_homeostasis(state.dictionary)
     wanted, found = (
-        {name: np.shape(value) for name, value in parts.items()}
-        for parts in (histogram | homeostasis, state.histogram | state.homeostasis)
+        [{name: np.shape(value) for name, value in part.items()} for part in parts]
+        for parts in ((homeostasis, histogram), (state.homeostasis, state.histogram))
     )
     C = float(histogram.get("C", 0))  # 0 adapts
     if wanted != found or (C and float(state.histogram["C"]) != C):
