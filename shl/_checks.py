@@ -199,6 +199,8 @@ def _refuse_non_finite(array, name, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
+        if np.isfinite(np.vdot(part, part)):  # in a third of the time, where no square overflows
+            continue
         if not np.isfinite(part).all():
             bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
             place = (start + bad[0], *bad[1:])

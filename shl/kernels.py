@@ -713,10 +713,11 @@ def adam(dictionary, gradient, mean, square, beta1, beta2, eta, epsilon, correct
     m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  d -= eta (m / c1) / (sqrt(s / c2) + epsilon)
     """
     one = dictionary.dtype.type(1)
+    rate, root = eta / correction1, one / np.sqrt(correction2)  # no division in the loop but one
     for i in range(dictionary.shape[0]):
         for pixel in range(dictionary.shape[1]):
             slope = gradient[i, pixel]
             mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * slope
             square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
-            spread = np.sqrt(square[i, pixel] / correction2) + epsilon
-            dictionary[i, pixel] -= eta * (mean[i, pixel] / correction1) / spread
+            spread = root * np.sqrt(square[i, pixel]) + epsilon
+            dictionary[i, pixel] -= rate * mean[i, pixel] / spread

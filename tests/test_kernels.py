@@ -29,6 +29,9 @@ TESTED = {
         "kernels.subtract_reconstruction",
     ),
     "test_coding.test_a_gram_matrix_in_tiles_is_the_product": ("kernels.transpose",),
+    "test_learning.test_sums_over_events_in_several_parts_are_the_product": (
+        "kernels.order_by_atom",
+    ),
     "test_learning.test_histogram_equals_the_oracle": ("kernels.count_quantiles",),
     "test_learning.test_pairs_and_quantile_bounds": ("kernels.bound_scores", "kernels.count_pairs"),
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (

@@ -97,6 +97,22 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 
 
+def test_sums_over_events_in_several_parts_are_the_product(rng):
+    code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
+    code[:, :5] = 0  # atoms that no sample uses
+    events, rows = Events.from_dense(code), rng.standard_normal((1100, 7))
+    for kernel, expected in (
+        (kernels.accumulate, code.T @ rows),
+        (kernels.accumulate_squares, (code != 0).T @ rows**2),
+    ):
+        sums = []
+        for n_jobs in (1, 2, 5):
+            with Threads(n_jobs) as threads:
+                sums.append(events.sum_rows(kernel, rows, threads))
+        np.testing.assert_allclose(sums[0], expected, atol=1e-12)
+        assert all(np.array_equal(sums[0], found) for found in sums[1:])
+
+
 def test_adam_equals_the_oracle(dictionary, rng):
     gradients = rng.standard_normal((3, *dictionary.shape))
     adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
