@@ -248,7 +248,7 @@ class Coding:
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym
+    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym : str, int, float, float, bool
         See `sparse_encode`.
     """
 
