@@ -49,6 +49,12 @@ numpydoc_validation_checks = {
 # A class says what its __init__ takes; scikit-learn describes what it adds.
 numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata_routing)$"}
 
+
+def skip_member(app, what, name, obj, skip, options):
+    """Skip what classes have from other packages, whose pages these docstrings refer to."""
+    return skip or not getattr(obj, "__module__", "shl").startswith("shl")
+
+
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
@@ -109,7 +115,7 @@ def check_api(app):
         raise ExtensionError(f"not in docs/api: {', '.join(sorted(missing))}")
 
 
-# -- docstrings are plain text, in which components_ and |x| are no markup --------------------------
+# -- docstrings are plain text, in which components_ and |x| are no markup -------------------------
 
 
 def escape_line(line):
@@ -138,4 +144,5 @@ def escape_docstring(app, what, name, obj, options, lines):
 def setup(app):
     """Check before anything is read; escape what numpydoc has made of a docstring."""
     app.connect("builder-inited", check_api)
+    app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", escape_docstring, priority=900)

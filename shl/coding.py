@@ -289,7 +289,7 @@ class Coding:
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code
+    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code : str, int, float, bool
         See `sparse_encode`; here l0_sparseness None is no limit.
     """
 

@@ -394,12 +394,14 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Passes over the data, in place of n_iter; `partial_fit` knows none.
     batch_size : int, optional
         Samples of a step; None is 256, or all samples where they are fewer.
-    eta, beta1, beta2, epsilon : float
-        Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is the plain
-        gradient with the rate eta.
+    eta : float
+        The rate of learning.
     eta_decay : (float, float), optional
         The rate is eta up to the first share of n_iter, then falls along a cosine to the second
         share of eta; None keeps it, as `partial_fit` does, which knows no end.
+    beta1, beta2, epsilon : float
+        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
+        the rate eta.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005

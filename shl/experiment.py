@@ -39,27 +39,51 @@ class SHL:
 
     Parameters
     ----------
-    height, width : int.  Size of the crops of images, in pixels.
-    patch_width : int.  Patches are patch_width x patch_width pixels.
-    N_patches : int.  Patches in the data.
-    datapath, name_database : the folder of databases, and the database in it: 'sample' (photographs
-        that scikit-learn ships) and 'dead_leaves' (synthetic) need no folder.
-    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : see `shl.images.extract_patches`.
-    n_image : int, optional.  Images to use; None is all.
-    n_dictionary ... record_num_batches : see `SparseHebbianLearning`.
-    P_cum : array (n_dictionary, nb_quant), optional.  Start of the histograms.
-    seed : int.  Decides crops, patches, the start and the order of samples.
-    DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a
-        quick look.
-    verbose : int.  1 shows progress bars.
-    cache_dir : folder of results, or None; the environment's SHL_CACHE_DIR replaces the default.
-    checkpoint_each : int, optional.  Steps between checkpoints of a learning with a store; None is
-        about 30 s.
-    n_jobs : int.  Threads; -1 is all cores.
+    height, width : int
+        Size of the crops of images, in pixels.
+    patch_width : int
+        Patches are patch_width x patch_width pixels.
+    N_patches : int
+        Patches in the data.
+    datapath, name_database : str
+        The folder of databases, and the database in it: 'sample' (photographs that scikit-learn
+        ships) and 'dead_leaves' (synthetic) need no folder.  None is the one database of a given
+        datapath, or 'sample' where none is given.
+    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : bool, bool, int, int, bool
+        See `shl.images.extract_patches`.
+    n_image : int, optional
+        Images to use; None is all.
+    n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
+        See `SparseHebbianLearning`.
+    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+        See `SparseHebbianLearning`.
+    eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
+        See `SparseHebbianLearning`.
+    homeo_fade, replace : optional
+        See `SparseHebbianLearning`.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Start of the histograms.
+    do_sym : bool
+        See `SparseHebbianLearning`.
+    seed : int
+        Decides crops, patches, the start and the order of samples.
+    batch_size, record_each, record_num_batches : int
+        See `SparseHebbianLearning`.
+    DEBUG_DOWNSCALE : int
+        Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
+    verbose : int
+        1 shows progress bars.
+    cache_dir : str, Path or None
+        Folder of results; None is no store.  The environment's SHL_CACHE_DIR replaces the default.
+    checkpoint_each : int, optional
+        Steps between checkpoints of a learning with a store; None is about 30 s.
+    n_jobs : int
+        Threads; -1 is all cores.
 
     Attributes
     ----------
-    figures : dict, name -> (fig, ax) of what `list_figures` asked for last.
+    figures : dict
+        From a name to the (fig, ax) of what `list_figures` asked for last.
 
     Raises
     ------

@@ -388,10 +388,12 @@ class SHL_set:
             The display variable at the end of learning against the value, or over the steps.
         display_variable : str, default="F"
             A metric: F, error, qerror, entropy, ...
+        color, label, fig, ax : optional
+            As in `shl.plotting`.
         n_jobs : int, default=1
             As in `run`.
-        color, label, fig, ax, fname : optional
-            As in `shl.plotting`.
+        fname : str or Path, default=None
+            File to save the figure in.
         """
         from .plotting import plot_scan, time_plot
 

@@ -33,7 +33,7 @@ models = {
         n_dictionary=20,
         patch_width=9,
         l0_sparseness=25,
-        n_iter=100,
+        n_iter=200,
         mask=gaussian_mask(9),
         homeo_method=method,
         random_state=0,
@@ -68,4 +68,6 @@ for ax, picture, title in zip(axs, (X[0], rebuilt[0, 0]), ("image", "300 events"
 print(code)
 
 # %%
-# LAST
+# Atoms became bars, edges and corners. Without homeostasis the most used atom takes several times
+# as many events as the least used one; with it all are used alike, at the same error. One image
+# is rebuilt, all but its finest grain, from 300 events.

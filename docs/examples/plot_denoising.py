@@ -53,5 +53,5 @@ print(f"{psnr(noisy):.1f} dB -> {psnr(denoised):.1f} dB")
 print(f"{(code != 0).sum(axis=1).mean():.1f} atoms a patch")
 
 # %%
-# Noise went down by 7 to 8 dB. Roofs and railings are kept, as atoms repeat them; faint detail of the
-# sky and the far shore went with the noise.
+# Noise went down by 7 to 8 dB. Roofs and railings are kept, as atoms repeat them; faint detail of
+# the sky and the far shore went with the noise.

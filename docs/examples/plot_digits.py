@@ -19,14 +19,14 @@ from shl import SparseHebbianLearning, show_dico
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0, stratify=y)
 pipeline = make_pipeline(
-    SparseHebbianLearning(l0_sparseness=15, n_iter=300, random_state=0), RidgeClassifier()
+    SparseHebbianLearning(l0_sparseness=10, n_iter=300, random_state=0), RidgeClassifier()
 )
 
 # %%
 # The grid: the number of atoms, and plain or orthogonal pursuit.
 
 grid = {
-    "sparsehebbianlearning__n_dictionary": [64, 256],
+    "sparsehebbianlearning__n_dictionary": [32, 128],
     "sparsehebbianlearning__learning_algorithm": ["mp", "omp"],
 }
 search = GridSearchCV(pipeline, grid, cv=3).fit(X_train, y_train)
@@ -46,4 +46,7 @@ fig, ax = plt.subplots(figsize=(6, 6), layout="constrained")
 show_dico(None, model, data=X_train, title="from the least to the most selected", ax=ax)
 
 # %%
-# LAST
+# Ten numbers of 128 stand for a digit and tell it nearly as well as its 64 pixels do, not better:
+# a linear classifier of such small images needs no code. Most atoms are parts of digits and
+# corrections of them that one would not name. What to take from this page is that a dictionary
+# needs nothing special to be a step of a pipeline, and to be searched over.

@@ -2,7 +2,8 @@
 ===============================
 
 You will see how well Gabor functions describe learned atoms, and how these spread over
-orientations, frequencies and shapes. The last panel is the one in which simple cells of V1 are usually shown.
+orientations, frequencies and shapes. The last panel is the one in which simple cells of V1 are
+usually shown.
 """
 
 # %%
@@ -45,9 +46,9 @@ print(f"evenness of orientations {orientation_entropy(good['orientation']):.3f} 
 
 # %%
 # Ringach (2002, J. Neurophysiol. 88:455) found the shapes of macaque simple cells near a
-# one-parameter family that passes through the origin of the last panel, with even and odd symmetry
-# preferred, many of them broadly tuned.
+# one-parameter family that passes through the origin of the last panel, with even and odd
+# symmetry preferred, many of them broadly tuned.
 #
-# Nearly every atom is close to a Gabor function. Most are short edges or lines, which crowd near the
-# place where cells do; the others, far to the right, are the stripes of a photographed roof. Their
-# frequencies are within an octave, as whitening and the band-pass leave it.
+# Nearly every atom is close to a Gabor function. Most are short edges or lines, which crowd near
+# the place where cells do; the others, far to the right, are the stripes of a photographed roof.
+# Their frequencies are within an octave, as whitening and the band-pass leave it.

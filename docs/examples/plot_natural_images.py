@@ -47,6 +47,6 @@ print(f"coefficients that are 0: {np.mean(code == 0):.0%}")
 print(f"error on held-out patches: {model.record_['error'][-1]:.3f}, unused atoms {model.n_dead_}")
 
 # %%
-# White noise became short edges and lines of all orientations, and the stripes of one photograph's
-# roof. Every atom is used, the most used one about four times as often as the least, and ten of them
-# leave a quarter of a held-out patch's norm unexplained.
+# White noise became short edges and lines of all orientations, and the stripes of one
+# photograph's roof. Every atom is used, the most used one about four times as often as the least,
+# and ten of them leave a quarter of a held-out patch's norm unexplained.

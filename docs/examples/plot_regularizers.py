@@ -57,4 +57,6 @@ smaller = shrink(model)
 print([weights.shape for weights in model.coefs_], "->", smaller)
 
 # %%
-# LAST
+# L2 makes weights smooth and hardly a zero; L1 makes most weights zero and loses nothing on the
+# test set; the group lasso takes whole pixels away, the same for all digits, first at the border
+# where no digit has ink. ``shrink`` turns rows of zeros into a smaller network.

@@ -52,5 +52,5 @@ ax.set(xlabel="rank of the planted atom", ylabel="cosine")
 ax.legend()
 
 # %%
-# With replacement every planted atom is found, without it three quarters; the missing ones are all
-# among the half that is used most rarely.
+# With replacement every planted atom is found, without it three quarters; the missing ones are
+# all among the half that is used most rarely.

@@ -56,7 +56,7 @@ for rule, model in models.items():
     )
 
 # %%
-# EMP, HAP and HEH end with distributions of coefficients that are more alike (qerror) than None and
-# OLS, and EMP and HAP with the most even use. It costs nothing under HAP, which also has the lowest
-# error here; HEH pays for it with error and time. Differences are small beside those between starts:
-# :ref:`the study <results>` tells which hold over ten of them.
+# EMP, HAP and HEH end with distributions of coefficients that are more alike (qerror) than None
+# and OLS, and EMP and HAP with the most even use. It costs nothing under HAP, which also has the
+# lowest error here; HEH pays for it with error and time. Differences are small beside those
+# between starts: :ref:`the study <results>` tells which hold over ten of them.

@@ -16,6 +16,8 @@ GROUPS = ("outputs", "inputs")
 class Proximal:
     """After each step of an optimizer, ``W <- prox(W, strength * step)``: zeros are exact.
 
+    ::
+
         proximal = Proximal(optimizer, {"features.*.weight": (GroupLasso(), 1e-4)}, model)
         for X, y in batches:
             optimizer.zero_grad()
