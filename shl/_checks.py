@@ -144,6 +144,7 @@ def check_array(
     dtype: DTypeLike | None = None,
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
+    allows_nan: bool = False,
 ) -> np.ndarray:
     """A finite float array that is not empty.
 
@@ -161,6 +162,8 @@ def check_array(
         Shape it must have.
     n_columns : int, default=None
         Length that its second axis must have.
+    allows_nan : bool, default=False
+        True refuses infinity alone.
 
     Returns
     -------
@@ -191,22 +194,24 @@ def check_array(
     wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
     with np.errstate(over="ignore"):  # an infinity is refused
         array = array.astype(wanted, copy=False)
-    _refuse_non_finite(array, name)
+    _refuse_non_finite(array, name, allows_nan)
     return array
 
 
-def _refuse_non_finite(array, name, rows=4096):
+def _refuse_non_finite(array, name, allows_nan, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
+    refused = "infinity" if allows_nan else "NaN or infinity"
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
         if np.isfinite(np.vdot(part, part)):  # in a third of the time, where no square overflows
             continue
-        if not np.isfinite(part).all():
-            bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
+        is_fine = np.isfinite(part)
+        if allows_nan and not is_fine.all():
+            is_fine |= np.isnan(part)
+        if not is_fine.all():
+            bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
-            raise ValueError(
-                f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}"
-            )
+            raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
 
 
 def set_checked(frozen, **values):

@@ -41,10 +41,14 @@ SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samp
 PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
 UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
 DEFAULT_SPARSENESS = 10
+MISSING = ("error", "mask")  # what NaN is
 DEFAULT_PENALTY = 0.1  # in units of a sample's largest correlation
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
 CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
+# Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
+LEAST_SEEN = 0.05
+SEEN_ROWS = 64  # of samples with missing entries at once: each keeps a basis of its own
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -289,7 +293,8 @@ class Coding:
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code : str, int, float, bool
+    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
+    do_sym, positive_code, missing : bool, bool, str
         See `sparse_encode`; here l0_sparseness None is no limit.
     """
 
@@ -299,6 +304,7 @@ class Coding:
     alpha_MP: float = 1.0
     do_sym: bool = False
     positive_code: bool = False
+    missing: str = "error"
 
     def __post_init__(self):
         check_choice(self.algorithm, "algorithm", ALGORITHMS)
@@ -310,6 +316,12 @@ class Coding:
             do_sym=check_flag(self.do_sym, "do_sym"),
             positive_code=check_flag(self.positive_code, "positive_code"),
         )
+        check_choice(self.missing, "missing", MISSING)
+        if self.has_gaps and self.algorithm != "omp":
+            raise ValueError(
+                f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
+                f"seen, not {self.algorithm!r}"
+            )
         if self.positive_code and self.algorithm in UNSIGNED:
             raise ValueError(
                 f"positive_code: Positive constraint not supported for {self.algorithm!r} coding "
@@ -317,6 +329,11 @@ class Coding:
             )
         if self.positive_code and self.do_sym:
             raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether NaN marks entries that are missing."""
+        return self.missing == "mask"
 
     @property
     def is_signed(self) -> bool:
@@ -456,6 +473,9 @@ class Coder:
     def code(self, X: np.ndarray) -> Events:
         """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
+        if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
+            rows = chunks(len(X), most=SEEN_ROWS, fewest=SEEN_ROWS)
+            return Events.join([self._code_seen(X[some]) for some in rows])
         exponents = np.zeros((len(X), 1), int)
         if algorithm in SCALED:
             exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
@@ -478,6 +498,35 @@ class Coder:
         else:
             self._pursue_orthogonal(X, rho, events, exponents)
         return events if self.coding.fit_tol is None else events.trim()
+
+    def _code_seen(self, X):
+        """The events of a few samples, by the entries that are not NaN.
+
+        No Gram matrix serves samples that each see other entries: the correlations with the
+        residuals are computed anew in each step.  A tolerance is in proportion to what is seen.
+        """
+        D, (n_samples, n_pixels) = self.dictionary, X.shape
+        is_seen = ~np.isnan(X)
+        seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
+        squares = seen @ (D**2).T
+        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
+        n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
+        if self.coding.fit_tol is not None:
+            n_slots = min(n_pixels, len(D))
+            tolerance = (self.coding.fit_tol * is_seen.mean(axis=1)).astype(D.dtype)
+        indices, values = (
+            np.zeros((n_samples, n_slots), np.int32),
+            np.zeros_like(D, shape=(n_samples, n_slots)),
+        )
+        basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
+        factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
+        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
+        for k in range(n_slots):
+            rho = residual @ D.T
+            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
+                break
+        kernels.solve_seen_atoms(factors, indices, values)
+        return Events(indices, values, len(D)).trim()
 
     @property
     def n_slots(self) -> int:
@@ -513,7 +562,8 @@ class Coder:
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        if self.coding.algorithm not in PURSUITS or self.coding.fit_tol is not None:
+        coding = self.coding
+        if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
             return Events.join(threads.map(lambda rows: self.code(X[rows]), chunks(len(X))))
         indices = np.empty((len(X), self.n_slots), np.int32)
         values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
@@ -526,7 +576,9 @@ class Coder:
         return Events(indices, values, len(self.dictionary))
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
-        """The samples X[rows], their events and residuals, chunk by chunk while in cache."""
+        """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
+        entries are missing.
+        """
         dtype, shape = self.dictionary.dtype, (len(rows), X.shape[1])
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
 
@@ -536,6 +588,9 @@ class Coder:
             kernels.subtract_reconstruction(
                 events.indices, events.values, self.dictionary, residual[chunk]
             )
+            if self.coding.has_gaps:
+                is_missing = np.isnan(samples[chunk])
+                samples[chunk][is_missing] = residual[chunk][is_missing] = 0
             return events
 
         return Batch(samples, Events.join(threads.map(code, chunks(len(rows)))), residual)
@@ -752,6 +807,7 @@ def sparse_encode(
     C: float | None = None,
     do_sym: bool = False,
     positive_code: bool = False,
+    missing: str = "error",
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> np.ndarray | sparse.csr_array:
@@ -802,6 +858,9 @@ def sparse_encode(
     positive_code : bool, default=False
         True keeps coefficients from being negative: 'lasso_lars', 'lasso_cd', 'elastic',
         'threshold', and 'mp', where they are not without do_sym; 'omp' and 'lars' cannot.
+    missing : str, default='error'
+        'mask' lets NaN mark missing entries, 'omp' only: a sample is coded by those that it has,
+        to fit_tol times their share.  It takes several times as long.
     sparse_output : bool, default=False
         True returns a SciPy CSR array.
     n_jobs : int, optional
@@ -828,11 +887,11 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
-    X = check_array(X, "X", ndim=2)
+    X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
     l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
-    coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code)
+    coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing)
     coding.check_fits(len(dictionary))
     if competition is not None:
         if gain is not None or P_cum is not None or C is not None:

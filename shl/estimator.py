@@ -3,7 +3,7 @@
 import logging
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,6 +41,22 @@ logger = logging.getLogger("shl")
 DEFAULT_BATCH = 256
 ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
+
+
+def _is_stream(X):
+    """Whether X is an iterable of batches: neither an array nor a sequence."""
+    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+
+
+def _repeat(batches):
+    """The batches, over and over unless they are an iterator, which has but one pass."""
+    yield from batches
+    is_empty = iter(batches) is batches
+    while not is_empty:
+        is_empty = True
+        for batch in batches:
+            is_empty = False
+            yield batch
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
@@ -100,6 +116,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @with_callbacks
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
+        if _is_stream(X):
+            given = {"y": y, "sample_weight": sample_weight, "resume": resume}
+            return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
         X = self._validate(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
@@ -158,8 +177,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         weight = check_weight(sample_weight, X)
         rows = None if weight is None else np.flatnonzero(weight)
         n_samples = len(X) if rows is None else len(rows)
-        most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
-        plan = self.plan((max(n_samples, most), *X.shape[1:]), X.dtype)
+        plan = self._plan_batches(X, n_samples)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
             state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
@@ -177,6 +195,43 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                 self._set_learned(state, plan, len(batches))
         return self
 
+    def _fit_stream(self, batches, on_step, given):
+        """`fit` to an iterable of batches, again from its beginning where it has one."""
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
+        n_steps, state, is_over = self._n_steps(None), None, False
+        task = Task(self, n_steps)
+
+        def step_done(state):
+            nonlocal is_over
+            bar.update()
+            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
+            return is_over
+
+        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+            for X in _repeat(batches):
+                X = self._validate(X, reset=state is None)
+                if state is None:
+                    plan = self._plan_batches(X, len(X), n_steps)
+                    rng = check_generator(self.random_state, "random_state")
+                    state = self._start(X, plan, int(rng.integers(2**63)), rng)
+                rows = learning.one_pass(len(X), plan.batch_size, state)
+                learning.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                if is_over:
+                    break
+        if state is None:
+            raise ValueError("X is an iterable of no batches")
+        self._set_learned(state, plan, 1)
+        task.done(lambda: self._fitted(state, plan, 1))
+        return self
+
+    def _plan_batches(self, X, n_samples, n_steps=None):
+        """The plan to learn from batches like X, of any size."""
+        most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
+        return self.plan((max(n_samples, most), *X.shape[1:]), X.dtype, n_steps)
+
     def _hold_out(self, n_samples, weight, stopping, rng):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
         usable = None if weight is None else np.flatnonzero(weight)
@@ -189,7 +244,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         return parts if usable is None else (usable[parts[0]], usable[parts[1]])
 
     def _n_steps(self, n_samples):
-        """The steps of a fit to so many samples."""
+        """The steps of a fit to so many samples; None: it is not known how many."""
         return check_count(self.n_iter, "n_iter")
 
     def _stopping(self):
@@ -218,8 +273,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
-        squares = np.square(X[some], dtype=np.float64).reshape(len(some), -1).mean(axis=1)
-        energy = np.average(squares, weights=None if weight is None else weight[some])
+        squares = np.square(X[some], dtype=np.float64).reshape(len(some), -1)
+        share = np.ones(len(some)) if weight is None else weight[some]
+        count = share @ (~np.isnan(squares)).sum(axis=1)
+        energy = share @ np.nansum(squares, axis=1) / count if count else 0.0
         return learning.start(dictionary, plan, seed, variance, float(energy) or 1.0)
 
     def _check_start(self, shape, dtype):
@@ -385,6 +442,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         'threshold'; 'omp' and 'lars' cannot.
     positive_dict : bool, default=False
         True keeps atoms from having negative pixels, by projected steps.
+    missing : str, default='error'
+        'mask' lets NaN mark missing entries: samples are coded, and atoms learned, by those that
+        they have, by 'omp' only.  It takes several times as long.
     split_sign : bool, default=False
         True makes `transform` give positive coefficients, then the absolute values of negative
         ones, in twice the columns.
@@ -497,6 +557,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         do_sym=False,
         positive_code=False,
         positive_dict=False,
+        missing="error",
         split_sign=False,
         n_iter=2000,
         n_passes=None,
@@ -540,6 +601,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         self.do_sym = do_sym
         self.positive_code = positive_code
         self.positive_dict = positive_dict
+        self.missing = missing
         self.split_sign = split_sign
         self.n_iter = n_iter
         self.n_passes = n_passes
@@ -589,7 +651,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_samples, n_pixels)
+        X : array of shape (n_samples, n_pixels), or an iterable of such arrays
+            A memory map is never copied.  Of an iterable, each array is learned from in its turn,
+            in batches of at most batch_size, over and over (but an iterator once) until n_iter;
+            nothing is held out.
         y : None
             Ignored.
         sample_weight : array of shape (n_samples,), optional
@@ -651,10 +716,12 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         return check_count(size, "batch_size", most=n_samples, why="the samples to learn from")
 
     def _n_steps(self, n_samples):
-        """n_iter, or the steps of n_passes over so many samples."""
+        """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
         n_passes = check_number(self.n_passes, "n_passes", above=0, is_optional=True)
         if n_passes is None:
             return super()._n_steps(n_samples)
+        if n_samples is None:
+            raise ValueError(f"n_passes must be None where X is an iterable, not {n_passes!r}")
         return max(1, round(n_passes * n_samples / self._batch_size(n_samples)))
 
     def _stopping(self):
@@ -678,6 +745,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             self.alpha_MP,
             self.do_sym,
             self.positive_code,
+            self.missing,
         )
 
     def _check_transform(self, n_dictionary):
@@ -835,6 +903,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             C=None if P_cum is None else self.C_,
             do_sym=how.do_sym,
             positive_code=how.positive_code,
+            missing=how.missing,
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )

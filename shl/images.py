@@ -13,6 +13,8 @@ import numpy as np
 from . import store
 from ._checks import check_count, check_flag, check_memory, set_checked
 from ._progress import progress
+from .windows import extract as extract
+from .windows import reconstruct as reconstruct
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)

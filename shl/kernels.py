@@ -535,6 +535,81 @@ def transpose(source, target):
                     target[j, i] = source[i, j]
 
 
+@jit
+def take_seen_atoms(
+    rho, norms, dictionary, seen, gain, tolerance, residual, indices, values, basis, factors, k
+):
+    """Step k of orthogonal matching pursuit over the entries of each sample that are seen, s = 1.
+
+    i = argmax gain_i |rho_i| / norm_i;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
+    c_k = <q_k, r>;   r -= c_k q_k
+
+    rho (n_samples, n_dictionary) are correlations with the residuals and norms those of the atoms'
+    seen entries, 0 for an atom that may not be taken.  residual (n_samples, n_pixels) is 0 where
+    nothing is seen.  basis (n_samples, n_slots, n_pixels) receives q_k, factors (n_samples,
+    n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.  values[:, k] is c_k until
+    `solve_seen_atoms`.  A sample ends where its squared residual is at most tolerance_n, or where
+    the atom depends on those before it.  Returns how many go on.
+    """
+    n_samples, n_pixels = residual.shape
+    dependent = n_pixels * np.finfo(rho.dtype).eps
+    n_going = 0
+    for n in range(n_samples):
+        if k > 0 and values[n, k - 1] == 0:
+            continue
+        energy = rho.dtype.type(0)
+        for pixel in range(n_pixels):
+            energy += residual[n, pixel] * residual[n, pixel]
+        if energy <= tolerance[n]:
+            continue
+        atom, top = -1, rho.dtype.type(0)
+        for i in range(rho.shape[1]):
+            if norms[n, i] > 0:
+                score = gain[i] * abs(rho[n, i]) / norms[n, i]
+                if score > top:
+                    atom, top = i, score
+        if atom < 0:
+            continue
+        new = basis[n, k]
+        for pixel in range(n_pixels):
+            new[pixel] = seen[n, pixel] * dictionary[atom, pixel]
+        for j in range(k):
+            product = rho.dtype.type(0)
+            for pixel in range(n_pixels):
+                product += new[pixel] * basis[n, j, pixel]
+            for pixel in range(n_pixels):
+                new[pixel] -= product * basis[n, j, pixel]
+            factors[n, k, j] = product
+        square, share = rho.dtype.type(0), rho.dtype.type(0)
+        for pixel in range(n_pixels):
+            square += new[pixel] * new[pixel]
+            share += new[pixel] * residual[n, pixel]
+        if square <= dependent:
+            continue
+        length = np.sqrt(square)
+        for pixel in range(n_pixels):
+            new[pixel] /= length
+            residual[n, pixel] -= share / length * new[pixel]
+        factors[n, k, k] = length
+        indices[n, k] = atom
+        values[n, k] = share / length
+        n_going += values[n, k] != 0
+    return n_going
+
+
+@jit
+def solve_seen_atoms(factors, indices, values):
+    """Values from c to the coefficients a, c_j = sum_{k >= j} factors_kj a_k."""
+    for n in range(values.shape[0]):
+        n_used = 0
+        while n_used < values.shape[1] and values[n, n_used] != 0:
+            n_used += 1
+        for j in range(n_used - 1, -1, -1):
+            for k in range(j + 1, n_used):
+                values[n, j] -= factors[n, k, j] * values[n, k]
+            values[n, j] /= factors[n, j, j]
+
+
 # ------------------------------------------------------------------------------------------- events
 
 

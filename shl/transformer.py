@@ -21,7 +21,7 @@ SCORED_ROWS = 4096  # at once, so that their dense code stays small
 class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Sparse codes as scikit-learn's transformers have them.
 
-    A subclass has the parameter split_sign, and gives `transform` and `_atoms`.
+    A subclass has the parameters split_sign and missing, and gives `transform` and `_atoms`.
     """
 
     @abstractmethod
@@ -31,6 +31,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self.missing == "mask"
         return tags
 
     def _validate(self, X, reset):
@@ -43,7 +44,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             ensure_all_finite=False,
             ensure_min_samples=1,
         )
-        return check_array(X, "X", ndim=2)
+        return check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
 
     def inverse_transform(self, X) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
@@ -77,9 +78,11 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         weight = check_weight(sample_weight, X)
         left = total = 0.0
         for rows in chunks(len(X), most=SCORED_ROWS, fewest=SCORED_ROWS):
-            squares = np.square(X[rows], dtype=np.float64).sum(axis=1)
             residual = X[rows] - self.inverse_transform(self.transform(X[rows]))
-            missed = np.square(residual, dtype=np.float64).sum(axis=1)
+            squares, missed = (
+                np.nansum(np.square(values, dtype=np.float64), axis=1)
+                for values in (X[rows], residual)
+            )
             share = 1.0 if weight is None else weight[rows]
             left, total = left + (share * missed).sum(), total + (share * squares).sum()
         return -float(np.sqrt(left / total)) if total else 0.0
@@ -127,7 +130,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     l0_sparseness : int, optional
         Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
         where a penalty makes codes sparse.
-    fit_tol, alpha_MP, competition, do_sym, positive_code
+    fit_tol, alpha_MP, competition, do_sym, positive_code, missing
         See `sparse_encode`.
     split_sign : bool, default=False
         True gives positive coefficients, then the absolute values of negative ones, in twice the
@@ -162,6 +165,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         competition=None,
         do_sym=False,
         positive_code=False,
+        missing="error",
         split_sign=False,
         sparse_output=False,
         n_jobs=None,
@@ -175,6 +179,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         self.competition = competition
         self.do_sym = do_sym
         self.positive_code = positive_code
+        self.missing = missing
         self.split_sign = split_sign
         self.sparse_output = sparse_output
         self.n_jobs = n_jobs
@@ -207,6 +212,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
             competition=self._check_competition(),
             do_sym=self.do_sym,
             positive_code=self.positive_code,
+            missing=self.missing,
             sparse_output=check_flag(self.sparse_output, "sparse_output"),
             n_jobs=self.n_jobs,
         )

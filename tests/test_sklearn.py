@@ -451,3 +451,68 @@ def test_a_monitor_of_scores_sees_each_step(X):
     make(n_iter=4).set_callbacks(monitor).fit(X, np.zeros(len(X)))  # it scores where there is y
     errors = [row["error"] for row in monitor.get_logs().data if row["task_name"] == "step"]
     assert len(errors) == 4 and errors[-1] < errors[0]
+
+
+# ---------------------------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("options", [{}, {"record_each": 10, "record_num_batches": 50}])
+def test_a_memory_map_is_learned_from_and_never_copied(X, tmp_path, options):
+    path = tmp_path / "data"
+    X.tofile(path)
+    mapped = np.memmap(path, np.float64, "r", shape=X.shape)
+    seen = []
+
+    class Model(SparseHebbianLearning):
+        def _start(self, X, *rest):
+            seen.append(X)
+            return super()._start(X, *rest)
+
+    parameters = make(**options).get_params()
+    model = Model(**parameters).fit(mapped)
+    assert np.shares_memory(seen[0], mapped)
+    np.testing.assert_array_equal(model.components_, make(**options).fit(X).components_)
+
+
+class Batches:
+    """An iterable that can be gone through again."""
+
+    def __init__(self, X, size):
+        self.X, self.size, self.n_begun = X, size, 0
+
+    def __iter__(self):
+        self.n_begun += 1
+        return iter([self.X[i : i + self.size] for i in range(0, len(self.X), self.size)])
+
+
+def test_an_iterable_is_learned_from_batch_by_batch(X):
+    batches = Batches(X, 100)
+    model = make(n_iter=100).fit(batches)
+    assert model.n_iter_ == 100 and batches.n_begun > 10
+    assert -model.score(X) < 0.8 * -make(n_iter=1).fit(X).score(X)
+    np.testing.assert_array_equal(model.components_, make(n_iter=100).fit(batches).components_)
+
+
+def test_an_iterator_has_one_pass(X):
+    model = make(n_iter=100, batch_size=50).fit(X[i : i + 80] for i in range(0, 600, 80))
+    assert model.n_iter_ == 7 * 2 + 1  # of 80 rows, and 40 at last
+    assert make(n_iter=100).fit(iter([X, X]), on_step=lambda state: state.step == 2).n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "words"),
+    [
+        ({"n_passes": 2}, {}, "n_passes must be None where X is an iterable, not 2"),
+        ({"tol": 0.1}, {}, "tol must be None where X is an iterable, not 0.1"),
+        ({}, {"sample_weight": 3}, "sample_weight must be None where X is an iterable, not 3"),
+    ],
+)
+def test_what_an_iterable_cannot_have(X, options, data, words):
+    with pytest.raises(ValueError, match=words):
+        make(**options).fit(Batches(X, 100), **data)
+
+
+def test_an_empty_iterable_is_refused():
+    for empty in (iter([]), Batches(np.zeros((0, 16)), 100)):
+        with pytest.raises(ValueError, match="X is an iterable of no batches"):
+            make().fit(empty)
