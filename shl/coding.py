@@ -887,6 +887,8 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
+    check_choice(algorithm, "algorithm", ALGORITHMS)
+    check_choice(missing, "missing", MISSING)
     X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))

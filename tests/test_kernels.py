@@ -29,7 +29,6 @@ TESTED = {
     "test_learning.test_adam_equals_the_oracle": ("kernels.adam",),
     "test_learning.test_gradient_equals_the_oracle": (
         "kernels.accumulate",
-        "kernels.order_by_atom",
         "kernels.subtract_reconstruction",
     ),
     "test_coding.test_a_gram_matrix_in_tiles_is_the_product": ("kernels.transpose",),
