@@ -143,6 +143,7 @@ def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # every section, on two workers
 def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     out = tmp_path / "out"
     assert (

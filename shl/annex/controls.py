@@ -15,7 +15,7 @@ from .tables import claims_table, means_table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
-SOME = ("None", "HAP", "HEH2019", "HEH")
+SOME = ("None", "HAP", "HEH")
 FADED = SOME[1:]
 SCANS = {"alpha_homeo": ("OLS", "EMP"), "l0_sparseness": SOME, "n_dictionary": SOME}
 MEANS = ("error", "F", "error_own", "F_own", "entropy")
