@@ -56,6 +56,7 @@ class SparseCoder(shl.SparseCoder):
     """Theirs, by our SparseCoder."""
 
     precision = competition = None
+    missing = "error"
     alpha_MP, do_sym, sparse_output = 1.0, False, False
 
     def __init__(
