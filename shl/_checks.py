@@ -46,9 +46,10 @@ def memory_bytes() -> float:
 def check_memory(n_bytes: float, name: str, value: object) -> None:
     """An error for a parameter that asks for more memory than there is, before it is taken."""
     if n_bytes > memory_bytes():
+        needed = min(n_bytes, 10**300) / 1e9  # an int may be larger than any float
         raise ValueError(
-            f"{name} = {value!r} needs about {n_bytes / 1e9:.3g} GB of memory, and this machine "
-            f"has {memory_bytes() / 1e9:.3g} GB"
+            f"{name} = {value!r} needs about {needed:.3g} GB of memory, and this machine has "
+            f"{memory_bytes() / 1e9:.3g} GB"
         )
 
 
@@ -204,6 +205,19 @@ def _refuse_non_finite(array, name, rows=4096):
             place = (start + bad[0], *bad[1:])
             raise ValueError(
                 f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}"
+            )
+
+
+def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
+    """An error for a number of which sums or squares would overflow."""
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        if max(part.max(), -part.min()) > most:
+            bad = tuple(int(i) for i in np.argwhere(np.abs(part) > most)[0])
+            place = (start + bad[0], *bad[1:])
+            raise ValueError(
+                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
+                f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
             )
 
 

@@ -19,6 +19,7 @@ from .._checks import (
     check_choice,
     check_count,
     check_flag,
+    check_magnitude,
     check_memory,
     check_number,
     set_checked,
@@ -407,6 +408,7 @@ def check_images(X, name="X", dtype=None, n_channels=None):
             f"has its "
             f"channels last: np.moveaxis({name}, -1, 1) brings them to their place"
         )
+    check_magnitude(X, name, float(np.finfo(X.dtype).max) / (8 * X[0].size))
     if n_channels is not None and X.shape[1] != n_channels:
         raise ValueError(f"{name} must have {n_channels} channels, as the atoms, not {X.shape[1]}")
     return X
