@@ -138,6 +138,14 @@ def check_generator(value: object, name: str) -> np.random.Generator:
     return np.random.default_rng(check_count(value, name, least=0))
 
 
+def as_array(value: ArrayLike, name: str) -> np.ndarray:
+    """`np.asarray` with an error that names the parameter."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+
+
 def check_array(
     value: ArrayLike,
     name: str,
@@ -175,10 +183,7 @@ def check_array(
     """
     if issparse(value):
         raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+    array = as_array(value, name)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     if array.ndim != ndim:

@@ -15,6 +15,7 @@ from scipy import fft
 from scipy.ndimage import uniform_filter
 
 from .._checks import (
+    as_array,
     check_array,
     check_choice,
     check_count,
@@ -393,7 +394,8 @@ def check_images(X, name="X", dtype=None, n_channels=None):
 
     float32 and float64 are kept, other dtypes become float64.
     """
-    ndim = np.ndim(X)
+    X = as_array(X, name)
+    ndim = X.ndim
     if ndim not in (2, 3, 4):
         raise ValueError(
             f"{name} must have 2 axes (height, width), 3 (n_images, height, width) or 4 (n_images, "
@@ -418,8 +420,9 @@ def check_dictionary(dictionary, dtype, name="dictionary"):
     """A dictionary (n_dictionary, n_channels, width, width) of unit norms; (n_dictionary, width,
     width) is widened.
     """
-    check_choice(np.ndim(dictionary), f"the number of axes of {name}", (3, 4))
-    dictionary = check_array(dictionary, name, ndim=np.ndim(dictionary), dtype=dtype)
+    dictionary = as_array(dictionary, name)
+    check_choice(dictionary.ndim, f"the number of axes of {name}", (3, 4))
+    dictionary = check_array(dictionary, name, ndim=dictionary.ndim, dtype=dtype)
     if dictionary.ndim == 3:
         dictionary = dictionary[:, None]
     if dictionary.shape[2] != dictionary.shape[3]:
