@@ -46,9 +46,10 @@ def memory_bytes() -> float:
 def check_memory(n_bytes: float, name: str, value: object) -> None:
     """An error for a parameter that asks for more memory than there is, before it is taken."""
     if n_bytes > memory_bytes():
+        needed = min(n_bytes, 10**300) / 1e9  # an int may be larger than any float
         raise ValueError(
-            f"{name} = {value!r} needs about {n_bytes / 1e9:.3g} GB of memory, and this machine "
-            f"has {memory_bytes() / 1e9:.3g} GB"
+            f"{name} = {value!r} needs about {needed:.3g} GB of memory, and this machine has "
+            f"{memory_bytes() / 1e9:.3g} GB"
         )
 
 
@@ -137,6 +138,14 @@ def check_generator(value: object, name: str) -> np.random.Generator:
     return np.random.default_rng(check_count(value, name, least=0))
 
 
+def as_array(value: ArrayLike, name: str) -> np.ndarray:
+    """`np.asarray` with an error that names the parameter."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+
+
 def check_array(
     value: ArrayLike,
     name: str,
@@ -177,10 +186,7 @@ def check_array(
     """
     if issparse(value):
         raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+    array = as_array(value, name)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     if array.ndim != ndim:
@@ -212,6 +218,19 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
             bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
+    """An error for a number of which sums or squares would overflow."""
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        if max(part.max(), -part.min()) > most:
+            bad = tuple(int(i) for i in np.argwhere(np.abs(part) > most)[0])
+            place = (start + bad[0], *bad[1:])
+            raise ValueError(
+                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
+                f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
+            )
 
 
 def set_checked(frozen, **values):

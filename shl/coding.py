@@ -27,7 +27,16 @@ import numpy as np
 from scipy import sparse
 
 from . import kernels
-from ._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from ._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_magnitude,
+    check_memory,
+    check_number,
+    set_checked,
+)
 from ._threads import Threads, chunks, map_serially
 
 HEEDED = {  # by each coder, of the ways that atoms may compete
@@ -85,7 +94,11 @@ class Events:
 
     def check(self) -> None:
         """ValueError for events of atoms that are not there: kernels look at no bounds."""
-        indices, values, n_dictionary = self.indices, self.values, self.n_dictionary
+        indices, values = self.indices, self.values
+        n_dictionary = check_count(self.n_dictionary, "n_dictionary")
+        for name, part in (("indices", indices), ("values", values)):
+            if not isinstance(part, np.ndarray):
+                raise TypeError(f"{name} must be an array, not {part!r}")
         if indices.ndim != 2 or indices.shape != values.shape:
             raise ValueError(
                 f"indices and values must have one shape (n_samples, n_slots), not {indices.shape} "
@@ -101,10 +114,14 @@ class Events:
                 f"indices must be at least 0 and below n_dictionary = {n_dictionary}, not "
                 f"{indices.min()} to {indices.max()}"
             )
+        if self.weight is not None and np.shape(self.weight) != (len(self),):
+            raise ValueError(f"weight must have shape ({len(self)},), not {np.shape(self.weight)}")
 
     def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
         self.check()
+        n_bytes = self.values.itemsize * len(self) * self.n_dictionary
+        check_memory(n_bytes, "n_dictionary", self.n_dictionary)
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
@@ -618,6 +635,7 @@ def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
 
 def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
     """l0_sparseness; where it is None the default, or no limit where a penalty makes codes few."""
+    check_choice(algorithm, "algorithm", ALGORITHMS)
     has_penalty = algorithm in PENALISED or (algorithm == "threshold" and fit_tol is not None)
     return default if l0_sparseness is None and not has_penalty else l0_sparseness
 
@@ -896,12 +914,18 @@ def sparse_encode(
     coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing)
     coding.check_fits(len(dictionary))
     if competition is not None:
+        if not isinstance(competition, Competition):
+            raise TypeError(f"competition must be a Competition, not {competition!r}")
         if gain is not None or P_cum is not None or C is not None:
             raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
+    check_flag(sparse_output, "sparse_output")
+    most = float(np.finfo(X.dtype).max)
+    has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
+    check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
     return events.to_csr() if sparse_output else events.to_dense()

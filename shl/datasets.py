@@ -6,7 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import check_choice, check_count, check_generator, check_number
+from ._checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_generator,
+    check_memory,
+    check_number,
+)
 from .images import Patches
 
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
@@ -194,7 +201,11 @@ def make_sparse_coded_signals(
     ((100, 64), (96, 64), (100, 96))
     """
     check_choice(profile, "profile", PROFILES)
-    check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
+    n_samples, n_pixels = check_count(n_samples, "n_samples"), check_count(n_pixels, "n_pixels")
+    n_atoms, is_signed = check_count(n_atoms, "n_atoms"), check_flag(is_signed, "is_signed")
+    n_active = check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
+    check_memory(24 * n_samples * (n_atoms + n_pixels), "n_samples", n_samples)
+    check_memory(16 * n_atoms * n_pixels, "n_atoms", n_atoms)
     check_number(noise, "noise", least=0)
     rng = check_generator(random_state, "random_state")
     atoms = rng.standard_normal((n_atoms, n_pixels))
@@ -247,7 +258,10 @@ def make_spikes(
     X : array of shape (n_samples, 40)
     templates : array of shape (n_templates, 40)
     """
-    check_count(n_templates, "n_templates", least=3)
+    n_samples = check_count(n_samples, "n_samples")
+    n_templates = check_count(n_templates, "n_templates", least=3)
+    check_memory(24 * SPIKE_SAMPLES * n_samples, "n_samples", n_samples)
+    check_memory(64 * SPIKE_SAMPLES * n_templates, "n_templates", n_templates)
     check_number(noise, "noise", least=0)
     rng = check_generator(random_state, "random_state")
     t = np.arange(SPIKE_SAMPLES)

@@ -571,6 +571,9 @@ class Patches:
     seed: int
 
     def __post_init__(self):
+        for name in ("datapath", "name_database"):
+            if not isinstance(getattr(self, name), (str, Path)):
+                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
         counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
         set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
         most = min(self.height, self.width) // self.patch_ds
@@ -589,9 +592,6 @@ class Patches:
         if self.name_database == "dead_leaves" and self.n_image is not None:
             n_bytes = 8 * self.n_image * self.height * self.width
             check_memory(n_bytes, "n_image", self.n_image)
-        for name in ("datapath", "name_database"):
-            if not isinstance(getattr(self, name), (str, Path)):
-                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
 
     def key(self) -> str:
         """The hash of all that makes them, also of the content of image files."""

@@ -71,7 +71,7 @@ def _canonical(value):
     if isinstance(value, (set, frozenset)):
         return "{" + ",".join(sorted(map(_canonical, value))) + "}"
     if isinstance(value, np.ndarray) and value.ndim:
-        return f"array {digest(value)}"
+        return _canonical(value.tolist()) if value.dtype.hasobject else f"array {digest(value)}"
     value = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)
@@ -155,6 +155,8 @@ class Store:
 
     def path(self, kind: str, key: str, tag: str | None = "") -> Path:
         """The file of an entry: tag-kind-key.npz, where the tag is for readers alone."""
+        if tag is not None and not isinstance(tag, str):
+            raise TypeError(f"tag must be a text or None, not {tag!r}")
         readable = "".join(char if char.isalnum() or char in "._=" else "_" for char in tag or "")
         readable = readable.encode()[:MOST_TAG].decode(errors="ignore")
         return self.folder / f"{readable + '-' if readable else ''}{kind}-{key}.npz"

@@ -15,10 +15,12 @@ from scipy import fft
 from scipy.ndimage import uniform_filter
 
 from .._checks import (
+    as_array,
     check_array,
     check_choice,
     check_count,
     check_flag,
+    check_magnitude,
     check_memory,
     check_number,
     set_checked,
@@ -392,7 +394,8 @@ def check_images(X, name="X", dtype=None, n_channels=None):
 
     float32 and float64 are kept, other dtypes become float64.
     """
-    ndim = np.ndim(X)
+    X = as_array(X, name)
+    ndim = X.ndim
     if ndim not in (2, 3, 4):
         raise ValueError(
             f"{name} must have 2 axes (height, width), 3 (n_images, height, width) or 4 (n_images, "
@@ -407,6 +410,7 @@ def check_images(X, name="X", dtype=None, n_channels=None):
             f"has its "
             f"channels last: np.moveaxis({name}, -1, 1) brings them to their place"
         )
+    check_magnitude(X, name, float(np.finfo(X.dtype).max) / (8 * X[0].size))
     if n_channels is not None and X.shape[1] != n_channels:
         raise ValueError(f"{name} must have {n_channels} channels, as the atoms, not {X.shape[1]}")
     return X
@@ -416,8 +420,9 @@ def check_dictionary(dictionary, dtype, name="dictionary"):
     """A dictionary (n_dictionary, n_channels, width, width) of unit norms; (n_dictionary, width,
     width) is widened.
     """
-    check_choice(np.ndim(dictionary), f"the number of axes of {name}", (3, 4))
-    dictionary = check_array(dictionary, name, ndim=np.ndim(dictionary), dtype=dtype)
+    dictionary = as_array(dictionary, name)
+    check_choice(dictionary.ndim, f"the number of axes of {name}", (3, 4))
+    dictionary = check_array(dictionary, name, ndim=dictionary.ndim, dtype=dtype)
     if dictionary.ndim == 3:
         dictionary = dictionary[:, None]
     if dictionary.shape[2] != dictionary.shape[3]:

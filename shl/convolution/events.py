@@ -1,12 +1,13 @@
 """A convolutional sparse code: a list of events."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
-from .._checks import check_count
+from .._checks import check_count, check_memory
 from . import kernels
 
 
@@ -45,8 +46,12 @@ class ConvolutionalCode:
         Called whenever a code is used, as its arrays may have been edited.
         """
         names = ("image", "atom", "row", "column")
-        n_events, shape = np.shape(self.value), self.shape
-        if len(shape) != 4 or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
+        for name in (*names, "value"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise TypeError(f"{name} must be an array, not {getattr(self, name)!r}")
+        n_events, shape = self.value.shape, self.shape
+        is_shape = isinstance(shape, tuple) and len(shape) == 4
+        if not is_shape or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
             raise ValueError(
                 f"shape must be (n_images, n_dictionary, n_rows, n_columns), not {shape}"
             )
@@ -145,6 +150,7 @@ class ConvolutionalCode:
         Events of one atom at one place add up.
         """
         self.check()
+        check_memory(self.value.itemsize * math.prod(map(int, self.shape)), "shape", self.shape)
         code = np.zeros(self.shape, self.value.dtype)
         for n in range(self.shape[0]):
             kernels.scatter(self._of_image(n), code[n])
@@ -173,6 +179,7 @@ class ConvolutionalCode:
         counts : array of shape (n_dictionary, n_rows, n_columns), int64
         """
         self.check()
+        check_memory(8 * math.prod(map(int, self.shape[1:])), "shape", self.shape)
         counts = np.zeros(self.shape[1:], np.int64)
         np.add.at(counts, (self.atom, self.row, self.column), 1)
         return counts

@@ -97,9 +97,8 @@ def damage(path, how, rng, another):
 HOWS = ["emptied", "cut", "garbage", "flipped", "another"]
 
 
-@pytest.mark.parametrize(
-    "first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3, 4))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(5))
 def test_damaged_files_are_made_again(compiled, tmp_path, first):
     package, rng = copy(compiled / "shl", tmp_path), np.random.default_rng(first)
     files = sorted([*package.rglob("*.nbi"), *package.rglob("*.nbc")])
@@ -121,6 +120,7 @@ def test_folders_in_the_place_of_files_cost_time_alone(compiled, tmp_path):
     assert hits == 0 and warnings
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_no_call(package):
     hits, warnings = use(package, FULL + USE, FAIL_AT="3")
     assert hits == 0 and len(warnings) == 1 and "No space left" in warnings[0]

@@ -74,7 +74,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("grid", [False, True])
+@pytest.mark.parametrize("grid", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", CASES)
 def test_a_value_that_fails_stops_nothing_else(tmp_path, how, grid):
     variable, bad = CASES[how]
@@ -158,6 +158,7 @@ def first_step(folder, what="go", strength=1, power=0.5, comment="pass"):
     return int(out)
 
 
+@pytest.mark.slow
 def test_an_edited_rule_does_not_go_on_from_a_checkpoint(tmp_path):
     assert first_step(tmp_path, "stop") == 0
     assert first_step(tmp_path, "stop", power=0.25) == 0  # another constant in the code

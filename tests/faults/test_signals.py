@@ -78,7 +78,12 @@ def finish(folder, digest):
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("SIGINT", -signal.SIGINT), ("SIGTERM", 143), ("SIGHUP", 129)]
+    ("name", "code"),
+    [
+        ("SIGTERM", 143),
+        pytest.param("SIGINT", -signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("SIGHUP", 129, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, digest, name, code):
     process, first = start(tmp_path)
@@ -90,6 +95,7 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, digest, name, c
     assert finish(tmp_path, digest) == step + 1
 
 
+@pytest.mark.slow
 def test_signals_that_are_ignored_or_handled_are_left_alone(tmp_path, digest):
     ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     own = "signal.signal(signal.SIGTERM, lambda *_: print('mine', file=sys.stderr, flush=True))"
@@ -102,6 +108,7 @@ def test_signals_that_are_ignored_or_handled_are_left_alone(tmp_path, digest):
     assert error.count("mine") == 1
 
 
+@pytest.mark.slow
 def test_what_a_handler_of_one_s_own_raises_saves_the_step(tmp_path, digest):
     own = (
         "class Alarm(Exception): pass\n"
@@ -140,6 +147,7 @@ CONV = ["conv-learn", "--n-images", "12", "--size", "40", "--n-iter", "4000", "-
 CONV += ["--second-n-iter", "0", "--homeo-method", "None", "--n-jobs", "1"]
 
 
+@pytest.mark.slow
 def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
     flags = [*CONV, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "out"]
     command = "import sys\nfrom shl import cli\nsys.exit(cli.main(sys.argv[1:]))"
@@ -218,7 +226,9 @@ def assert_gone(pids, seconds=10):
     assert not [pid for pid in pids if is_alive(pid)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_no_worker_outlives_its_parent(tmp_path, number):
     process = python(SCAN, tmp_path, start_new_session=True)
     workers = workers_of(process)
