@@ -52,7 +52,7 @@ numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata
 
 def skip_member(app, what, name, obj, skip, options):
     """Skip what classes have from other packages, whose pages these docstrings refer to."""
-    return skip or not getattr(obj, "__module__", "shl").startswith("shl")
+    return skip or not (getattr(obj, "__module__", None) or "shl").startswith("shl")
 
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]

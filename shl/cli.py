@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 from . import __version__
 from ._checks import check_number
@@ -15,12 +14,14 @@ from ._commands import (
     add_parameter,
     add_shared,
     cache_folder,
+    claim_folder,
     default_of,
     report,
     verbosity,
     write_report,
 )
 from ._jobs import failure_lines
+from ._models import COMMANDS as MODEL_COMMANDS
 from ._tables import show_value, table
 from .annex.cli import COMMAND as ANNEX
 from .convolution.cli import COMMAND as CONV_LEARN
@@ -36,6 +37,11 @@ EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "l0_sparseness": "events of a patch",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
+    "eta": "rate of learning",
+    "eta_homeo": "rate of the rule of homeostasis",
+    "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
+    "record_each": "steps between two records; 0 is none",
+    "n_image": "images to use (None: all)",
 }
 NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
@@ -111,8 +117,7 @@ def learn_command(args):
     from .metrics import disorder
 
     began = time.perf_counter()
-    shl, out = _make_experiment(args, args.n_jobs), Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    shl, out = _make_experiment(args, args.n_jobs), claim_folder(args)
     data = shl.get_data()
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
@@ -192,8 +197,7 @@ def scan_command(args):
     )
     if args.dry_run:
         return _dry_run(args, experiments)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = claim_folder(args)
     records = experiments.run(
         args.variables, n_jobs=args.n_jobs, verbose=verbosity(args), grid=args.grid
     )
@@ -290,6 +294,7 @@ def _verify(args, results):
 ACTIONS = {"ls": _list, "clear": _clear, "verify": _verify}
 COMMANDS = (
     Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
+    *MODEL_COMMANDS,
     Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
     ANNEX,
     CONV_LEARN,
