@@ -124,10 +124,10 @@ def claim_folder(args) -> Path:
     return out
 
 
-def announce_overwrite(args):
-    """Say on stderr that the file of --out is replaced, where there is one."""
-    if Path(args.out).exists():
-        _say(args, f"{args.out} is replaced")
+def announce_overwrite(args, path):
+    """Say on stderr that a file is replaced, where there is one."""
+    if Path(path).exists():
+        _say(args, f"{path} is replaced")
 
 
 def _say(args, text):

@@ -79,8 +79,16 @@ def _list_pictures(model):
             "usage": lambda: plotting.plot_usage(plotting.activity(model)),
         }
     if len(model.record_):
-        pictures["learning"] = lambda: plotting.plot_learning(model)
+        draw_learning = _plot_error if is_of_images(model) else plotting.plot_learning
+        pictures["learning"] = lambda: draw_learning(model)
     return pictures
+
+
+def _plot_error(model):
+    """The error of images over learning: they have no distributions, and no F."""
+    from .plotting import plot_error
+
+    return plot_error(None, model)
 
 
 def _plot_atoms(_, model):
@@ -106,7 +114,8 @@ def _add_encode_flags(parser):
     parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
     text = "samples (npy, npz), an image, or a folder of images, which are whitened and cut up"
     parser.add_argument("file", metavar="FILE", help=text)
-    parser.add_argument("--out", default="code.npz", metavar="FILE", help="file of the code")
+    text = "file of the code"
+    parser.add_argument("--out", dest="target", default="code.npz", metavar="FILE", help=text)
     text = "most events of a sample (None: as in learning)"
     parser.add_argument("--l0-sparseness", type=int, default=None, help=text)
     add_shared(parser, "n_jobs", "quiet", "json")
@@ -118,32 +127,35 @@ def encode_command(args):
 
     model = load_model(args.model).set_params(n_jobs=args.n_jobs)
     X = read_samples(args.file, model)
-    announce_overwrite(args)
+    announce_overwrite(args, args.target)
     if is_of_images(model):
         code = model.transform(X, l0_sparseness=args.l0_sparseness)
         arrays = {name: getattr(code, name) for name in EVENTS}
         arrays["shape"] = np.array(code.shape)
-        np.savez(args.out, **arrays)
+        np.savez(args.target, **arrays)
         n_events = code.n_events
     else:
         code = model.set_params(sparse_output=True).transform(X, l0_sparseness=args.l0_sparseness)
-        sparse.save_npz(args.out, sparse.csr_array(code))
+        sparse.save_npz(args.target, sparse.csr_array(code))
         n_events = code.nnz
     rest = X - model.inverse_transform(code)
     summary = {
         "samples": len(X),
         "events": n_events,
         "error": float(np.linalg.norm(rest) / np.linalg.norm(X)),
-        "code": str(args.out),
+        "code": str(args.target),
     }
-    line = f"{len(X)} samples, {n_events} events, error {summary['error']:.4f}; code in {args.out}"
+    line = (
+        f"{len(X)} samples, {n_events} events, error {summary['error']:.4f}; code in {args.target}"
+    )
     report(args, summary, [line])
 
 
 def _add_decode_flags(parser):
     parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
     parser.add_argument("code", metavar="CODE", help="file that `shl encode` wrote")
-    parser.add_argument("--out", default="decoded.npy", metavar="FILE", help="npy file of samples")
+    text = "npy file of samples"
+    parser.add_argument("--out", dest="target", default="decoded.npy", metavar="FILE", help=text)
     add_shared(parser, "quiet", "json")
 
 
@@ -151,12 +163,12 @@ def decode_command(args):
     """Shl decode: the samples that a code stands for, as npy."""
     model = load_model(args.model)
     X = model.inverse_transform(read_code(args.code, model))
-    announce_overwrite(args)
-    with open(args.out, "wb") as file:
+    announce_overwrite(args, args.target)
+    with open(args.target, "wb") as file:
         np.save(file, X)
     shape = " x ".join(map(str, X.shape))
-    summary = {"shape": list(X.shape), "samples": str(args.out)}
-    report(args, summary, [f"samples of shape {shape} in {args.out}"])
+    summary = {"shape": list(X.shape), "samples": str(args.target)}
+    report(args, summary, [f"samples of shape {shape} in {args.target}"])
 
 
 def read_code(path, model):
@@ -172,9 +184,7 @@ def read_code(path, model):
             events = {name: arrays[name] for name in EVENTS}
             return ConvolutionalCode(**events, shape=tuple(map(int, arrays["shape"])))
     except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a code that shl encode made with this model: {error}"
-        ) from (error)
+        raise ValueError(f"{path} is no code of shl encode with this model: {error}") from error
 
 
 def read_samples(path, model):
