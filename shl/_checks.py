@@ -1,11 +1,9 @@
 """What may be passed: checks return the value, or their error names parameter, value and range."""
 
-import difflib
 import numbers
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache, wraps
-from inspect import signature
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -214,23 +212,6 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
             bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
-
-
-def names_nearest(cls: type) -> type:
-    """Decorate a class: a parameter it does not have is a TypeError that names the nearest one."""
-    init, names = cls.__init__, tuple(signature(cls).parameters)
-
-    @wraps(init)
-    def checked(self, *args, **parameters):
-        for name in parameters:
-            if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f", the nearest is {near[0]!r}" if near else f": {', '.join(names)}"
-                raise TypeError(f"{cls.__name__} has no parameter {name!r}{hint}")
-        init(self, *args, **parameters)
-
-    cls.__init__ = checked
-    return cls
 
 
 def set_checked(frozen, **values):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from . import _checkpoints, plotting, store
-from ._checks import check_choice, check_count, check_names, names_nearest
+from ._checks import check_choice, check_count, check_names
+from ._params import check_names as check_parameter_names
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
@@ -33,7 +34,6 @@ FIGURES = (
 PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
 
 
-@names_nearest
 @dataclass(eq=False)
 class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
@@ -428,6 +428,8 @@ def _check_options(options, list_figures):
             f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures takes"
         )
 
+
+SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

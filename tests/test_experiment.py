@@ -298,9 +298,8 @@ def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
     ("name", "nearest"), [("n_patches", "N_patches"), ("eta_homeostasis", "eta_homeo")]
 )
 def test_an_unknown_parameter_names_the_nearest_known(name, nearest):
-    with pytest.raises(
-        TypeError, match=f"SHL has no parameter '{name}', the nearest is '{nearest}'"
-    ):
+    message = f"SHL has no parameter '{name}': did you mean {nearest}"
+    with pytest.raises(TypeError, match=message):
         SHL(**{name: 3})
 
 
