@@ -7,6 +7,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
 from sphinx.errors import ExtensionError
 
 HERE = Path(__file__).resolve().parent
@@ -20,12 +22,11 @@ version = release = shl.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "myst_parser",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples", "api/generated/README*"]
+exclude_patterns = ["_build", "examples", "sg_execution_times.rst", "gallery/sg_*"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata
 
 def skip_member(app, what, name, obj, skip, options):
     """Skip what classes have from other packages, whose pages these docstrings refer to."""
-    return skip or not getattr(obj, "__module__", "shl").startswith("shl")
+    return skip or not (getattr(obj, "__module__", None) or "shl").startswith("shl")
 
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
@@ -65,6 +66,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "shl_gallery.Order",
     "remove_config_comments": True,
     "show_memory": False,
+    "capture_repr": (),
     "plot_gallery": "True",
     "abort_on_example_error": True,
     "reference_url": {"shl": None},
@@ -75,12 +77,14 @@ sys.path.insert(0, str(HERE))
 
 # -- what it looks like ----------------------------------------------------------------------------
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "shl"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["shl.css"]
 html_sidebars = {"index": [], "start": []}
+toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
@@ -141,8 +145,24 @@ def escape_docstring(app, what, name, obj, options, lines):
             verbatim = indent
 
 
+# -- equations are MathML, which browsers draw themselves: pages need no network --------------------
+
+
+def write_inline(self, node):
+    """An equation in a line."""
+    self.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def write_block(self, node):
+    """An equation by itself."""
+    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
 def setup(app):
     """Check before anything is read; escape what numpydoc has made of a docstring."""
+    app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
     app.connect("builder-inited", check_api)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", escape_docstring, priority=900)

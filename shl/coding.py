@@ -813,9 +813,9 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
 def sparse_encode(
     X,
     dictionary,
+    precision=None,
     *,
     algorithm: str = "mp",
-    precision=None,
     l0_sparseness: int | None = None,
     fit_tol: float | None = None,
     alpha_MP: float = 1.0,
@@ -845,12 +845,12 @@ def sparse_encode(
         float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
-    algorithm : str, default='mp'
-        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
-        'lasso_cd', 'elastic', 'threshold'.
     precision : array of shape (n_dictionary, n_pixels), optional
         Positive, 'mp' only.  Weights w of the pixels of each atom: n_i = sqrt(<d_i, w_i d_i>),
         rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
+    algorithm : str, default='mp'
+        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
+        'lasso_cd', 'elastic', 'threshold'.
     l0_sparseness : int, optional
         Steps of a pursuit, and the most atoms a sample uses.  None is 10, or all where they are
         fewer; of codes that a penalty or a threshold makes sparse it is no limit.

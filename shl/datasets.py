@@ -104,8 +104,8 @@ def fetch_natural_images(
     Parameters
     ----------
     data_home : str or Path, default=None
-        The folder to keep them in; None is pooch's cache of 'shl'.  As it holds images alone,
-        `SHL(datapath=folder.parent, name_database=folder.name)` learns from it.
+        The folder to keep them in, from which `SHL(datapath=folder)` learns; None is pooch's cache
+        of 'shl'.
     base_url : str
         Where the files are.
     registry : mapping of str to str

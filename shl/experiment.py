@@ -8,13 +8,16 @@ import numpy as np
 
 from . import _checkpoints, plotting, store
 from ._checks import check_choice, check_count, check_names
+from ._params import check_names as check_parameter_names
+from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
-from .images import Patches
+from .images import Patches, find_database
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+DATAPATH = "database/"
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -27,6 +30,8 @@ FIGURES = (
     *OF_CODE,
     *(f"time_plot_{variable}" for variable in plotting.LABELS),
 )
+# What draws a figure of another name.
+PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
 
 
 @dataclass(eq=False)
@@ -99,8 +104,8 @@ class SHL:
     width: int = 256
     patch_width: int = 21
     N_patches: int = 65536
-    datapath: str = "database/"
-    name_database: str = "sample"
+    datapath: str = DATAPATH
+    name_database: str | None = None
     do_mask: bool = True
     do_bandpass: bool = True
     over_patches: int = 16
@@ -142,6 +147,8 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
+        if self.name_database is None:
+            self._choose_database()
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -149,11 +156,20 @@ class SHL:
             check_count(getattr(self, name), name)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
         check_count(self.verbose, "verbose", least=0)
+        count_threads(self.n_jobs)
         self.patches  # noqa: B018 - it validates itself
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
+
+    def _choose_database(self):
+        """The only database of a given datapath, else the photographs that need none."""
+        if Path(self.datapath) == Path(DATAPATH):
+            self.name_database = "sample"
+        else:
+            datapath, self.name_database = find_database(self.datapath)
+            self.datapath = str(datapath)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
@@ -258,11 +274,12 @@ class SHL:
         list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error,
             plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
             time_plot_<variable>.  They are drawn into `figures`.
-        fig_kwargs : dict, optional.  Passed to each figure.
+        fig_kwargs : dict, optional.  Passed to the figures that take them.
         """
         for name in check_names(list_figures, "list_figures"):
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        _check_options(fig_kwargs or {}, list_figures)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
@@ -353,6 +370,7 @@ class SHL:
 
     def _draw(self, name, dico, data, options):
         """(fig, ax) of one of FIGURES."""
+        options = {key: options[key] for key in options if key in _options_of(name)}
         if name.startswith("time_plot_"):
             return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
         if name in OF_CODE:
@@ -395,6 +413,23 @@ class SHL:
         """See `shl.plotting.time_plot`."""
         return plotting.time_plot(self, dico, variable, **options)
 
+
+def _options_of(name):
+    """The parameters of one of FIGURES."""
+    draw = getattr(plotting, PLOTS.get(name, name), plotting.time_plot)
+    return signature(draw).parameters
+
+
+def _check_options(options, list_figures):
+    """An error for options that no figure takes."""
+    known = {option for name in list_figures for option in _options_of(name)}
+    if unknown := sorted(set(options) - known):
+        raise TypeError(
+            f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures takes"
+        )
+
+
+SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

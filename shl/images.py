@@ -88,6 +88,34 @@ def load_images(
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
+def find_database(datapath: str | Path) -> tuple[Path, str]:
+    """The folder of databases and the only database in it; a folder of images is one itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no image in it.
+    ValueError
+        If there are several databases; the message lists them.
+    """
+    folder = Path(datapath)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"datapath must be a folder, and there is none at {folder}")
+    if _holds_images(folder):
+        return folder.resolve().parent, folder.resolve().name
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and _holds_images(path))
+    if not found:
+        raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+    if len(found) > 1:
+        raise ValueError(f"name_database must be one of {', '.join(found)}, which {folder} holds")
+    return folder, found[0]
+
+
+def _holds_images(folder):
+    """Whether a folder has an image file."""
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+
+
 def _sample_images():
     """The photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_image

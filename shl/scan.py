@@ -192,6 +192,7 @@ class SHL_set:
         n_jobs: int = 1,
         verbose: int = 0,
         grid: bool = False,
+        N_scan: int | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -211,7 +212,11 @@ class SHL_set:
             1 shows a progress bar that counts finished runs.
         grid : bool, default=False
             True runs every combination of the variables' values.
+        N_scan : int, default=None
+            Values of a variable from now on; None keeps the number.
         """
+        if N_scan is not None:
+            self.N_scan = check_count(N_scan, "N_scan")
         tasks = self.tasks(variables, check_flag(grid, "grid"))
         count_threads(n_jobs)  # validates it
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
@@ -376,6 +381,8 @@ class SHL_set:
         ax: object = None,
         n_jobs: int = 1,
         fname: str | Path | None = None,
+        verbose: int = 0,
+        alpha: float = 1.0,
     ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
@@ -394,6 +401,10 @@ class SHL_set:
             As in `run`.
         fname : str or Path, default=None
             File to save the figure in.
+        verbose : int, default=0
+            As in `run`.
+        alpha : float, default=1.0
+            Opacity of the lines.
         """
         from .plotting import plot_scan, time_plot
 
@@ -407,7 +418,7 @@ class SHL_set:
         if None in records:
             records = [
                 record
-                for record in self.run([variable], n_jobs=n_jobs)
+                for record in self.run([variable], n_jobs=n_jobs, verbose=verbose)
                 if record["status"] == "done"
             ]
         for record in records if list_figures else ():
@@ -423,6 +434,7 @@ class SHL_set:
                 variable,
                 display_variable,
                 color=color,
+                alpha=alpha,
                 label=label,
                 fname=fname,
                 fig=fig,
@@ -436,6 +448,7 @@ class SHL_set:
                 dico,
                 display_variable,
                 color=color,
+                alpha=alpha,
                 fname=fname,
                 fig=fig,
                 ax=ax,
