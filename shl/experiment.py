@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _checkpoints, plotting, store
-from ._checks import check_choice, check_count, check_names
+from ._checks import check_choice, check_count, check_names, check_path
 from ._params import check_names as check_parameter_names
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
@@ -165,7 +165,7 @@ class SHL:
 
     def _choose_database(self):
         """The only database of a given datapath, else the photographs that need none."""
-        if Path(self.datapath) == Path(DATAPATH):
+        if Path(check_path(self.datapath, "datapath")) == Path(DATAPATH):
             self.name_database = "sample"
         else:
             datapath, self.name_database = find_database(self.datapath)
