@@ -319,7 +319,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
-        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
+        counts = state.replacement.get("n_replaced", np.zeros(0))
+        self.replaced_, self.n_replaced_ = np.flatnonzero(counts), int(counts.sum())
         self.n_steps_ = state.step
         return self
 
@@ -527,6 +528,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Atoms that no sample of the last pass over the data selected.
     n_replaced_ : int
         Replacements of atoms so far.
+    replaced_ : array of int
+        The atoms that were replaced, each once.
 
     References
     ----------

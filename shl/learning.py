@@ -410,7 +410,7 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if state.variance is not None:
         state.variance[i] = state.variance.mean(axis=0)
     kept["age"][i], kept["energy"][i] = 0, gain
-    kept["n_replaced"] = kept["n_replaced"] + 1
+    kept["n_replaced"][i] += 1
     state.last_selected[i] = step
     renew(state, plan, i)
 
@@ -555,7 +555,8 @@ STATE = {
     "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
     "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
     "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
-    "replacement/n_*": Field((), "iu", least=0),
+    "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }
