@@ -53,8 +53,11 @@ numpydoc_validation_checks = {
     "SS06",  # a summary of two lines
     "YD01",  # no section Yields: as RT01
 }
-# A class says what its __init__ takes; scikit-learn describes what it adds.
-numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata_routing)$"}
+numpydoc_validation_exclude = {
+    r"\.__init__$",  # its class says what it takes
+    r"\.(set_\w+_request|get_metadata_routing)$",  # scikit-learn's
+    r"\.Batch\.",  # fields of a named tuple
+}
 
 
 def skip_member(app, what, name, obj, skip, options):

@@ -28,7 +28,7 @@ FIGURES = (
     "plot_error",
     "plot_proba_histogram",
     *OF_CODE,
-    *(f"time_plot_{variable}" for variable in plotting.LABELS),
+    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
 )
 # What draws a figure of another name.
 PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
@@ -252,6 +252,7 @@ class SHL:
             verbose=self.verbose,
         )
 
+    @check_parameter_names
     def learn_dico(
         self,
         data=None,
@@ -326,6 +327,7 @@ class SHL:
 
     # --------------------------------------------------------------------------------------- coding
 
+    @check_parameter_names
     def code(
         self,
         data,
