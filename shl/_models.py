@@ -213,7 +213,10 @@ def _read_images(path):
 
     if path.is_dir():
         return [image for _, image in load_images(path.name, path.parent, 1, 1)]
-    return [read_image(path)]
+    try:
+        return [read_image(path)]
+    except ValueError as error:
+        raise ValueError(f"cannot read {path}: {error}") from error
 
 
 def _cut(images, model):
@@ -230,8 +233,21 @@ def _cut(images, model):
     patches = [
         _tiles(preparation.preprocess(preparation.centre(image), width), width) for image in images
     ]
-    is_seen = model.components_.any(axis=0)  # a mask that all atoms have
-    return (np.concatenate(patches) * is_seen).astype(model.components_.dtype)
+    seen = preparation.disc(width).ravel() if _is_masked(model.components_, width) else 1
+    return (np.concatenate(patches) * seen).astype(model.components_.dtype)
+
+
+def _is_masked(atoms, width):
+    """Whether atoms were learned from patches masked by a disc.
+
+    Then what they started from has nearly gone outside of it: a pixel there has less than a tenth
+    of the energy of one inside.
+    """
+    from .images import disc
+
+    inside = disc(width).ravel()
+    energy = (atoms**2).sum(axis=0)
+    return energy[~inside].sum() * inside.sum() < 0.1 * energy[inside].sum() * (~inside).sum()
 
 
 def _tiles(image, width):

@@ -842,7 +842,7 @@ def sparse_encode(
     Parameters
     ----------
     X : array of shape (n_samples, n_pixels)
-        float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
+        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional

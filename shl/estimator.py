@@ -103,7 +103,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         y : None
             Ignored.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -492,7 +492,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     tol : float, optional
         `fit` stops when the error on held-out samples, coded by plain pursuit, has not fallen by
         this share in n_iter_no_change passes (of at least 10 steps), and keeps the best dictionary.
-        None never stops.  (A resumed fit counts anew.)
+        None never stops.  A resumed fit counts anew.
     n_iter_no_change : int, default=10
     validation_fraction : float, default=0.1
         Samples held out for that, at most 10000.
@@ -664,7 +664,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             How often each sample counts: in the mean gradient of its batch, in usage, histograms
             and records.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 

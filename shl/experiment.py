@@ -28,7 +28,7 @@ FIGURES = (
     "plot_error",
     "plot_proba_histogram",
     *OF_CODE,
-    *(f"time_plot_{variable}" for variable in plotting.LABELS),
+    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
 )
 # What draws a figure of another name.
 PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
@@ -252,6 +252,7 @@ class SHL:
             verbose=self.verbose,
         )
 
+    @check_parameter_names
     def learn_dico(
         self,
         data=None,
@@ -266,15 +267,19 @@ class SHL:
 
         Parameters
         ----------
-        data : array (n_samples, n_pixels), optional.  Patches; without, `get_data()`.
-        dictionary, precision, P_cum : arrays, optional.  Start values.
-        matname : str, optional.  Keep the result in the store, under the hash of the parameters,
-            the data and the start values, with this name in front; a learning that was interrupted
-            goes on where it was.
-        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error,
+        data : array of shape (n_samples, n_pixels), optional
+            Patches; None is `get_data()`.
+        dictionary, precision, P_cum : arrays, optional
+            Start values.
+        matname : str, optional
+            Keep the result in the store, under the hash of the parameters, the data and the start
+            values, with this name in front; a learning that was interrupted goes on where it was.
+        list_figures : sequence of str, default=()
+            Drawn into `figures`: show_dico, show_dico_in_order, show_Pcum, plot_error,
             plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
-            time_plot_<variable>.  They are drawn into `figures`.
-        fig_kwargs : dict, optional.  Passed to the figures that take them.
+            time_plot_<variable>.
+        fig_kwargs : dict, optional
+            Passed to the figures that take them.
         """
         for name in check_names(list_figures, "list_figures"):
             check_choice(name, "list_figures", FIGURES)
@@ -322,6 +327,7 @@ class SHL:
 
     # --------------------------------------------------------------------------------------- coding
 
+    @check_parameter_names
     def code(
         self,
         data,

@@ -110,7 +110,7 @@ class Replacement:
         kept : dict
             As `init` makes it.
         energy : array of shape (n_dictionary,)
-            mean_n a_ni^2 of the batch.
+            Of the batch, mean_n a_ni^2.
         residuals : array of shape (n, n_pixels)
         n_most : int, optional
             Residuals of a pass over the data, in which each sample stands once.

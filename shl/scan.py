@@ -28,6 +28,7 @@ from ._checks import (
     check_number,
 )
 from ._jobs import Job, as_done, run_jobs
+from ._params import check_names as check_parameter_names
 from ._threads import count_threads
 from .coding import ALGORITHMS
 from .estimator import SparseHebbianLearning
@@ -186,6 +187,7 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
+    @check_parameter_names
     def run(
         self,
         variables: str | Sequence[str] = ("eta",),
@@ -369,6 +371,7 @@ class SHL_set:
         text = json.dumps(self._records, indent=1, default=str) + "\n"
         store.write_bytes(path, text.encode())
 
+    @check_parameter_names
     def scan(
         self,
         variable: str = "eta",

@@ -135,7 +135,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     l0_sparseness : int, optional
         Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
         where a penalty makes codes sparse.
-    fit_tol, alpha_MP, competition, do_sym, positive_code, missing
+    fit_tol, alpha_MP, competition, do_sym, positive_code, missing : optional
         See `sparse_encode`.
     split_sign : bool, default=False
         True gives positive coefficients, then the absolute values of negative ones, in twice the

@@ -9,8 +9,8 @@ from .._tables import summary_of, table
 from ..experiment import SHL
 from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
-from ..plotting.figures import new_figure, save_both
-from .study import COLORS, FADE, RULES, Study, code, measure
+from ..plotting.figures import COLORS, new_figure, save_both
+from .study import FADE, RULES, Study, code, measure
 from .tables import claims_table, means_table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
