@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from scipy.sparse import issparse
+from scipy.sparse import coo_array, csr_array, issparse
 
 
 def check_count(
@@ -225,6 +225,22 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
             bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def check_sparse(value: Any, name: str) -> csr_array:
+    """A sparse array as CSR whose indices have been looked at: SciPy computes with any, and reads
+    past its arrays.
+    """
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, not {value.dtype}")
+    try:
+        if value.format in ("csr", "csc", "bsr"):
+            value.check_format(full_check=True)
+        elif value.format == "coo":  # looks when it is made
+            value = coo_array((value.data, (value.row, value.col)), shape=value.shape)
+        return value.tocsr()
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"{name} is a damaged sparse array: {error}") from error
 
 
 def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:

@@ -35,6 +35,7 @@ from ._checks import (
     check_magnitude,
     check_memory,
     check_number,
+    check_sparse,
     set_checked,
 )
 from ._threads import Threads, chunks, map_serially
@@ -244,7 +245,7 @@ class Events:
     def from_dense(cls, code, l0_sparseness: int | None = None) -> "Events":
         """The events of a dense or CSR code; with l0_sparseness, each sample's largest alone."""
         if sparse.issparse(code):
-            code = code.toarray()
+            code = check_sparse(code, "code").toarray()
         most = int((code != 0).sum(axis=1).max(initial=0))
         n_slots = max(1, most if l0_sparseness is None else min(l0_sparseness, code.shape[1]))
         order = np.argsort(-np.abs(code), axis=1, kind="stable")[:, :n_slots].astype(np.int32)

@@ -123,6 +123,13 @@ def _constant(value):
 # --------------------------------------------------------------------------------- a folder of them
 
 
+def read_values(path: str | Path, *names: str) -> list:
+    """Some values beside the arrays of a file; it is damaged where one is missing."""
+    info = read_info(path)
+    with damage_of(path):
+        return [info[name] for name in names]
+
+
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
     """The `Store` of a folder; None is no store.
 
@@ -283,6 +290,7 @@ __all__ = [
     "open_store",
     "read",
     "read_info",
+    "read_values",
     "take",
     "write",
     "write_bytes",

@@ -10,7 +10,7 @@ from scipy import fft, sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from ._checks import check_array, check_flag
+from ._checks import check_array, check_flag, check_sparse
 from ._params import NamedEstimator, check_names
 from ._threads import chunks
 from .coding import Competition, default_sparseness, limit_sparseness, sparse_encode
@@ -62,7 +62,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             raise ValueError(
                 f"X must be codes, with a column for each atom. Expected {n_columns}, got {found}."
             )
-        code = X if sparse.issparse(X) else np.asarray(X)
+        code = check_sparse(X, "X") if sparse.issparse(X) else np.asarray(X)
         if self.split_sign:
             code = code[:, : len(atoms)] - code[:, len(atoms) :]
         return code @ atoms
