@@ -14,6 +14,7 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
+    code.follow_quantiles(P_cum, C, rate)           P_cum after a batch; patches alone
     code.mean_positive()                            of coefficients above 0; patches alone
     code.count_pairs()                              (n_dictionary, n_dictionary); patches alone
     code.weight                                     (n_samples,), or None: each sample counts once
@@ -142,9 +143,12 @@ class Events:
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
         self.check()
-        used, weights = self.values != 0, None
-        if self.weight is not None:
-            weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        if self.weight is None:
+            counts = np.zeros(self.n_dictionary, np.int64)
+            kernels.count_events(self.indices, self.values, counts)
+            return counts
+        used = self.values != 0
+        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
         return np.bincount(self.indices[used], weights, self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
@@ -172,10 +176,21 @@ class Events:
         self.check()
         if self.weight is not None:
             return self._weigh_quantiles(C, n_bins)
-        counts = np.zeros((self.n_dictionary, n_bins), np.int64)
+        counts = np.empty((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
-        counts[:, 0] += len(self) - counts.sum(axis=1)
         return counts
+
+    def follow_quantiles(self, P_cum: np.ndarray, C: float, rate: float) -> np.ndarray:
+        """(1 - rate) P_cum + rate CDF, the CDF of `count_quantiles` where each sample counts once,
+        behind a column of zeros.
+        """
+        self.check()
+        if len(P_cum) != self.n_dictionary:
+            raise ValueError(f"P_cum must have {self.n_dictionary} rows, not {len(P_cum)}")
+        P_cum = np.ascontiguousarray(P_cum)
+        moved = np.empty(P_cum.shape, P_cum.dtype)
+        kernels.follow_quantiles(self.indices, self.values, C, rate, P_cum, moved)
+        return moved
 
     def _weigh_quantiles(self, C, n_bins):
         """`count_quantiles` of weighted samples, float64."""
@@ -601,10 +616,10 @@ class Coder:
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
 
         def code(chunk):
-            samples[chunk] = residual[chunk] = X[rows[chunk]]
+            samples[chunk] = X[rows[chunk]]
             events = self.code(samples[chunk])
             kernels.subtract_reconstruction(
-                events.indices, events.values, self.dictionary, residual[chunk]
+                events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
             if self.coding.has_gaps:
                 is_missing = np.isnan(samples[chunk])
@@ -615,12 +630,13 @@ class Coder:
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
-        rows, weight = batch.residual, batch.code.weight
-        if weight is not None:
-            rows = rows * weight[:, None]
-        gradient = batch.code.sum_rows(kernels.accumulate, rows, threads)
-        gradient *= gradient.dtype.type(-1 / batch.code.n_draws)
-        return gradient
+        factors = np.full((len(batch.code), 1), -1 / batch.code.n_draws)
+        if batch.code.weight is not None:
+            factors *= batch.code.weight[:, None]
+        values = batch.code.values * factors.astype(batch.residual.dtype)
+        return replace(batch.code, values=values).sum_rows(
+            kernels.accumulate, batch.residual, threads
+        )
 
 
 def _unscale(penalty, exponents):

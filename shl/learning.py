@@ -316,14 +316,17 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """A copy of all that a step changes; the rule's state and the histogram may be one."""
-    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    """What a step changes, as it is: a copy of what it writes to, which a rule may do to its state.
+
+    The rule's state and the histogram may be one.
+    """
+    is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     return replace(
         state,
         dictionary=state.dictionary.copy(),
-        moments={name: moment.copy() for name, moment in state.moments.items()},
+        moments=dict(state.moments),
         homeostasis=homeostasis,
-        histogram=histogram,
+        histogram=homeostasis if is_shared else state.histogram,
         variance=None if state.variance is None else state.variance.copy(),
         last_selected=state.last_selected.copy(),
         # The next step writes over what a failed one put into the pool, which is large.
