@@ -28,6 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from . import kernels
+from ._arrays import is_tensor, like, namespace
 from ._checks import (
     check_array,
     check_choice,
@@ -383,6 +384,14 @@ class Coding:
             is_optional=True,
         )
 
+    def check_heeds(self, competition: "Competition") -> None:
+        """An error for a table of quantiles where the algorithm heeds none."""
+        if competition.kind == "table" and self.algorithm != "mp":
+            raise ValueError(
+                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
+                f"take a rule of homeostasis with a gain, or none"
+            )
+
     def activity(self, n_dictionary: int) -> float:
         """The probability that a sample selects an atom, before anything is known."""
         return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
@@ -393,6 +402,10 @@ class Coding:
         With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
         gram_ij = <d_i, w_j d_j> / n_j.
         """
+        if is_tensor(dictionary):
+            from .gpu.coding import prepare
+
+            return prepare(self, dictionary, competition, precision)
         # One layout, one compiled form of each kernel.
         dictionary = np.require(dictionary, requirements=("C", "A", "W"))
         filters, scale = dictionary, np.ones(len(dictionary), dictionary.dtype)
@@ -408,6 +421,7 @@ class Coding:
 
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
+        self.check_heeds(competition)
         n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
         gain = _padded(1, n_dictionary, dtype)[0]
         if competition.kind != "table":
@@ -415,11 +429,6 @@ class Coding:
             no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
             levels = np.empty(0, dtype)
             return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
-        if self.algorithm != "mp":
-            raise ValueError(
-                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
-                f"take a rule of homeostasis with a gain, or none"
-            )
         P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
         levels = np.empty(P_cum.shape[1], dtype)
         bounds = _padded(len(levels), n_dictionary, dtype)
@@ -754,12 +763,12 @@ def _distinct(dictionary):
 def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
     """A dictionary (n_dictionary, n_pixels) of the dtype with rows of unit norm, or an error."""
     dictionary = check_array(dictionary, name, ndim=2, dtype=dtype, n_columns=n_pixels)
-    norms = np.linalg.norm(dictionary, axis=1)
-    if np.any(norms == 0):
+    norms = namespace(dictionary).linalg.norm(dictionary, axis=1)
+    if not norms.all():
         raise ValueError(
-            f"{name}: row {int(np.argmin(norms))} is all zeros, an atom must have a direction"
+            f"{name}: row {int(norms.argmin())} is all zeros, an atom must have a direction"
         )
-    worst = int(np.argmax(np.abs(norms - 1)))
+    worst = int(abs(norms - 1).argmax())
     if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(
             f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
@@ -792,13 +801,14 @@ def check_P_cum(P_cum, name, n_dictionary=None, nb_quant=None, dtype=None):
     """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1."""
     P_cum = check_array(P_cum, name, ndim=2, dtype=dtype)
     wanted = (n_dictionary or len(P_cum), nb_quant or max(2, P_cum.shape[1]))
-    if P_cum.shape != wanted:
+    if tuple(P_cum.shape) != wanted:
         raise ValueError(
-            f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {P_cum.shape}"
+            f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {tuple(P_cum.shape)}"
         )
-    if np.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
+    xp = namespace(P_cum)
+    if xp.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
         raise ValueError(f"{name} must be non-decreasing along its rows, within [0, 1]")
-    return np.maximum.accumulate(P_cum, axis=1)
+    return xp.maximum.accumulate(P_cum, axis=1)
 
 
 def check_precision(precision, shape, dtype, name="precision"):
@@ -859,7 +869,9 @@ def sparse_encode(
     Parameters
     ----------
     X : array of shape (n_samples, n_pixels)
-        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.
+        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.  On a
+        GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
+        arrays, and is the code (extra `gpu`; 'mp' and 'omp').
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional
@@ -924,7 +936,7 @@ def sparse_encode(
     """
     check_choice(algorithm, "algorithm", ALGORITHMS)
     check_choice(missing, "missing", MISSING)
-    X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
+    given, X = X, check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
     l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
@@ -940,9 +952,10 @@ def sparse_encode(
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
     check_flag(sparse_output, "sparse_output")
-    most = float(np.finfo(X.dtype).max)
+    most = float(namespace(X).finfo(X.dtype).max)
     has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
     check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
-    return events.to_csr() if sparse_output else events.to_dense()
+    code = events.to_csr() if sparse_output else events.to_dense()
+    return like(code, given)

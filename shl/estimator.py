@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import coding, learning, store
+from ._arrays import beside, like
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._checks import (
     check_array,
@@ -890,13 +891,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = coding.sparse_encode(
             X,
-            self.components_,
+            beside(self.components_, X),
             algorithm=how.algorithm,
-            precision=self.precision_ if how.algorithm == "mp" else None,
+            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
             l0_sparseness=how.l0_sparseness,
             fit_tol=how.fit_tol,
             alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
@@ -910,7 +911,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
-        return self._split(code)
+        return like(self._split(code), given)
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""
