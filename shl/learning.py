@@ -98,11 +98,12 @@ class Plan:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads) -> Coder:
-        """A coder of the state's dictionary under its own competition."""
-        return self.coding.prepare(
-            state.dictionary, self.rule.competition(state.homeostasis), state.precision, threads
-        )
+    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
+        """A coder of the state's dictionary under its own competition; it may take over what a
+        former one has, whose use is over.
+        """
+        competition = self.rule.competition(state.homeostasis)
+        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -232,9 +233,10 @@ def learn(
     def code(rows, coder):
         return code_rows(X, rows, coder, threads, sample_weight)
 
+    coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
@@ -254,7 +256,7 @@ def learn(
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
