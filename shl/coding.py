@@ -449,7 +449,8 @@ class Coder:
         is_seen = ~np.isnan(X)
         seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
         squares = seen @ (D**2).T
-        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
+        can_serve = squares >= LEAST_SEEN
+        weight = self.contest.gain * can_serve / np.sqrt(np.where(can_serve, squares, 1))
         n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
         if self.coding.fit_tol is not None:
             n_slots = min(n_pixels, len(D))
@@ -460,10 +461,12 @@ class Coder:
         )
         basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
         factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
-        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
+        energy = np.einsum("ij,ij->i", residual, residual)
+        given, kept = (weight, D, seen, tolerance), (residual, energy, indices, values)
+        working = basis, factors, np.empty(len(D), _key(D.dtype))
         for k in range(n_slots):
             rho = residual @ D.T
-            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
+            if not kernels.take_seen_atoms(rho, *given, *kept, *working, k):
                 break
         kernels.solve_seen_atoms(factors, indices, values)
         return Events(indices, values, len(D)).trim()

@@ -328,64 +328,96 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
 
 
 @jit
+def _dot(a, b):
+    """<a, b>, in eight sums: one alone would wait for each addition."""
+    zero = a.dtype.type(0)
+    s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
+    whole = a.size - a.size % 8
+    for i in range(0, whole, 8):
+        s0 += a[i] * b[i]
+        s1 += a[i + 1] * b[i + 1]
+        s2 += a[i + 2] * b[i + 2]
+        s3 += a[i + 3] * b[i + 3]
+        s4 += a[i + 4] * b[i + 4]
+        s5 += a[i + 5] * b[i + 5]
+        s6 += a[i + 6] * b[i + 6]
+        s7 += a[i + 7] * b[i + 7]
+    for i in range(whole, a.size):
+        s0 += a[i] * b[i]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@jit
+def _score_seen(rho, weight, scores):
+    """Scores = weight * |rho|."""
+    for i in range(rho.size):
+        scores[i] = weight[i] * abs(rho[i])
+
+
+@jit
+def _subtract(row, factor, other):
+    """Row -= factor * other."""
+    for i in range(row.size):
+        row[i] -= factor * other[i]
+
+
+@jit
 def take_seen_atoms(
-    rho, norms, dictionary, seen, gain, tolerance, residual, indices, values, basis, factors, k
+    rho,
+    weight,
+    dictionary,
+    seen,
+    tolerance,
+    residual,
+    energy,
+    indices,
+    values,
+    basis,
+    factors,
+    keys,
+    k,
 ):
     """Step k of orthogonal matching pursuit over the entries of each sample that are seen, s = 1.
 
-    i = argmax gain_i |rho_i| / norm_i;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
+    i = argmax weight_i |rho_i|;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
     c_k = <q_k, r>;   r -= c_k q_k
 
-    rho (n_samples, n_dictionary) are correlations with the residuals and norms those of the atoms'
-    seen entries, 0 for an atom that may not be taken.  residual (n_samples, n_pixels) is 0 where
-    nothing is seen.  basis (n_samples, n_slots, n_pixels) receives q_k, factors (n_samples,
-    n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.  values[:, k] is c_k until
-    `solve_seen_atoms`.  A sample ends where its squared residual is at most tolerance_n, or where
+    rho (n_samples, n_dictionary) are correlations with the residuals and weight is 1 over the norm
+    of an atom's seen entries, 0 for one that may not be taken.  residual (n_samples, n_pixels) is 0
+    where nothing is seen, and energy (n_samples,) its squared norm.  basis (n_samples, n_slots,
+    n_pixels) receives q_k, factors (n_samples, n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.
+    values[:, k] is c_k until `solve_seen_atoms`.  keys (n_dictionary,) is working memory of
+    integers of rho's item size.  A sample ends where its energy is at most tolerance_n, or where
     the atom depends on those before it.  Returns how many go on.
     """
     n_samples, n_pixels = residual.shape
+    scores = keys.view(rho.dtype)
     dependent = n_pixels * np.finfo(rho.dtype).eps
     n_going = 0
     for n in range(n_samples):
-        if k > 0 and values[n, k - 1] == 0:
+        if energy[n] <= tolerance[n] or (k > 0 and values[n, k - 1] == 0):
             continue
-        energy = rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            energy += residual[n, pixel] * residual[n, pixel]
-        if energy <= tolerance[n]:
-            continue
-        atom, top = -1, rho.dtype.type(0)
-        for i in range(rho.shape[1]):
-            if norms[n, i] > 0:
-                score = gain[i] * abs(rho[n, i]) / norms[n, i]
-                if score > top:
-                    atom, top = i, score
+        _score_seen(rho[n], weight[n], scores)
+        atom = _argmax(keys)
         if atom < 0:
             continue
         new = basis[n, k]
         for pixel in range(n_pixels):
             new[pixel] = seen[n, pixel] * dictionary[atom, pixel]
         for j in range(k):
-            product = rho.dtype.type(0)
-            for pixel in range(n_pixels):
-                product += new[pixel] * basis[n, j, pixel]
-            for pixel in range(n_pixels):
-                new[pixel] -= product * basis[n, j, pixel]
-            factors[n, k, j] = product
-        square, share = rho.dtype.type(0), rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            square += new[pixel] * new[pixel]
-            share += new[pixel] * residual[n, pixel]
+            factors[n, k, j] = _dot(new, basis[n, j])
+            _subtract(new, factors[n, k, j], basis[n, j])
+        square = _dot(new, new)
         if square <= dependent:
             continue
         length = np.sqrt(square)
         for pixel in range(n_pixels):
             new[pixel] /= length
-            residual[n, pixel] -= share / length * new[pixel]
-        factors[n, k, k] = length
-        indices[n, k] = atom
-        values[n, k] = share / length
-        n_going += values[n, k] != 0
+        share = _dot(new, residual[n])
+        _subtract(residual[n], share, new)
+        energy[n] -= share * share
+        factors[n, k, k], indices[n, k], values[n, k] = length, atom, share
+        n_going += share != 0
     return n_going
 
 
