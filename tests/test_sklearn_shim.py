@@ -52,11 +52,18 @@ def leave_out(request):
             pytest.skip(reason)
 
 
+def keep_defaults(shim):
+    """Give a shim our defaults of the parameters that it has no name of theirs for."""
+    ours, theirs = signature(shim.__base__).parameters, signature(shim).parameters
+    for name, parameter in ours.items():
+        if name not in theirs and name not in vars(shim):
+            setattr(shim, name, parameter.default)
+    return shim
+
+
+@keep_defaults
 class SparseCoder(shl.SparseCoder):
     """Theirs, by our SparseCoder."""
-
-    precision = competition = None
-    alpha_MP, do_sym, sparse_output = 1.0, False, False
 
     def __init__(
         self,
@@ -109,6 +116,7 @@ def sparse_encode(
     return coder.transform(X)
 
 
+@keep_defaults
 class DictionaryLearning(shl.SparseHebbianLearning):
     """Theirs, by our SparseHebbianLearning: a lasso of penalty alpha learns."""
 
@@ -172,13 +180,6 @@ class DictionaryLearning(shl.SparseHebbianLearning):
     # What their tests of dtypes look at: the sums that learning carries along.
     _A = property(lambda self: self._state.moments["mean"])
     _B = property(lambda self: self._state.moments["square"])
-
-
-# Ours that have no name of theirs keep their defaults.
-_THEIRS = signature(DictionaryLearning).parameters
-for _name, _parameter in signature(shl.SparseHebbianLearning).parameters.items():
-    if _name not in _THEIRS and not hasattr(DictionaryLearning, _name):
-        setattr(DictionaryLearning, _name, _parameter.default)
 
 
 class MiniBatchDictionaryLearning(DictionaryLearning):
