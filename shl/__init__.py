@@ -2,7 +2,7 @@
 
 from ._lazy import lazy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "SHL": "experiment",

@@ -27,11 +27,26 @@ import numpy as np
 from scipy import sparse
 
 from . import kernels
-from ._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from ._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_magnitude,
+    check_memory,
+    check_number,
+    set_checked,
+)
 from ._threads import Threads, chunks, map_serially
 
-ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
+HEEDED = {  # by each coder, of the ways that atoms may compete
+    "mp": ("gain", "table"),
+    "omp": ("gain",),
+    **dict.fromkeys(("lars", "lasso_lars", "lasso_cd", "elastic", "threshold"), ()),
+}
+ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
+SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
 PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
 UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
 DEFAULT_SPARSENESS = 10
@@ -39,6 +54,7 @@ MISSING = ("error", "mask")  # what NaN is
 DEFAULT_PENALTY = 0.1  # in units of a sample's largest correlation
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
+CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
 SEEN_ROWS = 64  # of samples with missing entries at once: each keeps a basis of its own
@@ -76,8 +92,36 @@ class Events:
         """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
         return len(self) if self.weight is None else self.weight.sum(dtype=np.float64)
 
+    def check(self) -> None:
+        """ValueError for events of atoms that are not there: kernels look at no bounds."""
+        indices, values = self.indices, self.values
+        n_dictionary = check_count(self.n_dictionary, "n_dictionary")
+        for name, part in (("indices", indices), ("values", values)):
+            if not isinstance(part, np.ndarray):
+                raise TypeError(f"{name} must be an array, not {part!r}")
+        if indices.ndim != 2 or indices.shape != values.shape:
+            raise ValueError(
+                f"indices and values must have one shape (n_samples, n_slots), not {indices.shape} "
+                f"and {values.shape}"
+            )
+        if indices.dtype.kind not in "iu" or values.dtype.kind != "f":
+            raise ValueError(
+                f"indices must be integers and values floats, not {indices.dtype} and "
+                f"{values.dtype}"
+            )
+        if indices.size and not 0 <= indices.min() <= indices.max() < n_dictionary:
+            raise ValueError(
+                f"indices must be at least 0 and below n_dictionary = {n_dictionary}, not "
+                f"{indices.min()} to {indices.max()}"
+            )
+        if self.weight is not None and np.shape(self.weight) != (len(self),):
+            raise ValueError(f"weight must have shape ({len(self)},), not {np.shape(self.weight)}")
+
     def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
+        self.check()
+        n_bytes = self.values.itemsize * len(self) * self.n_dictionary
+        check_memory(n_bytes, "n_dictionary", self.n_dictionary)
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
@@ -86,6 +130,7 @@ class Events:
         """The code as a SciPy CSR array (n_samples, n_dictionary) with sorted indices; the events
         are reordered.
         """
+        self.check()
         n_used = kernels.sort_events(self.indices, self.values)
         offsets = np.concatenate(([0], np.cumsum(n_used, dtype=np.int64)))
         is_full = offsets[-1] == self.values.size
@@ -95,6 +140,7 @@ class Events:
 
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
+        self.check()
         used, weights = self.values != 0, None
         if self.weight is not None:
             weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
@@ -102,6 +148,7 @@ class Events:
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
+        self.check()
         weights = self.values.astype(np.float64) ** power
         if self.weight is not None:
             weights *= self.weight[:, None]
@@ -121,6 +168,7 @@ class Events:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
         (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
         """
+        self.check()
         if self.weight is not None:
             return self._weigh_quantiles(C, n_bins)
         counts = np.zeros((self.n_dictionary, n_bins), np.int64)
@@ -143,6 +191,7 @@ class Events:
         """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64; float64 with
         weights.
         """
+        self.check()
         if self.weight is not None:
             used = (self.to_dense() != 0).astype(np.float64)
             return used.T @ (self.weight[:, None] * used)
@@ -154,13 +203,23 @@ class Events:
         """A kernel's sums of rows (n_samples, n_pixels) over the events of each atom,
         (n_dictionary, n_pixels).
 
-        Each thread owns a range of atoms and walks the events in order, so the sums have the same
+        Each thread owns a range of atoms and takes their events in order, so the sums have the same
         bits for any number.
         """
+        self.check()
+        if len(rows) != len(self):
+            raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
         total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
+
+        def order(part):
+            return kernels.order_by_atom(self.indices[part], self.values[part], self.n_dictionary)
+
+        ordered = threads.map(order, parts)
 
         def add(atoms):
-            kernel(self.indices, self.values, rows, atoms.start, atoms.stop, total)
+            for events, part in zip(ordered, parts, strict=True):
+                kernel(events, rows[part], atoms.start, atoms.stop, total)
 
         threads.map(add, chunks(self.n_dictionary))
         return total
@@ -251,7 +310,8 @@ class Coding:
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing
+    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
+    do_sym, positive_code, missing : bool, bool, str
         See `sparse_encode`; here l0_sparseness None is no limit.
     """
 
@@ -333,49 +393,56 @@ class Coding:
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
         n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
+        gain = _padded(1, n_dictionary, dtype)[0]
         if competition.kind != "table":
-            gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), _key(dtype))
+            gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
+            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
             levels = np.empty(0, dtype)
-            return kernels.Contest(
-                gain.astype(dtype), no_table, dtype.type(1), levels, no_bounds, *signs
-            )
+            return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
         if self.algorithm != "mp":
             raise ValueError(
                 f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
                 f"take a rule of homeostasis with a gain, or none"
             )
         P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
-        gain, levels = np.empty(n_dictionary, dtype), np.empty(P_cum.shape[1], dtype)
-        bounds = np.empty(P_cum.shape[::-1], dtype)
+        levels = np.empty(P_cum.shape[1], dtype)
+        bounds = _padded(len(levels), n_dictionary, dtype)
+        bounds[:, n_dictionary:] = np.inf
         kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-        return kernels.Contest(
-            gain, P_cum, dtype.type(competition.C), levels, bounds.view(_key(dtype)), *signs
-        )
+        return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
 
 
-def _key(dtype):
-    """The integer type that floats of this dtype are compared as."""
-    return np.dtype(f"i{dtype.itemsize}")
+def _padded(n_rows, n_columns, dtype):
+    """An array of rows on which the kernels' vectors fit: aligned, of whole strips, zeros behind
+    n_columns; what comes before is not set.
+
+    Rows a power of 2 apart would share few places of a cache, as when a matrix is transposed.
+    """
+    strip = kernels.STRIP // dtype.itemsize
+    n_padded = -(-n_columns // strip) * strip
+    if n_padded % (8 * strip) == 0:
+        n_padded += strip
+    memory = np.empty(n_rows * n_padded * dtype.itemsize + kernels.VECTOR, np.uint8)
+    start = -memory.ctypes.data % kernels.VECTOR
+    memory = memory[start : start + n_rows * n_padded * dtype.itemsize]
+    rows = memory.view(dtype).reshape(n_rows, n_padded)
+    rows[:, n_columns:] = 0
+    return rows
 
 
 def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T in blocks of rows; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=128, fewest=128)
-    gram = np.empty((len(dictionary), len(dictionary)), dictionary.dtype)
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
+    blocks = chunks(len(dictionary), most=512, fewest=256)
+    gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
     is_symmetric = filters is dictionary
 
-    def fill(block):
-        columns = slice(0, block.stop if is_symmetric else None)
-        np.matmul(dictionary[block], filters[columns].T, out=gram[block, columns])
+    def fill(tile):
+        rows, columns = tile
+        np.matmul(dictionary[rows], filters[columns].T, out=gram[tile])
+        if is_symmetric and rows != columns:
+            kernels.transpose(gram[tile], gram[columns, rows])
 
-    def mirror(block):
-        gram[: block.start, block] = gram[block, : block.start].T
-
-    run(fill, blocks[::-1])  # the longest first
-    if is_symmetric:
-        run(mirror, blocks)
+    run(fill, [(a, b) for a in blocks for b in blocks if a.start >= b.start or not is_symmetric])
     return gram
 
 
@@ -403,7 +470,9 @@ class Coder:
     def cosines(self) -> np.ndarray:
         """D D^T, (n_dictionary, n_dictionary)."""
         is_gram = self.filters is self.dictionary and self.atoms.gram.size
-        return self.atoms.gram if is_gram else self.dictionary @ self.dictionary.T
+        if is_gram:
+            return self.atoms.gram[:, : len(self.dictionary)]  # without the padding of its rows
+        return self.dictionary @ self.dictionary.T
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
@@ -421,11 +490,15 @@ class Coder:
     def code(self, X: np.ndarray) -> Events:
         """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
-        if algorithm not in PURSUITS:
-            return _encode_with_sklearn(X, self.dictionary, self.coding)
-        if self.coding.has_gaps and np.isnan(X).any():
+        if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
             rows = chunks(len(X), most=SEEN_ROWS, fewest=SEEN_ROWS)
             return Events.join([self._code_seen(X[some]) for some in rows])
+        exponents = np.zeros((len(X), 1), int)
+        if algorithm in SCALED:
+            exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
+            X = np.ldexp(X, -exponents)
+        if algorithm not in PURSUITS:
+            return _encode_with_sklearn(X, self.dictionary, self.coding, exponents)
         n_dictionary, n_pixels = self.dictionary.shape
         n_slots = self.n_slots
         if self.coding.fit_tol is not None:  # it overrides l0_sparseness
@@ -435,8 +508,12 @@ class Coder:
             np.zeros((len(X), n_slots), X.dtype),
             n_dictionary,
         )
-        keys = np.empty(n_dictionary, _key(X.dtype))  # scores that are also compared as integers
-        (self._pursue if algorithm == "mp" else self._pursue_orthogonal)(X, events, keys)
+        rho = _padded(len(X), n_dictionary, X.dtype)
+        np.matmul(X, self.filters.T, out=rho[:, :n_dictionary])
+        if algorithm == "mp":
+            self._pursue(X, rho, events)
+        else:
+            self._pursue_orthogonal(X, rho, events, exponents)
         return events if self.coding.fit_tol is None else events.trim()
 
     def _code_seen(self, X):
@@ -449,8 +526,7 @@ class Coder:
         is_seen = ~np.isnan(X)
         seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
         squares = seen @ (D**2).T
-        can_serve = squares >= LEAST_SEEN
-        weight = self.contest.gain * can_serve / np.sqrt(np.where(can_serve, squares, 1))
+        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
         n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
         if self.coding.fit_tol is not None:
             n_slots = min(n_pixels, len(D))
@@ -461,12 +537,10 @@ class Coder:
         )
         basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
         factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
-        energy = np.einsum("ij,ij->i", residual, residual)
-        given, kept = (weight, D, seen, tolerance), (residual, energy, indices, values)
-        working = basis, factors, np.empty(len(D), _key(D.dtype))
+        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
         for k in range(n_slots):
             rho = residual @ D.T
-            if not kernels.take_seen_atoms(rho, *given, *kept, *working, k):
+            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
                 break
         kernels.solve_seen_atoms(factors, indices, values)
         return Events(indices, values, len(D)).trim()
@@ -476,7 +550,7 @@ class Coder:
         """The most events of a sample, without a tolerance."""
         return min(self.coding.l0_sparseness or len(self.dictionary), len(self.dictionary))
 
-    def _pursue(self, X, events, keys):
+    def _pursue(self, X, rho, events):
         number, fit_tol = X.dtype.type, self.coding.fit_tol
         residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
         if fit_tol is not None:
@@ -484,24 +558,24 @@ class Coder:
         limits = kernels.Limits(
             n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
         )
-        rho = X @ self.filters.T
         kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values, keys
+            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
         )
 
-    def _pursue_orthogonal(self, X, events, keys):
-        rho, energy = X @ self.filters.T, np.einsum("ij,ij->i", X, X)
-        tolerance = X.dtype.type(self.coding.fit_tol or 0)
+    def _pursue_orthogonal(self, X, rho, events, exponents):
+        energy = np.einsum("ij,ij->i", X, X)
+        with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
+            tolerances = _unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
         kernels.pursue_orthogonal(
             rho,
             self.atoms.gram,
             self.contest.gain,
             energy,
-            tolerance,
+            tolerances,
             events.indices,
             events.values,
-            keys,
         )
+        np.ldexp(events.values, exponents, out=events.values)
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
@@ -548,6 +622,12 @@ class Coder:
         return gradient
 
 
+def _unscale(penalty, exponents):
+    """A penalty or tolerance in the units of X, for samples that were divided by 2^exponents."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(np.float64(penalty), -exponents)
+
+
 def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
     """Events a sample where nothing is said: n_pixels / 10, at least 1 and at most n_dictionary."""
     return min(max(1, n_pixels // 10), n_dictionary)
@@ -555,22 +635,24 @@ def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
 
 def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
     """l0_sparseness; where it is None the default, or no limit where a penalty makes codes few."""
+    check_choice(algorithm, "algorithm", ALGORITHMS)
     has_penalty = algorithm in PENALISED or (algorithm == "threshold" and fit_tol is not None)
     return default if l0_sparseness is None and not has_penalty else l0_sparseness
 
 
-def _encode_with_sklearn(X, dictionary, coding):
+def _encode_with_sklearn(X, dictionary, coding, exponents):
     """Events of scikit-learn's coders: at most l0_sparseness atoms a sample, fit_tol as penalty or
     threshold.
 
     lars follows the path for l0_sparseness steps; lasso_lars also stops where the penalty reaches
-    fit_tol; lasso_cd, elastic and threshold solve at the penalty fit_tol (default: a tenth of the
-    sample's largest correlation; no threshold) and keep the largest coefficients.
+    fit_tol, and both were given X divided by 2^exponents; lasso_cd, elastic and threshold solve at
+    the penalty fit_tol (default: a tenth of the sample's largest correlation; no threshold) and
+    keep the largest coefficients.
     """
     from sklearn.decomposition import sparse_encode as sklearn_encode
 
     if coding.algorithm in ("lars", "lasso_lars"):
-        code = _follow_path(X, dictionary, coding)
+        code = _follow_path(X, dictionary, coding, exponents[:, 0])
     elif coding.algorithm == "threshold":
         code = sklearn_encode(
             X,
@@ -585,24 +667,27 @@ def _encode_with_sklearn(X, dictionary, coding):
     return Events.from_dense(code, coding.l0_sparseness).trim()
 
 
-def _follow_path(X, dictionary, coding):
+def _follow_path(X, dictionary, coding, exponents):
     """The code of least angle regression, or of the lasso by it."""
     from sklearn.linear_model import lars_path
 
     penalty, l0_sparseness = coding.fit_tol, coding.l0_sparseness
     is_lasso, least = coding.algorithm == "lasso_lars", np.zeros(len(X))
     if is_lasso and penalty is not None:
-        least[:] = penalty / X.shape[1]
+        least = _unscale(penalty, exponents) / X.shape[1]
     elif is_lasso and l0_sparseness is None:
         least = DEFAULT_PENALTY * np.abs(X @ dictionary.T).max(axis=1) / X.shape[1]
     options = {
         "method": "lasso" if is_lasso else "lar",
         "max_iter": l0_sparseness or max(500, 4 * len(dictionary)),
         "positive": coding.positive_code,
-        "return_path": False,
     }
-    rows = zip(X, least, strict=True)
-    return np.stack([lars_path(dictionary.T, x, alpha_min=end, **options)[2] for x, end in rows])
+    kept = _distinct(dictionary)
+    code = np.zeros((len(X), len(dictionary)), X.dtype)
+    for row, (x, end) in enumerate(zip(X, least, strict=True)):
+        path = lars_path(dictionary[kept].T, x, alpha_min=end, **options)
+        code[row, kept] = path[2][:, _end(path[0])]
+    return np.ldexp(code, exponents[:, None])
 
 
 def _descend(X, dictionary, coding):
@@ -616,7 +701,7 @@ def _descend(X, dictionary, coding):
     # Coordinate descent reaches its tolerance in double precision only.
     model = ElasticNet(
         alpha=penalty / X.shape[1],
-        l1_ratio=1.0 if coding.algorithm == "lasso_cd" else 0.5,
+        l1_ratio={"lasso_cd": 1.0, "elastic": 0.5}[coding.algorithm],
         fit_intercept=False,
         precompute=True,
         max_iter=10_000,
@@ -624,6 +709,26 @@ def _descend(X, dictionary, coding):
     )
     model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64))
     return scale * np.atleast_2d(model.coef_)
+
+
+def _end(alphas):
+    """Index of the last good point of a path.  The correlations fall along it: where they rise,
+    scikit-learn has lost it, and coefficients grow without bound.
+    """
+    rises = np.flatnonzero(np.diff(alphas) > 4 * np.finfo(alphas.dtype).eps * alphas[0])
+    return rises[0] if rises.size else -1
+
+
+def _distinct(dictionary):
+    """The atoms but for those that float32 cannot tell from an earlier one, or its negative: their
+    coefficients would be large, and cancel.
+    """
+    gram = np.abs(np.tril(dictionary.astype(np.float64) @ dictionary.T, -1))
+    is_like = gram > 1 - np.finfo(np.float32).eps
+    kept = np.ones(len(dictionary), bool)
+    for i in np.flatnonzero(is_like.any(axis=1)):
+        kept[i] = not is_like[i, kept].any()
+    return np.flatnonzero(kept)
 
 
 # ---------------------------------------------------------------------------------- the public edge
@@ -691,7 +796,11 @@ def check_precision(precision, shape, dtype, name="precision"):
 
 def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
     """An error for a competition or precision that the algorithm would silently ignore."""
-    users = {"gain": PURSUITS, "P_cum": ("mp",), "precision": ("mp",)}
+    users = {
+        "gain": [name for name, kinds in HEEDED.items() if "gain" in kinds],
+        "P_cum": [name for name, kinds in HEEDED.items() if "table" in kinds],
+        "precision": ("mp",),
+    }
     given = {"gain": gain, "P_cum": P_cum, "precision": precision}
     for name, value in given.items():
         if value is not None and algorithm not in users[name]:
@@ -704,9 +813,9 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
 def sparse_encode(
     X,
     dictionary,
+    precision=None,
     *,
     algorithm: str = "mp",
-    precision=None,
     l0_sparseness: int | None = None,
     fit_tol: float | None = None,
     alpha_MP: float = 1.0,
@@ -736,12 +845,12 @@ def sparse_encode(
         float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
-    algorithm : str, default='mp'
-        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
-        'lasso_cd', 'elastic', 'threshold'.
     precision : array of shape (n_dictionary, n_pixels), optional
         Positive, 'mp' only.  Weights w of the pixels of each atom: n_i = sqrt(<d_i, w_i d_i>),
         rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
+    algorithm : str, default='mp'
+        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
+        'lasso_cd', 'elastic', 'threshold'.
     l0_sparseness : int, optional
         Steps of a pursuit, and the most atoms a sample uses.  None is 10, or all where they are
         fewer; of codes that a penalty or a threshold makes sparse it is no limit.
@@ -796,6 +905,8 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
+    check_choice(algorithm, "algorithm", ALGORITHMS)
+    check_choice(missing, "missing", MISSING)
     X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
@@ -803,12 +914,18 @@ def sparse_encode(
     coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing)
     coding.check_fits(len(dictionary))
     if competition is not None:
+        if not isinstance(competition, Competition):
+            raise TypeError(f"competition must be a Competition, not {competition!r}")
         if gain is not None or P_cum is not None or C is not None:
             raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
+    check_flag(sparse_output, "sparse_output")
+    most = float(np.finfo(X.dtype).max)
+    has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
+    check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
     return events.to_csr() if sparse_output else events.to_dense()

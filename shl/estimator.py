@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from . import coding, learning, store
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
@@ -22,12 +21,14 @@ from ._checks import (
     check_flag,
     check_generator,
     check_interval,
+    check_memory,
     check_number,
 )
 from ._params import NamedEstimator, check_names
+from ._progress import progress
 from ._threads import Threads
 from .coding import PENALISED, Coding, Competition
-from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
+from .homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from .images import noise_patches
 from .learning import Plan, Recording, State
 from .optimizers import Decay, make_optimizer
@@ -164,6 +165,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """Go on from the current state with one pass over X, in batches of at most batch_size and
         as equal as they can be; one step if X is no more than one batch.  With record_each, a
         step's own batch is recorded before the atoms move.
+
+        After an error the model is that of the last good step.
         """
         return self._partial_fit(X, None)
 
@@ -177,14 +180,20 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         plan = self._plan_batches(X, n_samples)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
-            self._state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
-        learning.check_state(self._state, plan, self._shape(X.shape))
-        batches = learning.one_pass(n_samples, plan.batch_size, self._state)
+            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
+        else:
+            state = self._state
+        learning.check_state(state, plan, self._shape(X.shape))
+        batches = learning.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
-        with Threads(self.n_jobs) as threads:
-            learning.learn(X, batches, self._state, plan, threads, sample_weight=weight)
-        return self._set_learned(self._state, plan, len(batches))
+        try:
+            with Threads(self.n_jobs) as threads:
+                learning.learn(X, batches, state, plan, threads, sample_weight=weight)
+        finally:
+            if state.step:  # else the first step failed, and nothing is learned
+                self._set_learned(state, plan, len(batches))
+        return self
 
     def _fit_stream(self, batches, on_step, given):
         """`fit` to an iterable of batches, again from its beginning where it has one."""
@@ -283,7 +292,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _progress(self, first, n_steps):
         """A progress bar over the steps, shown if verbose."""
-        return tqdm(
+        return progress(
             total=n_steps, initial=first, desc="learning", unit="step", disable=not self.verbose
         )
 
@@ -310,6 +319,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
+        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
         self.n_steps_ = state.step
         return self
 
@@ -375,17 +385,28 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-        parameters = info["parameters"] | pairs | store.take(arrays, "param/")
-        if isinstance(parameters["replace"], dict):
-            parameters["replace"] = Replacement(**parameters["replace"])
-        if isinstance(parameters["homeo_method"], dict):
-            parameters["homeo_method"] = homeo_method or "None"
-        competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
-        state = learning.from_arrays(arrays, info["state"])
-        model = cls(**parameters)._set_fitted(state, competition)
-        model.n_dead_ = info["n_dead_"]
+        with store.damage_of(path):
+            pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
+            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            if isinstance(parameters["homeo_method"], dict):
+                parameters["homeo_method"] = homeo_method or "None"
+            if isinstance(parameters.get("replace"), dict):
+                parameters["replace"] = Replacement(**parameters["replace"])
+            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            state = learning.from_arrays(arrays, info["state"])
+            cls._check_atoms(state.dictionary)
+            coding.check_competition(
+                **vars(competition), n_dictionary=len(state.dictionary), dtype=None
+            )
+            check_number(info["C"], "C", above=0, is_optional=True)
+            model = cls(**parameters)._set_fitted(state, competition)
+            model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
         return model
+
+    @staticmethod
+    @abstractmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than the estimator's."""
 
 
 class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
@@ -433,16 +454,18 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Passes over the data, in place of n_iter; `partial_fit` knows none.
     batch_size : int, optional
         Samples of a step; None is 256, or all samples where they are fewer.
-    eta, beta1, beta2, epsilon : float
-        Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is the plain
-        gradient with the rate eta.
+    eta : float
+        The rate of learning.
     eta_decay : (float, float), optional
         The rate is eta up to the first share of n_iter, then falls along a cosine to the second
         share of eta; None keeps it, as `partial_fit` does, which knows no end.
+    beta1, beta2, epsilon : float
+        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
+        the rate eta.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
-        In [0, 1], the rate of the rule, a step; HEH needs .005 or less in batches of 256.
+        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
     homeo_fade : (float, float), default=(0.3, 0.6)
@@ -487,7 +510,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     competition_ : Competition
         Under which the next batch would be coded: gain, P_cum, C.
     gain_ : array of shape (n_dictionary,) or None
-        Its gain (None under HEH).
+        Its gain (None under HEH and HEH2019).
     P_cum_ : array of shape (n_dictionary, nb_quant)
         The distributions of the coefficients, followed under every rule.
     C_ : float
@@ -502,6 +525,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         CPU time of learning.
     n_dead_ : int
         Atoms that no sample of the last pass over the data selected.
+    n_replaced_ : int
+        Replacements of atoms so far.
 
     References
     ----------
@@ -537,7 +562,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         n_iter=2000,
         n_passes=None,
         batch_size=None,
-        eta=0.02,
+        eta=0.04,
         eta_decay=(0.6, 0.05),
         beta1=0.99,
         beta2=0.99,
@@ -668,6 +693,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = self._batch_size(shape[0])
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
+        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        # The histograms, a batch's counts and their distribution.
+        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
         n_batches = shape[0] // batch_size
         return Plan(
@@ -676,7 +704,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
             batch_size,
             self._recording(),
-            HEH(self.eta_homeo, self.C, self.nb_quant, P_cum),
+            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
             eta_precision if self.do_precision else None,
             positive_dict=bool(self.positive_dict),
             **self._changes(n_steps),
@@ -744,6 +772,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
         ), n_pixels
 
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than (n_dictionary, n_pixels)."""
+        check_array(dictionary, "dictionary", ndim=2)
+
     def _start_histograms(self, n_dictionary, dtype):
         """P_cum_init as an array, or None."""
         if self.P_cum_init is None:
@@ -769,7 +802,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     def _rule(self, n_dictionary, n_batches, algorithm, P_cum, n_steps):
         """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
         rule = self._make_rule(n_batches, P_cum)
-        kinds = {"mp": ("gain", "table"), "omp": ("gain",)}.get(algorithm, ())
+        kinds = coding.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
             warnings.warn(

@@ -4,16 +4,18 @@ go on.  One learner for patches and images: what differs is their `Coding` (see 
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import kernels, metrics
-from ._checks import check_count, set_checked
+from ._checks import check_count, check_number, set_checked
+from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule
+from .homeostasis import HEH2019, Rule, check_competition_of
 from .optimizers import Decay, Optimizer, normalise
 from .replacement import Replacement
 
@@ -66,7 +68,7 @@ class Plan:
     batch_size : int
         Samples of a step.
     recording : Recording
-    observer : HEH, optional
+    observer : HEH2019, optional
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
@@ -85,7 +87,7 @@ class Plan:
     optimizer: Optimizer
     batch_size: int = 256
     recording: Recording = field(default_factory=Recording)
-    observer: HEH | None = None
+    observer: HEH2019 | None = None
     eta_precision: float | None = None
     decay: Decay | None = None
     replacement: Replacement | None = None
@@ -172,8 +174,8 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         raise ValueError(f"resume must hold atoms of shape {shape}, not {state.dictionary.shape}")
     homeostasis, histogram = plan.init_homeostasis(state.dictionary)
     wanted, found = (
-        {name: np.shape(value) for name, value in parts.items()}
-        for parts in (histogram | homeostasis, state.histogram | state.homeostasis)
+        [{name: np.shape(value) for name, value in part.items()} for part in parts]
+        for parts in ((homeostasis, histogram), (state.homeostasis, state.histogram))
     )
     C = float(histogram.get("C", 0))  # 0 adapts
     if wanted != found or (C and float(state.histogram["C"]) != C):
@@ -182,8 +184,23 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
             "call fit, or make a new model; to learn on after load with a rule of one's own, "
             "load(path, homeo_method=rule)"
         )
-    if plan.optimizer.init(state.dictionary).keys() != state.moments.keys():
+    moments = plan.optimizer.init(state.dictionary)
+    if moments.keys() != state.moments.keys():
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+    if plan.eta_precision is not None and state.variance is None:
+        raise ValueError("do_precision must not become True while a state is learned on: call fit")
+    kept = {} if plan.replacement is None else plan.replacement.init(state.dictionary)
+    if kept and kept.keys() != state.replacement.keys():
+        raise ValueError("replace must not become True while a state is learned on: call fit")
+    if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
+        raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
+    check(_parts_of(state), STATE)
+    for name, moment in moments.items():
+        if state.moments[name].dtype != moment.dtype:
+            raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
+    check_competition_of(
+        plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
+    )
 
 
 def learn(
@@ -201,13 +218,13 @@ def learn(
 
     Records are made on the rows `held_out` of X, or without them on each batch before its step, and
     with records_end also after the last step.  on_step(state) is called after each step: True stops
-    learning, and it may raise; the state is whole at that point.  sample_weight (len(X),): how
-    often each sample counts.
+    learning, and it may raise; the state is whole at that point, and after any error it is that of
+    the last good step.  sample_weight (len(X),): how often each sample counts.
 
     Raises
     ------
     FloatingPointError
-        As soon as an atom is no longer finite.
+        As soon as a step overflows, by a sample that is too large or by a rate that is too high.
     """
     rows = np.arange(plan.batch_size)
     n_samples = len(X) - (0 if held_out is None else len(held_out))
@@ -220,11 +237,19 @@ def learn(
         coder = plan.prepare(state, threads)
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
-        if plan.recording.is_due(state.step):
+        is_due = plan.recording.is_due(state.step)
+        if is_due:
             own = batch if held_out is None else code(held_out, coder)
             record(state, plan, coder, own, threads)
         began = time.process_time()
-        advance(state, plan, coder, batch, n_samples, threads)
+        try:
+            advance(state, plan, coder, batch, n_samples, threads)
+        except BaseException as error:
+            if is_due:
+                state.record.drop_last()
+            if isinstance(error, Overflow):
+                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
+            raise
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
@@ -235,16 +260,40 @@ def learn(
     return state
 
 
+class Overflow(FloatingPointError):
+    """A gradient that its dtype cannot hold."""
+
+
 def advance(
     state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
 ) -> None:
-    """One step in place, from a batch of n_samples that the coder of this state has coded."""
+    """One step in place, from a batch of n_samples that the coder of this state has coded.
+
+    After any exception the state is as it was.
+    """
+    before = _copy(state)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+            _move(state, plan, coder, batch, n_samples, threads)
+    except BaseException:  # an interrupt, too
+        _restore(state, before)
+        raise
+
+
+def _move(state, plan, coder, batch, n_samples, threads):
+    """The step itself; an error may leave the state in parts."""
     state.step += 1
+    gradient = coder.gradient(batch, threads)
+    if not np.isfinite(np.vdot(gradient, gradient)):
+        raise Overflow(f"learning overflowed in step {state.step}")
     state.last_selected[batch.code.counts() > 0] = state.step
     follow(state, plan, batch.code)
+    check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
         update_variance(state, plan.eta_precision, batch, threads)
-    gradient, rate = coder.gradient(batch, threads), plan.rate(state.step - 1)
+        if not np.isfinite(state.variance.sum()):
+            raise Overflow(f"the precision of pixels overflowed in step {state.step}")
+    rate = plan.rate(state.step - 1)
     former = state.dictionary.copy() if plan.positive_dict else None
     plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
     if plan.positive_dict:
@@ -264,6 +313,42 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
     np.maximum(atoms, 0, out=atoms)
     is_lost = ~atoms.any(axis=1)
     atoms[is_lost] = former[is_lost]
+
+
+def _copy(state):
+    """A copy of all that a step changes; the rule's state and the histogram may be one."""
+    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    return replace(
+        state,
+        dictionary=state.dictionary.copy(),
+        moments={name: moment.copy() for name, moment in state.moments.items()},
+        homeostasis=homeostasis,
+        histogram=histogram,
+        variance=None if state.variance is None else state.variance.copy(),
+        last_selected=state.last_selected.copy(),
+        # The next step writes over what a failed one put into the pool, which is large.
+        replacement={
+            name: value if name == "pool" else value.copy()
+            for name, value in state.replacement.items()
+        },
+    )
+
+
+def _restore(state, before):
+    """Undo a step; the dictionary stays the same array, which a model shares."""
+    state.dictionary[...] = before.dictionary
+    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    for name in (*changed, "step"):
+        setattr(state, name, getattr(before, name))
+
+
+def _name_largest(X, rows):
+    """What to do about the largest sample of a batch."""
+    row = max(rows, key=lambda row: np.abs(X[row]).max())
+    return (
+        f"sample {row} of X, the largest of its batch, holds "
+        f"{np.abs(X[row]).max():.3g}; leave it out, or scale X"
+    )
 
 
 def follow(state: State, plan: Plan, code) -> None:
@@ -453,26 +538,66 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
 # ------------------------------------------------------------------------------------ disk
 
 PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
+ATOMS = ("n_dictionary", "...atom")
+STATE = {
+    "dictionary": Field(ATOMS, fails=not_of_norm_1),
+    "last_selected": Field(("n_dictionary",), "iu", least=0),
+    "variance": Field(ATOMS, least=0, is_optional=True),
+    "moments/square": Field(ATOMS, least=0, is_optional=True),
+    "moments/energy": Field((), least=0, is_optional=True),
+    "moments/*": Field(ATOMS),
+    "*/P_cum": Field(
+        ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
+    ),
+    "*/C": Field((), least=0),
+    "homeostasis/*": Field(("...",), "fiub", is_finite=False),  # of any rule, which is asked
+    "histogram/*": Field(("...",), "fiub", is_finite=False),  # it may be the state of a rule
+    "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
+    "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
+    "replacement/n_*": Field((), "iu", least=0),
+    "record/steps": Field(("n_records",), "iu", is_optional=True),
+    "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
+}
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
-    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
-    if state.variance is not None:
-        arrays["variance"] = state.variance
-    for part in PARTS:
-        values = getattr(state, part)
-        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    arrays = _parts_of(state, PARTS)
     return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
 
 
+def _parts_of(state, parts=PARTS[:-1]):
+    """{name: array} of a state."""
+    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
+    if state.variance is not None:
+        arrays["variance"] = state.variance
+    for part in parts:
+        values = getattr(state, part)
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    return arrays
+
+
 def from_arrays(arrays: dict, info: dict) -> State:
-    """The state that `to_arrays` took apart."""
+    """The state that `to_arrays` took apart.
+
+    Raises
+    ------
+    ValueError
+        For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
+    """
+    arrays = check(arrays, STATE)
+    check_names(info, ("seed", "step", "seconds"), "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if rest:
             parts[part][rest] = array
+    if parts["record"] and "steps" not in parts["record"]:
+        raise ValueError("record/steps is missing")
+    for part in ("homeostasis", "histogram"):
+        if ("P_cum" in parts[part]) != ("C" in parts[part]):
+            raise ValueError(f"{part} must have P_cum and C, its scale, or neither")
     return State(
         arrays["dictionary"],
         parts["moments"],
@@ -481,7 +606,9 @@ def from_arrays(arrays: dict, info: dict) -> State:
         arrays.get("variance"),
         arrays["last_selected"],
         parts["replacement"],
-        **info,
+        seed=check_count(info["seed"], "seed", least=0, most=2**63),
+        step=check_count(info["step"], "step", least=0, most=2**62),
+        seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
     )
 

@@ -36,14 +36,19 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _validate(self, X, reset):
         """X as a finite float array, C-ordered where it has to be converted."""
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            ensure_min_samples=1,
-        )
+        try:
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+                ensure_min_samples=1,
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            if "float" not in str(error):
+                raise
+            raise type(error)(f"X must hold numbers: {error}") from error
         return check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
 
     def inverse_transform(self, X) -> np.ndarray:

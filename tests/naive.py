@@ -94,6 +94,20 @@ def cumulative_distribution(code, C, nb_quant):
     return np.column_stack((np.zeros(len(counts)), np.cumsum(counts, axis=1) / len(code)))
 
 
+def surprise(P_cum, q):
+    """-a log T_i(a) at the coefficients a (in units of C) where r = 1 - exp(-a) is a point of
+    P_cum, with T_i = 1 - P_cum_i drawn to the mean over atoms by the pseudo-probability q.
+    """
+    nb_quant, least = P_cum.shape[1], np.finfo(P_cum.dtype).eps
+    z = np.zeros(P_cum.shape)
+    for k in range(nb_quant):
+        a = -np.log(1 - k / nb_quant)
+        T = 1 - P_cum[:, k]
+        T = T.mean() * (T + q) / (T.mean() + q) if T.mean() > 0 else T
+        z[:, k] = -a * np.log(np.clip(T, least, 1 - least))
+    return z
+
+
 def gradient(X, code, dictionary):
     return -code.T @ (X - code @ dictionary) / len(X)
 

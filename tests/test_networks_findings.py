@@ -51,7 +51,7 @@ def test_group_sparsity_prevents_overfitting_on_diabetes():
     records = group_sparsity.compare_penalties(SEEDS, data="diabetes", n_jobs=-1)
     rows = by(group_sparsity.tabulate(records), "penalty")
     assert rows["l2"]["sparsity"] == 0
-    for penalty, sparsity in (("l1", 0.9), ("group_lasso", 0.75), ("sparse_group_lasso", 0.95)):
+    for penalty, sparsity in (("l1", 0.85), ("group_lasso", 0.63), ("sparse_group_lasso", 0.93)):
         assert rows[penalty]["sparsity"] == pytest.approx(sparsity, abs=0.07)
         assert 0.3 < rows[penalty]["test_score"] < 0.55
         assert rows[penalty]["test_score"] > rows["l2"]["test_score"] + 0.02

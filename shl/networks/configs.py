@@ -8,7 +8,7 @@ import numbers
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from .._checks import check_choice, check_count, check_flag, check_number
+from .._checks import check_choice, check_count, check_file_name, check_flag, check_number
 from ..store import key_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
@@ -81,9 +81,9 @@ class Config:
         check_choice(self.loss_func, "loss_func", ("MSE",))
         for name in ("clipping", "same_act"):
             self._set(name, check_flag(getattr(self, name), name))
-        if not isinstance(self.name, str) or not isinstance(self.save_path, str | None):
-            bad = "save_path" if isinstance(self.name, str) else "name"
-            raise TypeError(f"{bad} must be a text, not {getattr(self, bad)!r}")
+        check_file_name(self.name, "name")
+        if not isinstance(self.save_path, str | None):
+            raise TypeError(f"save_path must be a text, not {self.save_path!r}")
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)

@@ -6,12 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 
 from .._checks import check_choice, check_count
-from .._commands import add_parameter, add_shared, cache_folder, verbosity, write_report
+from .._commands import (
+    add_parameter,
+    add_shared,
+    cache_folder,
+    claim_folder,
+    verbosity,
+    write_report,
+)
 from .._jobs import StoredFunction, failure_lines, run_function
 from .._tables import mean_std, show_mean_std
 from ..store import Store, open_store
@@ -167,8 +173,7 @@ def begin_study(args):
     check_count(args.epochs, "epochs", is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = claim_folder(args)
     return out, time.perf_counter()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._checks import check_file_name
 from .._commands import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .._jobs import Job, StoredFunction, run_jobs, split_arrays
 from .._tables import table
@@ -169,7 +170,7 @@ def teacher_student_command(args):
     """Shl teacher-student: tables and pictures of one student or of a sweep."""
     require_extra()
     config = load_config(args.config_path)
-    store, tag = open_store(cache_folder(args)), args.name or config.name
+    store, tag = open_store(cache_folder(args)), check_file_name(args.name or config.name, "name")
     out = Path(args.out or config.save_path or OUT)
     if args.mode == "single" and args.seeds:
         raise ValueError("seeds needs --mode multiple; a single student has --seed")
