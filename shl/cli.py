@@ -126,7 +126,9 @@ def learn_command(args):
         "dictionary": plotting.show_dico(
             shl, dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
         ),
-        "P_cum": plotting.plot_P_cum(dico.P_cum, title=args.homeo_method),
+        "P_cum": plotting.plot_P_cum(
+            dico.P_cum, title=args.homeo_method, c=plotting.COLORS.get(args.homeo_method, "g")
+        ),
         "learning": plotting.plot_learning(dico),
         "usage": plotting.plot_usage(plotting.activity(dico), title=args.homeo_method),
     }

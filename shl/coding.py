@@ -14,6 +14,7 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
+    code.follow_quantiles(P_cum, C, rate)           P_cum after a batch; patches alone
     code.mean_positive()                            of coefficients above 0; patches alone
     code.count_pairs()                              (n_dictionary, n_dictionary); patches alone
     code.weight                                     (n_samples,), or None: each sample counts once
@@ -27,6 +28,7 @@ import numpy as np
 from scipy import sparse
 
 from . import kernels
+from ._arrays import is_tensor, like, namespace
 from ._checks import (
     check_array,
     check_choice,
@@ -35,6 +37,7 @@ from ._checks import (
     check_magnitude,
     check_memory,
     check_number,
+    check_sparse,
     set_checked,
 )
 from ._threads import Threads, chunks, map_serially
@@ -140,9 +143,12 @@ class Events:
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
         self.check()
-        used, weights = self.values != 0, None
-        if self.weight is not None:
-            weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        if self.weight is None:
+            counts = np.zeros(self.n_dictionary, np.int64)
+            kernels.count_events(self.indices, self.values, counts)
+            return counts
+        used = self.values != 0
+        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
         return np.bincount(self.indices[used], weights, self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
@@ -170,10 +176,21 @@ class Events:
         self.check()
         if self.weight is not None:
             return self._weigh_quantiles(C, n_bins)
-        counts = np.zeros((self.n_dictionary, n_bins), np.int64)
+        counts = np.empty((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
-        counts[:, 0] += len(self) - counts.sum(axis=1)
         return counts
+
+    def follow_quantiles(self, P_cum: np.ndarray, C: float, rate: float) -> np.ndarray:
+        """(1 - rate) P_cum + rate CDF, the CDF of `count_quantiles` where each sample counts once,
+        behind a column of zeros.
+        """
+        self.check()
+        if len(P_cum) != self.n_dictionary:
+            raise ValueError(f"P_cum must have {self.n_dictionary} rows, not {len(P_cum)}")
+        P_cum = np.ascontiguousarray(P_cum)
+        moved = np.empty(P_cum.shape, P_cum.dtype)
+        kernels.follow_quantiles(self.indices, self.values, C, rate, P_cum, moved)
+        return moved
 
     def _weigh_quantiles(self, C, n_bins):
         """`count_quantiles` of weighted samples, float64."""
@@ -243,7 +260,7 @@ class Events:
     def from_dense(cls, code, l0_sparseness: int | None = None) -> "Events":
         """The events of a dense or CSR code; with l0_sparseness, each sample's largest alone."""
         if sparse.issparse(code):
-            code = code.toarray()
+            code = check_sparse(code, "code").toarray()
         most = int((code != 0).sum(axis=1).max(initial=0))
         n_slots = max(1, most if l0_sparseness is None else min(l0_sparseness, code.shape[1]))
         order = np.argsort(-np.abs(code), axis=1, kind="stable")[:, :n_slots].astype(np.int32)
@@ -366,6 +383,14 @@ class Coding:
             is_optional=True,
         )
 
+    def check_heeds(self, competition: "Competition") -> None:
+        """An error for a table of quantiles where the algorithm heeds none."""
+        if competition.kind == "table" and self.algorithm != "mp":
+            raise ValueError(
+                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
+                f"take a rule of homeostasis with a gain, or none"
+            )
+
     def activity(self, n_dictionary: int) -> float:
         """The probability that a sample selects an atom, before anything is known."""
         return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
@@ -376,6 +401,10 @@ class Coding:
         With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
         gram_ij = <d_i, w_j d_j> / n_j.
         """
+        if is_tensor(dictionary):
+            from .gpu.coding import prepare
+
+            return prepare(self, dictionary, competition, precision)
         # One layout, one compiled form of each kernel.
         dictionary = np.require(dictionary, requirements=("C", "A", "W"))
         filters, scale = dictionary, np.ones(len(dictionary), dictionary.dtype)
@@ -391,6 +420,7 @@ class Coding:
 
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
+        self.check_heeds(competition)
         n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
         gain = _padded(1, n_dictionary, dtype)[0]
         if competition.kind != "table":
@@ -398,11 +428,6 @@ class Coding:
             no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
             levels = np.empty(0, dtype)
             return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
-        if self.algorithm != "mp":
-            raise ValueError(
-                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
-                f"take a rule of homeostasis with a gain, or none"
-            )
         P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
         levels = np.empty(P_cum.shape[1], dtype)
         bounds = _padded(len(levels), n_dictionary, dtype)
@@ -599,10 +624,10 @@ class Coder:
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
 
         def code(chunk):
-            samples[chunk] = residual[chunk] = X[rows[chunk]]
+            samples[chunk] = X[rows[chunk]]
             events = self.code(samples[chunk])
             kernels.subtract_reconstruction(
-                events.indices, events.values, self.dictionary, residual[chunk]
+                events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
             if self.coding.has_gaps:
                 is_missing = np.isnan(samples[chunk])
@@ -613,12 +638,13 @@ class Coder:
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
-        rows, weight = batch.residual, batch.code.weight
-        if weight is not None:
-            rows = rows * weight[:, None]
-        gradient = batch.code.sum_rows(kernels.accumulate, rows, threads)
-        gradient *= gradient.dtype.type(-1 / batch.code.n_draws)
-        return gradient
+        factors = np.full((len(batch.code), 1), -1 / batch.code.n_draws)
+        if batch.code.weight is not None:
+            factors *= batch.code.weight[:, None]
+        values = batch.code.values * factors.astype(batch.residual.dtype)
+        return replace(batch.code, values=values).sum_rows(
+            kernels.accumulate, batch.residual, threads
+        )
 
 
 def _unscale(penalty, exponents):
@@ -736,12 +762,12 @@ def _distinct(dictionary):
 def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
     """A dictionary (n_dictionary, n_pixels) of the dtype with rows of unit norm, or an error."""
     dictionary = check_array(dictionary, name, ndim=2, dtype=dtype, n_columns=n_pixels)
-    norms = np.linalg.norm(dictionary, axis=1)
-    if np.any(norms == 0):
+    norms = namespace(dictionary).linalg.norm(dictionary, axis=1)
+    if not norms.all():
         raise ValueError(
-            f"{name}: row {int(np.argmin(norms))} is all zeros, an atom must have a direction"
+            f"{name}: row {int(norms.argmin())} is all zeros, an atom must have a direction"
         )
-    worst = int(np.argmax(np.abs(norms - 1)))
+    worst = int(abs(norms - 1).argmax())
     if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(
             f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
@@ -774,13 +800,14 @@ def check_P_cum(P_cum, name, n_dictionary=None, nb_quant=None, dtype=None):
     """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1."""
     P_cum = check_array(P_cum, name, ndim=2, dtype=dtype)
     wanted = (n_dictionary or len(P_cum), nb_quant or max(2, P_cum.shape[1]))
-    if P_cum.shape != wanted:
+    if tuple(P_cum.shape) != wanted:
         raise ValueError(
-            f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {P_cum.shape}"
+            f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {tuple(P_cum.shape)}"
         )
-    if np.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
+    xp = namespace(P_cum)
+    if xp.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
         raise ValueError(f"{name} must be non-decreasing along its rows, within [0, 1]")
-    return np.maximum.accumulate(P_cum, axis=1)
+    return xp.maximum.accumulate(P_cum, axis=1)
 
 
 def check_precision(precision, shape, dtype, name="precision"):
@@ -841,7 +868,9 @@ def sparse_encode(
     Parameters
     ----------
     X : array of shape (n_samples, n_pixels)
-        float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
+        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.  On a
+        GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
+        arrays, and is the code (extra `gpu`; 'mp' and 'omp').
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional
@@ -906,7 +935,7 @@ def sparse_encode(
     """
     check_choice(algorithm, "algorithm", ALGORITHMS)
     check_choice(missing, "missing", MISSING)
-    X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
+    given, X = X, check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
     l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
@@ -922,9 +951,10 @@ def sparse_encode(
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
     check_flag(sparse_output, "sparse_output")
-    most = float(np.finfo(X.dtype).max)
+    most = float(namespace(X).finfo(X.dtype).max)
     has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
     check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
-    return events.to_csr() if sparse_output else events.to_dense()
+    code = events.to_csr() if sparse_output else events.to_dense()
+    return like(code, given)

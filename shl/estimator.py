@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import coding, learning, store
+from ._arrays import beside, like
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._checks import (
     check_array,
@@ -103,7 +104,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         y : None
             Ignored.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -323,7 +324,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
-        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
+        counts = state.replacement.get("n_replaced", np.zeros(0))
+        self.replaced_, self.n_replaced_ = np.flatnonzero(counts), int(counts.sum())
         self.n_steps_ = state.step
         return self
 
@@ -496,7 +498,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     tol : float, optional
         `fit` stops when the error on held-out samples, coded by plain pursuit, has not fallen by
         this share in n_iter_no_change passes (of at least 10 steps), and keeps the best dictionary.
-        None never stops.  (A resumed fit counts anew.)
+        None never stops.  A resumed fit counts anew.
     n_iter_no_change : int, default=10
     validation_fraction : float, default=0.1
         Samples held out for that, at most 10000.
@@ -532,6 +534,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Atoms that no sample of the last pass over the data selected.
     n_replaced_ : int
         Replacements of atoms so far.
+    replaced_ : array of int
+        The atoms that were replaced, each once.
 
     References
     ----------
@@ -667,7 +671,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             and records.  Integers equal repeated samples, up to rounding, where a batch holds all
             samples and no atom is replaced: both draw samples at random.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -900,13 +904,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = coding.sparse_encode(
             X,
-            self.components_,
+            beside(self.components_, X),
             algorithm=how.algorithm,
-            precision=self.precision_ if how.algorithm == "mp" else None,
+            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
             l0_sparseness=how.l0_sparseness,
             fit_tol=how.fit_tol,
             alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
@@ -920,7 +924,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
-        return self._split(code)
+        return like(self._split(code), given)
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""

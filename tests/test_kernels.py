@@ -33,6 +33,9 @@ TESTED = {
         "kernels.order_by_atom",
     ),
     "test_learning.test_histogram_equals_the_oracle": ("kernels.count_quantiles",),
+    "test_homeostasis.test_histogram_equalisation_is_its_equations": ("kernels.follow_quantiles",),
+    "test_learning.test_events_of_each_atom_are_counted": ("kernels.count_events",),
+    "test_learning.test_atoms_are_scaled_to_norm_1_but_for_zeros": ("kernels.normalise",),
     "test_learning.test_pairs_and_quantile_bounds": ("kernels.bound_scores", "kernels.count_pairs"),
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (
         "kernels.accumulate_squares",

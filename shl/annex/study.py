@@ -19,14 +19,6 @@ from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
-COLORS = {
-    "None": "black",
-    "OLS": "orange",
-    "EMP": "red",
-    "HAP": "green",
-    "HEH2019": "blue",
-    "HEH": "purple",
-}
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
 FRESH_SEED = 10**6  # of new patches
 RULER = {

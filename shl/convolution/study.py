@@ -13,13 +13,13 @@ from .._checks import check_choice, check_count, check_memory
 from ..homeostasis import RULES
 from ..images import crop, load_images
 from ..plotting import time_plot
-from ..plotting.figures import new_figure, save
+from ..plotting.figures import COLORS, new_figure, save
 from ..store import Store, digest, key_of, open_store, write_bytes
 from . import plots
 from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
-COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
+METHODS = ("None", "shareHAP", "epochEXP")
 FACES = "olivettifaces.mat"
 FACES_URL = "https://ndownloader.figshare.com/files/5976027"
 FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
@@ -143,7 +143,7 @@ def run(
     X: np.ndarray,
     out: str | Path,
     *,
-    methods: Sequence[str] = tuple(COLORS),
+    methods: Sequence[str] = METHODS,
     second: Mapping | None = None,
     cache_dir: str | Path | None = None,
     **parameters: object,

@@ -120,8 +120,8 @@ def load_config(path):
             f"config_path {str(path)!r} is neither a file nor one of {', '.join(config_names())}"
         )
     try:
-        values = json.loads(place.read_text())
-    except ValueError as error:
+        values = json.loads(place.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} is not JSON: {error}") from error
     return make_config(values, str(place))
 

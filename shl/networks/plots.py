@@ -71,9 +71,10 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
 
     Parameters
     ----------
-    history : the `history_` of an estimator, or a mapping with steps (n_records,) and units
-        (n_records, n_layers).
-    sizes : sequence of int.  Inputs, and units of each hidden layer.
+    history : mapping
+        The `history_` of an estimator, or steps (n_records,) and units (n_records, n_layers).
+    sizes : sequence of int
+        Inputs, and units of each hidden layer.
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for i, (size, units) in enumerate(zip(sizes, np.asarray(history["units"]).T, strict=True)):
@@ -95,8 +96,10 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
 
     Parameters
     ----------
-    alphas, sparsity : sequences (n,): strengths, and shares of weights that are exactly zero.
-    losses : dict from a label to losses (n,).
+    alphas, sparsity : sequences of float
+        Strengths, and shares of weights that are exactly zero.
+    losses : dict
+        From a label to the losses at the strengths.
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for label, loss in losses.items():
@@ -125,9 +128,12 @@ def plot_connections(
 
     Parameters
     ----------
-    counts : array (n_pixels,).  Connections of each input.
-    shape : (height, width), optional.  Of the image; None is square.
-    axs : pair of axes, optional.
+    counts : array of shape (n_pixels,)
+        Connections of each input.
+    shape : tuple of int, optional
+        Height and width of the image; None is square.
+    axs : pair of Axes, optional
+        Of the image and of the trend.
     """
     if axs is None:
         fig = fig or new_figure(figsize=(9, 4), layout="constrained")
