@@ -62,7 +62,6 @@ CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a sec
 LEAST_SEEN = 0.05
 FEW_ROWS = 1024  # samples at most whose correlations are taken atoms by atoms, at least for a
 LAID_OUT = 1024  # dictionary's transpose to pay
-SEEN_ROWS = 64  # of samples with missing entries at once: each keeps a basis of its own
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -532,8 +531,7 @@ class Coder:
         """
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
         if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
-            rows = chunks(len(X), most=SEEN_ROWS, fewest=SEEN_ROWS)
-            return Events.join([self._code_seen(X[some]) for some in rows])
+            return self._code_seen(X)
         exponents = np.zeros((len(X), 1), int)
         if algorithm in SCALED:
             exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
@@ -559,33 +557,34 @@ class Coder:
         return events if self.coding.fit_tol is None else events.trim()
 
     def _code_seen(self, X):
-        """The events of a few samples, by the entries that are not NaN.
+        """The events of one chunk of samples, by the entries that are not NaN.
 
-        No Gram matrix serves samples that each see other entries: the correlations with the
-        residuals are computed anew in each step.  A tolerance is in proportion to what is seen.
+        No Gram matrix serves samples that each see other entries: each step takes as long as the
+        first correlations.
         """
-        D, (n_samples, n_pixels) = self.dictionary, X.shape
-        is_seen = ~np.isnan(X)
-        seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
-        squares = seen @ (D**2).T
-        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
-        n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
-        if self.coding.fit_tol is not None:
-            n_slots = min(n_pixels, len(D))
-            tolerance = (self.coding.fit_tol * is_seen.mean(axis=1)).astype(D.dtype)
-        indices, values = (
-            np.zeros((n_samples, n_slots), np.int32),
-            np.zeros_like(D, shape=(n_samples, n_slots)),
+        n_dictionary, n_pixels = self.dictionary.shape
+        n_slots, number, fit_tol = self.n_slots, X.dtype.type, self.coding.fit_tol
+        if fit_tol is not None:
+            n_slots = min(n_pixels, n_dictionary)
+        columns = _padded(n_pixels, n_dictionary, X.dtype)
+        columns[:, :n_dictionary] = self.dictionary.T
+        events = Events(
+            np.zeros((len(X), n_slots), np.int32),
+            np.zeros((len(X), n_slots), X.dtype),
+            n_dictionary,
         )
-        basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
-        factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
-        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
-        for k in range(n_slots):
-            rho = residual @ D.T
-            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
-                break
-        kernels.solve_seen_atoms(factors, indices, values)
-        return Events(indices, values, len(D)).trim()
+        kernels.pursue_seen(
+            X,
+            self.dictionary,
+            columns,
+            columns**2,
+            self.contest.gain,
+            number(LEAST_SEEN),
+            number(fit_tol or 0),
+            events.indices,
+            events.values,
+        )
+        return events if fit_tol is None else events.trim()
 
     @property
     def n_slots(self) -> int:

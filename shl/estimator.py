@@ -127,7 +127,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows, held_out = self._hold_out(len(X), weight, stopping, rng)
         n_samples = len(X) if rows is None else len(rows)
         n_steps = self._n_steps(n_samples)
-        plan = self.plan((n_samples, *X.shape[1:]), X.dtype, n_steps)
+        plan = self._plan_fit((n_samples, *X.shape[1:]), X.dtype, n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
         batches = learning.Batches(n_samples, plan.batch_size, state.seed, rows)
@@ -227,6 +227,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._set_learned(state, plan, 1)
         task.done(lambda: self._fitted(state, plan, 1))
         return self
+
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are."""
+        return self.plan(shape, dtype, n_steps)
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
@@ -474,7 +478,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     replace : bool or Replacement, default=True
-        Whether an atom that others explain is replaced by what is badly coded, and how.
+        Whether an atom that others explain is replaced by what is badly coded, and how; `fit` to
+        fewer samples than atoms replaces none.
     do_precision : bool, default=False
         Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
     eta_precision : float, default=0.0
@@ -663,7 +668,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             Ignored.
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts: in the mean gradient of its batch, in usage, histograms
-            and records.
+            and records.  Integers equal repeated samples, up to rounding, where a batch holds all
+            samples and no atom is replaced: both draw samples at random.
         on_step : callable, optional
             Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
@@ -713,6 +719,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             positive_dict=bool(self.positive_dict),
             **self._changes(n_steps),
         )
+
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are; none are left to replace atoms by where
+        there are fewer than atoms, which then know them by heart.
+        """
+        plan = self.plan(shape, dtype, n_steps)
+        return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
 
     def _batch_size(self, n_samples):
         """Samples of a step, of so many."""

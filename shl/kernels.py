@@ -31,7 +31,8 @@ UNROLLED = 2
 STRIP = UNROLLED * VECTOR
 BLOCK = 32  # items of a loop without a remainder
 TILE = 16  # rows and columns that are transposed at once
-GROUP = 4  # rows that are subtracted in one pass
+GROUP = 4  # rows that are subtracted, or added up, in one pass
+TILED = 4  # strips of a sum of rows at a time
 SPAN = 4  # vectors of a row that sums over events keep in registers
 TURNS = 2  # samples that take their steps in turn: one waits for its arg-max while another works
 
@@ -125,6 +126,21 @@ class _Vectors:
         kind = ir.FunctionType(self.integer, [self.integers])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, [vector])
+
+    def zeros(self, count):
+        """Places of vectors of zeros, which stay in registers."""
+        return [cgutils.alloca_once_value(self.builder, self.numbers(None)) for _ in range(count)]
+
+    def add_up(self, vector):
+        """The sum of a vector's numbers, by halves."""
+        lanes, index = self.lanes, ir.IntType(32)
+        while lanes > 1:
+            lanes //= 2
+            kind = ir.VectorType(index, lanes)
+            halves = (kind(list(range(start, start + lanes))) for start in (0, lanes))
+            low, high = (self.builder.shuffle_vector(vector, vector, half) for half in halves)
+            vector = self.builder.fadd(low, high)
+        return self.builder.extract_element(vector, index(0))
 
     def keep_bits(self, vector, mask):
         """The numbers that the bits of a vector that are set in mask are."""
@@ -278,6 +294,70 @@ def _subtract_rows(typing_context, row, source, rows, first, factors):
 
 
 @intrinsic
+def _dot(typing_context, a, b):
+    """<a, b>, in as many sums as a strip has numbers: one alone would wait for each addition."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, a.dtype)
+        left, right = (vectors.array(signature, args, k) for k in (0, 1))
+        sums = vectors.zeros(UNROLLED)
+        with vectors.strips(left.nitems) as loop:
+            start = builder.mul(loop.index, vectors.index(vectors.strip))
+            for i, total in zip(vectors.parts(start), sums, strict=True):
+                x, y = vectors.load(left.data, i), vectors.load(right.data, i)
+                builder.store(vectors.multiply_add(x, y, builder.load(total)), total)
+        return vectors.add_up(functools.reduce(builder.fadd, map(builder.load, sums)))
+
+    return a.dtype(a, b), emit
+
+
+@intrinsic
+def _combine_rows(typing_context, total, rows, places, factors, n_rows):
+    """Total = sum_k factors_k rows[places_k] over the first n_rows; those behind them up to a
+    multiple of GROUP have factors 0.
+
+    A tile of totals stays in registers, and neighbouring rows add to different ones of them, as an
+    addition waits for the one before it.
+    """
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, total.dtype)
+        arrays = [vectors.array(signature, args, k) for k in range(4)]
+        size, tiled = arrays[0].nitems, vectors.index(TILED * vectors.strip)
+        n_groups = builder.sdiv(
+            builder.add(args[4], vectors.index(GROUP - 1)), vectors.index(GROUP)
+        )
+        n_tiles = builder.sdiv(size, tiled)
+        with cgutils.for_range(builder, n_tiles, intp=vectors.index) as loop:
+            start = builder.mul(loop.index, tiled)
+            add(vectors, arrays, n_groups, start, TILED * UNROLLED, 2)
+        with vectors.strips(size, builder.mul(n_tiles, vectors.index(TILED))) as loop:
+            start = builder.mul(loop.index, vectors.index(vectors.strip))
+            add(vectors, arrays, n_groups, start, UNROLLED, GROUP)
+        return context.get_dummy_value()
+
+    def add(vectors, arrays, n_groups, start, n_vectors, n_sums):
+        builder, (target, source, where, numbers) = vectors.builder, arrays
+        sums = [vectors.zeros(n_vectors) for _ in range(n_sums)]
+        starts = vectors.parts(start, n_vectors)
+        with cgutils.for_range(builder, n_groups, intp=vectors.index) as loop:
+            first = builder.mul(loop.index, vectors.index(GROUP))
+            for part in range(GROUP):
+                k = builder.add(first, vectors.index(part))
+                factor = vectors.repeat(builder.load(builder.gep(numbers.data, [k])))
+                place = builder.load(builder.gep(where.data, [k]))
+                row = vectors.row(source.data, place, target.nitems)
+                for i, one in zip(starts, sums[part % n_sums], strict=True):
+                    value = vectors.multiply_add(factor, vectors.load(row, i), builder.load(one))
+                    builder.store(value, one)
+        for i, *parts in zip(starts, *sums, strict=True):
+            value = functools.reduce(builder.fadd, map(builder.load, parts))
+            vectors.store(value, target.data, i)
+
+    return types.void(total, rows, places, factors, types.intp), emit
+
+
+@intrinsic
 def _sum_rows(typing_context, target, source, t, rows, places, factors, start, stop):
     """Row t of target = that of source + sum of factors_k rows[places_k] over start <= k < stop.
 
@@ -330,6 +410,12 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
         scores = gain * (np.abs(rho) if is_signed else rho)
         found = np.nonzero(scores[start:] >= bound[start:])[0]
         return start + int(found[0]) if found.size else rho.size
+
+    def _dot(a, b):
+        return a @ b
+
+    def _combine_rows(total, rows, places, factors, n_rows):
+        total[:] = factors[:n_rows] @ rows[places[:n_rows]]
 
     def _subtract_rows(row, source, rows, first, factors):
         row[:] = source - factors[first : first + GROUP] @ rows[first : first + GROUP]
@@ -591,78 +677,88 @@ def transpose(source, target):
 
 
 @jit
-def take_seen_atoms(
-    rho, norms, dictionary, seen, gain, tolerance, residual, indices, values, basis, factors, k
-):
-    """Step k of orthogonal matching pursuit over the entries of each sample that are seen, s = 1.
-
-    i = argmax gain_i |rho_i| / norm_i;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
-    c_k = <q_k, r>;   r -= c_k q_k
-
-    rho (n_samples, n_dictionary) are correlations with the residuals and norms those of the atoms'
-    seen entries, 0 for an atom that may not be taken.  residual (n_samples, n_pixels) is 0 where
-    nothing is seen.  basis (n_samples, n_slots, n_pixels) receives q_k, factors (n_samples,
-    n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.  values[:, k] is c_k until
-    `solve_seen_atoms`.  A sample ends where its squared residual is at most tolerance_n, or where
-    the atom depends on those before it.  Returns how many go on.
+def _see(sample, places, residual):
+    """The places and values of the entries that are not NaN, zeros behind them; returns how many
+    there are, and their squared norm.
     """
-    n_samples, n_pixels = residual.shape
-    dependent = n_pixels * np.finfo(rho.dtype).eps
-    n_going = 0
-    for n in range(n_samples):
-        if k > 0 and values[n, k - 1] == 0:
-            continue
-        energy = rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            energy += residual[n, pixel] * residual[n, pixel]
-        if energy <= tolerance[n]:
-            continue
-        atom, top = -1, rho.dtype.type(0)
-        for i in range(rho.shape[1]):
-            if norms[n, i] > 0:
-                score = gain[i] * abs(rho[n, i]) / norms[n, i]
-                if score > top:
-                    atom, top = i, score
-        if atom < 0:
-            continue
-        new = basis[n, k]
-        for pixel in range(n_pixels):
-            new[pixel] = seen[n, pixel] * dictionary[atom, pixel]
-        for j in range(k):
-            product = rho.dtype.type(0)
-            for pixel in range(n_pixels):
-                product += new[pixel] * basis[n, j, pixel]
-            for pixel in range(n_pixels):
-                new[pixel] -= product * basis[n, j, pixel]
-            factors[n, k, j] = product
-        square, share = rho.dtype.type(0), rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            square += new[pixel] * new[pixel]
-            share += new[pixel] * residual[n, pixel]
-        if square <= dependent:
-            continue
-        length = np.sqrt(square)
-        for pixel in range(n_pixels):
-            new[pixel] /= length
-            residual[n, pixel] -= share / length * new[pixel]
-        factors[n, k, k] = length
-        indices[n, k] = atom
-        values[n, k] = share / length
-        n_going += values[n, k] != 0
-    return n_going
+    n_seen, energy = 0, residual.dtype.type(0)
+    places[:], residual[:] = 0, 0
+    for pixel in range(sample.size):
+        value = sample[pixel]
+        if value == value:
+            places[n_seen], residual[n_seen] = pixel, value
+            energy += value * value
+            n_seen += 1
+    return n_seen, energy
 
 
 @jit
-def solve_seen_atoms(factors, indices, values):
-    """Values from c to the coefficients a, c_j = sum_{k >= j} factors_kj a_k."""
-    for n in range(values.shape[0]):
-        n_used = 0
-        while n_used < values.shape[1] and values[n, n_used] != 0:
+def _orthonormalise(k, basis, factors, n_padded):
+    """Take off row k of the basis its parts along those before it, and scale it to norm 1; returns
+    the squared norm it had in between.
+    """
+    for j in range(k):
+        product = _dot(basis[k, :n_padded], basis[j, :n_padded])
+        factors[k, j] = product
+        for pixel in range(n_padded):
+            basis[k, pixel] -= product * basis[j, pixel]
+    square = _dot(basis[k, :n_padded], basis[k, :n_padded])
+    factors[k, k] = np.sqrt(square)
+    for pixel in range(n_padded):
+        basis[k, pixel] /= factors[k, k]
+    return square
+
+
+@jit
+def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, indices, values):
+    """Orthogonal matching pursuit over the entries of each sample that are not NaN, s = 1.
+
+    i = argmax gain_i |<d_i, r>| / |s d_i|;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j
+    q_k = v / |v|;   c_k = <q_k, r>;   r -= c_k q_k
+
+    Last, the coefficients a solve c_j = sum_{k >= j} <s d_k, q_j> a_k.  columns (n_pixels,
+    n_padded) is dictionary.T and squares its square; indices and values, of zeros, receive the
+    events.  A sample ends early where its squared residual is at most tolerance times the share
+    that is seen, or where the chosen atom depends on those before it; an atom of which less than
+    least_seen of its squared norm is seen is never chosen.
+
+    All vectors over pixels are of those that are seen, so that missing ones cost nothing.
+    """
+    n_pixels, n_slots, zero = X.shape[1], indices.shape[1], X.dtype.type(0)
+    size = STRIP // X.itemsize
+    most = -(-n_pixels // size) * size
+    places, residual = np.empty(most, np.intp), np.empty(most, X.dtype)
+    ones, rho, weight = np.ones(most, X.dtype), np.empty_like(gain), np.empty_like(gain)
+    basis, factors = np.zeros((n_slots, most), X.dtype), np.empty((n_slots, n_slots), X.dtype)
+    dependent = n_pixels * np.finfo(X.dtype).eps
+    for n in range(X.shape[0]):
+        n_seen, energy = _see(X[n], places, residual)
+        n_padded = -(-n_seen // size) * size
+        ones[:n_seen], ones[n_seen:] = 1, 0
+        _combine_rows(weight, squares, places, ones, n_seen)
+        for i in range(weight.size):
+            weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
+        enough, n_used = tolerance * n_seen / n_pixels, 0
+        while n_used < n_slots and energy > enough:
+            _combine_rows(rho, columns, places, residual, n_seen)
+            atom = _subtract_and_find(rho, zero, weight, weight, True)
+            if atom < 0:
+                break
+            for k in range(n_seen):
+                basis[n_used, k] = dictionary[atom, places[k]]
+            basis[n_used, n_seen:] = 0
+            if _orthonormalise(n_used, basis, factors, n_padded) <= dependent:
+                break
+            step = _dot(basis[n_used, :n_padded], residual[:n_padded])
+            for k in range(n_padded):
+                residual[k] -= step * basis[n_used, k]
+            energy -= step * step
+            indices[n, n_used], values[n, n_used] = atom, step
             n_used += 1
         for j in range(n_used - 1, -1, -1):
             for k in range(j + 1, n_used):
-                values[n, j] -= factors[n, k, j] * values[n, k]
-            values[n, j] /= factors[n, j, j]
+                values[n, j] -= factors[k, j] * values[n, k]
+            values[n, j] /= factors[j, j]
 
 
 # ------------------------------------------------------------------------------------------- events

@@ -21,10 +21,7 @@ TESTED = {
     "test_coding.test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn": (
         "kernels.pursue_orthogonal",
     ),
-    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": (
-        "kernels.take_seen_atoms",
-        "kernels.solve_seen_atoms",
-    ),
+    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": ("kernels.pursue_seen",),
     "test_coding.test_sparse_output_is_the_same_code": ("kernels.sort_events",),
     "test_learning.test_adam_equals_the_oracle": ("kernels.adam",),
     "test_learning.test_gradient_equals_the_oracle": (
