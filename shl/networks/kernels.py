@@ -170,7 +170,7 @@ def _activate(values, slopes, activation):
 
 @jit
 def _compare(network, y, batch):
-    """Fill the output's delta, that of the batch's mean squared error; return the sum of squares."""
+    """Fill the output's delta, of the mean squared error; return the sum of squares."""
     outputs, slopes, deltas = network.outputs[-1], network.slopes[-1], network.deltas[-1]
     deltas[:] = 0  # columns without a sample count for nothing
     total, scale = 0.0, y.dtype.type(2 / len(batch))
@@ -235,7 +235,7 @@ def _correlate(inputs, deltas, G, start, stop):
 @jit
 def _has_any(table, row, start, stop):
     """Whether a row has a value that is not zero, in some columns."""
-    for b in range(start, stop):
-        if table[row, b] != 0:
-            return True
-    return False
+    b = start
+    while b < stop and table[row, b] == 0:
+        b += np.uintp(1)
+    return b < stop

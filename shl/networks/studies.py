@@ -108,7 +108,8 @@ def summarise(
     more: Callable[[list[dict]], dict] | None = None,
 ) -> list[dict]:
     """A row for each group of records that agree in the names `by`: their values, n_runs, n_failed,
-    and <name>, <name>_std, mean and standard deviation over what did not fail (None without any).
+    and <name>, <name>_std, mean and standard deviation over what did not fail and is not None (or
+    None).
 
     Parameters
     ----------
@@ -127,8 +128,8 @@ def summarise(
         row = {name: group[0][name] for name in by}
         row |= {"n_runs": len(group), "n_failed": len(group) - len(found)}
         for name in names:
-            values = [record[name] for record in found]
-            row[name], row[f"{name}_std"] = mean_std(values) if found else (None, None)
+            values = [record[name] for record in found if record[name] is not None]
+            row[name], row[f"{name}_std"] = mean_std(values) if values else (None, None)
         rows.append(row | (more(found) if more else {}))
     return rows
 

@@ -14,25 +14,24 @@ def plot_match(arrays, title=None, fname=None):
     axs).
 
     Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are
-    white and, where numbers are written, empty.
+    white and, where numbers are written, empty.  Each image has its own scale: a student's weights
+    may be much larger than its teacher's.
 
     Parameters
     ----------
-    arrays : the arrays of `shl.networks.sweep.result_of`.
+    arrays : dict
+        The arrays of `shl.networks.sweep.result_of`.
     """
     maps = _used_maps([_maps(arrays, who) for who in ("teacher", "student")])
     widths = [max(2, min(10, layer.shape[1])) for layer in maps[0]]
     fig = new_figure(figsize=(3 + 0.8 * sum(widths), 7), layout="constrained")
     axs = fig.subplots(2, len(widths), squeeze=False, width_ratios=widths)
-    for column in range(len(widths)):
-        limit = max(abs(layers[column]).max() for layers in maps) or 1.0
-        for ax, layers, who in zip(axs[:, column], maps, ("teacher", "student"), strict=True):
-            image = _draw_weights(ax, layers[column], limit)
-            ax.set_title(
-                f"{who}, layer {column + 1}: {np.count_nonzero(layers[column])} weights",
-                fontsize="small",
-            )
-        fig.colorbar(image, ax=axs[:, column], shrink=0.6)
+    for row, (layers, who) in enumerate(zip(maps, ("teacher", "student"), strict=True)):
+        for column, layer in enumerate(layers):
+            ax = axs[row, column]
+            fig.colorbar(_draw_weights(ax, layer, abs(layer).max() or 1.0), ax=ax, shrink=0.8)
+            title = f"{who}, layer {column + 1}: {np.count_nonzero(layer)} weights"
+            ax.set_title(title, fontsize="small")
     axs[0, 0].set_ylabel("input"), axs[1, 0].set_ylabel("input")
     if title:
         fig.suptitle(title, fontsize="medium")
@@ -84,25 +83,31 @@ def _draw_weights(ax, weights, limit):
 
 
 def plot_learning(arrays, fname=None):
-    """Held-out loss and weights left over the epochs; dotted lines part the stages; returns (fig,
-    (ax, ax)).
+    """What was minimised, held-out loss, and weights left over the epochs; dotted lines part the
+    stages; returns (fig, (ax, ax)).
     """
     epochs, stages = arrays["history_steps"], arrays["history_stage"]
-    fig = new_figure(figsize=(6, 5), layout="constrained")
+    fig = new_figure(figsize=(8, 5), layout="constrained")
     axs = fig.subplots(2, 1, sharex=True)
-    axs[0].semilogy(epochs, np.maximum(arrays["history_loss"], 1e-16))
-    axs[0].set(ylabel="held-out loss, unpenalised")
+    for name, label in (("objective", "training, with penalty"), ("loss", "held out, without")):
+        axs[0].semilogy(epochs, np.maximum(arrays[f"history_{name}"], 1e-16), label=label)
+    axs[0].set(ylabel="loss")
     counts = arrays["history_weights"]
     for index in range(counts.shape[1]):
         axs[1].plot(epochs, counts[:, index], label=f"layer {index + 1}")
     axs[1].plot(epochs, counts.sum(1), color="black", label="all")
     axs[1].set(xlabel="epoch", ylabel="weights that are not zero", ylim=(0, None))
-    axs[1].legend()
     for ax in axs:
+        _put_legend_beside(ax)
         for place in epochs[1:][np.diff(stages) > 0]:
             ax.axvline(place, color="grey", ls=":")
     save(fig, fname)
     return fig, axs
+
+
+def _put_legend_beside(ax):
+    """A legend that hides no line."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
 
 
 def plot_path(records, fname=None):
@@ -114,10 +119,11 @@ def plot_path(records, fname=None):
 
     Parameters
     ----------
-    records : those of `shl.networks.sweep.sweep`; failed ones are left out.
+    records : list of dict
+        Those of `shl.networks.sweep.sweep`; failed ones are left out.
     """
     done = [record for record in records if record["status"] == "done"]
-    fig = new_figure(figsize=(7, 6), layout="constrained")
+    fig = new_figure(figsize=(8.5, 6), layout="constrained")
     axs = fig.subplots(2, 1, sharex=True)
     for label, line in _lines(done).items():
         x = sorted(line)
@@ -129,7 +135,7 @@ def plot_path(records, fname=None):
             ax.plot(*zip(*dots, strict=True), "o", color=means.get_color(), alpha=0.5, ms=4)
     if done:
         axs[0].axhline(sum(done[0]["teacher_weights"]), color="grey", ls="--", label="teacher")
-        axs[0].legend(fontsize="small")
+        _put_legend_beside(axs[0])
         strengths = [record["l1_norm"] for record in done if record["l1_norm"]] or [1e-6]
         axs[1].set_xscale("symlog", linthresh=min(strengths))  # so that 0 has its place
         axs[1].set_xlim(-0.2 * min(strengths), 1.5 * max(strengths))

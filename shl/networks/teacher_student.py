@@ -48,8 +48,9 @@ def make_data(teacher: Model, dataset_size: int, rng: np.random.Generator) -> Da
 class Learning:
     """A student that learns, over one or several stages; `history` grows by a record an epoch.
 
-    Columns: steps (epochs), stage, objective (mean training loss of the epoch + penalty after it),
-    loss (held out, without penalty), weights (n_layers,), those that are not zero.
+    Columns: steps (epochs), stage, objective (mean training loss of the epoch, divided by var(y)
+    where the run is scaled, + penalty after it), loss (held out, without penalty), weights
+    (n_layers,), those that are not zero.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class Learning:
         self.student, self.data, self.run, self.rng = student, data, run, rng
         self.watch = watch or (lambda learning: None)
         self.var_y = max(float(data.y.var()), 1e-30)
+        self.scale = self.var_y if run.scaled else 1.0
         self.n_starts = self.n_epochs_before = 0
         self._start()
 
@@ -92,11 +94,12 @@ class Learning:
         while (
             self.n_epochs < run.num_epochs
             and n_waited < run.patience
-            and best_objective > SOLVED * self.var_y
+            and best_objective > SOLVED * self.var_y / self.scale
         ):
             if keeps_zeros:
                 mask *= student.weights != 0
-            objective, n_weights = self._epoch(network, gradient, mask, l1)
+            self._epoch(network, gradient, mask, l1)
+            objective, n_weights = self.objective, self.n_weights
             if self._is_dead() and self.n_starts < MOST_STARTS:
                 self.n_epochs_before += self.n_epochs
                 self._start()
@@ -112,43 +115,43 @@ class Learning:
         return best_objective
 
     def _epoch(self, network, gradient, mask, l1):
-        """All samples once, in a new order; (objective, weights that are not zero), recorded."""
+        """All samples once, in a new order; and a record."""
         student, data, run = self.student, self.data, self.run
-        rule = Rule(run.lr, MOMENTUM, l1, run.l2_norm)
+        lr, strengths = run.lr / self.scale, (self.scale * l1, self.scale * run.l2_norm)
+        rule = Rule(lr, MOMENTUM, *strengths)
         order = self.rng.permutation(len(data.X))
         memory = student.weights, gradient, self.velocity, mask
         total = learn_epoch(network, *memory, rule, data.X, data.y, order)
         if run.clipping:
             student.weights[abs(student.weights) < run.clipping] = 0
         self.n_epochs += 1
-        objective = total / len(data.X) + penalty(student, l1, run.l2_norm)
-        if not math.isfinite(objective):
+        self.objective = total / len(data.X) / self.scale + self.penalty(l1)
+        if not math.isfinite(self.objective):
             raise ArithmeticError(
-                f"the learning diverged in epoch {self.n_epochs}: its loss is {objective}; use a "
-                f"smaller lr than {run.lr:g} or init than {run.init:g}"
+                f"the learning diverged in epoch {self.n_epochs}: its loss is "
+                f"{self.objective}; use a smaller lr than {run.lr:g} or init than {run.init:g}"
             )
         self.responses = student.respond(data.X_held)
         counts = student.count_weights()
+        self.n_weights = sum(counts)
         self.history.append(
             steps=self.n_epochs,
             stage=self.stage,
-            objective=objective,
+            objective=self.objective,
             loss=squared_error(self.responses, data.y_held),
             weights=counts,
         )
         self.watch(self)
-        return objective, sum(counts)
+
+    def penalty(self, l1):
+        """l1 sum |w| + l2 sum w^2 / 2 of all weights."""
+        weights = self.student.weights.astype(float)
+        return float(l1 * abs(weights).sum() + self.run.l2_norm * (weights**2).sum() / 2)
 
     def _is_dead(self):
         """Whether no unit of the output answers any more, to no sample, though weights are left."""
         is_relu = self.student.activation == "relu"
         return is_relu and not self.responses.any() and self.student.weights.any()
-
-
-def penalty(model: Model, l1: float, l2: float) -> float:
-    """l1 sum |w| + l2 sum w^2 / 2 over all weights."""
-    weights = model.weights.astype(float)
-    return float(l1 * abs(weights).sum() + l2 * (weights**2).sum() / 2)
 
 
 def squared_error(responses: np.ndarray, y: np.ndarray) -> float:
@@ -227,7 +230,7 @@ def _metrics(teacher, learning, l1):
     return {
         "loss": loss,
         "held_loss": squared_error(student.respond(data.X_held), data.y_held),
-        "penalty": penalty(student, l1, learning.run.l2_norm),
+        "penalty": learning.penalty(l1),
         "objective": float(learning.history["objective"].min()),
         "var_y": var_y,
         "relative_loss": loss / var_y,
