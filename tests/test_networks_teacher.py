@@ -4,7 +4,6 @@ import naive
 import numpy as np
 import pytest
 
-from shl.networks import teacher_student
 from shl.networks.configs import MODELS, load_config, make_config, single_run
 from shl.networks.kernels import Rule, learn_epoch
 from shl.networks.models import ACTIVATIONS, Model, compare, make_teacher
@@ -156,7 +155,7 @@ def test_epochs_are_those_of_pytorch(kind, activation):
     X, y = rng(1).standard_normal((44, 12)), rng(2).standard_normal(44)
     model = Model(kind, activation, float).draw(rng())
     weights = [torch.tensor(layer, requires_grad=True) for layer in model.layers]
-    rule = Rule(1e-3, 0.9, 1e-2, 1e-1)
+    rule = Rule(1e-3, 0.9, 0.5, 0.1)
     optimizer = torch.optim.SGD(weights, lr=rule.lr, momentum=rule.momentum)
     gradient, velocity = np.zeros_like(model.weights), np.zeros_like(model.weights)
     network, mask = model.network(16, gradient), np.ones_like(model.weights)
@@ -175,13 +174,13 @@ def test_epochs_are_those_of_pytorch(kind, activation):
             optimizer.step()
             with torch.no_grad():
                 for weight in weights:
-                    weight.copy_(L2().prox(L1().prox(weight, 1e-4), 1e-3))
+                    weight.copy_(L2().prox(L1().prox(weight, 5e-3), 1e-3))
             expected += len(batch) * float(loss.detach())
         assert total == pytest.approx(expected)
         for layer, weight, slope in zip(model.layers, weights, network.gradients, strict=True):
             np.testing.assert_allclose(layer, weight.detach(), atol=1e-12)
             np.testing.assert_allclose(slope, weight.grad, atol=1e-12)
-    assert kind == "baselineCNN" or (model.weights == 0).any()
+    assert model.weights.size < 50 or (model.weights == 0).any()
 
 
 def test_masked_weights_stay_zero():
@@ -251,23 +250,17 @@ def test_learning_stops_where_the_objective_stays():
     assert objectives[-8:].min() > (1 - 2e-3) * objectives[:-7].min()
 
 
-def test_a_scaled_run_does_not_depend_on_the_scale_of_y(monkeypatch):
-    """A relu network whose last layer is tenfold has tenfold outputs: strengths that are scaled
-    leave the student as far from it.
-    """
-
-    def relative(factor, scaled):
-        def make(kind, activation):
-            teacher = make_teacher(kind, activation)
-            teacher.layers[-1][:] *= factor
-            return teacher
-
-        monkeypatch.setattr(teacher_student, "make_teacher", make)
-        run = quick_run(l1_norm=[0.5], scaled=scaled, lr=[0.004], num_epochs=200)
-        return learn_run(run)[1]["objective"]
-
-    assert relative(2, True) == pytest.approx(relative(1, True), rel=0.3)
-    assert relative(2, False) > 1.5 * relative(1, False)
+def test_a_scaled_run_is_one_of_loss_relative_to_the_variance_of_y():
+    """Strengths times var(y) and a rate divided by it, of the loss itself, do the same."""
+    values = {"student": "multiChannelCNN_tanh", "teacher": "baselineCNN_tanh", "num_epochs": 20}
+    scaled, metrics = learn_run(quick_run(l1_norm=[0.02], l2_norm=[0.1], scaled=True, **values))
+    data_seed = np.random.SeedSequence(0).spawn(2)[0]
+    var_y = float(make_data(make_teacher("baselineCNN", "tanh"), 320, rng(data_seed)).y.var())
+    same = {"lr": [0.02 / var_y], "l1_norm": [0.02 * var_y], "l2_norm": [0.1 * var_y]}
+    plain, others = learn_run(quick_run(**same, **values))
+    assert 0.1 < var_y < 0.6
+    assert metrics["objective"] * var_y == pytest.approx(others["objective"], rel=1e-4)
+    np.testing.assert_allclose(scaled["student_0"], plain["student_0"], atol=1e-4)
 
 
 def test_a_dead_start_is_drawn_again(monkeypatch):
@@ -304,90 +297,58 @@ def test_a_learning_that_diverges_says_so():
 
 # ----------------------------------------------------------------------------------------- findings
 
-STUDY = {"batch_size": 64, "lr": [0.02], "patience": 30}
 
-
-def study(seeds, teacher="baselineCNN_relu", student="multiChannelCNN_relu", **values):
-    """The records of several seeds."""
-    run = single_run(make_config({**STUDY, **values}), teacher, student, 0)
-    return sweep([replace(run, seed=seed) for seed in seeds])
+def study(config, seeds, activations=("relu", "relu"), student="multiChannelCNN", **values):
+    """The records of several seeds under a shipped configuration, changed by values."""
+    config = replace(load_config(config), **values)
+    teacher, student = f"baselineCNN_{activations[0]}", f"{student}_{activations[1]}"
+    return sweep([single_run(config, teacher, student, seed) for seed in seeds])
 
 
 @pytest.mark.slow
-def test_a_path_of_l1_finds_the_teachers_seven_weights():
-    """One large strength, then smaller ones with the zeros kept, from the best of three starts:
-    most seeds.
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_one_strength_finds_the_teachers_seven_weights_as_the_study_of_2025_had_it(activation):
+    """At 1e-4, where ten times fewer epochs are enough; tanh sometimes keeps a second path through
+    the network, as it did there.
     """
-    records = study(range(5), l1_norm=[1e-2], l1_path=[1e-3, 0], restarts=3)
-    recovered = [record for record in records if record["is_recovered"]]
-    assert len(recovered) >= 4
-    for record in recovered:
+    records = study("config_record.json", (1, 2), [activation] * 2, l1_norm=[1e-4])
+    assert any(record["is_recovered"] for record in records)
+    for record in records:
+        assert record["n_weights"] <= (7 if activation == "relu" else 18)
+        assert record["relative_loss"] < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_a_path_of_l1_finds_them_in_seconds(activation):
+    """One large strength, then smaller ones with the zeros kept, from the best of ten starts."""
+    for record in study("config_path.json", range(5), [activation] * 2):
+        assert record["is_recovered"]
         assert record["weights"] == [3, 2, 2]
         assert record["relative_loss"] < 1e-8
         assert record["distance"] < 1e-3
 
 
 @pytest.mark.slow
-def test_a_single_strength_leaves_seven_or_many_more():
-    """Large enough, L1 alone finds seven and pays with its loss; a hundredth of it leaves several
-    times as many.
-    """
-    strong, weak = study(range(4), l1_norm=[1e-2]), study(range(4), l1_norm=[1e-4])
-    assert np.median([record["n_weights_last"] for record in strong]) == 7
-    assert min(record["n_weights"] for record in weak) > 14
-    assert np.median([record["n_weights"] for record in weak]) > 21
-    assert (
-        np.median([record["relative_loss"] for record in weak])
-        < np.median([record["relative_loss"] for record in strong])
-        < 1e-3
-    )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [{"l1_norm": [0]}, {"l1_norm": [0], "l2_norm": [1e-5]}])
 def test_without_l1_nearly_all_weights_stay(penalty):
-    for record in study(range(4), num_epochs=100, **penalty):
+    for record in study("config_record.json", range(4), num_epochs=300, **penalty):
         assert 44 <= record["n_weights"] <= 52
         assert not record["is_recovered"]
 
 
 @pytest.mark.slow
-def test_a_full_student_keeps_little_more_than_the_eighteen_weights_it_needs():
-    """Of 18048: four units of three inputs, two of two, and one of two; L1 on finite data leaves a
-    few small more.
-    """
-    run = single_run(
-        load_config("config_path_full.json"), "baselineCNN_relu", "fcn_128_128_relu", 0
-    )
-    for record in sweep([replace(run, seed=seed) for seed in range(2)]):
-        assert sum(record["n_all"]) == 18048
-        assert record["weights"][1:] == [4, 2]
-        assert 18 <= record["n_weights"] <= 27
-        assert record["relative_loss"] < 1e-8
-
-
-@pytest.mark.slow
 def test_a_sigmoid_student_of_small_weights_collapses_to_a_constant():
-    for record in study(
-        range(3), "baselineCNN_sigmoid", "multiChannelCNN_sigmoid", l1_norm=[1e-5], init=0.2
-    ):
+    activations = ("sigmoid", "sigmoid")
+    for record in study("config_cnn_l1_0.2.json", range(3), activations, num_epochs=300):
         assert record["spread"] < 0.05
         assert record["relative_loss"] == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("teacher", "student"), [("relu", "tanh"), ("tanh", "relu"), ("relu", "sigmoid")]
-)
-def test_other_activations_fail(teacher, student):
+@pytest.mark.parametrize("activations", [("relu", "tanh"), ("tanh", "relu"), ("relu", "sigmoid")])
+def test_other_activations_fail(activations):
     """What matched activations learn to 1e-8 of the variance stays above a third of it."""
-    for record in study(
-        range(2),
-        f"baselineCNN_{teacher}",
-        f"multiChannelCNN_{student}",
-        l1_norm=[1e-2],
-        l1_path=[1e-3, 0],
-        num_epochs=150,
-    ):
+    for record in study("config_path.json", range(2), activations):
         assert not record["is_recovered"]
         assert record["relative_loss"] > 1 / 3

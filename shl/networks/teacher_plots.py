@@ -5,6 +5,7 @@ penalties.
 import numpy as np
 
 from ..plotting.figures import new_figure, save
+from .plots import put_legend_beside
 
 MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
@@ -98,16 +99,11 @@ def plot_learning(arrays, fname=None):
     axs[1].plot(epochs, counts.sum(1), color="black", label="all")
     axs[1].set(xlabel="epoch", ylabel="weights that are not zero", ylim=(0, None))
     for ax in axs:
-        _put_legend_beside(ax)
+        put_legend_beside(ax)
         for place in epochs[1:][np.diff(stages) > 0]:
             ax.axvline(place, color="grey", ls=":")
     save(fig, fname)
     return fig, axs
-
-
-def _put_legend_beside(ax):
-    """A legend that hides no line."""
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
 
 
 def plot_path(records, fname=None):
@@ -135,7 +131,7 @@ def plot_path(records, fname=None):
             ax.plot(*zip(*dots, strict=True), "o", color=means.get_color(), alpha=0.5, ms=4)
     if done:
         axs[0].axhline(sum(done[0]["teacher_weights"]), color="grey", ls="--", label="teacher")
-        _put_legend_beside(axs[0])
+        put_legend_beside(axs[0])
         strengths = [record["l1_norm"] for record in done if record["l1_norm"]] or [1e-6]
         axs[1].set_xscale("symlog", linthresh=min(strengths))  # so that 0 has its place
         axs[1].set_xlim(-0.2 * min(strengths), 1.5 * max(strengths))
