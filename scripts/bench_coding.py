@@ -1,25 +1,13 @@
 """Coding against its floor, the product X D^T, and against other packages; growth with every size.
 
 4096 natural patches of 441 pixels in float32, 676 learned atoms, 21 events.  Contestants take turns
-in one process. SPAMS' "OMP" is order-recursive pursuit, so time and residual are compared, not
-codes.
-
-What did not work: a plain arg-max loop (scalar code), Python's max(a, b) on floats (scalar), 32
-lanes of (value, block) (142 ns an event against 94 ns with integer keys: alias checks for each
-block), 16 lanes (worse), fusing update and maximum by blocks (320 ns: a float maximum is not
-vectorised), chunks of 512 rows (no gain over 256).  For the table: one bound for all atoms (38
-candidates an event against 2.4 with a bound for each), the test of a block written into the loop
-that uses it (stays scalar: 840 ns against 270), blocks of 64 and 16 atoms (455 and 303 ns).
-
-For omp: four rows at once instead of eight (20 % slower), a basis padded with rows of zeros to
-whole eights (the row that is written is then among those that are read: scalar), the remainder in
-fours (within noise).  Of what is left a third is the product, a third the steps that mp takes too,
-a third reading the basis from the second-level cache.  A tenth of dictlearn's time would be the
-time of mp, which has no basis at all.
+in one process, on one thread and on all.  SPAMS' "OMP" is order-recursive pursuit, so time and
+residual are compared, not codes.  What was tried for these times: docs/performance.md.
 """
 
 import numpy as np
-from rounds import SIZE, alternate, exponent, find_peer, parse, patches, report, row
+from rounds import SIZE, alternate, clock_of, exponent, find_peer, parse, patches, report, row
+from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._threads import Threads
@@ -34,46 +22,59 @@ def learned(X, rule, n_jobs):
     return SparseHebbianLearning(
         SIZE["n_dictionary"],
         l0_sparseness=L0,
+        learning_algorithm="mp",
         n_iter=400,
         homeo_method=rule,
+        homeo_fade=None,
         batch_size=256,
         random_state=0,
         n_jobs=n_jobs,
     ).fit(X)
 
 
-def measure_ours(X, plain, fair, args):
-    """Rows of our own coders."""
-    D, jobs = plain.components_, args.n_jobs
-    options = {"l0_sparseness": L0, "n_jobs": jobs}
+def measure_ours(X, plain, fair, n_jobs, args):
+    """Rows of our own coders on some threads."""
+    D, threads = plain.components_, "1 thread" if n_jobs == 1 else f"{n_jobs} threads"
+    options = {"l0_sparseness": L0, "n_jobs": n_jobs}
 
     def events():
-        with Threads(jobs) as threads:
+        with Threads(n_jobs) as threads:
             Coding(l0_sparseness=L0).prepare(D, threads=threads).encode(X, threads)
 
-    times = alternate(
-        {
-            "product": lambda: X @ D.T,
-            "events": events,
-            "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
-            "gain": lambda: sparse_encode(X, fair.components_, **options),
-            "table": lambda: sparse_encode(
-                X, fair.components_, competition=fair.competition_, **options
-            ),
-            "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
-            "one": lambda: sparse_encode(
-                X, D, gain=plain.gain_, sparse_output=True, l0_sparseness=L0, n_jobs=1
-            ),
-        },
-        args.rounds,
-    )
+    with threadpool_limits(n_jobs):  # of the product
+        times = alternate(
+            {
+                "product": lambda: X @ D.T,
+                "events": events,
+                "csr": lambda: sparse_encode(X, D, gain=plain.gain_, sparse_output=True, **options),
+                "gain": lambda: sparse_encode(X, fair.components_, **options),
+                "table": lambda: sparse_encode(
+                    X, fair.components_, competition=fair.competition_, **options
+                ),
+                "omp": lambda: sparse_encode(X, D, algorithm="omp", sparse_output=True, **options),
+            },
+            args.rounds,
+            clock_of(args),
+        )
     product = times["product"]
-    yield row("product X D^T", product, product, "product", None)
-    yield row("mp, a gain, events", times["events"], product, "product", 2.5)
-    yield row("mp, a gain, CSR", times["csr"], product, "product", 2.5)
-    yield row("mp, HEH table, dense", times["table"], times["gain"], "gain, dense", 2.5)
-    yield row("omp, CSR", times["omp"], product, "product", None)
-    yield row(f"mp, {jobs} threads", times["csr"], times["one"], "1 thread", 0.6)
+    yield row(f"product X D^T, {threads}", product, product, "product", None)
+    yield row(f"mp, a gain, events, {threads}", times["events"], product, "product", 1.7)
+    yield row(f"mp, a gain, CSR, {threads}", times["csr"], product, "product", 1.7)
+    yield row(f"mp, HEH table, dense, {threads}", times["table"], times["gain"], "gain, dense", 1.7)
+    yield row(f"omp, CSR, {threads}", times["omp"], product, "product", None)
+
+
+def measure_threads(X, D, args):
+    """A row of all threads against one."""
+    if args.n_jobs > 1:
+        times = alternate(
+            {
+                n: lambda n=n: sparse_encode(X, D, l0_sparseness=L0, sparse_output=True, n_jobs=n)
+                for n in (args.n_jobs, 1)
+            },
+            args.rounds,
+        )
+        yield row(f"mp, {args.n_jobs} threads", times[args.n_jobs], times[1], "1 thread", 0.6)
 
 
 def measure_peers(X, D, args):
@@ -91,16 +92,18 @@ def measure_peers(X, D, args):
         def theirs():
             return spams.omp(signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
 
-        times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+        times = alternate({"ours": ours, "theirs": theirs}, args.rounds, clock_of(args))
         for name, code in (("ours", ours()), ("spams", theirs().T)):
             print(
                 f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}"
             )
-        yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.5)
+        yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.35)
     from sklearn.decomposition import SparseCoder
 
     coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
-    times = alternate({"ours": ours, "theirs": lambda: coder.transform(X)}, SLOW_ROUNDS)
+    times = alternate(
+        {"ours": ours, "theirs": lambda: coder.transform(X)}, SLOW_ROUNDS, clock_of(args)
+    )
     yield row(
         "omp against scikit-learn's SparseCoder",
         times["ours"],
@@ -117,7 +120,8 @@ def measure_peers(X, D, args):
                     signals, atoms, algorithm="batch_omp", n_nonzero_coefs=L0
                 ),
             },
-            args.rounds,
+            SLOW_ROUNDS,
+            clock_of(args),
         )
         yield row("omp against dictlearn", times["ours"], times["theirs"], "dictlearn", 1 / 10)
 
@@ -175,17 +179,23 @@ def draw(growth, fname):
 
 def main():
     """Print the table and the growth."""
-    args = parse(__doc__).parse_args()
+    parser = parse(__doc__)
+    parser.add_argument("--no-growth", action="store_true", help="leave the growth out")
+    args = parser.parse_args()
     X = patches(args)
     plain, fair = (learned(X, rule, args.n_jobs) for rule in ("HAP", "HEH"))
     X = X[: SIZE["n_samples"]]
-    rows = list(measure_ours(X, plain, fair, args))
+    rows = []
+    for n_jobs in sorted({1, args.n_jobs}):
+        rows += measure_ours(X, plain, fair, n_jobs, args)
+    rows += measure_threads(X, plain.components_, args)
     if not args.no_peers:
         rows += measure_peers(X, plain.components_, args)
     report(rows, args)
-    growth = measure_growth(args)
-    if args.plot:
-        draw(growth, args.plot)
+    if not args.no_growth:
+        growth = measure_growth(args)
+        if args.plot:
+            draw(growth, args.plot)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import numpy as np
 from rounds import find_peer, parse
 from sklearn.datasets import load_breast_cancer, load_digits, make_blobs, make_sparse_coded_signal
 
-from shl import SHL, SparseHebbianLearning, sparse_encode
+from shl import SparseHebbianLearning, sparse_encode
+from shl.datasets import load_sample_patches, make_sparse_coded_signals, make_spikes
 
 
 def digits(rng):
@@ -67,16 +68,9 @@ def coded_signal(rng):
 
 def zipf(rng, is_signed=False):
     """128 atoms of 64 pixels used as 1 / rank, 1 to 7 in a sample."""
-    atoms = rng.standard_normal((128, 64))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    n_active = 1 + rng.binomial(6, 0.5, 20000)
-    times = rng.standard_exponential((20000, 128)) * np.arange(1, 129)
-    order, code = np.argsort(times, axis=1), np.zeros((20000, 128))
-    for rank in range(7):
-        rows = np.nonzero(n_active > rank)[0]
-        signs = rng.choice((-1, 1), len(rows)) if is_signed else 1
-        code[rows, order[rows, rank]] = signs * rng.gamma(4, 0.25, len(rows))
-    return code @ atoms + 0.03 * rng.standard_normal((20000, 64)), 128, 4, atoms
+    options = {"n_atoms": 128, "noise": 0.03, "profile": "zipf", "is_signed": is_signed}
+    X, atoms, _ = make_sparse_coded_signals(random_state=rng, **options)
+    return X, 128, 4, atoms
 
 
 def zipf_signed(rng):
@@ -85,24 +79,14 @@ def zipf_signed(rng):
 
 
 def spikes(rng):
-    """Waveforms of 40 samples: 30 templates, of which 1 to 3 overlap at small shifts."""
-    t = np.arange(40)
-    widths, places = rng.uniform(1.5, 5, (30, 2)), rng.uniform(10, 30, (30, 1))
-    templates = -np.exp(-(((t - places) / widths[:, :1]) ** 2))
-    late = places + rng.uniform(3, 9, (30, 1))
-    templates += rng.uniform(0.2, 0.9, (30, 1)) * np.exp(-(((t - late) / widths[:, 1:]) ** 2))
-    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
-    X = 0.05 * rng.standard_normal((10000, 40))
-    for n in range(len(X)):
-        for i in rng.choice(30, rng.integers(1, 4), replace=False):
-            X[n] += rng.lognormal(0, 0.3) * templates[i]
+    """Waveforms of 40 samples: 30 templates, of which 1 to 3 overlap."""
+    X, templates = make_spikes(random_state=rng)
     return X, 30, 2, templates
 
 
 def natural(rng):
     """Whitened patches of 12 x 12 pixels of the photographs that scikit-learn ships."""
-    shl = SHL(patch_width=12, N_patches=20000, seed=int(rng.integers(2**31)), cache_dir=None)
-    return shl.get_data(), 196, 10, None
+    return load_sample_patches(random_state=int(rng.integers(2**31))), 196, 10, None
 
 
 WORLDS = (

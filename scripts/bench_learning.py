@@ -1,56 +1,107 @@
-"""A learning step against the product X D^T, what records cost, and learning against other
-packages.
+"""A learning step against the product X D^T, and what records cost.
 
-A step on 4096 and on 256 natural patches of 441 pixels in float32, 676 atoms, 21 events.  With
---race S, all packages learn from the same patches for S seconds each, and code the same held-out
-patches with 21 events: by rectified matching pursuit and by signed omp, ours for every dictionary.
-
-What did not work: Adam over ranges of atoms on threads (handing out a range costs more than it
-saves), the dense code and two matrix products for the gradient (twice a product), chunks of 32 rows
-(BLAS packs D for each of them).
+Steps on 4096 and on 256 natural patches of 441 pixels in float32, 676 atoms, 21 events, by matching
+pursuit at a rate that stays, nothing replaced; and one with fewer samples than atoms, of noise.
+--large learns 16,384 atoms of 768 pixels and tells samples a second and memory.  What was tried for
+these times: docs/performance.md.
 """
 
 import time
 
 import numpy as np
-from rounds import SIZE, alternate, find_peer, parse, patches, report, row
+from rounds import SIZE, alternate, clock_of, parse, patches, peak, report, row
+from threadpoolctl import threadpool_limits
 
-from shl import SparseHebbianLearning, learning, sparse_encode
+from shl import SparseHebbianLearning, learning
 from shl._threads import Threads
+from shl.coding import Coding
 
 L0, N = SIZE["l0_sparseness"], SIZE["n_dictionary"]
 
 
-def stepper(X, rule, batch_size, n_jobs):
+def stepper(X, rule, batch_size, args, n_dictionary=N, l0_sparseness=L0, warm_up=100):
     """A function that takes one learning step, after enough of them that homeostasis has
     settled.
     """
     model = SparseHebbianLearning(
-        N, l0_sparseness=L0, alpha_MP=0.95, homeo_method=rule, batch_size=batch_size
+        n_dictionary,
+        learning_algorithm="mp",
+        l0_sparseness=l0_sparseness,
+        alpha_MP=0.95,
+        homeo_method=rule,
+        homeo_fade=None,
+        eta=0.02,
+        eta_decay=None,
+        replace=False,
+        batch_size=batch_size,
     )
     plan = model.plan(X.shape, X.dtype)
-    start = np.random.default_rng(0).standard_normal((N, X.shape[1])).astype(np.float32)
-    state = learning.start(start, plan, seed=0)
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((n_dictionary, X.shape[1]), np.float32)
+    state = learning.start(atoms, plan, seed=0)
     batches = learning.Batches(len(X), batch_size, 0)
-    with Threads(n_jobs) as threads:
-        learning.learn(X, batches.steps(0, 300), state, plan, threads)
+    with Threads(args.n_jobs) as threads:
+        learning.learn(X, batches.steps(0, warm_up), state, plan, threads)
 
     def step():
-        with Threads(n_jobs) as threads:
+        with Threads(args.n_jobs) as threads:
             learning.learn(X, [batches(state.step)], state, plan, threads)
 
     return step
 
 
+def prepare(D, args):
+    """What a step does once, whatever the batch: above all the Gram matrix."""
+    with Threads(args.n_jobs) as threads:
+        Coding(l0_sparseness=L0).prepare(D, threads=threads)
+
+
 def measure_steps(X, args):
     """Rows of one learning step."""
-    D = np.random.default_rng(0).standard_normal((N, X.shape[1])).astype(np.float32)
+    D = np.random.default_rng(0).standard_normal((N, X.shape[1]), np.float32)
     for batch_size, most in ((4096, (3.5, 2.0)), (256, (None, None))):
         batch = X[:batch_size]
-        steps = {rule: stepper(X, rule, batch_size, args.n_jobs) for rule in ("HAP", "HEH")}
-        times = alternate({"product": lambda batch=batch: batch @ D.T, **steps}, args.rounds)
-        yield row(f"step of {batch_size}, HAP", times["HAP"], times["product"], "product", most[0])
+        steps = {rule: stepper(X, rule, batch_size, args) for rule in ("HAP", "HEH")}
+        times = alternate(
+            {"product": lambda batch=batch: batch @ D.T, "gram": lambda: prepare(D, args), **steps},
+            args.rounds,
+            clock_of(args),
+        )
+        unit, rest = times["product"], times["HAP"] - times["gram"]
+        yield row(f"step of {batch_size}, HAP", times["HAP"], unit, "product", most[0])
+        yield row(f"step of {batch_size}, HAP, but for the Gram matrix", rest, unit, "product", 2.2)
         yield row(f"step of {batch_size}, HEH", times["HEH"], times["HAP"], "HAP's", most[1])
+
+
+def measure_few_samples(args):
+    """Rows of a step with fewer samples than atoms."""
+    rng = np.random.default_rng(0)
+    X, D = (rng.standard_normal((n, 512), np.float32) for n in (2048, 4096))
+    step = stepper(X, "HAP", 1024, args, len(D), 32, warm_up=2)
+    times = alternate(
+        {"product": lambda: X[:1024] @ D.T, "gram": lambda: prepare(D, args), "step": step},
+        max(3, args.rounds // 3),
+        clock_of(args),
+    )
+    unit = times["product"]
+    yield row("step of 1024, 4096 atoms, HAP", times["step"], unit, "product", 5)
+    yield row("its Gram matrix", times["gram"], unit, "product", None)
+
+
+def measure_large(args, batch_size=4096, n_steps=3):
+    """Print how fast 16,384 atoms are learned, and the most memory that took."""
+    X = np.random.default_rng(0).standard_normal((2 * batch_size, 768), np.float32)
+    step = stepper(X, "HAP", batch_size, args, 16384, 32, warm_up=1)
+    seconds = []
+    for _ in range(n_steps):
+        began = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - began)
+    print(
+        f"16,384 atoms of 768 pixels, batches of {batch_size}, 32 events, {args.n_jobs} threads: "
+        f"{batch_size / min(seconds):.0f} samples a second (at least 2000), steps of "
+        f"{', '.join(f'{s:.2f}' for s in seconds)} s; {peak() / 1e9:.2f} GB (at most 2.5)"
+    )
 
 
 def measure_records(X, args):
@@ -73,143 +124,18 @@ def measure_records(X, args):
     yield row("fit with records every 32 steps", times["records"], times["none"], "without", 1.15)
 
 
-# ----------------------------------------------------------------------------------------- the race
-
-
-def ours(rule):
-    """Our learning: batches of 1024, one step each, at a rate that suits the time there is."""
-
-    def start(X, args):
-        model = SparseHebbianLearning(
-            N,
-            l0_sparseness=L0,
-            homeo_method=rule,
-            alpha_MP=0.95,
-            batch_size=1024,
-            eta=0.005,
-            random_state=0,
-            n_jobs=args.n_jobs,
-        )
-        return lambda batch: model.partial_fit(batch).components_
-
-    return start, 4 * 1024
-
-
-def scikit_learn():
-    """MiniBatchDictionaryLearning with its defaults."""
-
-    def start(X, args):
-        from sklearn.decomposition import MiniBatchDictionaryLearning
-
-        model = MiniBatchDictionaryLearning(N, batch_size=256, random_state=0, n_jobs=args.n_jobs)
-        return lambda batch: model.partial_fit(batch).components_
-
-    return start, 256
-
-
-def dictlearn():
-    """The online learning of dictlearn with the same sparseness."""
-
-    def start(X, args):
-        import dictlearn
-
-        model = dictlearn.MiniBatchDictionaryLearning(
-            N, n_nonzero_coefs=L0, batch_size=256, random_state=0
-        )
-        return lambda batch: model.partial_fit(batch.astype(float)).components_
-
-    return start, 256
-
-
-def learn_until(start, size, X, marks, args):
-    """{seconds: dictionary} of a learner that is given batch after batch."""
-    rng, step, found, began = np.random.default_rng(0), start(X, args), {}, time.perf_counter()
-    for mark in marks:
-        while time.perf_counter() - began < mark:
-            dictionary = step(X[rng.choice(len(X), size, replace=False)])
-        found[mark] = np.ascontiguousarray(dictionary, np.float32).copy()
-    return found
-
-
-def learn_with_spams(X, marks, args):
-    """{seconds: dictionary} of spams.trainDL, started anew for each time."""
-    import spams
-
-    signals = np.asfortranarray(X.T)
-    return {
-        mark: np.ascontiguousarray(
-            spams.trainDL(
-                signals,
-                K=N,
-                mode=3,
-                lambda1=L0,
-                iter=-int(mark),
-                batchsize=256,
-                numThreads=args.n_jobs,
-                verbose=False,
-            ).T
-        )
-        for mark in marks
-    }
-
-
-def evaluate(dictionary, X, args):
-    """Held-out error by rectified mp and signed omp, atoms unused, and relative entropy of usage
-    (both mp).
-    """
-    dictionary = dictionary / np.maximum(np.linalg.norm(dictionary, axis=1, keepdims=True), 1e-12)
-    alive = np.linalg.norm(dictionary, axis=1) > 0.5
-    errors, options = [], {"l0_sparseness": L0, "n_jobs": args.n_jobs}
-    for algorithm in ("mp", "omp"):
-        code = sparse_encode(X, dictionary[alive], algorithm=algorithm, **options)
-        errors.append(np.linalg.norm(X - code @ dictionary[alive]) / np.linalg.norm(X))
-        if algorithm == "mp":
-            share = np.sort((code != 0).sum(axis=0) / (code != 0).sum())
-    used = share[share > 0]
-    return {
-        "mp": errors[0],
-        "omp": errors[1],
-        "dead": N - len(used),
-        "entropy": -(used * np.log(used)).sum() / np.log(N),
-    }
-
-
-def race(X, held_out, args):
-    """Lines of a table: each package after each time."""
-    learners = {
-        "shl, HAP": lambda: learn_until(*ours("HAP"), X, args.race, args),
-        "scikit-learn": lambda: learn_until(*scikit_learn(), X, args.race, args),
-    }
-    if find_peer("dictlearn"):
-        learners["dictlearn"] = lambda: learn_until(*dictlearn(), X, args.race, args)
-    if find_peer("spams"):
-        learners["spams.trainDL"] = lambda: learn_with_spams(X, args.race, args)
-    print(
-        "| package | seconds | error, mp | error, omp | unused atoms | entropy "
-        "|\n|---|---|---|---|---|---|"
-    )
-    for name, run in learners.items():
-        for mark, dictionary in run().items():
-            result = evaluate(dictionary, held_out, args)
-            print(
-                f"| {name} | {mark:g} | {result['mp']:.4f} | {result['omp']:.4f} | "
-                f"{result['dead']} | "
-                f"{result['entropy']:.4f} |",
-                flush=True,
-            )
-
-
 def main():
-    """Print the table, and the race if asked."""
+    """Print the table, or how the large dictionary does."""
     parser = parse(__doc__)
-    parser.add_argument(
-        "--race", type=float, nargs="*", default=[], metavar="S", help="seconds, e.g. 10 30 60"
-    )
+    parser.add_argument("--large", action="store_true", help="the large dictionary alone")
     args = parser.parse_args()
+    if args.large:
+        measure_large(args)
+        return
     X = patches(args, 65536)
-    report([*measure_steps(X[4096:], args), *measure_records(X, args)], args)
-    if args.race:
-        race(X[4096:], X[:4096], args)
+    with threadpool_limits(args.n_jobs):  # of the products
+        steps = [*measure_steps(X[4096:], args), *measure_few_samples(args)]
+    report([*steps, *measure_records(X, args)], args)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What the benchmarks share: contestants that take turns, a table of medians and ratios, the
-machine's size.
+"""What the benchmarks share: contestants that take turns, a table of times and their ratios, what
+the machine is.
 """
 
 import argparse
 import importlib
 import json
+import os
 import platform
 import resource
 import statistics
@@ -18,6 +19,7 @@ import numpy as np
 from shl import SHL
 
 PAUSE = 0.1  # seconds
+QUIET = 0.15  # the spread of rounds on a machine that does little else
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
 
 
@@ -32,6 +34,11 @@ def parse(description):
     parser.add_argument(
         "--n-jobs", type=int, default=joblib.cpu_count(), help="threads (default: all cores)"
     )
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="the process's CPU time, for one thread on a machine that is shared",
+    )
     parser.add_argument("--database", default="sample")
     parser.add_argument("--datapath", default="database/")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
@@ -40,8 +47,21 @@ def parse(description):
     return parser
 
 
-def alternate(contestants, rounds):
-    """{name: median seconds} of functions that are called in turn, after one call each to warm up.
+class Seconds(float):
+    """The least time of some rounds, which neighbours on the machine disturb least; with the median
+    of the rounds, and how far that lies above.
+    """
+
+    def __new__(cls, rounds):
+        """From the seconds of each round."""
+        self = super().__new__(cls, min(rounds))
+        self.median = statistics.median(rounds)
+        self.spread = self.median / self - 1
+        return self
+
+
+def alternate(contestants, rounds, clock=time.perf_counter):
+    """{name: Seconds} of functions that are called in turn, after one call each to warm up.
 
     A pause before each lets the threads of BLAS, which spin for a while after a product, go to
     sleep.
@@ -50,40 +70,70 @@ def alternate(contestants, rounds):
     for turn in range(rounds + 1):
         for name, function in contestants.items():
             time.sleep(PAUSE)
-            began = time.perf_counter()
+            began = clock()
             function()
             if turn:
-                seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+                seconds[name].append(clock() - began)
+    return {name: Seconds(values) for name, values in seconds.items()}
+
+
+def clock_of(args):
+    """The clock that the flags ask for."""
+    return time.process_time if args.cpu_time else time.perf_counter
 
 
 def row(work, seconds, unit, unit_name, most):
-    """One line of a table: a ratio and the most it may be."""
+    """One line of a table: a ratio and the most it may be; of the least times, and of medians."""
+    median = getattr(seconds, "median", seconds)
     return {
         "work": work,
         "ms": 1000 * seconds,
         "ratio": seconds / unit,
+        "ratio of medians": median / getattr(unit, "median", unit),
+        "spread": getattr(seconds, "spread", 0.0),
         "to": unit_name,
         "at most": most,
     }
 
 
+def machine():
+    """The processor, its caches, cores and load, as far as the system tells."""
+    name, caches = platform.processor() or platform.machine(), []
+    if (cpus := Path("/proc/cpuinfo")).exists():
+        lines = [line.partition(":") for line in cpus.read_text().splitlines()]
+        name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (
+            (folder / part).read_text().strip() for part in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            caches.append(f"L{level} {size}")
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{name}, {', '.join(caches) or 'caches unknown'}, {joblib.cpu_count()} cores{load}"
+
+
 def report(rows, args):
     """Print the rows and write them where asked."""
+    clock = "CPU time" if args.cpu_time else "wall-clock time"
     print(
-        f"{platform.machine()}, {joblib.cpu_count()} cores, {args.n_jobs} threads, medians of "
-        f"{args.rounds} rounds"
+        f"{machine()}\n{args.n_jobs} threads, {clock}, least (and median) of {args.rounds} rounds"
     )
     for entry in rows:
         most = "" if entry["at most"] is None else f"   (at most {entry['at most']:g})"
         digits = 1 if entry["ms"] >= 1 else 5
         print(
-            f"{entry['work']:<52}{entry['ms']:>12.{digits}f} ms{entry['ratio']:>9.3f} x "
-            f"{entry['to']}{most}"
+            f"{entry['work']:<52}{entry['ms']:>12.{digits}f} ms{entry['ratio']:>9.3f} "
+            f"({entry['ratio of medians']:.3f}) x {entry['to']}{most}"
+        )
+    worst = max(rows, key=lambda entry: entry["spread"])
+    if worst["spread"] > QUIET:
+        print(
+            f"The machine is busy: the median of {worst['work']!r} is {worst['spread']:.0%} above "
+            f"its least time. Ratios hold where the medians are within {QUIET:.0%}."
         )
     if args.json:
         with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+            json.dump({"machine": machine(), "rows": rows}, file, indent=1)
 
 
 def patches(args, n_patches=8192, **options):

@@ -2,11 +2,12 @@
 
 from ._lazy import lazy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PLACES = {
     "SHL": "experiment",
     "SHL_set": "scan",
+    "SparseCoder": "transformer",
     "SparseHebbianLearning": "estimator",
     "sparse_encode": "coding",
 }
@@ -27,6 +28,7 @@ _PLACES |= dict.fromkeys(
 __all__ = [
     "SHL",
     "SHL_set",
+    "SparseCoder",
     "SparseHebbianLearning",
     "__version__",
     "plot_P_cum",

@@ -1,7 +1,9 @@
-"""A learning that can be stopped at any time: its state on disk every half minute, and on SIGINT
-and SIGTERM.
+"""A learning that can be stopped at any time: its state on disk every half minute, on SIGINT,
+SIGTERM and SIGHUP, and after an error.
 """
 
+import logging
+import os
 import platform
 import signal
 import threading
@@ -12,8 +14,16 @@ import numba
 import numpy as np
 
 from . import learning
+from ._orphans import is_orphan
+from .store import damage_of, read, writer
+
+logger = logging.getLogger("shl")
 
 EACH_SECONDS = 30.0
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+DEFAULT = (signal.SIG_DFL, signal.default_int_handler)
 
 
 def machine():
@@ -28,12 +38,32 @@ def machine():
     }
 
 
+def _read_state(path):
+    """The state of a checkpoint, None where it is of another machine or other versions."""
+    arrays, info = read(path)
+    with damage_of(path):
+        return learning.from_arrays(arrays, info["state"]) if info["machine"] == machine() else None
+
+
+def fit(model, X, results, path, each=None):
+    """The model fitted to X, from its last checkpoint on, and kept at path of a store.
+
+    A result that cannot be kept is warned of; its last checkpoint then stays.
+    """
+    with Checkpoints(results, path, each) as checkpoints:
+        model.fit(X, on_step=checkpoints.step_done, resume=checkpoints.last())
+        if results.keep(path, lambda: model.save(path)):
+            checkpoints.discard()
+    return model
+
+
 class Checkpoints:
     """A context that keeps the state of a learning beside the file its result will go to.
 
-    While it is open, SIGINT and SIGTERM wait for the end of a step: the state is written, and then
-    KeyboardInterrupt or SystemExit is raised.  (Only in the main thread; others leave signals as
-    they are.)
+    While it is open, SIGINT, SIGTERM and SIGHUP wait for the end of a step: the state is written,
+    and then KeyboardInterrupt or SystemExit is raised.  A second signal does not wait.  Signals
+    that are ignored, or handled by the user, are left as they are, and all are where it is not the
+    main thread.  Any error, too, leaves the state of the last step on disk.
     """
 
     def __init__(self, store, result_path, each=None):
@@ -42,43 +72,65 @@ class Checkpoints:
 
     def __enter__(self):
         self._signal, self._former, self._written = None, {}, time.monotonic()
+        self._unwritten = None  # the state, where it has made steps since the last checkpoint
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._former[number] = signal.signal(number, self._note)
+            for number in SIGNALS:
+                if signal.getsignal(number) in DEFAULT:
+                    self._former[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, kind, *error):
+        self._restore_signals()
+        if kind is not None and self._unwritten is not None:
+            self._write(self._unwritten)
+
+    def _restore_signals(self):
         for number, handler in self._former.items():
             signal.signal(number, handler)
+        self._former = {}
 
     def _note(self, number, frame):
-        """Remember a signal until the step is done."""
-        self._signal = number
+        """Remember a signal until the step is done; a second one does not wait."""
+        if self._signal is None:
+            self._signal = number
+            return
+        self._unwritten = None
+        self._restore_signals()
+        if number != signal.SIGINT:
+            raise SystemExit(128 + number)
+        raise KeyboardInterrupt("stopped in the middle of a step")
 
     def last(self):
         """The state of the last checkpoint, or None where there is none of this machine and these
         versions.
         """
-        found = self.store.get(self.path)
-        if found is None or found[1].get("machine") != machine():
-            return None
-        return learning.from_arrays(found[0], found[1]["state"])
+        return self.store.get(self.path, _read_state)
 
     def step_done(self, state):
         """Write the state if it is time, or stop if a signal came."""
-        if self._signal is None and not self._is_due(state.step):
+        self._unwritten = state
+        if self._signal is None and not self._is_due(state.step) and not is_orphan():
             return
-        arrays, info = learning.to_arrays(state)
-        self.store.put(
-            self.path, arrays, {"kind": "checkpoint", "state": info, "machine": machine()}
-        )
-        self._written = time.monotonic()
-        if self._signal == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
+        self._write(state)
+        if is_orphan():
+            os._exit(1)  # nobody waits for the result
         if self._signal is not None:
-            raise KeyboardInterrupt(
-                f"stopped after step {state.step}; the same call goes on from there"
-            )
+            self._stop(state.step)
+
+    def _write(self, state):
+        """Write a checkpoint; one that cannot be written is warned of."""
+        arrays, info = learning.to_arrays(state)
+        about = {"kind": "checkpoint", "state": info, "machine": machine(), "writer": writer()}
+        self.store.put(self.path, arrays, about)
+        self._written, self._unwritten = time.monotonic(), None
+
+    def _stop(self, step):
+        """Leave, as the signal asks for, with how to go on."""
+        message = f"stopped after step {step}; the same call goes on from there"
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt(message)
+        logger.warning("%s", message)
+        raise SystemExit(128 + self._signal)
 
     def _is_due(self, step):
         """True after every `each` steps, or after EACH_SECONDS."""
@@ -90,4 +142,5 @@ class Checkpoints:
 
     def discard(self):
         """Remove the checkpoint: the learning is done."""
+        self._unwritten = None
         self.path.unlink(missing_ok=True)

@@ -1,11 +1,15 @@
 """What may be passed: checks return the value, or their error names parameter, value and range."""
 
 import numbers
+import os
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import issparse
 
 
 def check_count(
@@ -27,6 +31,28 @@ def check_count(
     return int(value)
 
 
+@cache
+def memory_bytes() -> float:
+    """The memory that this process may have: the machine's, or the limit of its container."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a system that says it
+        return np.inf
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else ""
+    return min(total, int(text)) if text.isdigit() else total
+
+
+def check_memory(n_bytes: float, name: str, value: object) -> None:
+    """An error for a parameter that asks for more memory than there is, before it is taken."""
+    if n_bytes > memory_bytes():
+        needed = min(n_bytes, 10**300) / 1e9  # an int may be larger than any float
+        raise ValueError(
+            f"{name} = {value!r} needs about {needed:.3g} GB of memory, and this machine has "
+            f"{memory_bytes() / 1e9:.3g} GB"
+        )
+
+
 def check_number(
     value: object,
     name: str,
@@ -41,6 +67,10 @@ def check_number(
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int or a fraction that no float can hold
+        number = np.inf
     bounds = (
         (least, "at least", np.less),
         (above, "above", np.less_equal),
@@ -48,11 +78,11 @@ def check_number(
         (below, "below", np.greater_equal),
     )
     wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
-    if not np.isfinite(value) or any(
-        fails(value, bound) for bound, _, fails in bounds if bound is not None
+    if not np.isfinite(number) or any(
+        fails(number, bound) for bound, _, fails in bounds if bound is not None
     ):
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
-    return float(value)
+    return number
 
 
 def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:
@@ -67,16 +97,34 @@ def check_interval(value: object, name: str, least: float, most: float) -> tuple
     return start, stop
 
 
+def check_file_name(value: object, name: str) -> str:
+    """A text that names a file in a folder, and no place outside of it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a text, not {value!r}")
+    if value in ("", ".", "..") or any(char in value for char in "/\\\0"):
+        raise ValueError(f"{name} must be the name of a file, without folders, not {value!r}")
+    return value
+
+
+def check_names(values: object, name: str) -> tuple[str, ...]:
+    """Texts; one alone is not a sequence of its letters."""
+    if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
+        raise TypeError(f"{name} must be a list of names, not {values!r}")
+    return tuple(values)
+
+
 def check_choice(value: Any, name: str, choices: Iterable) -> Any:
     """One of the choices."""
-    if value not in tuple(choices):
+    choices = tuple(choices)
+    if not any(isinstance(value, type(choice)) and value == choice for choice in choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
     return value
 
 
 def check_flag(value: object, name: str) -> bool:
     """A bool (0 and 1 count)."""
-    if not isinstance(value, (bool, np.bool_)) and value not in (0, 1):
+    is_flag = isinstance(value, (bool, np.bool_, numbers.Integral)) and value in (0, 1)
+    if not is_flag:
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
@@ -90,6 +138,14 @@ def check_generator(value: object, name: str) -> np.random.Generator:
     return np.random.default_rng(check_count(value, name, least=0))
 
 
+def as_array(value: ArrayLike, name: str) -> np.ndarray:
+    """`np.asarray` with an error that names the parameter."""
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+
+
 def check_array(
     value: ArrayLike,
     name: str,
@@ -97,6 +153,7 @@ def check_array(
     dtype: DTypeLike | None = None,
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
+    allows_nan: bool = False,
 ) -> np.ndarray:
     """A finite float array that is not empty.
 
@@ -114,6 +171,8 @@ def check_array(
         Shape it must have.
     n_columns : int, default=None
         Length that its second axis must have.
+    allows_nan : bool, default=False
+        True refuses infinity alone.
 
     Returns
     -------
@@ -125,7 +184,9 @@ def check_array(
     ValueError
         With the name, and what is wrong.
     """
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if issparse(value):
+        raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
+    array = as_array(value, name)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     if array.ndim != ndim:
@@ -137,20 +198,38 @@ def check_array(
     if n_columns is not None and array.shape[1] != n_columns:
         raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
     wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
-    array = array.astype(wanted, copy=False)
-    _refuse_non_finite(array, name)
+    with np.errstate(over="ignore"):  # an infinity is refused
+        array = array.astype(wanted, copy=False)
+    _refuse_non_finite(array, name, allows_nan)
     return array
 
 
-def _refuse_non_finite(array, name, rows=4096):
+def _refuse_non_finite(array, name, allows_nan, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
+    refused = "infinity" if allows_nan else "NaN or infinity"
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
-        if not np.isfinite(part).all():
-            bad = tuple(int(i) for i in np.argwhere(~np.isfinite(part))[0])
+        if np.isfinite(np.vdot(part, part)):  # in a third of the time, where no square overflows
+            continue
+        is_fine = np.isfinite(part)
+        if allows_nan and not is_fine.all():
+            is_fine |= np.isnan(part)
+        if not is_fine.all():
+            bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
+            place = (start + bad[0], *bad[1:])
+            raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
+    """An error for a number of which sums or squares would overflow."""
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        if max(part.max(), -part.min()) > most:
+            bad = tuple(int(i) for i in np.argwhere(np.abs(part) > most)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(
-                f"{name} must hold no NaN or infinity, but it is {part[bad]} at {place}"
+                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
+                f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
             )
 
 

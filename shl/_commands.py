@@ -4,11 +4,17 @@ as lines or JSON.
 
 import inspect
 import json
+import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, get_args
 
-from .store import DEFAULT_FOLDER
+from .store import DEFAULT_FOLDER, write_bytes
+
+RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
+# Flags that do not change what a run writes.
+NOT_OF_A_RUN = ("run", "out", "quiet", "json", "n_jobs", "cache_dir")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -104,6 +110,30 @@ def verbosity(args):
     return int(not (args.quiet or args.json))
 
 
+def claim_folder(args) -> Path:
+    """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
+    text, path = json.dumps(run, indent=1, default=str) + "\n", out / RUN_FILE
+    if not path.exists() and any(out.iterdir()):
+        _say(args, f"{out}/ is not empty: files of the same names are replaced")
+    elif path.exists() and path.read_text() != text:
+        _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
+    path.write_text(text)
+    return out
+
+
+def announce_overwrite(args, path):
+    """Say on stderr that a file is replaced, where there is one."""
+    if Path(path).exists():
+        _say(args, f"{path} is replaced")
+
+
+def _say(args, text):
+    print(f"shl {args.command}: {text}", file=sys.stderr)
+
+
 def report(args, summary, lines):
     """Print a summary as JSON, as lines, or not at all."""
     if args.json:
@@ -112,7 +142,12 @@ def report(args, summary, lines):
         print("\n".join(lines))
 
 
+def json_bytes(value):
+    """A JSON text for a file; what JSON does not know stands as text."""
+    return (json.dumps(value, indent=1, default=str) + "\n").encode()
+
+
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str) + "\n")
+    write_bytes(folder / "summary.json", json_bytes(summary))
     report(args, summary, lines)

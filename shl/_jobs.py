@@ -2,6 +2,7 @@
 be killed.
 """
 
+import os
 from collections.abc import Callable, Hashable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from tqdm.auto import tqdm
 
+from ._orphans import follow_parent
+from ._progress import progress
 from .store import Store, key_of, read, read_info
 
 MOST_TRIES = 2  # of a job, after its worker was killed
@@ -55,7 +57,7 @@ def run_jobs(jobs, n_jobs=1, verbose=0, unit="runs"):
             twins.setdefault(job.key, []).append(index)
     missing = {key: jobs[indices[0]] for key, indices in twins.items()}
     n_found = len(jobs) - outcomes.count(None)
-    with tqdm(total=len(jobs), initial=n_found, desc=unit, disable=not verbose) as bar:
+    with progress(total=len(jobs), initial=n_found, desc=unit, disable=not verbose) as bar:
         for key, outcome in _compute(missing, n_jobs):
             for index in twins[key]:
                 outcomes[index] = outcome
@@ -114,11 +116,12 @@ def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
     yield from Parallel(
         n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-    )(delayed(_try)(key, job.function, job.arguments) for key, job in jobs.items())
+    )(delayed(_try)(key, job.function, job.arguments, os.getpid()) for key, job in jobs.items())
 
 
-def _try(key, function, arguments):
-    """(key, outcome) of one job, in its worker."""
+def _try(key, function, arguments, parent):
+    """(key, outcome) of one job, in its worker, which does not outlive the process `parent`."""
+    follow_parent(parent)
     try:
         return key, as_done(function(*arguments))
     except Exception as error:  # of any kind: the other jobs go on

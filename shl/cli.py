@@ -1,9 +1,9 @@
 """The `shl` command: a thin layer of argparse over the package."""
 
 import argparse
+import os
 import sys
 import time
-from pathlib import Path
 
 from . import __version__
 from ._checks import check_number
@@ -14,12 +14,14 @@ from ._commands import (
     add_parameter,
     add_shared,
     cache_folder,
+    claim_folder,
     default_of,
     report,
     verbosity,
     write_report,
 )
 from ._jobs import failure_lines
+from ._models import COMMANDS as MODEL_COMMANDS
 from ._tables import show_value, table
 from .annex.cli import COMMAND as ANNEX
 from .convolution.cli import COMMAND as CONV_LEARN
@@ -35,7 +37,14 @@ EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "l0_sparseness": "events of a patch",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
+    "eta": "rate of learning",
+    "eta_homeo": "rate of the rule of homeostasis",
+    "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
+    "record_each": "steps between two records; 0 is none",
+    "n_image": "images to use (None: all)",
 }
+NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
+ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
@@ -46,8 +55,13 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     try:
-        return args.run(args) or 0
-    except (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError) as error:
+        code = args.run(args) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read the output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of a program that SIGPIPE ends
+    except ERRORS as error:
         print(f"shl {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
@@ -98,35 +112,34 @@ def _add_learn_flags(parser):
 
 
 def learn_command(args):
-    """Shl learn: a model, four pictures and a summary in a folder."""
+    """Shl learn: a model, four pictures (PNG and PDF) and a summary in a folder."""
     from . import plotting
+    from .metrics import disorder
+    from .plotting.figures import save_both
 
     began = time.perf_counter()
-    shl, out = _make_experiment(args, args.n_jobs), Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    shl, out = _make_experiment(args, args.n_jobs), claim_folder(args)
     data = shl.get_data()
     dico = shl.learn_dico(data=data, matname="learn")
-    pictures = {
-        name: str(out / f"{name}.png") for name in ("dictionary", "P_cum", "learning", "usage")
+    _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
+    drawn = {
+        "dictionary": plotting.show_dico(
+            shl, dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
+        ),
+        "P_cum": plotting.plot_P_cum(dico.P_cum, title=args.homeo_method),
+        "learning": plotting.plot_learning(dico),
+        "usage": plotting.plot_usage(plotting.activity(dico), title=args.homeo_method),
     }
-    plotting.show_dico(
-        shl,
-        dico,
-        title=f"{args.homeo_method}: least (top) to most selected atoms",
-        fname=pictures["dictionary"],
-    )
-    plotting.plot_P_cum(dico.P_cum, title=args.homeo_method, fname=pictures["P_cum"])
-    plotting.plot_learning(dico, fname=pictures["learning"])
-    plotting.plot_usage(
-        dico.record["prob_active"][-1], title=args.homeo_method, fname=pictures["usage"]
-    )
-    dico.save(out / "dictionary.npz")
+    for name, (fig, _) in drawn.items():
+        save_both(fig, out / name)
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
+        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "replaced_atoms": dico.n_replaced_,
         "seconds": time.perf_counter() - began,
         "model": str(out / "dictionary.npz"),
-        "pictures": pictures,
+        "pictures": {name: str(out / f"{name}.png") for name in drawn},
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
     }
     write_report(
@@ -137,10 +150,21 @@ def learn_command(args):
             f"error {summary['error']:.4f}   F {summary['F']:.4f}   (held-out patches, plain "
             f"pursuit)",
             f"entropy of usage {summary['entropy']:.4f} of 1, {dico.n_dead_} of "
-            f"{len(dico.dictionary)} atoms unused",
+            f"{len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like noise, "
+            f"{summary['replaced_atoms']} replaced",
             f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
         ],
     )
+
+
+def _save(dico, path, shl, data):
+    """Write the model; an error says where it is kept besides, if it is."""
+    try:
+        dico.save(path)
+    except OSError as error:
+        kept = shl.store and shl.result_path(data=data, matname="learn")
+        place = f"in {kept}" if kept and kept.is_file() else "nowhere else"
+        raise OSError(f"{error.strerror}; the model is {place}") from error
 
 
 # --------------------------------------------------------------------------------------------- scan
@@ -170,15 +194,14 @@ def scan_command(args):
     )
     if args.dry_run:
         return _dry_run(args, experiments)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = claim_folder(args)
     records = experiments.run(
         args.variables, n_jobs=args.n_jobs, verbose=verbosity(args), grid=args.grid
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
     if not args.grid:
-        _draw_scan(experiments, args.variables, out / "scan.png")
+        _draw_scan(experiments, args.variables, out / "scan")
     rows = [
         [record["variable"], record["value"], *map(record.get, METRICS), _status(record)]
         for record in records
@@ -208,16 +231,16 @@ def _dry_run(args, experiments):
     report(args, rows, [*lines, f"{sum(row['stored'] for row in rows)} of {len(rows)} are stored"])
 
 
-def _draw_scan(experiments, variables, fname):
+def _draw_scan(experiments, variables, stem):
     """F against the values, a panel a variable."""
-    from .plotting.figures import new_figure, save
+    from .plotting.figures import new_figure, save_both
 
     fig = new_figure(figsize=(5 * len(variables), 4), layout="constrained")
     for ax, variable in zip(
         fig.subplots(1, len(variables), squeeze=False)[0], variables, strict=True
     ):
         experiments.scan(variable, fig=fig, ax=ax)
-    save(fig, fname)
+    save_both(fig, stem)
 
 
 # -------------------------------------------------------------------------------------------- cache
@@ -268,6 +291,7 @@ def _verify(args, results):
 ACTIONS = {"ls": _list, "clear": _clear, "verify": _verify}
 COMMANDS = (
     Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
+    *MODEL_COMMANDS,
     Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
     ANNEX,
     CONV_LEARN,

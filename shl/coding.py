@@ -14,7 +14,9 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
+    code.mean_positive()                            of coefficients above 0; patches alone
     code.count_pairs()                              (n_dictionary, n_dictionary); patches alone
+    code.weight                                     (n_samples,), or None: each sample counts once
 """
 
 from collections.abc import Callable
@@ -25,14 +27,37 @@ import numpy as np
 from scipy import sparse
 
 from . import kernels
-from ._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from ._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_magnitude,
+    check_memory,
+    check_number,
+    set_checked,
+)
 from ._threads import Threads, chunks, map_serially
 
-ALGORITHMS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
+HEEDED = {  # by each coder, of the ways that atoms may compete
+    "mp": ("gain", "table"),
+    "omp": ("gain",),
+    **dict.fromkeys(("lars", "lasso_lars", "lasso_cd", "elastic", "threshold"), ()),
+}
+ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
-DEFAULT_PENALTY = 0.1  # of lasso_cd and elastic, in units of a sample's largest correlation
+SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
+PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
+UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
+DEFAULT_SPARSENESS = 10
+MISSING = ("error", "mask")  # what NaN is
+DEFAULT_PENALTY = 0.1  # in units of a sample's largest correlation
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
+CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
+# Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
+LEAST_SEEN = 0.05
+SEEN_ROWS = 64  # of samples with missing entries at once: each keeps a basis of its own
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -49,23 +74,54 @@ class Events:
     values : array of shape (n_samples, n_slots)
         Float32 or float64.
     n_dictionary : int
+    weight : array of shape (n_samples,), optional
+        How often each sample counts in every sum; None: once.
     """
 
     indices: np.ndarray
     values: np.ndarray
     n_dictionary: int
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         """The number of samples."""
         return len(self.indices)
 
     @property
-    def n_draws(self) -> int:
+    def n_draws(self) -> float:
         """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
-        return len(self)
+        return len(self) if self.weight is None else self.weight.sum(dtype=np.float64)
+
+    def check(self) -> None:
+        """ValueError for events of atoms that are not there: kernels look at no bounds."""
+        indices, values = self.indices, self.values
+        n_dictionary = check_count(self.n_dictionary, "n_dictionary")
+        for name, part in (("indices", indices), ("values", values)):
+            if not isinstance(part, np.ndarray):
+                raise TypeError(f"{name} must be an array, not {part!r}")
+        if indices.ndim != 2 or indices.shape != values.shape:
+            raise ValueError(
+                f"indices and values must have one shape (n_samples, n_slots), not {indices.shape} "
+                f"and {values.shape}"
+            )
+        if indices.dtype.kind not in "iu" or values.dtype.kind != "f":
+            raise ValueError(
+                f"indices must be integers and values floats, not {indices.dtype} and "
+                f"{values.dtype}"
+            )
+        if indices.size and not 0 <= indices.min() <= indices.max() < n_dictionary:
+            raise ValueError(
+                f"indices must be at least 0 and below n_dictionary = {n_dictionary}, not "
+                f"{indices.min()} to {indices.max()}"
+            )
+        if self.weight is not None and np.shape(self.weight) != (len(self),):
+            raise ValueError(f"weight must have shape ({len(self)},), not {np.shape(self.weight)}")
 
     def to_dense(self) -> np.ndarray:
         """The code as an array (n_samples, n_dictionary)."""
+        self.check()
+        n_bytes = self.values.itemsize * len(self) * self.n_dictionary
+        check_memory(n_bytes, "n_dictionary", self.n_dictionary)
         code = np.zeros((len(self), self.n_dictionary), self.values.dtype)
         kernels.scatter(self.indices, self.values, code)
         return code
@@ -74,6 +130,7 @@ class Events:
         """The code as a SciPy CSR array (n_samples, n_dictionary) with sorted indices; the events
         are reordered.
         """
+        self.check()
         n_used = kernels.sort_events(self.indices, self.values)
         offsets = np.concatenate(([0], np.cumsum(n_used, dtype=np.int64)))
         is_full = offsets[-1] == self.values.size
@@ -82,25 +139,62 @@ class Events:
         return sparse.csr_array(parts, shape=(len(self), self.n_dictionary))
 
     def counts(self) -> np.ndarray:
-        """How many samples select each atom, (n_dictionary,) int64."""
-        return np.bincount(self.indices[self.values != 0], minlength=self.n_dictionary)
+        """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
+        self.check()
+        used, weights = self.values != 0, None
+        if self.weight is not None:
+            weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        return np.bincount(self.indices[used], weights, self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
-        weights = (self.values.astype(np.float64) ** power).ravel()
-        return np.bincount(self.indices.ravel(), weights, self.n_dictionary)
+        self.check()
+        weights = self.values.astype(np.float64) ** power
+        if self.weight is not None:
+            weights *= self.weight[:, None]
+        return np.bincount(self.indices.ravel(), weights.ravel(), self.n_dictionary)
+
+    def mean_positive(self) -> float:
+        """The mean of the coefficients above 0; 0 where there are none."""
+        used = self.values > 0
+        if not used.any():
+            return 0.0
+        if self.weight is None:
+            return float(self.values[used].mean(dtype=np.float64))
+        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        return float(np.average(self.values[used].astype(np.float64), weights=weights))
 
     def count_quantiles(self, C: float, n_bins: int) -> np.ndarray:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
         (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
         """
+        self.check()
+        if self.weight is not None:
+            return self._weigh_quantiles(C, n_bins)
         counts = np.zeros((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
         counts[:, 0] += len(self) - counts.sum(axis=1)
         return counts
 
+    def _weigh_quantiles(self, C, n_bins):
+        """`count_quantiles` of weighted samples, float64."""
+        used = self.values != 0
+        bins = (n_bins * -np.expm1(-np.maximum(self.values[used], 0) / C)).astype(np.int64)
+        places = self.indices[used] * np.int64(n_bins) + np.minimum(bins, n_bins - 1)
+        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        counts = np.bincount(places, weights, self.n_dictionary * n_bins)
+        counts = counts.reshape(self.n_dictionary, n_bins)
+        counts[:, 0] += self.n_draws - counts.sum(axis=1)
+        return counts
+
     def count_pairs(self) -> np.ndarray:
-        """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64."""
+        """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64; float64 with
+        weights.
+        """
+        self.check()
+        if self.weight is not None:
+            used = (self.to_dense() != 0).astype(np.float64)
+            return used.T @ (self.weight[:, None] * used)
         pairs = np.zeros((self.n_dictionary, self.n_dictionary), np.int64)
         kernels.count_pairs(self.indices, self.values, pairs)
         return pairs
@@ -109,13 +203,23 @@ class Events:
         """A kernel's sums of rows (n_samples, n_pixels) over the events of each atom,
         (n_dictionary, n_pixels).
 
-        Each thread owns a range of atoms and walks the events in order, so the sums have the same
+        Each thread owns a range of atoms and takes their events in order, so the sums have the same
         bits for any number.
         """
+        self.check()
+        if len(rows) != len(self):
+            raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
         total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
+
+        def order(part):
+            return kernels.order_by_atom(self.indices[part], self.values[part], self.n_dictionary)
+
+        ordered = threads.map(order, parts)
 
         def add(atoms):
-            kernel(self.indices, self.values, rows, atoms.start, atoms.stop, total)
+            for events, part in zip(ordered, parts, strict=True):
+                kernel(events, rows[part], atoms.start, atoms.stop, total)
 
         threads.map(add, chunks(self.n_dictionary))
         return total
@@ -206,35 +310,66 @@ class Coding:
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym
-        See `sparse_encode`.
+    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
+    do_sym, positive_code, missing : bool, bool, str
+        See `sparse_encode`; here l0_sparseness None is no limit.
     """
 
     algorithm: str = "mp"
-    l0_sparseness: int = 10
+    l0_sparseness: int | None = DEFAULT_SPARSENESS
     fit_tol: float | None = None
     alpha_MP: float = 1.0
     do_sym: bool = False
+    positive_code: bool = False
+    missing: str = "error"
 
     def __post_init__(self):
         check_choice(self.algorithm, "algorithm", ALGORITHMS)
         set_checked(
             self,
-            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness"),
+            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness", is_optional=True),
             fit_tol=check_number(self.fit_tol, "fit_tol", least=0, is_optional=True),
             alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
             do_sym=check_flag(self.do_sym, "do_sym"),
+            positive_code=check_flag(self.positive_code, "positive_code"),
         )
+        check_choice(self.missing, "missing", MISSING)
+        if self.has_gaps and self.algorithm != "omp":
+            raise ValueError(
+                f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
+                f"seen, not {self.algorithm!r}"
+            )
+        if self.positive_code and self.algorithm in UNSIGNED:
+            raise ValueError(
+                f"positive_code: Positive constraint not supported for {self.algorithm!r} coding "
+                f"method; it is for {', '.join(a for a in ALGORITHMS if a not in UNSIGNED)}"
+            )
+        if self.positive_code and self.do_sym:
+            raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether NaN marks entries that are missing."""
+        return self.missing == "mask"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.do_sym or (self.algorithm != "mp" and not self.positive_code)
 
     def check_fits(self, n_dictionary: int) -> None:
         """An error where a sample would have more events than there are atoms."""
         check_count(
-            self.l0_sparseness, "l0_sparseness", most=n_dictionary, why="the number of atoms"
+            self.l0_sparseness,
+            "l0_sparseness",
+            most=n_dictionary,
+            why="the number of atoms",
+            is_optional=True,
         )
 
     def activity(self, n_dictionary: int) -> float:
         """The probability that a sample selects an atom, before anything is known."""
-        return min(self.l0_sparseness / n_dictionary, 0.5)
+        return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
 
     def prepare(self, dictionary, competition=PLAIN, precision=None, threads=None) -> "Coder":
         """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
@@ -258,49 +393,56 @@ class Coding:
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
         n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
+        gain = _padded(1, n_dictionary, dtype)[0]
         if competition.kind != "table":
-            gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), _key(dtype))
+            gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
+            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
             levels = np.empty(0, dtype)
-            return kernels.Contest(
-                gain.astype(dtype), no_table, dtype.type(1), levels, no_bounds, *signs
-            )
+            return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
         if self.algorithm != "mp":
             raise ValueError(
                 f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
                 f"take a rule of homeostasis with a gain, or none"
             )
         P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
-        gain, levels = np.empty(n_dictionary, dtype), np.empty(P_cum.shape[1], dtype)
-        bounds = np.empty(P_cum.shape[::-1], dtype)
+        levels = np.empty(P_cum.shape[1], dtype)
+        bounds = _padded(len(levels), n_dictionary, dtype)
+        bounds[:, n_dictionary:] = np.inf
         kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-        return kernels.Contest(
-            gain, P_cum, dtype.type(competition.C), levels, bounds.view(_key(dtype)), *signs
-        )
+        return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
 
 
-def _key(dtype):
-    """The integer type that floats of this dtype are compared as."""
-    return np.dtype(f"i{dtype.itemsize}")
+def _padded(n_rows, n_columns, dtype):
+    """An array of rows on which the kernels' vectors fit: aligned, of whole strips, zeros behind
+    n_columns; what comes before is not set.
+
+    Rows a power of 2 apart would share few places of a cache, as when a matrix is transposed.
+    """
+    strip = kernels.STRIP // dtype.itemsize
+    n_padded = -(-n_columns // strip) * strip
+    if n_padded % (8 * strip) == 0:
+        n_padded += strip
+    memory = np.empty(n_rows * n_padded * dtype.itemsize + kernels.VECTOR, np.uint8)
+    start = -memory.ctypes.data % kernels.VECTOR
+    memory = memory[start : start + n_rows * n_padded * dtype.itemsize]
+    rows = memory.view(dtype).reshape(n_rows, n_padded)
+    rows[:, n_columns:] = 0
+    return rows
 
 
 def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T in blocks of rows; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=128, fewest=128)
-    gram = np.empty((len(dictionary), len(dictionary)), dictionary.dtype)
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
+    blocks = chunks(len(dictionary), most=512, fewest=256)
+    gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
     is_symmetric = filters is dictionary
 
-    def fill(block):
-        columns = slice(0, block.stop if is_symmetric else None)
-        np.matmul(dictionary[block], filters[columns].T, out=gram[block, columns])
+    def fill(tile):
+        rows, columns = tile
+        np.matmul(dictionary[rows], filters[columns].T, out=gram[tile])
+        if is_symmetric and rows != columns:
+            kernels.transpose(gram[tile], gram[columns, rows])
 
-    def mirror(block):
-        gram[: block.start, block] = gram[block, : block.start].T
-
-    run(fill, blocks[::-1])  # the longest first
-    if is_symmetric:
-        run(mirror, blocks)
+    run(fill, [(a, b) for a in blocks for b in blocks if a.start >= b.start or not is_symmetric])
     return gram
 
 
@@ -323,16 +465,23 @@ class Coder:
     @property
     def is_signed(self) -> bool:
         """Whether coefficients may be negative."""
-        return self.coding.do_sym or self.coding.algorithm != "mp"
+        return self.coding.is_signed
 
     def cosines(self) -> np.ndarray:
         """D D^T, (n_dictionary, n_dictionary)."""
         is_gram = self.filters is self.dictionary and self.atoms.gram.size
-        return self.atoms.gram if is_gram else self.dictionary @ self.dictionary.T
+        if is_gram:
+            return self.atoms.gram[:, : len(self.dictionary)]  # without the padding of its rows
+        return self.dictionary @ self.dictionary.T
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
-        """At most so many residuals of a batch, (n, n_pixels)."""
-        return batch.residual[:n_most]
+        """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
+        that their squares count as often.
+        """
+        rows, weight = batch.residual[:n_most], batch.code.weight
+        if weight is None:
+            return rows
+        return rows * np.sqrt(weight[:n_most, None] / weight.mean(), dtype=rows.dtype)
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
@@ -341,8 +490,15 @@ class Coder:
     def code(self, X: np.ndarray) -> Events:
         """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
+        if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
+            rows = chunks(len(X), most=SEEN_ROWS, fewest=SEEN_ROWS)
+            return Events.join([self._code_seen(X[some]) for some in rows])
+        exponents = np.zeros((len(X), 1), int)
+        if algorithm in SCALED:
+            exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
+            X = np.ldexp(X, -exponents)
         if algorithm not in PURSUITS:
-            return _encode_with_sklearn(X, self.dictionary, self.coding)
+            return _encode_with_sklearn(X, self.dictionary, self.coding, exponents)
         n_dictionary, n_pixels = self.dictionary.shape
         n_slots = self.n_slots
         if self.coding.fit_tol is not None:  # it overrides l0_sparseness
@@ -352,16 +508,49 @@ class Coder:
             np.zeros((len(X), n_slots), X.dtype),
             n_dictionary,
         )
-        keys = np.empty(n_dictionary, _key(X.dtype))  # scores that are also compared as integers
-        (self._pursue if algorithm == "mp" else self._pursue_orthogonal)(X, events, keys)
+        rho = _padded(len(X), n_dictionary, X.dtype)
+        np.matmul(X, self.filters.T, out=rho[:, :n_dictionary])
+        if algorithm == "mp":
+            self._pursue(X, rho, events)
+        else:
+            self._pursue_orthogonal(X, rho, events, exponents)
         return events if self.coding.fit_tol is None else events.trim()
+
+    def _code_seen(self, X):
+        """The events of a few samples, by the entries that are not NaN.
+
+        No Gram matrix serves samples that each see other entries: the correlations with the
+        residuals are computed anew in each step.  A tolerance is in proportion to what is seen.
+        """
+        D, (n_samples, n_pixels) = self.dictionary, X.shape
+        is_seen = ~np.isnan(X)
+        seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
+        squares = seen @ (D**2).T
+        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
+        n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
+        if self.coding.fit_tol is not None:
+            n_slots = min(n_pixels, len(D))
+            tolerance = (self.coding.fit_tol * is_seen.mean(axis=1)).astype(D.dtype)
+        indices, values = (
+            np.zeros((n_samples, n_slots), np.int32),
+            np.zeros_like(D, shape=(n_samples, n_slots)),
+        )
+        basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
+        factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
+        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
+        for k in range(n_slots):
+            rho = residual @ D.T
+            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
+                break
+        kernels.solve_seen_atoms(factors, indices, values)
+        return Events(indices, values, len(D)).trim()
 
     @property
     def n_slots(self) -> int:
         """The most events of a sample, without a tolerance."""
-        return min(self.coding.l0_sparseness, len(self.dictionary))
+        return min(self.coding.l0_sparseness or len(self.dictionary), len(self.dictionary))
 
-    def _pursue(self, X, events, keys):
+    def _pursue(self, X, rho, events):
         number, fit_tol = X.dtype.type, self.coding.fit_tol
         residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
         if fit_tol is not None:
@@ -369,28 +558,29 @@ class Coder:
         limits = kernels.Limits(
             n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
         )
-        rho = X @ self.filters.T
         kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values, keys
+            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
         )
 
-    def _pursue_orthogonal(self, X, events, keys):
-        rho, energy = X @ self.filters.T, np.einsum("ij,ij->i", X, X)
-        tolerance = X.dtype.type(self.coding.fit_tol or 0)
+    def _pursue_orthogonal(self, X, rho, events, exponents):
+        energy = np.einsum("ij,ij->i", X, X)
+        with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
+            tolerances = _unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
         kernels.pursue_orthogonal(
             rho,
             self.atoms.gram,
             self.contest.gain,
             energy,
-            tolerance,
+            tolerances,
             events.indices,
             events.values,
-            keys,
         )
+        np.ldexp(events.values, exponents, out=events.values)
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        if self.coding.algorithm not in PURSUITS or self.coding.fit_tol is not None:
+        coding = self.coding
+        if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
             return Events.join(threads.map(lambda rows: self.code(X[rows]), chunks(len(X))))
         indices = np.empty((len(X), self.n_slots), np.int32)
         values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
@@ -403,7 +593,9 @@ class Coder:
         return Events(indices, values, len(self.dictionary))
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
-        """The samples X[rows], their events and residuals, chunk by chunk while in cache."""
+        """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
+        entries are missing.
+        """
         dtype, shape = self.dictionary.dtype, (len(rows), X.shape[1])
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
 
@@ -413,54 +605,130 @@ class Coder:
             kernels.subtract_reconstruction(
                 events.indices, events.values, self.dictionary, residual[chunk]
             )
+            if self.coding.has_gaps:
+                is_missing = np.isnan(samples[chunk])
+                samples[chunk][is_missing] = residual[chunk][is_missing] = 0
             return events
 
         return Batch(samples, Events.join(threads.map(code, chunks(len(rows)))), residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
-        gradient = batch.code.sum_rows(kernels.accumulate, batch.residual, threads)
-        gradient *= gradient.dtype.type(-1 / len(batch.residual))
+        rows, weight = batch.residual, batch.code.weight
+        if weight is not None:
+            rows = rows * weight[:, None]
+        gradient = batch.code.sum_rows(kernels.accumulate, rows, threads)
+        gradient *= gradient.dtype.type(-1 / batch.code.n_draws)
         return gradient
 
 
-def _encode_with_sklearn(X, dictionary, coding):
+def _unscale(penalty, exponents):
+    """A penalty or tolerance in the units of X, for samples that were divided by 2^exponents."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ldexp(np.float64(penalty), -exponents)
+
+
+def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
+    """Events a sample where nothing is said: n_pixels / 10, at least 1 and at most n_dictionary."""
+    return min(max(1, n_pixels // 10), n_dictionary)
+
+
+def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
+    """l0_sparseness; where it is None the default, or no limit where a penalty makes codes few."""
+    check_choice(algorithm, "algorithm", ALGORITHMS)
+    has_penalty = algorithm in PENALISED or (algorithm == "threshold" and fit_tol is not None)
+    return default if l0_sparseness is None and not has_penalty else l0_sparseness
+
+
+def _encode_with_sklearn(X, dictionary, coding, exponents):
     """Events of scikit-learn's coders: at most l0_sparseness atoms a sample, fit_tol as penalty or
     threshold.
 
     lars follows the path for l0_sparseness steps; lasso_lars also stops where the penalty reaches
-    fit_tol; lasso_cd, elastic and threshold solve at the penalty fit_tol (default: a tenth of the
-    sample's largest correlation; no threshold) and keep the largest coefficients.
+    fit_tol, and both were given X divided by 2^exponents; lasso_cd, elastic and threshold solve at
+    the penalty fit_tol (default: a tenth of the sample's largest correlation; no threshold) and
+    keep the largest coefficients.
     """
     from sklearn.decomposition import sparse_encode as sklearn_encode
-    from sklearn.linear_model import ElasticNet, lars_path
 
-    penalty, algorithm = coding.fit_tol, coding.algorithm
-    n_slots = min(coding.l0_sparseness, len(dictionary))
-    if algorithm in ("lars", "lasso_lars"):
-        method, least = ("lar", 0) if algorithm == "lars" else ("lasso", penalty or 0)
-        options = {"method": method, "max_iter": n_slots, "return_path": False}
-        code = np.stack(
-            [lars_path(dictionary.T, x, alpha_min=least / x.size, **options)[2] for x in X]
+    if coding.algorithm in ("lars", "lasso_lars"):
+        code = _follow_path(X, dictionary, coding, exponents[:, 0])
+    elif coding.algorithm == "threshold":
+        code = sklearn_encode(
+            X,
+            dictionary,
+            algorithm="threshold",
+            alpha=coding.fit_tol or 0,
+            positive=coding.positive_code,
         )
-    elif algorithm == "threshold":
-        code = sklearn_encode(X, dictionary, algorithm="threshold", alpha=penalty or 0)
     else:
-        scale = 1.0
-        if penalty is None:  # of each sample scaled to a largest correlation of 1
-            scale = np.abs(X @ dictionary.T).max(axis=1, keepdims=True)
-            X, penalty = X / np.where(scale > 0, scale, 1), DEFAULT_PENALTY
-        # Coordinate descent reaches its tolerance in double precision only.
-        model = ElasticNet(
-            alpha=penalty / X.shape[1],
-            l1_ratio=1.0 if algorithm == "lasso_cd" else 0.5,
-            fit_intercept=False,
-            precompute=True,
-            max_iter=10_000,
-        )
-        model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64))
-        code = scale * np.atleast_2d(model.coef_)
-    return Events.from_dense(np.ascontiguousarray(code, dictionary.dtype), n_slots).trim()
+        code = _descend(X, dictionary, coding)
+    code = np.ascontiguousarray(code, dictionary.dtype)
+    return Events.from_dense(code, coding.l0_sparseness).trim()
+
+
+def _follow_path(X, dictionary, coding, exponents):
+    """The code of least angle regression, or of the lasso by it."""
+    from sklearn.linear_model import lars_path
+
+    penalty, l0_sparseness = coding.fit_tol, coding.l0_sparseness
+    is_lasso, least = coding.algorithm == "lasso_lars", np.zeros(len(X))
+    if is_lasso and penalty is not None:
+        least = _unscale(penalty, exponents) / X.shape[1]
+    elif is_lasso and l0_sparseness is None:
+        least = DEFAULT_PENALTY * np.abs(X @ dictionary.T).max(axis=1) / X.shape[1]
+    options = {
+        "method": "lasso" if is_lasso else "lar",
+        "max_iter": l0_sparseness or max(500, 4 * len(dictionary)),
+        "positive": coding.positive_code,
+    }
+    kept = _distinct(dictionary)
+    code = np.zeros((len(X), len(dictionary)), X.dtype)
+    for row, (x, end) in enumerate(zip(X, least, strict=True)):
+        path = lars_path(dictionary[kept].T, x, alpha_min=end, **options)
+        code[row, kept] = path[2][:, _end(path[0])]
+    return np.ldexp(code, exponents[:, None])
+
+
+def _descend(X, dictionary, coding):
+    """The code of the lasso or the elastic net by coordinate descent."""
+    from sklearn.linear_model import ElasticNet
+
+    penalty, scale = coding.fit_tol, 1.0
+    if penalty is None:  # of each sample scaled to a largest correlation of 1
+        scale = np.abs(X @ dictionary.T).max(axis=1, keepdims=True)
+        X, penalty = X / np.where(scale > 0, scale, 1), DEFAULT_PENALTY
+    # Coordinate descent reaches its tolerance in double precision only.
+    model = ElasticNet(
+        alpha=penalty / X.shape[1],
+        l1_ratio={"lasso_cd": 1.0, "elastic": 0.5}[coding.algorithm],
+        fit_intercept=False,
+        precompute=True,
+        max_iter=10_000,
+        positive=coding.positive_code,
+    )
+    model.fit(dictionary.T.astype(np.float64), X.T.astype(np.float64))
+    return scale * np.atleast_2d(model.coef_)
+
+
+def _end(alphas):
+    """Index of the last good point of a path.  The correlations fall along it: where they rise,
+    scikit-learn has lost it, and coefficients grow without bound.
+    """
+    rises = np.flatnonzero(np.diff(alphas) > 4 * np.finfo(alphas.dtype).eps * alphas[0])
+    return rises[0] if rises.size else -1
+
+
+def _distinct(dictionary):
+    """The atoms but for those that float32 cannot tell from an earlier one, or its negative: their
+    coefficients would be large, and cancel.
+    """
+    gram = np.abs(np.tril(dictionary.astype(np.float64) @ dictionary.T, -1))
+    is_like = gram > 1 - np.finfo(np.float32).eps
+    kept = np.ones(len(dictionary), bool)
+    for i in np.flatnonzero(is_like.any(axis=1)):
+        kept[i] = not is_like[i, kept].any()
+    return np.flatnonzero(kept)
 
 
 # ---------------------------------------------------------------------------------- the public edge
@@ -528,7 +796,11 @@ def check_precision(precision, shape, dtype, name="precision"):
 
 def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
     """An error for a competition or precision that the algorithm would silently ignore."""
-    users = {"gain": PURSUITS, "P_cum": ("mp",), "precision": ("mp",)}
+    users = {
+        "gain": [name for name, kinds in HEEDED.items() if "gain" in kinds],
+        "P_cum": [name for name, kinds in HEEDED.items() if "table" in kinds],
+        "precision": ("mp",),
+    }
     given = {"gain": gain, "P_cum": P_cum, "precision": precision}
     for name, value in given.items():
         if value is not None and algorithm not in users[name]:
@@ -541,10 +813,10 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
 def sparse_encode(
     X,
     dictionary,
+    precision=None,
     *,
     algorithm: str = "mp",
-    precision=None,
-    l0_sparseness: int = 10,
+    l0_sparseness: int | None = None,
     fit_tol: float | None = None,
     alpha_MP: float = 1.0,
     competition: Competition | None = None,
@@ -552,6 +824,8 @@ def sparse_encode(
     P_cum=None,
     C: float | None = None,
     do_sym: bool = False,
+    positive_code: bool = False,
+    missing: str = "error",
     sparse_output: bool = False,
     n_jobs: int | None = None,
 ) -> np.ndarray | sparse.csr_array:
@@ -571,20 +845,21 @@ def sparse_encode(
         float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
-    algorithm : str, default='mp'
-        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
-        'lasso_cd', 'elastic', 'threshold'.
     precision : array of shape (n_dictionary, n_pixels), optional
         Positive, 'mp' only.  Weights w of the pixels of each atom: n_i = sqrt(<d_i, w_i d_i>),
         rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
-    l0_sparseness : int, default=10
-        Steps of a pursuit, and the most atoms a sample uses.
+    algorithm : str, default='mp'
+        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
+        'lasso_cd', 'elastic', 'threshold'.
+    l0_sparseness : int, optional
+        Steps of a pursuit, and the most atoms a sample uses.  None is 10, or all where they are
+        fewer; of codes that a penalty or a threshold makes sparse it is no limit.
     fit_tol : float, optional
         'mp', 'omp': a sample ends when its squared residual norm is at most this, and l0_sparseness
         is not used.  'lasso_lars', 'lasso_cd', 'elastic': the penalty of the L1 norm in
-        |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared); without,
-        'lasso_cd' and 'elastic' take a tenth of each sample's largest correlation.  'threshold':
-        the threshold.
+        |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared); without, a
+        tenth of each sample's largest correlation ('lasso_lars' with l0_sparseness: none).
+        'threshold': the threshold.
     alpha_MP : float, default=1.0
         In (0, 1], 'mp' only.  Share of a coefficient that one step takes.
     competition : Competition, optional
@@ -598,6 +873,12 @@ def sparse_encode(
         Scale of coefficients in the table P_cum.
     do_sym : bool, default=False
         'mp' only.  True lets coefficients be negative: z is applied to |rho|.
+    positive_code : bool, default=False
+        True keeps coefficients from being negative: 'lasso_lars', 'lasso_cd', 'elastic',
+        'threshold', and 'mp', where they are not without do_sym; 'omp' and 'lars' cannot.
+    missing : str, default='error'
+        'mask' lets NaN mark missing entries, 'omp' only: a sample is coded by those that it has,
+        to fit_tol times their share.  It takes several times as long.
     sparse_output : bool, default=False
         True returns a SciPy CSR array.
     n_jobs : int, optional
@@ -624,17 +905,27 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
-    X = check_array(X, "X", ndim=2)
+    check_choice(algorithm, "algorithm", ALGORITHMS)
+    check_choice(missing, "missing", MISSING)
+    X = check_array(X, "X", ndim=2, allows_nan=missing == "mask")
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
-    coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym)
+    default = min(DEFAULT_SPARSENESS, len(dictionary))
+    l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
+    coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing)
     coding.check_fits(len(dictionary))
     if competition is not None:
+        if not isinstance(competition, Competition):
+            raise TypeError(f"competition must be a Competition, not {competition!r}")
         if gain is not None or P_cum is not None or C is not None:
             raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
+    check_flag(sparse_output, "sparse_output")
+    most = float(np.finfo(X.dtype).max)
+    has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
+    check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
     return events.to_csr() if sparse_output else events.to_dense()

@@ -3,16 +3,17 @@
 import logging
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from copy import copy, deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
-from tqdm.auto import tqdm
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
 
 from . import coding, learning, store
+from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._checks import (
     check_array,
     check_choice,
@@ -20,15 +21,20 @@ from ._checks import (
     check_flag,
     check_generator,
     check_interval,
+    check_memory,
     check_number,
 )
+from ._params import NamedEstimator, check_names
+from ._progress import progress
 from ._threads import Threads
-from .coding import Coding, Competition
-from .homeostasis import HEH, Fading, Plain, Rule, kind_of, make_rule, scale
+from .coding import PENALISED, Coding, Competition
+from .homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from .images import noise_patches
 from .learning import Plan, Recording, State
 from .optimizers import Decay, make_optimizer
 from .replacement import Replacement
+from .stopping import Stopping, Watch
+from .transformer import SparseTransformer, check_weight
 
 logger = logging.getLogger("shl")
 
@@ -37,7 +43,23 @@ ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
-class HebbianEstimator(TransformerMixin, BaseEstimator):
+def _is_stream(X):
+    """Whether X is an iterable of batches: neither an array nor a sequence."""
+    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+
+
+def _repeat(batches):
+    """The batches, over and over unless they are an iterator, which has but one pass."""
+    yield from batches
+    is_empty = iter(batches) is batches
+    while not is_empty:
+        is_empty = True
+        for batch in batches:
+            is_empty = False
+            yield batch
+
+
+class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     """What the estimators of patches and of images share: learning, stopping and going on, disk.
 
     A subclass gives `plan`, `_validate`, `_shape` and `_start_dictionary`, and may extend
@@ -67,7 +89,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         X,
         y=None,
         *,
-        on_step: Callable[[State], None] | None = None,
+        on_step: Callable[[State], bool | None] | None = None,
         resume: State | None = None,
     ):
         """Learn a dictionary from X by n_iter steps.
@@ -81,7 +103,7 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         y : None
             Ignored.
         on_step : callable, optional
-            on_step(state) after each step; it may raise to stop.
+            on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -89,43 +111,145 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         -------
         self
         """
+        return self._fit(X, y, None, on_step, resume)
+
+    @with_callbacks
+    def _fit(self, X, y, sample_weight, on_step, resume):
+        """`fit`, with a weight of each sample or None."""
+        if _is_stream(X):
+            given = {"y": y, "sample_weight": sample_weight, "resume": resume}
+            return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
         X = self._validate(X, reset=True)
-        n_held_out = self._recording().hold_out(len(X))
-        plan = self.plan((len(X) - n_held_out, *X.shape[1:]), X.dtype, self.n_iter)
+        weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
-        seed, held_out = int(rng.integers(2**63)), None
-        if n_held_out:
-            order = rng.permutation(len(X))
-            held_out, X = X[np.sort(order[:n_held_out])], X[np.sort(order[n_held_out:])]
-        state = self._start(X, plan, seed, rng) if resume is None else resume
+        seed = int(rng.integers(2**63))
+        rows, held_out = self._hold_out(len(X), weight, stopping, rng)
+        n_samples = len(X) if rows is None else len(rows)
+        n_steps = self._n_steps(n_samples)
+        plan = self.plan((n_samples, *X.shape[1:]), X.dtype, n_steps)
+        state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
-        batches = learning.Batches(len(X), plan.batch_size, state.seed)
-        with Threads(self.n_jobs) as threads, self._progress(state.step) as bar:
+        batches = learning.Batches(n_samples, plan.batch_size, state.seed, rows)
+        per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
+        if weight is not None:
+            told["metadata"] = {"sample_weight": weight}
+        task = Task(self, max(0, n_steps - state.step), **told)
+        with Threads(self.n_jobs) as threads, self._progress(state.step, n_steps) as bar:
+            watch = None
+            if stopping.tol is not None:
+                watch = Watch(stopping, plan, X, held_out, weight, threads)
 
             def step_done(state):
                 bar.update()
-                if on_step is not None:
-                    on_step(state)
+                is_over = on_step is not None and on_step(state) in (True,)
+                is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
+                return bool(is_over | (watch is not None and watch.step_done(state)))
 
-            rows = batches.steps(state.step, self.n_iter)
-            learning.learn(X, rows, state, plan, threads, held_out, step_done, records_end=True)
-        return self._set_learned(state, plan, len(X))
+            learning.learn(
+                X,
+                task.around(batches.steps(state.step, n_steps)),
+                state,
+                plan,
+                threads,
+                held_out,
+                step_done,
+                records_end=True,
+                sample_weight=weight,
+            )
+            state = state if watch is None else watch.choose(state)
+        self._set_learned(state, plan, per_pass)
+        task.done(lambda: self._fitted(state, plan, per_pass))
+        return self
 
     def partial_fit(self, X, y=None):
-        """Go on from the current state with one pass over X in batches of batch_size; one step if X
-        is one batch.  With record_each, a step's own batch is recorded before the atoms move.
+        """Go on from the current state with one pass over X, in batches of at most batch_size and
+        as equal as they can be; one step if X is no more than one batch.  With record_each, a
+        step's own batch is recorded before the atoms move.
+
+        After an error the model is that of the last good step.
         """
+        return self._partial_fit(X, None)
+
+    def _partial_fit(self, X, sample_weight):
+        """`partial_fit`, with a weight of each sample or None."""
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
-        plan = self.plan(X.shape, X.dtype)
+        weight = check_weight(sample_weight, X)
+        rows = None if weight is None else np.flatnonzero(weight)
+        n_samples = len(X) if rows is None else len(rows)
+        plan = self._plan_batches(X, n_samples)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
-            self._state = self._start(X, plan, int(rng.integers(2**63)), rng)
-        learning.check_state(self._state, plan, self._shape(X.shape))
-        rows = learning.one_pass(len(X), plan.batch_size, self._state)
-        with Threads(self.n_jobs) as threads:
-            learning.learn(X, rows, self._state, plan, threads)
-        return self._set_learned(self._state, plan, len(X))
+            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
+        else:
+            state = self._state
+        learning.check_state(state, plan, self._shape(X.shape))
+        batches = learning.one_pass(n_samples, plan.batch_size, state)
+        if rows is not None:
+            batches = [rows[batch] for batch in batches]
+        try:
+            with Threads(self.n_jobs) as threads:
+                learning.learn(X, batches, state, plan, threads, sample_weight=weight)
+        finally:
+            if state.step:  # else the first step failed, and nothing is learned
+                self._set_learned(state, plan, len(batches))
+        return self
+
+    def _fit_stream(self, batches, on_step, given):
+        """`fit` to an iterable of batches, again from its beginning where it has one."""
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
+        n_steps, state, is_over = self._n_steps(None), None, False
+        task = Task(self, n_steps)
+
+        def step_done(state):
+            nonlocal is_over
+            bar.update()
+            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
+            return is_over
+
+        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+            for X in _repeat(batches):
+                X = self._validate(X, reset=state is None)
+                if state is None:
+                    plan = self._plan_batches(X, len(X), n_steps)
+                    rng = check_generator(self.random_state, "random_state")
+                    state = self._start(X, plan, int(rng.integers(2**63)), rng)
+                rows = learning.one_pass(len(X), plan.batch_size, state)
+                learning.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                if is_over:
+                    break
+        if state is None:
+            raise ValueError("X is an iterable of no batches")
+        self._set_learned(state, plan, 1)
+        task.done(lambda: self._fitted(state, plan, 1))
+        return self
+
+    def _plan_batches(self, X, n_samples, n_steps=None):
+        """The plan to learn from batches like X, of any size."""
+        most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
+        return self.plan((max(n_samples, most), *X.shape[1:]), X.dtype, n_steps)
+
+    def _hold_out(self, n_samples, weight, stopping, rng):
+        """(rows to learn from, rows held out of it); None, None is all, and none."""
+        usable = None if weight is None else np.flatnonzero(weight)
+        n_usable = n_samples if usable is None else len(usable)
+        n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
+        if not n_held_out:
+            return usable, None
+        order = rng.permutation(n_usable)
+        parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+        return parts if usable is None else (usable[parts[0]], usable[parts[1]])
+
+    def _n_steps(self, n_samples):
+        """The steps of a fit to so many samples; None: it is not known how many."""
+        return check_count(self.n_iter, "n_iter")
+
+    def _stopping(self):
+        """When learning is stopped."""
+        return Stopping()
 
     def _changes(self, n_steps):
         """The parts of a plan by which the rate and the atoms change on the way."""
@@ -143,12 +267,17 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
 
-    def _start(self, X, plan, seed, rng):
+    def _start(self, X, plan, seed, rng, rows=None, weight=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
-        rows = X[np.linspace(0, len(X) - 1, min(len(X), ENERGY_ROWS)).astype(int)]
-        energy = float(np.mean(np.square(rows, dtype=np.float64))) or 1.0
-        return learning.start(dictionary, plan, seed, variance, energy)
+        n_samples = len(X) if rows is None else len(rows)
+        some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
+        some = some if rows is None else rows[some]
+        squares = np.square(X[some], dtype=np.float64).reshape(len(some), -1)
+        share = np.ones(len(some)) if weight is None else weight[some]
+        count = share @ (~np.isnan(squares)).sum(axis=1)
+        energy = share @ np.nansum(squares, axis=1) / count if count else 0.0
+        return learning.start(dictionary, plan, seed, variance, float(energy) or 1.0)
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -161,15 +290,24 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
         return dictionary
 
-    def _progress(self, first):
+    def _progress(self, first, n_steps):
         """A progress bar over the steps, shown if verbose."""
-        return tqdm(
-            total=self.n_iter, initial=first, desc="learning", unit="step", disable=not self.verbose
+        return progress(
+            total=n_steps, initial=first, desc="learning", unit="step", disable=not self.verbose
         )
 
-    def _set_learned(self, state, plan, n_samples):
-        """The fitted attributes after learning from so many samples."""
-        last_pass = state.step - max(1, n_samples // plan.batch_size)
+    def _fitted(self, state, plan, per_pass):
+        """The fitted attributes of a model that learned up to a copy of this state."""
+        model = copy(self)._set_learned(deepcopy(state), plan, per_pass)
+        return {name: value for name, value in vars(model).items() if name not in vars(self)} | {
+            name: value
+            for name, value in vars(model).items()
+            if name.endswith("_") or name == "_state"
+        }
+
+    def _set_learned(self, state, plan, per_pass):
+        """The fitted attributes after learning, in so many steps a pass of the data."""
+        last_pass = state.step - per_pass
         self.n_dead_ = int((state.last_selected <= max(0, last_pass)).sum())
         if self.n_dead_:
             message = "%d of %d atoms were not selected in the last pass"
@@ -181,6 +319,8 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
+        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
+        self.n_steps_ = state.step
         return self
 
     # ------------------------------------------------------------------------ the Annex's names
@@ -245,20 +385,31 @@ class HebbianEstimator(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-        parameters = info["parameters"] | pairs | store.take(arrays, "param/")
-        if isinstance(parameters["replace"], dict):
-            parameters["replace"] = Replacement(**parameters["replace"])
-        if isinstance(parameters["homeo_method"], dict):
-            parameters["homeo_method"] = homeo_method or "None"
-        competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
-        state = learning.from_arrays(arrays, info["state"])
-        model = cls(**parameters)._set_fitted(state, competition)
-        model.n_dead_ = info["n_dead_"]
+        with store.damage_of(path):
+            pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
+            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            if isinstance(parameters["homeo_method"], dict):
+                parameters["homeo_method"] = homeo_method or "None"
+            if isinstance(parameters.get("replace"), dict):
+                parameters["replace"] = Replacement(**parameters["replace"])
+            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            state = learning.from_arrays(arrays, info["state"])
+            cls._check_atoms(state.dictionary)
+            coding.check_competition(
+                **vars(competition), n_dictionary=len(state.dictionary), dtype=None
+            )
+            check_number(info["C"], "C", above=0, is_optional=True)
+            model = cls(**parameters)._set_fitted(state, competition)
+            model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
         return model
 
+    @staticmethod
+    @abstractmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than the estimator's."""
 
-class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
+
+class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     """Dictionary learning by sparse coding, homeostasis and a Hebbian gradient.
 
     Each step codes a batch X by at most l0_sparseness atoms a sample, X ~ A D, adapts the
@@ -275,27 +426,46 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
         Homeostasis biases 'mp', and 'omp' by rules with a gain.
     l0_sparseness : int, optional
-        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary.
+        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
+        where a penalty makes codes sparse.
     fit_tol : float, optional
         Tolerance of a pursuit, penalty or threshold of the other coders.
+    transform_algorithm, transform_l0_sparseness, transform_fit_tol : optional
+        Those of `transform`; None: those of learning, but for a sparseness and a tolerance that
+        would mean something else, to a penalised coder or to a pursuit: the defaults.
     alpha_MP : float, default=1.0
         In (0, 1], the share of a coefficient that one step of pursuit takes.
     do_sym : bool, default=False
         True lets coefficients of pursuit be negative.
+    positive_code : bool, default=False
+        True keeps coefficients from being negative, also in 'lasso_lars', 'lasso_cd', 'elastic' and
+        'threshold'; 'omp' and 'lars' cannot.
+    positive_dict : bool, default=False
+        True keeps atoms from having negative pixels, by projected steps.
+    missing : str, default='error'
+        'mask' lets NaN mark missing entries: samples are coded, and atoms learned, by those that
+        they have, by 'omp' only.  It takes several times as long.
+    split_sign : bool, default=False
+        True makes `transform` give positive coefficients, then the absolute values of negative
+        ones, in twice the columns.
     n_iter : int, default=2000
         Steps, each on one batch.
+    n_passes : float, optional
+        Passes over the data, in place of n_iter; `partial_fit` knows none.
     batch_size : int, optional
         Samples of a step; None is 256, or all samples where they are fewer.
-    eta, beta1, beta2, epsilon : float
-        Adam's rate, its decays, and epsilon as a power, 10^-epsilon; beta1 = 0 is the plain
-        gradient with the rate eta.
+    eta : float
+        The rate of learning.
     eta_decay : (float, float), optional
         The rate is eta up to the first share of n_iter, then falls along a cosine to the second
         share of eta; None keeps it, as `partial_fit` does, which knows no end.
+    beta1, beta2, epsilon : float
+        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
+        the rate eta.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.homeostasis.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
-        In [0, 1], the rate of the rule, a step; HEH needs .005 or less in batches of 256.
+        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.homeostasis`; C = 0 adapts to the data.
     homeo_fade : (float, float), default=(0.3, 0.6)
@@ -318,6 +488,13 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     record_num_batches : int, default=1024
         Samples that `fit` holds out of learning for the records, at most a fifth of them; 0 records
         a step's own batch, before the atoms move.
+    tol : float, optional
+        `fit` stops when the error on held-out samples, coded by plain pursuit, has not fallen by
+        this share in n_iter_no_change passes (of at least 10 steps), and keeps the best dictionary.
+        None never stops.  (A resumed fit counts anew.)
+    n_iter_no_change : int, default=10
+    validation_fraction : float, default=0.1
+        Samples held out for that, at most 10000.
     sparse_output : bool, default=False
         True makes `transform` return a CSR array.
     random_state : int, Generator, RandomState or None, default=None
@@ -333,7 +510,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     competition_ : Competition
         Under which the next batch would be coded: gain, P_cum, C.
     gain_ : array of shape (n_dictionary,) or None
-        Its gain (None under HEH).
+        Its gain (None under HEH and HEH2019).
     P_cum_ : array of shape (n_dictionary, nb_quant)
         The distributions of the coefficients, followed under every rule.
     C_ : float
@@ -342,12 +519,14 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     record_ : History
         Mapping from name to array, first axis the record; 'steps' the step of each (see
         `shl.learning.record`).
-    n_iter_, n_features_in_ : int
-        Steps taken; n_pixels.
+    n_iter_, n_steps_, n_features_in_ : int
+        Steps taken, both; n_pixels.
     seconds_ : float
         CPU time of learning.
     n_dead_ : int
         Atoms that no sample of the last pass over the data selected.
+    n_replaced_ : int
+        Replacements of atoms so far.
 
     References
     ----------
@@ -363,6 +542,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
     (500, 20)
     """
 
+    @check_names
     def __init__(
         self,
         n_dictionary=None,
@@ -370,11 +550,19 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         learning_algorithm=None,
         l0_sparseness=None,
         fit_tol=None,
+        transform_algorithm=None,
+        transform_l0_sparseness=None,
+        transform_fit_tol=None,
         alpha_MP=1.0,
         do_sym=False,
+        positive_code=False,
+        positive_dict=False,
+        missing="error",
+        split_sign=False,
         n_iter=2000,
+        n_passes=None,
         batch_size=None,
-        eta=0.02,
+        eta=0.04,
         eta_decay=(0.6, 0.05),
         beta1=0.99,
         beta2=0.99,
@@ -394,6 +582,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         P_cum_init=None,
         record_each=0,
         record_num_batches=1024,
+        tol=None,
+        n_iter_no_change=10,
+        validation_fraction=0.1,
         sparse_output=False,
         random_state=None,
         n_jobs=None,
@@ -403,9 +594,17 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.learning_algorithm = learning_algorithm
         self.l0_sparseness = l0_sparseness
         self.fit_tol = fit_tol
+        self.transform_algorithm = transform_algorithm
+        self.transform_l0_sparseness = transform_l0_sparseness
+        self.transform_fit_tol = transform_fit_tol
         self.alpha_MP = alpha_MP
         self.do_sym = do_sym
+        self.positive_code = positive_code
+        self.positive_dict = positive_dict
+        self.missing = missing
+        self.split_sign = split_sign
         self.n_iter = n_iter
+        self.n_passes = n_passes
         self.batch_size = batch_size
         self.eta = eta
         self.eta_decay = eta_decay
@@ -427,6 +626,9 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         self.P_cum_init = P_cum_init
         self.record_each = record_each
         self.record_num_batches = record_num_batches
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
         self.sparse_output = sparse_output
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -434,44 +636,130 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
 
     # ------------------------------------------------------------------------------ learning
 
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        on_step: Callable[[State], bool | None] | None = None,
+        resume: State | None = None,
+    ):
+        """Learn a dictionary from X by n_iter steps, or n_passes.
+
+        With record_each or tol, random samples are held out of learning.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_pixels), or an iterable of such arrays
+            A memory map is never copied.  Of an iterable, each array is learned from in its turn,
+            in batches of at most batch_size, over and over (but an iterator once) until n_iter;
+            nothing is held out.
+        y : None
+            Ignored.
+        sample_weight : array of shape (n_samples,), optional
+            How often each sample counts: in the mean gradient of its batch, in usage, histograms
+            and records.
+        on_step : callable, optional
+            on_step(state) after each step: True stops with a fitted model; it may raise.
+        resume : State, optional
+            Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, on_step, resume)
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Go on from the current state with one pass over X, in batches of at most batch_size and
+        as equal as they can be; one step if X is no more than one batch.  With record_each, a
+        step's own batch is recorded before the atoms move.
+        """
+        return self._partial_fit(X, sample_weight)
+
     def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
         n_pixels) of a dtype in n_steps; None has no end.
         """
         check_count(self.n_iter, "n_iter")
-        for name in ("do_precision", "one_over_F", "sparse_output"):
+        for name in ("do_precision", "one_over_F", "sparse_output", "positive_dict", "split_sign"):
             check_flag(getattr(self, name), name)
         n_dictionary = self._shape(shape)[0]
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
+        self._check_transform(n_dictionary)
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
-        batch_size = min(DEFAULT_BATCH, shape[0]) if self.batch_size is None else self.batch_size
-        check_count(batch_size, "batch_size", most=shape[0], why="the samples to learn from")
+        batch_size = self._batch_size(shape[0])
         eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
+        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        # The histograms, a batch's counts and their distribution.
+        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
+        n_batches = shape[0] // batch_size
         return Plan(
             how,
-            self._rule(n_dictionary, shape[0] // batch_size, how.algorithm, P_cum),
+            self._rule(n_dictionary, n_batches, how.algorithm, P_cum, n_steps or self.n_iter),
             make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
             batch_size,
             self._recording(),
-            HEH(self.eta_homeo, self.C, self.nb_quant, P_cum),
+            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
             eta_precision if self.do_precision else None,
+            positive_dict=bool(self.positive_dict),
             **self._changes(n_steps),
         )
 
+    def _batch_size(self, n_samples):
+        """Samples of a step, of so many."""
+        size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
+        return check_count(size, "batch_size", most=n_samples, why="the samples to learn from")
+
+    def _n_steps(self, n_samples):
+        """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
+        n_passes = check_number(self.n_passes, "n_passes", above=0, is_optional=True)
+        if n_passes is None:
+            return super()._n_steps(n_samples)
+        if n_samples is None:
+            raise ValueError(f"n_passes must be None where X is an iterable, not {n_passes!r}")
+        return max(1, round(n_passes * n_samples / self._batch_size(n_samples)))
+
+    def _stopping(self):
+        return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
+
     def _coding(self, n_pixels, n_dictionary):
         """How samples of so many pixels are coded by so many atoms."""
-        algorithm, l0_sparseness = self.learning_algorithm, self.l0_sparseness
+        algorithm = self.learning_algorithm
         if algorithm is None:
             needs_mp = self.do_precision or self.do_sym or self.precision_init is not None
+            needs_mp = needs_mp or self.positive_code
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         check_choice(algorithm, "learning_algorithm", coding.ALGORITHMS)
-        if l0_sparseness is None:
-            l0_sparseness = min(max(1, n_pixels // 10), n_dictionary)
-        return Coding(algorithm, l0_sparseness, self.fit_tol, self.alpha_MP, self.do_sym)
+        default = coding.default_sparseness(n_pixels, n_dictionary)
+        limits = self.l0_sparseness, default, algorithm, self.fit_tol
+        return Coding(
+            algorithm,
+            coding.limit_sparseness(*limits),
+            self.fit_tol,
+            self.alpha_MP,
+            self.do_sym,
+            self.positive_code,
+            self.missing,
+        )
+
+    def _check_transform(self, n_dictionary):
+        """Errors for what `transform` could not use."""
+        if self.transform_algorithm is not None:
+            check_choice(self.transform_algorithm, "transform_algorithm", coding.ALGORITHMS)
+        check_number(self.transform_fit_tol, "transform_fit_tol", least=0, is_optional=True)
+        check_count(
+            self.transform_l0_sparseness,
+            "transform_l0_sparseness",
+            most=n_dictionary,
+            why="the number of atoms",
+            is_optional=True,
+        )
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
@@ -483,6 +771,11 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         return check_count(
             n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
         ), n_pixels
+
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than (n_dictionary, n_pixels)."""
+        check_array(dictionary, "dictionary", ndim=2)
 
     def _start_histograms(self, n_dictionary, dtype):
         """P_cum_init as an array, or None."""
@@ -506,10 +799,10 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
             n_batches=n_batches,
         )
 
-    def _rule(self, n_dictionary, n_batches, algorithm, P_cum):
+    def _rule(self, n_dictionary, n_batches, algorithm, P_cum, n_steps):
         """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
         rule = self._make_rule(n_batches, P_cum)
-        kinds = {"mp": ("gain", "table"), "omp": ("gain",)}.get(algorithm, ())
+        kinds = coding.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
             warnings.warn(
@@ -521,19 +814,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if self.homeo_fade is None or kind == "plain":
             return rule
         start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
-        return Fading(rule, start * self.n_iter, stop * self.n_iter)
-
-    def _validate(self, X, reset):
-        """X as a finite float array, C-ordered where it has to be converted."""
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            ensure_min_samples=1,
-        )
-        return check_array(X, "X", ndim=2)
+        return Fading(rule, start * n_steps, stop * n_steps)
 
     def _start_dictionary(self, X, plan, rng):
         """dict_init, or white noise, or patches of 1/f noise; precision_init as variances."""
@@ -542,8 +823,19 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         if dictionary is None:
             draw = self._draw_noise if self.one_over_F else rng.standard_normal
             dictionary = (draw(shape, rng) if self.one_over_F else draw(shape)).astype(X.dtype)
+        if self.positive_dict:
+            dictionary = self._check_positive(dictionary)
         precision = coding.check_precision(self.precision_init, shape, X.dtype, "precision_init")
         return dictionary, None if precision is None else 1 / precision
+
+    def _check_positive(self, dictionary):
+        """Atoms without negative pixels: noise loses its signs, dict_init must have none."""
+        if self.dict_init is not None and dictionary.min() < 0:
+            raise ValueError(
+                f"dict_init must be at least 0 with positive_dict, its least is "
+                f"{dictionary.min():.3g}"
+            )
+        return np.abs(dictionary)
 
     @staticmethod
     def _draw_noise(shape, rng):
@@ -582,7 +874,7 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         ----------
         X : array of shape (n_samples, n_pixels)
         algorithm, l0_sparseness, fit_tol, alpha_MP : optional
-            See `shl.sparse_encode`; None: as in learning.
+            See `shl.sparse_encode`; None: the transform_... of the model.
         competition : Competition, optional
             `model.competition_` is that of learning; or one of the next two.
         gain : array of shape (n_dictionary,), optional
@@ -592,43 +884,54 @@ class SparseHebbianLearning(ClassNamePrefixFeaturesOutMixin, HebbianEstimator):
         Returns
         -------
         code : array or CSR array of shape (n_samples, n_dictionary)
-            CSR with sparse_output.
+            CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
         X = self._validate(X, reset=False)
-        how = self._coding(self.n_features_in_, len(self.components_))
-        algorithm = algorithm or how.algorithm
-        return coding.sparse_encode(
+        how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
+        code = coding.sparse_encode(
             X,
             self.components_,
-            algorithm=algorithm,
-            precision=self.precision_ if algorithm == "mp" else None,
-            l0_sparseness=how.l0_sparseness if l0_sparseness is None else l0_sparseness,
-            fit_tol=how.fit_tol if fit_tol is None else fit_tol,
+            algorithm=how.algorithm,
+            precision=self.precision_ if how.algorithm == "mp" else None,
+            l0_sparseness=how.l0_sparseness,
+            fit_tol=how.fit_tol,
             alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
             competition=competition,
             gain=gain,
             P_cum=P_cum,
             C=None if P_cum is None else self.C_,
             do_sym=how.do_sym,
+            positive_code=how.positive_code,
+            missing=how.missing,
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
+        return self._split(code)
 
-    def inverse_transform(self, code) -> np.ndarray:
-        """The patches that a code (n_samples, n_dictionary), dense or sparse, stands for:
-        code @ components_.
-        """
+    def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
+        """How `transform` codes, by its arguments, by the transform_... or as learning does."""
+        self._check_transform(len(self.components_))
+        learned = self._coding(self.n_features_in_, len(self.components_))
+        name = algorithm or self.transform_algorithm or learned.algorithm
+        check_choice(name, "algorithm", coding.ALGORITHMS)
+        if l0_sparseness is None:
+            l0_sparseness = self.transform_l0_sparseness
+        if fit_tol is None:
+            fit_tol = self.transform_fit_tol
+        has_penalty, had_penalty = (
+            how in (*PENALISED, "threshold") for how in (name, learned.algorithm)
+        )
+        if has_penalty == had_penalty:  # else neither means the same
+            l0_sparseness = self.l0_sparseness if l0_sparseness is None else l0_sparseness
+            fit_tol = learned.fit_tol if fit_tol is None else fit_tol
+        default = coding.default_sparseness(self.n_features_in_, len(self.components_))
+        l0_sparseness = coding.limit_sparseness(l0_sparseness, default, name, fit_tol)
+        return replace(learned, algorithm=name, l0_sparseness=l0_sparseness, fit_tol=fit_tol)
+
+    def _atoms(self):
         check_is_fitted(self)
-        if getattr(code, "ndim", 2) != 2 or np.shape(code)[1] != len(self.components_):
-            raise ValueError(
-                f"code must have shape (n_samples, {len(self.components_)}), not {np.shape(code)}"
-            )
-        return code @ self.components_
-
-    @property
-    def _n_features_out(self):
-        return len(self.components_)
+        return self.components_
 
     # ------------------------------------------------------------------------ the Annex's names
 

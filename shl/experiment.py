@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from . import _checkpoints, plotting, store
-from ._checks import check_choice, check_count
+from ._checks import check_choice, check_count, check_names
+from ._params import check_names as check_parameter_names
+from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
-from .images import Patches
+from .images import Patches, find_database
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+DATAPATH = "database/"
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -27,6 +30,8 @@ FIGURES = (
     *OF_CODE,
     *(f"time_plot_{variable}" for variable in plotting.LABELS),
 )
+# What draws a figure of another name.
+PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
 
 
 @dataclass(eq=False)
@@ -39,27 +44,51 @@ class SHL:
 
     Parameters
     ----------
-    height, width : int.  Size of the crops of images, in pixels.
-    patch_width : int.  Patches are patch_width x patch_width pixels.
-    N_patches : int.  Patches in the data.
-    datapath, name_database : the folder of databases, and the database in it: 'sample' (photographs
-        that scikit-learn ships) and 'dead_leaves' (synthetic) need no folder.
-    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : see `shl.images.extract_patches`.
-    n_image : int, optional.  Images to use; None is all.
-    n_dictionary ... record_num_batches : see `SparseHebbianLearning`.
-    P_cum : array (n_dictionary, nb_quant), optional.  Start of the histograms.
-    seed : int.  Decides crops, patches, the start and the order of samples.
-    DEBUG_DOWNSCALE : int.  Divides N_patches, n_iter, batch_size and record_num_batches, for a
-        quick look.
-    verbose : int.  1 shows progress bars.
-    cache_dir : folder of results, or None; the environment's SHL_CACHE_DIR replaces the default.
-    checkpoint_each : int, optional.  Steps between checkpoints of a learning with a store; None is
-        about 30 s.
-    n_jobs : int.  Threads; -1 is all cores.
+    height, width : int
+        Size of the crops of images, in pixels.
+    patch_width : int
+        Patches are patch_width x patch_width pixels.
+    N_patches : int
+        Patches in the data.
+    datapath, name_database : str
+        The folder of databases, and the database in it: 'sample' (photographs that scikit-learn
+        ships) and 'dead_leaves' (synthetic) need no folder.  None is the one database of a given
+        datapath, or 'sample' where none is given.
+    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : bool, bool, int, int, bool
+        See `shl.images.extract_patches`.
+    n_image : int, optional
+        Images to use; None is all.
+    n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
+        See `SparseHebbianLearning`.
+    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+        See `SparseHebbianLearning`.
+    eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
+        See `SparseHebbianLearning`.
+    homeo_fade, replace : optional
+        See `SparseHebbianLearning`.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Start of the histograms.
+    do_sym : bool
+        See `SparseHebbianLearning`.
+    seed : int
+        Decides crops, patches, the start and the order of samples.
+    batch_size, record_each, record_num_batches : int
+        See `SparseHebbianLearning`.
+    DEBUG_DOWNSCALE : int
+        Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
+    verbose : int
+        1 shows progress bars.
+    cache_dir : str, Path or None
+        Folder of results; None is no store.  The environment's SHL_CACHE_DIR replaces the default.
+    checkpoint_each : int, optional
+        Steps between checkpoints of a learning with a store; None is about 30 s.
+    n_jobs : int
+        Threads; -1 is all cores.
 
     Attributes
     ----------
-    figures : dict, name -> (fig, ax) of what `list_figures` asked for last.
+    figures : dict
+        From a name to the (fig, ax) of what `list_figures` asked for last.
 
     Raises
     ------
@@ -75,8 +104,8 @@ class SHL:
     width: int = 256
     patch_width: int = 21
     N_patches: int = 65536
-    datapath: str = "database/"
-    name_database: str = "sample"
+    datapath: str = DATAPATH
+    name_database: str | None = None
     do_mask: bool = True
     do_bandpass: bool = True
     over_patches: int = 16
@@ -90,7 +119,7 @@ class SHL:
     alpha_MP: float = 0.95
     one_over_F: bool = True
     n_iter: int = 1281
-    eta: float = 0.02
+    eta: float = 0.04
     eta_decay: tuple | None = (0.6, 0.05)
     beta1: float = 0.99
     beta2: float = 0.99
@@ -118,15 +147,29 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
+        if self.name_database is None:
+            self._choose_database()
+        for name, value in self.parameters().items():  # a small integer of NumPy's overflows
+            if isinstance(value, np.generic):
+                setattr(self, name, value.item())
         for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
             check_count(getattr(self, name), name)
         check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
         check_count(self.verbose, "verbose", least=0)
+        count_threads(self.n_jobs)
         self.patches  # noqa: B018 - it validates itself
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
+
+    def _choose_database(self):
+        """The only database of a given datapath, else the photographs that need none."""
+        if Path(self.datapath) == Path(DATAPATH):
+            self.name_database = "sample"
+        else:
+            datapath, self.name_database = find_database(self.datapath)
+            self.datapath = str(datapath)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
@@ -231,11 +274,12 @@ class SHL:
         list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error,
             plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
             time_plot_<variable>.  They are drawn into `figures`.
-        fig_kwargs : dict, optional.  Passed to each figure.
+        fig_kwargs : dict, optional.  Passed to the figures that take them.
         """
-        for name in list_figures:
+        for name in check_names(list_figures, "list_figures"):
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        _check_options(fig_kwargs or {}, list_figures)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
@@ -251,11 +295,7 @@ class SHL:
         found = self.stored(path)
         if found is not None:
             return found
-        with _checkpoints.Checkpoints(self.store, path, self.checkpoint_each) as checkpoints:
-            model.fit(data, on_step=checkpoints.step_done, resume=checkpoints.last())
-            model.save(path)
-            checkpoints.discard()
-        return model
+        return _checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
     def stored(self, path):
         """The model in the store at a `result_path`, or None; one of a rule of one's own is always
@@ -274,7 +314,8 @@ class SHL:
         """
         model = model or self._estimator()
         parameters = model.get_params(deep=False)
-        for name in ("n_jobs", "verbose", "sparse_output"):
+        of_transform = [name for name in parameters if name.startswith("transform_")]
+        for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
         key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
         return self.store.path("dico", key, matname)
@@ -329,6 +370,7 @@ class SHL:
 
     def _draw(self, name, dico, data, options):
         """(fig, ax) of one of FIGURES."""
+        options = {key: options[key] for key in options if key in _options_of(name)}
         if name.startswith("time_plot_"):
             return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
         if name in OF_CODE:
@@ -371,6 +413,23 @@ class SHL:
         """See `shl.plotting.time_plot`."""
         return plotting.time_plot(self, dico, variable, **options)
 
+
+def _options_of(name):
+    """The parameters of one of FIGURES."""
+    draw = getattr(plotting, PLOTS.get(name, name), plotting.time_plot)
+    return signature(draw).parameters
+
+
+def _check_options(options, list_figures):
+    """An error for options that no figure takes."""
+    known = {option for name in list_figures for option in _options_of(name)}
+    if unknown := sorted(set(options) - known):
+        raise TypeError(
+            f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures takes"
+        )
+
+
+SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

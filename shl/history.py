@@ -40,6 +40,11 @@ class History(Mapping[str, np.ndarray]):
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
+    def drop_last(self) -> None:
+        """Take back the last record."""
+        for column in self._columns.values():
+            column.pop()
+
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._columns:
             raise KeyError(
@@ -59,7 +64,7 @@ class History(Mapping[str, np.ndarray]):
 
     def last_step(self) -> int | None:
         """The step of the last record, None without any."""
-        return self["steps"][-1] if self._columns else None
+        return self["steps"][-1] if self._columns and self._columns["steps"] else None
 
     def last(self) -> dict[str, int | float]:
         """The scalars of the last record: {name: number}."""

@@ -27,9 +27,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ._checks import check_choice, check_count, check_number
-from .coding import Competition, check_P_cum
+from .coding import Competition, check_competition, check_P_cum
 
-SCALE_OF_MEAN = 0.5  # C, in units of the mean coefficient, where it adapts to the data
+SCALE_OF_MEAN = 3.0  # C, in units of the mean coefficient, where it adapts to the data
+PRIOR_EVENTS = 100  # of HEH: events with which an atom's distribution counts as much as the mean's
 
 
 @runtime_checkable
@@ -272,14 +273,21 @@ class OLS(_WithRate):
         return Competition(gain=np.maximum(state["V"], tiny) ** -self.alpha_homeo)
 
 
-class HEH:
-    """Histogram equalisation (Perrinet 2010, eq. 13; 2019): atoms compete by the quantile of their
-    coefficient.
+class HEH2019:
+    """Histogram equalisation as published (Perrinet 2010, eq. 13; 2019): atoms compete by the
+    quantile of their coefficient.
 
     P_cum_i <- (1 - eta_homeo) P_cum_i + eta_homeo CDF_i(batch);   z_i(a) = P_cum_i(1 - exp(-a / C))
 
     Were the coefficients of each atom distributed as its P_cum says, every atom would win equally
     often.
+
+    P_cum counts the zeros too, z_i(0) = 1 - p_i with p_i the activation probability.  Where all
+    coefficients of a sample are small, as late in its pursuit, p_i alone decides: an atom used a
+    little less than the others wins with any coefficient above 0.  P_cum answers 1 / eta_homeo
+    batches later, so usage oscillates, driven by the noise of p_i, which is relatively
+    sqrt(eta_homeo / (2 batch_size p_i)).  In batches of 256 that needs an eta_homeo of .005 or
+    less, and less for codes of more events; 'HEH' has no such limit.
 
     Parameters
     ----------
@@ -294,7 +302,7 @@ class HEH:
         The start, instead of a straight ramp from 0 to 1; needs a C.
     """
 
-    gives = "table"
+    gives = "table"  # though plain before an adapting scale is known
 
     def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
@@ -328,23 +336,70 @@ class HEH:
 
     def _adapt(self, C, code):
         """The scale after one more batch."""
-        positive = code.values[code.values > 0]
-        if not positive.size:
+        mean = code.mean_positive()
+        if not mean:
             return C
-        wanted = SCALE_OF_MEAN * float(positive.mean(dtype=np.float64))
+        wanted = SCALE_OF_MEAN * mean
         return (1 - self.eta_homeo) * C + self.eta_homeo * wanted if C else wanted
 
     def competition(self, state: dict) -> Competition:
-        """z_i(a) = P_cum_i(1 - exp(-a / C)); plain where no scale is known yet."""
+        """z_i(a) = P_cum_i(1 - exp(-a / C)); plain as long as no scale is known."""
         if state["C"] == 0:
             return Competition()
-        return Competition(P_cum=state["P_cum"], C=scale(state))
+        return Competition(P_cum=self.table(state), C=float(state["C"]))
+
+    def table(self, state: dict) -> np.ndarray:
+        """The z at the points of P_cum, (n_dictionary, nb_quant)."""
+        return state["P_cum"]
+
+
+class HEH(HEH2019):
+    """Histogram equalisation that cannot break down: the coefficient times its surprise.
+
+    z_i(a) = -a log T_i(a)
+
+    with T_i(a) = 1 - P_cum_i(1 - exp(-a / C)) the probability that a sample uses atom i with a
+    coefficient above a.  Atoms that are used alike above each level have equal T_i, and compete by
+    their coefficient.  The published 1 - T_i(a) ranks atoms as -log T_i(a) does, which does not
+    vanish with a: where T_i is wrong by a factor 1 + e, log a moves by e / (a h(a)), with h the
+    hazard rate -T_i' / T_i, without a bound as a -> 0.  Here it moves by
+    e / (|log T_i(a)| + a h(a)), never more than under 'HAP', -a log p_i, which is the limit for
+    small a.
+
+    e is the less, the fewer events T_i is known from:
+
+    T_i <- mean_j T_j (T_i + q) / (mean_j T_j + q),   q = PRIOR_EVENTS eta_homeo / ((2 - eta_homeo)
+    n_draws)
+
+    as if each atom had been used PRIOR_EVENTS times more, as the mean is, in the
+    (2 - eta_homeo) n_draws / eta_homeo samples that a running mean of batches of n_draws is worth.
+    Parameters are those of 'HEH2019'.
+    """
+
+    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+        """As of HEH2019, and q: 0, a given start is trusted."""
+        return {**super().init(n_dictionary, activity, dtype), "q": np.array(0.0)}
+
+    def update(self, state: dict, code) -> dict:
+        """The state after one more batch; a batch without draws changes nothing."""
+        if not code.n_draws:
+            return state
+        q = PRIOR_EVENTS * self.eta_homeo / ((2 - self.eta_homeo) * code.n_draws)
+        return {**super().update(state, code), "q": np.array(q)}
+
+    def table(self, state: dict) -> np.ndarray:
+        """-a log T_i(a), divided by its largest value."""
+        tiny, q = np.finfo(state["P_cum"].dtype).eps, state["q"]
+        tail = np.maximum(1 - state["P_cum"].astype(np.float64), 0)
+        mean = np.maximum(tail.mean(axis=0), tiny)
+        tail = np.clip(mean * (tail + q) / (mean + q), tiny, 1 - tiny)
+        nb_quant = tail.shape[1]
+        z = np.log1p(-np.arange(nb_quant) / nb_quant) * np.log(tail)
+        return (z / z.max()).astype(state["P_cum"].dtype)
 
 
 def scale(state: dict) -> float:
-    """The C of a state of HEH; 1 where none is known yet, as its equal ramps rank by the
-    coefficient at any scale.
-    """
+    """The C of a state of HEH; 1 where none is known yet."""
     return float(state["C"]) or 1.0
 
 
@@ -418,6 +473,7 @@ RULES = {
     "EXP": EXP,
     "eHAP": EHAP,
     "HEH": HEH,
+    "HEH2019": HEH2019,
     "shareHAP": ShareHAP,
     "epochEXP": EpochEXP,
 }
@@ -458,4 +514,21 @@ def kind_of(rule: Rule, n_dictionary: int) -> str:
     """
     if hasattr(rule, "gives"):
         return rule.gives
-    return rule.competition(rule.init(n_dictionary, 1 / n_dictionary, np.float32)).kind
+    state = rule.init(n_dictionary, 1 / n_dictionary, np.float32)
+    return check_competition_of(rule, state, n_dictionary, np.float32).kind
+
+
+def check_competition_of(rule: Rule, state: dict, n_dictionary: int, dtype) -> Competition:
+    """What a rule says of the next batch, or an error where it is no competition of these atoms."""
+    competition, name = rule.competition(state), type(getattr(rule, "rule", rule)).__name__
+    if not isinstance(competition, Competition):
+        raise TypeError(
+            f"homeo_method: {name}.competition must return a Competition, not {competition!r}"
+        )
+    try:
+        check_competition(competition.gain, competition.P_cum, competition.C, n_dictionary, dtype)
+    except (ValueError, TypeError) as error:
+        raise type(error)(
+            f"homeo_method: the competition of {name} is not valid, {error}"
+        ) from None
+    return competition

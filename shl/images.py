@@ -9,18 +9,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from . import store
-from ._checks import check_count, check_flag
+from ._checks import check_count, check_flag, check_memory, set_checked
+from ._progress import progress
+from .windows import extract as extract
+from .windows import reconstruct as reconstruct
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
 BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # others, as PostScript, start programs
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
-BITS_PER_SAMPLE, SAMPLE_FORMAT = 258, 339  # tags of a TIFF file
+STRIP = 1 << 22  # pixels of an image of colours that are made grey at a time
+BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 258, 339, 274  # tags of TIFF and EXIF
 
 
 def load_images(
@@ -84,6 +88,34 @@ def load_images(
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
+def find_database(datapath: str | Path) -> tuple[Path, str]:
+    """The folder of databases and the only database in it; a folder of images is one itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no image in it.
+    ValueError
+        If there are several databases; the message lists them.
+    """
+    folder = Path(datapath)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"datapath must be a folder, and there is none at {folder}")
+    if _holds_images(folder):
+        return folder.resolve().parent, folder.resolve().name
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir() and _holds_images(path))
+    if not found:
+        raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+    if len(found) > 1:
+        raise ValueError(f"name_database must be one of {', '.join(found)}, which {folder} holds")
+    return folder, found[0]
+
+
+def _holds_images(folder):
+    """Whether a folder has an image file."""
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+
+
 def _sample_images():
     """The photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_image
@@ -120,12 +152,13 @@ def read_image(path: str | Path, height: int = 1, width: int = 1) -> np.ndarray:
     """The grey levels of an image file, (rows, columns) float64 as of `to_grey`.
 
     Grey files of more than 8 bits keep their depth; all others are read as RGB of 8 bits, palettes
-    looked up and transparency left out.
+    looked up and transparency left out.  The image is turned as its EXIF data say; of several
+    frames the first is read.
 
     Parameters
     ----------
     path : str or Path
-        Any file that Pillow can read.
+        A PNG, JPEG, TIFF or BMP file.
     height, width : int, default=1
         Pixels that the image must have at least.
 
@@ -136,32 +169,57 @@ def read_image(path: str | Path, height: int = 1, width: int = 1) -> np.ndarray:
     Raises
     ------
     ValueError
-        With the reason, if the file is not an image, truncated, too large, smaller than height x
-        width, constant, or holds NaN.
+        With the reason, if it is no such file, truncated, too large, smaller than height x width,
+        constant, or holds NaN.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(
-                    f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}"
-                )
-            if image.width < width or image.height < height:
-                raise ValueError(
-                    f"its {image.height} x {image.width} pixels are fewer than {height} x {width}"
-                )
-            pixels = _decode(image)
-    except UnidentifiedImageError:
-        raise ValueError("it is not an image that Pillow can read") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"it cannot be read ({error})") from error
-    grey = to_grey(pixels)
+    grey = to_grey(_read_pixels(Path(path), height, width))
     if not np.isfinite(grey).all():
         raise ValueError("it holds NaN or infinity")
     if np.ptp(grey) <= 1e-9 * np.abs(grey).max():
         raise ValueError("it is constant")
     return grey
+
+
+def _read_pixels(path, height, width):
+    """The pixels of an image file, turned as they are to be seen."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError("it is no file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is checked
+            image = Image.open(path, formats=FORMATS)
+        with image:
+            if image.width * image.height > MOST_PIXELS:
+                raise _Unusable(
+                    f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}"
+                )
+            pixels = _turn(_decode(image), image.getexif().get(ORIENTATION, 1))
+    except _Unusable:
+        raise
+    except UnidentifiedImageError:
+        raise ValueError(f"it is not an image of the formats {', '.join(FORMATS)}") from None
+    except Exception as error:  # a damaged file raises nearly anything
+        raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from error
+    if pixels.shape[1] < width or pixels.shape[0] < height:
+        raise ValueError(
+            f"its {pixels.shape[0]} x {pixels.shape[1]} pixels are fewer than {height} x {width}"
+        )
+    return pixels
+
+
+class _Unusable(ValueError):
+    """An image that is whole, and cannot be used."""
+
+
+def _turn(pixels, orientation):
+    """Pixels as EXIF's orientation 1 to 8 wants them to be seen; others are left as they are."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
 
 
 def _decode(image):
@@ -218,7 +276,15 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
             f"not {pixels.shape}"
         )
     most = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
-    return (pixels[..., :3] @ GREY if is_color else pixels.astype(float)) / most
+    if not is_color:
+        return pixels.astype(float) / most
+    size = max(1, STRIP // pixels.shape[1])  # all at once would take 24 bytes a pixel
+    strips = [slice(start, start + size) for start in range(0, len(pixels), size)]
+    grey = np.empty(pixels.shape[:2])
+    for rows in strips:
+        grey[rows] = pixels[rows, :, :3] @ GREY
+        grey[rows] /= most
+    return grey
 
 
 def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -502,6 +568,16 @@ def noise_patches(
 # ------------------------------------------------------------------------------------ a data set
 
 
+def _digest_of_file(path):
+    """The digest of a file's content, or why it has none, as when `read_image` skips it."""
+    if not path.is_file():  # a folder, a pipe, a link to nothing
+        return "no file"
+    try:
+        return store.digest(np.fromfile(path, np.uint8))
+    except OSError as error:
+        return type(error).__name__
+
+
 @dataclass(frozen=True)
 class Patches:
     """All that decides a set of patches, see `shl.SHL`; a value out of its range is an error that
@@ -523,15 +599,27 @@ class Patches:
     seed: int
 
     def __post_init__(self):
-        for name in ("height", "width", "N_patches", "over_patches", "patch_ds"):
-            check_count(getattr(self, name), name)
+        for name in ("datapath", "name_database"):
+            if not isinstance(getattr(self, name), (str, Path)):
+                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
+        counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
+        set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
         most = min(self.height, self.width) // self.patch_ds
         why = "the crops after patch_ds"
-        check_count(self.patch_width, "patch_width", least=4, most=most, why=why)
-        check_count(self.n_image, "n_image", is_optional=True)
-        check_count(self.seed, "seed", least=0)
-        for name in ("do_mask", "do_bandpass", "patch_norm"):
-            check_flag(getattr(self, name), name)
+        flags = ("do_mask", "do_bandpass", "patch_norm")
+        set_checked(
+            self,
+            patch_width=check_count(self.patch_width, "patch_width", least=4, most=most, why=why),
+            n_image=check_count(self.n_image, "n_image", is_optional=True),
+            seed=check_count(self.seed, "seed", least=0),
+            **{name: check_flag(getattr(self, name), name) for name in flags},
+        )
+        size = self.N_patches * self.patch_width**2
+        check_memory(8 * size, "N_patches", self.N_patches)  # in their order and shuffled
+        check_memory(64 * self.height * self.width, "height x width", (self.height, self.width))
+        if self.name_database == "dead_leaves" and self.n_image is not None:
+            n_bytes = 8 * self.n_image * self.height * self.width
+            check_memory(n_bytes, "n_image", self.n_image)
 
     def key(self) -> str:
         """The hash of all that makes them, also of the content of image files."""
@@ -540,7 +628,7 @@ class Patches:
         if self.name_database not in BUILT_IN:
             files = sorted((Path(datapath) / self.name_database).glob("*"))
             parameters["files"] = {
-                path.name: store.digest(np.fromfile(path, np.uint8))
+                path.name: _digest_of_file(path)
                 for path in files
                 if path.suffix.lower() in SUFFIXES
             }
@@ -555,5 +643,5 @@ class Patches:
         names = ("patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches")
         names += ("patch_ds", "patch_norm")
         options = {name: getattr(self, name) for name in names}
-        with tqdm(desc="patches", unit="crop", disable=not verbose) as bar:
+        with progress(desc="patches", unit="crop", disable=not verbose) as bar:
             return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)

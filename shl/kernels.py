@@ -8,40 +8,58 @@ Events are two arrays of shape (n_samples, n_slots): `indices` (int32), the atom
 each at most once, and `values`, their coefficients.  An unused slot has index 0 and value 0, so
 that sums over slots need no test.
 
-An arg-max over floats stays scalar in compiled code, a maximum of integers does not, and the bits
-of non-negative floats are ordered as integers: `keys` is an integer array whose memory is read as
-scores (`keys.view(dtype)`).
+An arg-max over floats stays scalar in compiled code; `_subtract_and_find` and `_next_reaching` are
+therefore written in LLVM's own instructions, on vectors of 64 bytes that it fits to the processor.
+Rows that they read (rho, Gram matrix, gain, bounds) are padded with zeros to whole strips of two
+vectors.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import config, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from ._jit import jit
 
-BLOCK = 32  # atoms that share one test in the search for candidates
+VECTOR = 64  # bytes
+UNROLLED = 2
+STRIP = UNROLLED * VECTOR
+BLOCK = 32  # items of a loop without a remainder
+TILE = 16  # rows and columns that are transposed at once
+GROUP = 4  # rows that are subtracted in one pass
+TURNS = 2  # samples that take their steps in turn: one waits for its arg-max while another works
 
 
 class Atoms(NamedTuple):
     """A dictionary as pursuit sees it, the same for every sample."""
 
     dictionary: np.ndarray  # (n_dictionary, n_pixels), unit norms
-    gram: np.ndarray  # (n_dictionary, n_dictionary): what one unit of an atom takes off every rho
+    gram: np.ndarray  # (n_dictionary, n_padded): what one unit of an atom takes off every rho
     scale: np.ndarray  # (n_dictionary,): value of an event / rho; 1 without a precision
 
 
 class Contest(NamedTuple):
     """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns."""
 
-    gain: np.ndarray  # (n_dictionary,): of the score gain_i a, which bounds the quantiles
+    gain: np.ndarray  # (n_padded,): of the score gain_i a, which bounds the quantiles
     P_cum: np.ndarray  # (n_dictionary, nb_quant), or (n_dictionary, 0) for gains alone
     C: float
     levels: np.ndarray  # (nb_quant,), see `bound_scores`
-    bounds: np.ndarray  # (nb_quant, n_dictionary) as integers
-    rectified: float  # a is rectified * rho + mirrored * |rho|: (1/2, 1/2) is max(rho, 0),
-    mirrored: float  # (0, 1) is |rho|
+    bounds: np.ndarray  # (nb_quant, n_padded)
+    is_signed: bool  # a is |rho|, else max(rho, 0)
+
+
+class ByAtom(NamedTuple):
+    """Events ordered by atom, those of one atom by sample."""
+
+    starts: np.ndarray  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
+    samples: np.ndarray  # (n_events,)
+    values: np.ndarray  # (n_events,)
 
 
 class Limits(NamedTuple):
@@ -52,84 +70,267 @@ class Limits(NamedTuple):
     tolerance: float  # below 0: none
 
 
-# ------------------------------------------------------------------------------------------ pursuit
+# ----------------------------------------------------------------------------------------- vectors
 
 
-@jit
-def _subtract_and_score(rho, step, gram_row, gain, rectified, mirrored, scores):
-    """Rho -= step * gram_row;  scores = gain * (rectified * rho + mirrored * |rho|), never -0."""
-    for i in range(rho.size):
-        value = rho[i] - step * gram_row[i]
-        rho[i] = value
-        scores[i] = gain[i] * (rectified * value + mirrored * abs(value))
+class _Vectors:
+    """Writes LLVM's instructions on vectors of one dtype, at numba's place in a kernel."""
+
+    def __init__(self, context, builder, dtype):
+        self.context, self.builder, self.bits = context, builder, dtype.bitwidth
+        self.lanes, self.strip = 8 * VECTOR // self.bits, 8 * STRIP // self.bits
+        self.number, self.integer = context.get_value_type(dtype), ir.IntType(self.bits)
+        self.numbers = ir.VectorType(self.number, self.lanes)
+        self.integers = ir.VectorType(self.integer, self.lanes)
+        self.index = context.get_value_type(types.intp)
+
+    def array(self, signature, args, k):
+        """The k-th argument, which has `data` and `nitems`."""
+        return self.context.make_array(signature.args[k])(self.context, self.builder, args[k])
+
+    def place(self, data, i):
+        """Where the vector begins that starts at the i-th item."""
+        return self.builder.bitcast(self.builder.gep(data, [i]), self.numbers.as_pointer())
+
+    def load(self, data, i):
+        """Items i to i + lanes."""
+        return self.builder.load(self.place(data, i), align=self.bits // 8)
+
+    def store(self, vector, data, i):
+        """Items i to i + lanes become the vector's."""
+        self.builder.store(vector, self.place(data, i), align=self.bits // 8)
+
+    def repeat(self, value):
+        """A vector of one value."""
+        one = ir.VectorType(value.type, self.lanes)(ir.Undefined)
+        one = self.builder.insert_element(one, value, ir.IntType(32)(0))
+        zeros = ir.VectorType(ir.IntType(32), self.lanes)(None)
+        return self.builder.shuffle_vector(one, one, zeros)
+
+    def larger(self, a, b):
+        """The larger of each pair."""
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def multiply_add(self, a, b, c):
+        """A * b + c, rounded once where the processor has such an instruction."""
+        name = f"llvm.fmuladd.v{self.lanes}f{self.bits}"
+        kind = ir.FunctionType(self.numbers, [self.numbers] * 3)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [a, b, c])
+
+    def reduce(self, name, vector):
+        """One of LLVM's reductions of a vector of integers to one."""
+        name = f"llvm.vector.reduce.{name}.v{self.lanes}i{self.bits}"
+        kind = ir.FunctionType(self.integer, [self.integers])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, [vector])
+
+    def keep_bits(self, vector, mask):
+        """The numbers that the bits of a vector that are set in mask are."""
+        bits = self.builder.and_(self.builder.bitcast(vector, self.integers), mask)
+        return self.builder.bitcast(bits, self.numbers)
+
+    def score(self, gain, rho, is_signed):
+        """Gain * |rho| where signed; else gain * rho, which below 0 is no score."""
+        if is_signed:
+            without_sign = self.integers([(1 << (self.bits - 1)) - 1] * self.lanes)
+            rho = self.keep_bits(rho, without_sign)
+        return self.builder.fmul(gain, rho)
+
+    def parts(self, i):
+        """The starts of the vectors of the strip at i."""
+        return [self.builder.add(i, self.index(k * self.lanes)) for k in range(UNROLLED)]
+
+    def flags(self, tests):
+        """The results of comparing the vectors of a strip, as the bits of one integer."""
+        while len(tests) > 1:
+            size = 2 * tests[0].type.count
+            order = ir.VectorType(ir.IntType(32), size)(list(range(size)))
+            pairs = zip(tests[::2], tests[1::2], strict=True)
+            tests = [self.builder.shuffle_vector(*pair, order) for pair in pairs]
+        flags = self.builder.bitcast(tests[0], ir.IntType(tests[0].type.count))
+        return self.builder.zext(flags, ir.IntType(64))
+
+    def strips(self, size, start=None):
+        """A loop over the strips of `size` items: its `index` counts strips from `start` on."""
+        count = self.builder.sdiv(size, self.index(self.strip))
+        return cgutils.for_range(self.builder, count, start, self.index)
 
 
-@jit
-def _argmax(keys):
-    """Index of the largest score, the lowest one on ties; -1 where no score is above 0."""
-    top = keys.dtype.type(0)
-    for i in range(keys.size):
-        top = max(top, keys[i])
-    if top == 0:
-        return -1
-    none = np.int32(keys.size)
-    first = none
-    for i in range(keys.size):
-        first = min(first, np.int32(i) if keys[i] == top else none)
-    return first
+@intrinsic
+def _subtract_and_find(typing_context, rho, step, gram_row, gain, is_signed):
+    """Rho -= step * gram_row, and the index of the largest score, the lowest one on ties; -1 where
+    no score is above 0.
 
-
-@jit
-def _quantile(P_cum_row, coefficient, C):
-    """P_cum_row at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at
-    both ends.
+    Scores are gain * max(rho, 0), or gain * |rho| where signed.  Each lane keeps its largest score
+    and the strip where it first met it.
     """
-    position = (1 - math.exp(-coefficient / C)) * P_cum_row.size
-    k = int(position)
-    if k >= P_cum_row.size - 1:
-        return P_cum_row[P_cum_row.size - 1]
-    return P_cum_row[k] + P_cum_row.dtype.type(position - k) * (P_cum_row[k + 1] - P_cum_row[k])
+
+    def emit(context, builder, signature, args):
+        found = cgutils.alloca_once(builder, context.get_value_type(types.intp))
+        with builder.if_else(args[4]) as branches:
+            for signed, branch in zip((True, False), branches, strict=True):
+                with branch:
+                    builder.store(search(context, builder, signature, args, signed), found)
+        return builder.load(found)
+
+    def search(context, builder, signature, args, signed):
+        vectors = _Vectors(context, builder, rho.dtype)
+        values, row, gains = (vectors.array(signature, args, k) for k in (0, 2, 3))
+        step, strip = vectors.repeat(builder.fneg(args[1])), vectors.index(vectors.strip)
+        best = cgutils.alloca_once_value(builder, vectors.numbers(None))
+        place = cgutils.alloca_once_value(builder, vectors.integers(None))
+        with vectors.strips(values.nitems) as loop:
+            scores = []
+            for i in vectors.parts(builder.mul(loop.index, strip)):
+                row_part, value = vectors.load(row.data, i), vectors.load(values.data, i)
+                value = vectors.multiply_add(step, row_part, value)
+                vectors.store(value, values.data, i)
+                scores.append(vectors.score(vectors.load(gains.data, i), value, signed))
+            score, before = functools.reduce(vectors.larger, scores), builder.load(best)
+            is_better = builder.fcmp_ordered(">", score, before)
+            here = vectors.repeat(builder.trunc(loop.index, vectors.integer))
+            builder.store(builder.select(is_better, score, before), best)
+            builder.store(builder.select(is_better, here, builder.load(place)), place)
+        # Scores are not below 0, and floats of one sign are ordered as their bits are.
+        best, place = builder.load(best), builder.load(place)
+        top = builder.bitcast(
+            vectors.reduce("smax", builder.bitcast(best, vectors.integers)), vectors.number
+        )
+        tops = vectors.repeat(top)
+        is_top = builder.fcmp_ordered("==", best, tops)
+        never = vectors.repeat(vectors.integer((1 << (vectors.bits - 1)) - 1))
+        place = vectors.reduce("smin", builder.select(is_top, place, never))
+        start = builder.mul(builder.sext(place, vectors.index), strip)
+        tests = []
+        for i in vectors.parts(start):
+            score = vectors.score(vectors.load(gains.data, i), vectors.load(values.data, i), signed)
+            tests.append(builder.fcmp_ordered("==", score, tops))
+        index = builder.add(start, builder.cttz(vectors.flags(tests), ir.IntType(1)(0)))
+        is_above = builder.fcmp_ordered(">", top, vectors.number(0))
+        return builder.select(is_above, index, vectors.index(-1))
+
+    return types.intp(rho, rho.dtype, gram_row, gain, types.boolean), emit
+
+
+@intrinsic
+def _next_reaching(typing_context, rho, gain, bound, start, is_signed):
+    """The first index from `start` on whose score is at least its bound; rho.size where none is."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, rho.dtype)
+        values, gains, bounds = (vectors.array(signature, args, k) for k in (0, 1, 2))
+        strip, every = vectors.index(vectors.strip), ir.IntType(64)(-1)
+        all_bits, but_sign = vectors.integer(-1), vectors.integer((1 << (vectors.bits - 1)) - 1)
+        mask = vectors.repeat(builder.select(args[4], but_sign, all_bits))
+        first, rest = builder.sdiv(args[3], strip), builder.srem(args[3], strip)
+        found = cgutils.alloca_once_value(builder, values.nitems)
+        wanted = cgutils.alloca_once_value(builder, builder.shl(every, rest))
+        with vectors.strips(values.nitems, first) as loop:
+            i, tests = builder.mul(loop.index, strip), []
+            for part in vectors.parts(i):
+                value, bound = (vectors.load(a.data, part) for a in (values, bounds))
+                gain = vectors.load(gains.data, part)
+                score = builder.fmul(gain, vectors.keep_bits(value, mask))
+                tests.append(builder.fcmp_ordered(">=", score, bound))
+            flags = builder.and_(vectors.flags(tests), builder.load(wanted))
+            builder.store(every, wanted)
+            with builder.if_then(builder.icmp_unsigned("!=", flags, every.type(0)), likely=False):
+                builder.store(builder.add(i, builder.cttz(flags, ir.IntType(1)(0))), found)
+                loop.do_break()
+        return builder.load(found)
+
+    return types.intp(rho, gain, bound, types.intp, types.boolean), emit
+
+
+@intrinsic
+def _subtract_rows(typing_context, row, source, rows, first, factors):
+    """Row = source - sum of factors_j rows_j over the GROUP of rows j from `first` on."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, row.dtype)
+        target, start, others = (vectors.array(signature, args, k) for k in (0, 1, 2))
+        numbers, terms = vectors.array(signature, args, 4), []
+        for k in range(GROUP):
+            j = builder.add(args[3], vectors.index(k))
+            factor = builder.fneg(builder.load(builder.gep(numbers.data, [j])))
+            data = builder.gep(others.data, [builder.mul(j, target.nitems)])
+            terms.append((vectors.repeat(factor), data))
+        with vectors.strips(target.nitems) as loop:
+            for i in vectors.parts(builder.mul(loop.index, vectors.index(vectors.strip))):
+                value = vectors.load(start.data, i)
+                for factor, data in terms:
+                    value = vectors.multiply_add(factor, vectors.load(data, i), value)
+                vectors.store(value, target.data, i)
+        return context.get_dummy_value()
+
+    return types.void(row, source, rows, types.intp, factors), emit
+
+
+if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is compiled
+
+    def _subtract_and_find(rho, step, gram_row, gain, is_signed):
+        rho -= step * gram_row
+        scores = gain * (np.abs(rho) if is_signed else rho)
+        return int(scores.argmax()) if scores.max() > 0 else -1
+
+    def _next_reaching(rho, gain, bound, start, is_signed):
+        scores = gain * (np.abs(rho) if is_signed else rho)
+        found = np.nonzero(scores[start:] >= bound[start:])[0]
+        return start + int(found[0]) if found.size else rho.size
+
+    def _subtract_rows(row, source, rows, first, factors):
+        row[:] = source - factors[first : first + GROUP] @ rows[first : first + GROUP]
+
+
+# ----------------------------------------------------------------------------------------- pursuit
 
 
 @jit
-def _fairest(rho, keys, best, contest):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i); -1 where none is above 0.
+def _quantile(P_cum, i, coefficient, C):
+    """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
+    ends.
+    """
+    last = P_cum.shape[1] - 1
+    position = (1 - math.exp(-coefficient / C)) * (last + 1)
+    k = int(position)
+    if k >= last:
+        return P_cum[i, last]
+    return P_cum[i, k] + P_cum.dtype.type(position - k) * (P_cum[i, k + 1] - P_cum[i, k])
+
+
+@jit
+def _fairest(rho, n, best, contest):
+    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i) for the row n of rho; -1 where
+    none is above 0.
 
     The atom `best` of the largest score gives a quantile q to beat.  With levels[j] <= q, no atom i
     whose score lies under bounds[j, i] reaches q (see `bound_scores`), so the few others are all
-    that need the exponential.
+    that need the exponential.  (Given the row itself, numba would count a reference to it, and the
+    processor would wait for that.)
     """
     P_cum, C = contest.P_cum, contest.C
-    target = _quantile(P_cum[best], abs(rho[best]), C)
-    low, high = 0, contest.levels.size
-    while low < high:  # the highest level that is surely reached
-        middle = (low + high) // 2
-        if contest.levels[middle] <= target:
-            low = middle + 1
-        else:
-            high = middle
-    bound = contest.bounds[max(low - 1, 0)]  # the lowest level is 0
-    atom, top = -1, P_cum.dtype.type(0)
-    for start in range(0, keys.size, BLOCK):
-        if _margin(keys[start : start + BLOCK], bound[start : start + BLOCK]) < 0:
-            continue
-        for i in range(start, min(start + BLOCK, keys.size)):
-            if keys[i] >= bound[i] and keys[i] > 0:
-                quantile = _quantile(P_cum[i], abs(rho[i]), C)
-                if quantile > top:
-                    atom, top = i, quantile
-    return atom
+    target = _quantile(P_cum, best, abs(rho[n, best]), C)
+    bound = contest.bounds[max(_count_reached(contest.levels, target) - 1, 0)]
+    i, atom, top = -1, -1, P_cum.dtype.type(0)
+    while True:
+        i = _next_reaching(rho[n], contest.gain, bound, i + 1, contest.is_signed)
+        if i == rho.shape[1]:
+            return atom
+        quantile = target if i == best else _quantile(P_cum, i, abs(rho[n, i]), C)
+        if quantile > top:
+            atom, top = i, quantile
 
 
 @jit
-def _margin(keys, bound):
-    """The most by which a key exceeds its bound.  (A function of its own: inlined by hand, the loop
-    stays scalar.)
+def _count_reached(levels, target):
+    """How many levels, of which the lowest is 0, are at most target; in 32 bits, as whole vectors
+    are counted.
     """
-    margin = keys[0] - bound[0]
-    for i in range(keys.size):
-        margin = max(margin, keys[i] - bound[i])
-    return margin
+    n_reached = np.int32(0)
+    for i in range(levels.size):
+        n_reached += np.int32(levels[i] <= target)
+    return n_reached
 
 
 @jit
@@ -137,14 +338,16 @@ def bound_scores(P_cum, C, gain, levels, bounds):
     """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach
     the level.
 
-    gain (n_dictionary,), levels (nb_quant,) and bounds (nb_quant, n_dictionary) are written.
+    gain (n_padded,), levels (nb_quant,) and bounds (nb_quant, n_padded) are written for the atoms.
     Levels are 0 and the mean of P_cum over atoms; gain_i is the inverse coefficient at which atom i
     reaches a level of rare events, so that the largest score is mostly that of the winner.  Between
     two points the inverse of a -> 1 - exp(-a / C) is bounded by its tangent, which lies below it;
-    the margins are wider than rounding, so that the pursuit is exact.
+    the margins are wider than rounding, so that the pursuit is exact.  A bound is above 0, so that
+    what scores nothing stays under it.
     """
     n_dictionary, nb_quant = P_cum.shape
-    eps = np.finfo(P_cum.dtype).eps
+    zero, eps = P_cum.dtype.type(0), np.finfo(P_cum.dtype).eps
+    least = np.nextafter(zero, zero + 1)
     knots = -C * np.log(1 - np.arange(nb_quant) / nb_quant)
     for k in range(nb_quant):
         mean = 0.0
@@ -159,6 +362,7 @@ def bound_scores(P_cum, C, gain, levels, bounds):
             coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
             slack = 16 * eps * (C * nb_quant + coefficient)
             bounds[j, i] = gain[i] * max(coefficient - slack, 0) if coefficient < np.inf else np.inf
+            bounds[j, i] = max(bounds[j, i], least)
     for j in range(1, nb_quant):
         levels[j] += 8 * eps
 
@@ -205,81 +409,76 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def pursue(rho, residual, atoms, contest, limits, indices, values, keys):
+def pursue(rho, residual, atoms, contest, limits, indices, values):
     """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms
     (Perrinet 2010, eq. 13).
 
     i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
-    rho (n_samples, n_dictionary), the correlations, is overwritten; indices, values (zeros) receive
-    the events and have a slot for each atom that n_steps can select.  With a tolerance, residual
-    (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.  keys
-    (n_dictionary,) is working memory of integers of rho's item size.
+    rho (n_samples, n_padded), the correlations, is overwritten; indices, values (zeros) receive the
+    events and have a slot for each atom that n_steps can select.  With a tolerance, residual
+    (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.
     """
-    n_samples, n_dictionary = rho.shape
-    scores = keys.view(rho.dtype)
-    slot_of = np.full(n_dictionary, -1, np.int32)
-    zero = rho.dtype.type(0)
+    n_samples = rho.shape[0]
     has_table, has_tolerance = contest.P_cum.shape[1] > 0, limits.tolerance >= 0
-    for n in range(n_samples):
-        if has_tolerance and _subtract_is_within(
-            residual[n], atoms.dictionary[0], zero, limits.tolerance
-        ):
-            continue
-        n_used, atom, value = 0, 0, zero
-        for _ in range(limits.n_steps):
-            _subtract_and_score(
-                rho[n],
-                value,
-                atoms.gram[atom],
-                contest.gain,
-                contest.rectified,
-                contest.mirrored,
-                scores,
-            )
-            atom = _argmax(keys)
-            if atom >= 0 and has_table:
-                atom = _fairest(rho[n], keys, atom, contest)
-            if atom < 0:
-                break
-            value = limits.alpha * rho[n, atom] * atoms.scale[atom]
-            n_used = _add_event(indices[n], values[n], slot_of, n_used, atom, value)
+    slot_of = np.full((TURNS, rho.shape[1]), -1, np.int32)
+    last, n_used = np.empty(TURNS, np.intp), np.empty(TURNS, np.intp)  # last: -1 where it has ended
+    steps = np.empty(TURNS, rho.dtype)
+    for first in range(0, n_samples, TURNS):
+        n_turns = min(TURNS, n_samples - first)
+        last[:], n_used[:], steps[:] = 0, 0, 0
+        for turn in range(n_turns):
             if has_tolerance and _subtract_is_within(
-                residual[n], atoms.dictionary[atom], value, limits.tolerance
+                residual[first + turn], atoms.dictionary[0], steps[turn], limits.tolerance
             ):
+                last[turn] = -1
+        for _ in range(limits.n_steps):
+            n_open = 0
+            for turn in range(n_turns):
+                if last[turn] < 0:
+                    continue
+                n = first + turn
+                row = atoms.gram[last[turn]]
+                atom = _subtract_and_find(rho[n], steps[turn], row, contest.gain, contest.is_signed)
+                if atom >= 0 and has_table:
+                    atom = _fairest(rho, n, atom, contest)
+                last[turn] = atom
+                if atom < 0:
+                    continue
+                n_open += 1
+                value = limits.alpha * rho[n, atom] * atoms.scale[atom]
+                steps[turn] = value
+                n_used[turn] = _add_event(
+                    indices[n], values[n], slot_of[turn], n_used[turn], atom, value
+                )
+                if has_tolerance and _subtract_is_within(
+                    residual[n], atoms.dictionary[atom], value, limits.tolerance
+                ):
+                    last[turn] = -1
+            if n_open == 0:
                 break
-        for slot in range(n_used):
-            slot_of[indices[n, slot]] = -1
+        for turn in range(n_turns):
+            for slot in range(n_used[turn]):
+                slot_of[turn, indices[first + turn, slot]] = -1
 
 
 @jit
-def _orthogonalise(row, gram_row, basis, factors):
+def _orthogonalise(row, gram_row, basis, factors, n_used):
     """Row = gram_row - sum_j factors_j basis_j: what is new in an atom's correlations.
 
-    Eight at once, for fewer passes over row: the time is that of reading basis, which is larger
-    than the first cache.
+    Row is the next of the basis, and what follows it has no part: its factors become 0.
     """
-    k = factors.size
-    first = k % 8
-    for i in range(row.size):
-        row[i] = gram_row[i]
-    for j in range(first):
-        factor, other = factors[j], basis[j]
-        for i in range(row.size):
-            row[i] -= factor * other[i]
-    for j in range(first, k, 8):
-        a, b, c, d = factors[j], factors[j + 1], factors[j + 2], factors[j + 3]
-        e, f, g, h = factors[j + 4], factors[j + 5], factors[j + 6], factors[j + 7]
-        p, q, r, s = basis[j], basis[j + 1], basis[j + 2], basis[j + 3]
-        t, u, v, w = basis[j + 4], basis[j + 5], basis[j + 6], basis[j + 7]
-        for i in range(row.size):
-            row[i] -= ((a * p[i] + b * q[i]) + (c * r[i] + d * s[i])) + (
-                (e * t[i] + f * u[i]) + (g * v[i] + h * w[i])
-            )
+    n_padded = max(1, -(-n_used // GROUP)) * GROUP
+    factors[n_used:n_padded] = 0
+    row[:] = 0
+    source = gram_row
+    for first in range(0, n_padded, GROUP):
+        _subtract_rows(row, source, basis, first, factors)
+        source = row
 
 
 @jit
-def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys):
+def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values):
     """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein
     et al. 2008).
 
@@ -292,28 +491,27 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
 
     Last, L^T v = c gives the coefficients.
 
-    rho (n_samples, n_dictionary) and energy (n_samples,), the squared norms, are overwritten.  A
-    sample ends early where its energy is at most tolerance, or where the chosen atom depends on
+    rho (n_samples, n_padded) and energy (n_samples,), the squared norms, are overwritten.  A
+    sample ends early where its energy is at most its tolerance, or where the chosen atom depends on
     those before it.
     """
-    n_samples, n_dictionary = rho.shape
+    n_samples, n_padded = rho.shape
     l0_sparseness = indices.shape[1]
-    scores = keys.view(rho.dtype)
-    zero, one = rho.dtype.type(0), rho.dtype.type(1)
-    basis = np.empty((l0_sparseness, n_dictionary), rho.dtype)
-    pivots, factors = np.empty(l0_sparseness, rho.dtype), np.empty(l0_sparseness, rho.dtype)
-    dependent = n_dictionary * np.finfo(rho.dtype).eps
+    zero = rho.dtype.type(0)
+    n_rows = -(-l0_sparseness // GROUP) * GROUP
+    basis = np.zeros((n_rows, n_padded), rho.dtype)
+    pivots, factors = np.empty(l0_sparseness, rho.dtype), np.empty((n_rows, n_rows), rho.dtype)
+    dependent = gram.shape[0] * np.finfo(rho.dtype).eps
     for n in range(n_samples):
         n_used, row, step = 0, gram[0], zero
-        while n_used < l0_sparseness and energy[n] > tolerance:
-            _subtract_and_score(rho[n], step, row, gain, zero, one, scores)
-            atom = _argmax(keys)
+        while n_used < l0_sparseness and energy[n] > tolerances[n]:
+            atom = _subtract_and_find(rho[n], step, row, gain, True)
             if atom < 0:
                 break
             row = basis[n_used]
             for j in range(n_used):
-                factors[j] = basis[j, atom] / pivots[j]
-            _orthogonalise(row, gram[atom], basis, factors[:n_used])
+                factors[n_used, j] = basis[j, atom] / pivots[j]
+            _orthogonalise(row, gram[atom], basis, factors[n_used], n_used)
             if row[atom] <= dependent:
                 break
             step = rho[n, atom] / row[atom]
@@ -323,8 +521,93 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerance, indices, values, keys)
             energy[n] -= step * step * row[atom]
             n_used += 1
         for k in range(n_used - 1, -1, -1):
-            for j in range(k + 1, n_used):
-                values[n, k] -= basis[k, indices[n, j]] / pivots[k] * values[n, j]
+            for j in range(k):
+                values[n, j] -= factors[k, j] * values[n, k]
+
+
+@jit
+def transpose(source, target):
+    """Target = source.T, tile by tile: in either order, whole lines of one of them are missed."""
+    for top in range(0, source.shape[0], TILE):
+        for left in range(0, source.shape[1], TILE):
+            for j in range(left, min(left + TILE, source.shape[1])):
+                for i in range(top, min(top + TILE, source.shape[0])):
+                    target[j, i] = source[i, j]
+
+
+@jit
+def take_seen_atoms(
+    rho, norms, dictionary, seen, gain, tolerance, residual, indices, values, basis, factors, k
+):
+    """Step k of orthogonal matching pursuit over the entries of each sample that are seen, s = 1.
+
+    i = argmax gain_i |rho_i| / norm_i;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
+    c_k = <q_k, r>;   r -= c_k q_k
+
+    rho (n_samples, n_dictionary) are correlations with the residuals and norms those of the atoms'
+    seen entries, 0 for an atom that may not be taken.  residual (n_samples, n_pixels) is 0 where
+    nothing is seen.  basis (n_samples, n_slots, n_pixels) receives q_k, factors (n_samples,
+    n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.  values[:, k] is c_k until
+    `solve_seen_atoms`.  A sample ends where its squared residual is at most tolerance_n, or where
+    the atom depends on those before it.  Returns how many go on.
+    """
+    n_samples, n_pixels = residual.shape
+    dependent = n_pixels * np.finfo(rho.dtype).eps
+    n_going = 0
+    for n in range(n_samples):
+        if k > 0 and values[n, k - 1] == 0:
+            continue
+        energy = rho.dtype.type(0)
+        for pixel in range(n_pixels):
+            energy += residual[n, pixel] * residual[n, pixel]
+        if energy <= tolerance[n]:
+            continue
+        atom, top = -1, rho.dtype.type(0)
+        for i in range(rho.shape[1]):
+            if norms[n, i] > 0:
+                score = gain[i] * abs(rho[n, i]) / norms[n, i]
+                if score > top:
+                    atom, top = i, score
+        if atom < 0:
+            continue
+        new = basis[n, k]
+        for pixel in range(n_pixels):
+            new[pixel] = seen[n, pixel] * dictionary[atom, pixel]
+        for j in range(k):
+            product = rho.dtype.type(0)
+            for pixel in range(n_pixels):
+                product += new[pixel] * basis[n, j, pixel]
+            for pixel in range(n_pixels):
+                new[pixel] -= product * basis[n, j, pixel]
+            factors[n, k, j] = product
+        square, share = rho.dtype.type(0), rho.dtype.type(0)
+        for pixel in range(n_pixels):
+            square += new[pixel] * new[pixel]
+            share += new[pixel] * residual[n, pixel]
+        if square <= dependent:
+            continue
+        length = np.sqrt(square)
+        for pixel in range(n_pixels):
+            new[pixel] /= length
+            residual[n, pixel] -= share / length * new[pixel]
+        factors[n, k, k] = length
+        indices[n, k] = atom
+        values[n, k] = share / length
+        n_going += values[n, k] != 0
+    return n_going
+
+
+@jit
+def solve_seen_atoms(factors, indices, values):
+    """Values from c to the coefficients a, c_j = sum_{k >= j} factors_kj a_k."""
+    for n in range(values.shape[0]):
+        n_used = 0
+        while n_used < values.shape[1] and values[n, n_used] != 0:
+            n_used += 1
+        for j in range(n_used - 1, -1, -1):
+            for k in range(j + 1, n_used):
+                values[n, j] -= factors[n, k, j] * values[n, k]
+            values[n, j] /= factors[n, j, j]
 
 
 # ------------------------------------------------------------------------------------------- events
@@ -337,23 +620,36 @@ def sort_events(indices, values):
     """
     n_samples, n_slots = indices.shape
     n_used = np.zeros(n_samples, np.int32)
+    n_padded = -(-n_slots // BLOCK) * BLOCK
+    atoms, ranks = np.zeros(n_padded, np.int32), np.empty(n_padded, np.int32)
+    coefficients = np.empty(n_slots, values.dtype)
     for n in range(n_samples):
+        k = 0
         for slot in range(n_slots):
-            index, value = indices[n, slot], values[n, slot]
-            if value == 0:
-                continue
-            place = n_used[n]
-            while place > 0 and indices[n, place - 1] > index:
-                indices[n, place] = indices[n, place - 1]
-                values[n, place] = values[n, place - 1]
-                place -= 1
-            indices[n, place] = index
-            values[n, place] = value
-            n_used[n] += 1
-        for slot in range(n_used[n], n_slots):
-            indices[n, slot] = 0
-            values[n, slot] = 0
+            if values[n, slot] != 0:
+                atoms[k], coefficients[k] = indices[n, slot], values[n, slot]
+                k += 1
+        _rank(atoms, k, ranks)
+        indices[n], values[n] = 0, 0
+        for i in range(k):
+            indices[n, ranks[i]] = atoms[i]
+            values[n, ranks[i]] = coefficients[i]
+        n_used[n] = k
     return n_used
+
+
+@jit
+def _rank(atoms, n_atoms, ranks):
+    """ranks[i] = how many of the first n_atoms are below atoms[i]; whole blocks are written, as
+    this is all comparisons of vectors.
+    """
+    n_padded = -(-n_atoms // BLOCK) * BLOCK
+    for i in range(n_padded):
+        ranks[i] = 0
+    for j in range(n_atoms):
+        atom = atoms[j]
+        for i in range(n_padded):
+            ranks[i] += atom < atoms[i]
 
 
 @jit
@@ -367,40 +663,92 @@ def scatter(indices, values, code):
 @jit
 def subtract_reconstruction(indices, values, dictionary, residual):
     """Residual -= A D for the code A of the events: samples in, their residuals out."""
+    n_slots = indices.shape[1]
     for n in range(indices.shape[0]):
-        for slot in range(indices.shape[1]):
-            value, atom = values[n, slot], dictionary[indices[n, slot]]
-            if value != 0:
-                for pixel in range(residual.shape[1]):
-                    residual[n, pixel] -= value * atom[pixel]
+        row = residual[n]
+        for slot in range(0, n_slots - 3, 4):
+            i, j, k, m = indices[n, slot : slot + 4]
+            a, b, c, d = values[n, slot : slot + 4]
+            if a != 0 or b != 0 or c != 0 or d != 0:
+                _add_four(row, -a, -b, -c, -d, dictionary, i, j, k, m)
+        for slot in range(n_slots - n_slots % 4, n_slots):
+            if values[n, slot] != 0:
+                _add_one(row, -values[n, slot], dictionary[indices[n, slot]])
 
 
 @jit
-def accumulate(indices, values, rows, first, last, total):
+def _add_one(total, a, row):
+    """Total += a row."""
+    for pixel in range(total.size):
+        total[pixel] += a * row[pixel]
+
+
+@jit
+def _add_four(total, a, b, c, d, rows, i, j, k, m):
+    """Total += a rows_i + b rows_j + c rows_k + d rows_m, in one pass over total."""
+    first, second, third, fourth = rows[i], rows[j], rows[k], rows[m]
+    for pixel in range(total.size):
+        total[pixel] += (a * first[pixel] + b * second[pixel]) + (
+            c * third[pixel] + d * fourth[pixel]
+        )
+
+
+@jit
+def order_by_atom(indices, values, n_dictionary):
+    """The events of some samples as `ByAtom`."""
+    starts = np.zeros(n_dictionary + 1, np.intp)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            starts[indices[n, slot] + 1] += values[n, slot] != 0
+    for i in range(n_dictionary):
+        starts[i + 1] += starts[i]
+    ends = starts[:-1].copy()
+    samples, coefficients = np.empty(starts[-1], np.int32), np.empty(starts[-1], values.dtype)
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            if values[n, slot] != 0:
+                k = ends[indices[n, slot]]
+                samples[k], coefficients[k] = n, values[n, slot]
+                ends[indices[n, slot]] = k + 1
+    return ByAtom(starts, samples, coefficients)
+
+
+@jit
+def accumulate(events, rows, first, last, total):
     """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T
     rows.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i, value = indices[n, slot], values[n, slot]
-            if first <= i < last and value != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += value * row[pixel]
+    n_of, a = events.samples, events.values
+    for i in range(first, last):
+        start, stop = events.starts[i], events.starts[i + 1]
+        rest = stop - (stop - start) % 4
+        for k in range(start, rest, 4):
+            _add_four(
+                total[i],
+                a[k],
+                a[k + 1],
+                a[k + 2],
+                a[k + 3],
+                rows,
+                n_of[k],
+                n_of[k + 1],
+                n_of[k + 2],
+                n_of[k + 3],
+            )
+        for k in range(rest, stop):
+            _add_one(total[i], a[k], rows[n_of[k]])
 
 
 @jit
-def accumulate_squares(indices, values, rows, first, last, total):
+def accumulate_squares(events, rows, first, last, total):
     """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i <
     last.
     """
-    for n in range(indices.shape[0]):
-        row = rows[n]
-        for slot in range(indices.shape[1]):
-            i = indices[n, slot]
-            if first <= i < last and values[n, slot] != 0:
-                for pixel in range(row.size):
-                    total[i, pixel] += row[pixel] * row[pixel]
+    for i in range(first, last):
+        for k in range(events.starts[i], events.starts[i + 1]):
+            row = rows[events.samples[k]]
+            for pixel in range(row.size):
+                total[i, pixel] += row[pixel] * row[pixel]
 
 
 @jit
@@ -440,10 +788,11 @@ def adam(dictionary, gradient, mean, square, beta1, beta2, eta, epsilon, correct
     m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  d -= eta (m / c1) / (sqrt(s / c2) + epsilon)
     """
     one = dictionary.dtype.type(1)
+    rate, root = eta / correction1, one / np.sqrt(correction2)  # no division in the loop but one
     for i in range(dictionary.shape[0]):
         for pixel in range(dictionary.shape[1]):
             slope = gradient[i, pixel]
             mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * slope
             square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
-            spread = np.sqrt(square[i, pixel] / correction2) + epsilon
-            dictionary[i, pixel] -= eta * (mean[i, pixel] / correction1) / spread
+            spread = root * np.sqrt(square[i, pixel]) + epsilon
+            dictionary[i, pixel] -= rate * mean[i, pixel] / spread

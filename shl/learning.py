@@ -4,16 +4,18 @@ go on.  One learner for patches and images: what differs is their `Coding` (see 
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from . import kernels, metrics
-from ._checks import check_count, set_checked
+from ._checks import check_count, check_number, set_checked
+from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
 from .coding import PLAIN, Batch, Coder, Coding, Competition
 from .history import History
-from .homeostasis import HEH, Rule
+from .homeostasis import HEH2019, Rule, check_competition_of
 from .optimizers import Decay, Optimizer, normalise
 from .replacement import Replacement
 
@@ -66,7 +68,7 @@ class Plan:
     batch_size : int
         Samples of a step.
     recording : Recording
-    observer : HEH, optional
+    observer : HEH2019, optional
         The histograms that are followed where the rule follows none.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
@@ -76,6 +78,8 @@ class Plan:
         Of atoms that others explain; None for none.
     n_steps : int, optional
         The steps that decay and replacement see as the whole; None has no end.
+    positive_dict : bool, default=False
+        True keeps every pixel of an atom from being negative, by a projected step.
     """
 
     coding: Coding
@@ -83,11 +87,12 @@ class Plan:
     optimizer: Optimizer
     batch_size: int = 256
     recording: Recording = field(default_factory=Recording)
-    observer: HEH | None = None
+    observer: HEH2019 | None = None
     eta_precision: float | None = None
     decay: Decay | None = None
     replacement: Replacement | None = None
     n_steps: int | None = None
+    positive_dict: bool = False
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
@@ -169,8 +174,8 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         raise ValueError(f"resume must hold atoms of shape {shape}, not {state.dictionary.shape}")
     homeostasis, histogram = plan.init_homeostasis(state.dictionary)
     wanted, found = (
-        {name: np.shape(value) for name, value in parts.items()}
-        for parts in (histogram | homeostasis, state.histogram | state.homeostasis)
+        [{name: np.shape(value) for name, value in part.items()} for part in parts]
+        for parts in ((homeostasis, histogram), (state.homeostasis, state.histogram))
     )
     C = float(histogram.get("C", 0))  # 0 adapts
     if wanted != found or (C and float(state.histogram["C"]) != C):
@@ -179,8 +184,23 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
             "call fit, or make a new model; to learn on after load with a rule of one's own, "
             "load(path, homeo_method=rule)"
         )
-    if plan.optimizer.init(state.dictionary).keys() != state.moments.keys():
+    moments = plan.optimizer.init(state.dictionary)
+    if moments.keys() != state.moments.keys():
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+    if plan.eta_precision is not None and state.variance is None:
+        raise ValueError("do_precision must not become True while a state is learned on: call fit")
+    kept = {} if plan.replacement is None else plan.replacement.init(state.dictionary)
+    if kept and kept.keys() != state.replacement.keys():
+        raise ValueError("replace must not become True while a state is learned on: call fit")
+    if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
+        raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
+    check(_parts_of(state), STATE)
+    for name, moment in moments.items():
+        if state.moments[name].dtype != moment.dtype:
+            raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
+    check_competition_of(
+        plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
+    )
 
 
 def learn(
@@ -190,53 +210,94 @@ def learn(
     plan: Plan,
     threads: Threads,
     held_out: np.ndarray | None = None,
-    on_step: Callable[[State], None] | None = None,
+    on_step: Callable[[State], bool | None] | None = None,
     records_end: bool = False,
+    sample_weight: np.ndarray | None = None,
 ) -> State:
     """Steps `state` in place, a batch of rows of X each, and records when it is due.
 
-    Records are made on `held_out`, or without it on each batch before its step, and with
-    records_end also after the last step.  on_step(state) is called after each step and may raise to
-    stop: the state is whole at that point.
+    Records are made on the rows `held_out` of X, or without them on each batch before its step, and
+    with records_end also after the last step.  on_step(state) is called after each step: True stops
+    learning, and it may raise; the state is whole at that point, and after any error it is that of
+    the last good step.  sample_weight (len(X),): how often each sample counts.
 
     Raises
     ------
     FloatingPointError
-        As soon as an atom is no longer finite.
+        As soon as a step overflows, by a sample that is too large or by a rate that is too high.
     """
     rows = np.arange(plan.batch_size)
+    n_samples = len(X) - (0 if held_out is None else len(held_out))
+
+    def code(rows, coder):
+        return code_rows(X, rows, coder, threads, sample_weight)
+
     for rows in batches:
         began = time.process_time()
         coder = plan.prepare(state, threads)
-        batch = coder.code_batch(X, rows, threads)
+        batch = code(rows, coder)
         state.seconds += time.process_time() - began
-        if plan.recording.is_due(state.step):
-            own = batch if held_out is None else code_all(held_out, coder, threads)
+        is_due = plan.recording.is_due(state.step)
+        if is_due:
+            own = batch if held_out is None else code(held_out, coder)
             record(state, plan, coder, own, threads)
         began = time.process_time()
-        advance(state, plan, coder, batch, len(X), threads)
+        try:
+            advance(state, plan, coder, batch, n_samples, threads)
+        except BaseException as error:
+            if is_due:
+                state.record.drop_last()
+            if isinstance(error, Overflow):
+                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
+            raise
         state.seconds += time.process_time() - began
-        if on_step is not None:
-            on_step(state)
+        if on_step is not None and on_step(state) in (True,):
+            break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads)
-        measured = X[rows] if held_out is None else held_out
-        own = code_all(measured, coder, threads)
+        own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
+
+
+class Overflow(FloatingPointError):
+    """A gradient that its dtype cannot hold."""
 
 
 def advance(
     state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
 ) -> None:
-    """One step in place, from a batch of n_samples that the coder of this state has coded."""
+    """One step in place, from a batch of n_samples that the coder of this state has coded.
+
+    After any exception the state is as it was.
+    """
+    before = _copy(state)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+            _move(state, plan, coder, batch, n_samples, threads)
+    except BaseException:  # an interrupt, too
+        _restore(state, before)
+        raise
+
+
+def _move(state, plan, coder, batch, n_samples, threads):
+    """The step itself; an error may leave the state in parts."""
     state.step += 1
+    gradient = coder.gradient(batch, threads)
+    if not np.isfinite(np.vdot(gradient, gradient)):
+        raise Overflow(f"learning overflowed in step {state.step}")
     state.last_selected[batch.code.counts() > 0] = state.step
     follow(state, plan, batch.code)
+    check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
         update_variance(state, plan.eta_precision, batch, threads)
-    gradient, rate = coder.gradient(batch, threads), plan.rate(state.step - 1)
+        if not np.isfinite(state.variance.sum()):
+            raise Overflow(f"the precision of pixels overflowed in step {state.step}")
+    rate = plan.rate(state.step - 1)
+    former = state.dictionary.copy() if plan.positive_dict else None
     plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
+    if plan.positive_dict:
+        rectify(state.dictionary, former)
     norms = normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
@@ -245,6 +306,49 @@ def advance(
         )
     if plan.replacement is not None:
         replace_atom(state, plan, coder, batch, n_samples)
+
+
+def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
+    """Set what is negative to 0 in place; an atom of which nothing is left stays as it was."""
+    np.maximum(atoms, 0, out=atoms)
+    is_lost = ~atoms.any(axis=1)
+    atoms[is_lost] = former[is_lost]
+
+
+def _copy(state):
+    """A copy of all that a step changes; the rule's state and the histogram may be one."""
+    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    return replace(
+        state,
+        dictionary=state.dictionary.copy(),
+        moments={name: moment.copy() for name, moment in state.moments.items()},
+        homeostasis=homeostasis,
+        histogram=histogram,
+        variance=None if state.variance is None else state.variance.copy(),
+        last_selected=state.last_selected.copy(),
+        # The next step writes over what a failed one put into the pool, which is large.
+        replacement={
+            name: value if name == "pool" else value.copy()
+            for name, value in state.replacement.items()
+        },
+    )
+
+
+def _restore(state, before):
+    """Undo a step; the dictionary stays the same array, which a model shares."""
+    state.dictionary[...] = before.dictionary
+    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    for name in (*changed, "step"):
+        setattr(state, name, getattr(before, name))
+
+
+def _name_largest(X, rows):
+    """What to do about the largest sample of a batch."""
+    row = max(rows, key=lambda row: np.abs(X[row]).max())
+    return (
+        f"sample {row} of X, the largest of its batch, holds "
+        f"{np.abs(X[row]).max():.3g}; leave it out, or scale X"
+    )
 
 
 def follow(state: State, plan: Plan, code) -> None:
@@ -263,9 +367,11 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     variance.
     """
     samples, code, _ = batch
-    counts = code.counts()
-    squares = code.sum_rows(kernels.accumulate_squares, samples, threads)
-    products = code.sum_rows(kernels.accumulate, samples, threads)
+    counts, rows, roots = code.counts(), samples, samples
+    if code.weight is not None:
+        rows, roots = samples * code.weight[:, None], samples * np.sqrt(code.weight)[:, None]
+    squares = code.sum_rows(kernels.accumulate_squares, roots, threads)
+    products = code.sum_rows(kernels.accumulate, rows, threads)
     powers = code.power_sums(2).astype(samples.dtype)[:, None]
     used = counts > 0
     total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
@@ -279,7 +385,9 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if replacement.is_over(step, plan.n_steps):
         replacement.forget(kept)
         return
-    energy = batch.code.power_sums(2) / len(batch.samples)
+    weight = batch.code.weight
+    n_coded = len(batch.samples) if weight is None else weight.sum(dtype=np.float64)
+    energy = batch.code.power_sums(2) / n_coded
     n_most = None if plan.n_steps is None else coder.n_windows * n_samples
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
@@ -290,6 +398,11 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if found is None:
         return
     i, atom, gain = found
+    if plan.positive_dict:  # the sign of a residual is free
+        atom = np.maximum(atom if atom.sum() > 0 or not coder.is_signed else -atom, 0)
+        if not atom.any():
+            return
+        atom /= np.linalg.norm(atom)
     state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
     for values in state.moments.values():
         if values.ndim:
@@ -317,10 +430,14 @@ def renew(state: State, plan: Plan, i: int) -> None:
 
 
 class Batches:
-    """Rows of a step: a seeded permutation of the samples for each pass, cut into full batches."""
+    """Rows of a step: a seeded permutation of the samples for each pass, cut into full batches.
 
-    def __init__(self, n_samples: int, batch_size: int, seed: int):
+    rows: which of X the samples are; None is the first n_samples.
+    """
+
+    def __init__(self, n_samples: int, batch_size: int, seed: int, rows: np.ndarray | None = None):
         self.n_samples, self.batch_size, self.seed = n_samples, batch_size, seed
+        self.rows = rows
         self.per_pass = n_samples // batch_size
         self._pass = None
 
@@ -330,7 +447,8 @@ class Batches:
         if index != self._pass:
             self._order = np.random.default_rng([self.seed, index]).permutation(self.n_samples)
             self._pass = index
-        return self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        samples = self._order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        return samples if self.rows is None else self.rows[samples]
 
     def steps(self, first: int, last: int) -> Iterator[np.ndarray]:
         """The rows of the steps first <= step < last."""
@@ -339,11 +457,10 @@ class Batches:
 
 def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
     """The rows of each step of one pass over new samples, in an order that the state's seed and
-    step decide.
+    step decide: all of them, in batches of at most batch_size and as equal as they can be.
     """
     order = np.random.default_rng([state.seed, state.step]).permutation(n_samples)
-    n_steps = n_samples // batch_size
-    return np.array_split(order[: n_steps * batch_size], n_steps)
+    return np.array_split(order, -(-n_samples // batch_size))
 
 
 # ------------------------------------------------------------------------------------ records
@@ -352,6 +469,25 @@ def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
 def code_all(X: np.ndarray, coder: Coder, threads: Threads) -> Batch:
     """All samples, coded."""
     return coder.code_batch(X, np.arange(len(X)), threads)
+
+
+def code_rows(
+    X: np.ndarray,
+    rows: np.ndarray,
+    coder: Coder,
+    threads: Threads,
+    sample_weight: np.ndarray | None = None,
+) -> Batch:
+    """The samples X[rows], coded, with their weights where there are some."""
+    batch = coder.code_batch(X, rows, threads)
+    return weigh(batch, None if sample_weight is None else sample_weight[rows])
+
+
+def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:
+    """The batch with a weight of each sample."""
+    if weight is None:
+        return batch
+    return batch._replace(code=replace(batch.code, weight=weight))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
@@ -364,8 +500,11 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     error, as in the study; MC and MI.
     """
     X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
-    plain = code_all(X, coder.compete(PLAIN), threads)
-    error, error_own = (metrics.reconstruction_error(X, batch.residual) for batch in (plain, own))
+    weight = own.code.weight
+    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight)
+    error, error_own = (
+        metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
+    )
     found = {
         "steps": state.step,
         "error": error,
@@ -399,26 +538,66 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
 # ------------------------------------------------------------------------------------ disk
 
 PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
+ATOMS = ("n_dictionary", "...atom")
+STATE = {
+    "dictionary": Field(ATOMS, fails=not_of_norm_1),
+    "last_selected": Field(("n_dictionary",), "iu", least=0),
+    "variance": Field(ATOMS, least=0, is_optional=True),
+    "moments/square": Field(ATOMS, least=0, is_optional=True),
+    "moments/energy": Field((), least=0, is_optional=True),
+    "moments/*": Field(ATOMS),
+    "*/P_cum": Field(
+        ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
+    ),
+    "*/C": Field((), least=0),
+    "homeostasis/*": Field(("...",), "fiub", is_finite=False),  # of any rule, which is asked
+    "histogram/*": Field(("...",), "fiub", is_finite=False),  # it may be the state of a rule
+    "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
+    "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
+    "replacement/n_*": Field((), "iu", least=0),
+    "record/steps": Field(("n_records",), "iu", is_optional=True),
+    "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
+}
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
-    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
-    if state.variance is not None:
-        arrays["variance"] = state.variance
-    for part in PARTS:
-        values = getattr(state, part)
-        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    arrays = _parts_of(state, PARTS)
     return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
 
 
+def _parts_of(state, parts=PARTS[:-1]):
+    """{name: array} of a state."""
+    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
+    if state.variance is not None:
+        arrays["variance"] = state.variance
+    for part in parts:
+        values = getattr(state, part)
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
+    return arrays
+
+
 def from_arrays(arrays: dict, info: dict) -> State:
-    """The state that `to_arrays` took apart."""
+    """The state that `to_arrays` took apart.
+
+    Raises
+    ------
+    ValueError
+        For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
+    """
+    arrays = check(arrays, STATE)
+    check_names(info, ("seed", "step", "seconds"), "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if rest:
             parts[part][rest] = array
+    if parts["record"] and "steps" not in parts["record"]:
+        raise ValueError("record/steps is missing")
+    for part in ("homeostasis", "histogram"):
+        if ("P_cum" in parts[part]) != ("C" in parts[part]):
+            raise ValueError(f"{part} must have P_cum and C, its scale, or neither")
     return State(
         arrays["dictionary"],
         parts["moments"],
@@ -427,7 +606,9 @@ def from_arrays(arrays: dict, info: dict) -> State:
         arrays.get("variance"),
         arrays["last_selected"],
         parts["replacement"],
-        **info,
+        seed=check_count(info["seed"], "seed", least=0, most=2**63),
+        step=check_count(info["step"], "step", least=0, most=2**62),
+        seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
     )
 
@@ -441,10 +622,12 @@ __all__ = [
     "advance",
     "check_state",
     "code_all",
+    "code_rows",
     "from_arrays",
     "learn",
     "one_pass",
     "record",
     "start",
     "to_arrays",
+    "weigh",
 ]

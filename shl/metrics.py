@@ -24,10 +24,25 @@ class Code(Protocol):
         """How often an atom could have been active: zeros are counted up to it."""
 
 
-def reconstruction_error(X: np.ndarray, residual: np.ndarray) -> float:
-    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros."""
-    norm = np.linalg.norm(X)
-    return float(np.linalg.norm(residual) / norm) if norm else 0.0
+def reconstruction_error(
+    X: np.ndarray, residual: np.ndarray, weight: np.ndarray | None = None
+) -> float:
+    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros.
+
+    With weights, squares of a sample count as often.
+    """
+    if weight is not None:
+        root = np.sqrt(weight)[:, None]
+        X, residual = root * X, root * residual
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(residual), np.linalg.norm(X)
+        least = np.sqrt(np.finfo(X.dtype).tiny / np.finfo(X.dtype).eps)
+        if not all(least < norm < np.inf for norm in norms):  # squares that X's dtype cannot hold
+            peak = np.abs(X).max(initial=0)
+            if peak == 0:
+                return 0.0
+            norms = np.linalg.norm(residual / peak), np.linalg.norm(X / peak)
+        return float(norms[0] / norms[1])
 
 
 def quantization_error(P_cum: np.ndarray) -> float:
@@ -124,6 +139,38 @@ def mutual_coherence(dictionary: np.ndarray, do_sym: bool = False) -> float:
     return float(np.abs(gram).max() if do_sym else gram.max())
 
 
+def disorder(dictionary: np.ndarray) -> np.ndarray:
+    """(sum_p e_p)^2 / (n sum_p e_p^2), e the energy of pixels, times the same of the energy of
+    frequencies: small for what has a place or a frequency, of atoms that are square patches.
+
+    An edge has about 0.01, whitened 1/f noise in a disc 0.06 to 0.12, white noise 0.17.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, width^2)
+
+    Returns
+    -------
+    disorder : array of shape (n_dictionary,)
+    """
+    width = round(dictionary.shape[1] ** 0.5)
+    atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
+    energy = (atoms**2).mean(axis=0)
+    n_pixels = np.count_nonzero(energy > 0.01 * energy.max())  # a mask leaves fewer
+    size = 2 ** int(np.ceil(np.log2(1.5 * width)))
+    spectra = np.abs(np.fft.fft2(atoms, (size, size))) ** 2
+    shares = [
+        _participation(energy.reshape(len(atoms), -1)) / n
+        for energy, n in ((atoms**2, n_pixels), (spectra, size**2))
+    ]
+    return shares[0] * shares[1]
+
+
+def _participation(energy):
+    """How many numbers of a row share its sum: (sum e)^2 / sum e^2."""
+    return energy.sum(axis=1) ** 2 / np.maximum((energy**2).sum(axis=1), np.finfo(float).tiny)
+
+
 def kurtosis(events: Code) -> np.ndarray:
     """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,).
 
@@ -165,6 +212,7 @@ def ks_distance(P_cum: np.ndarray) -> np.ndarray:
 __all__ = [
     "Code",
     "activation_probability",
+    "disorder",
     "fit_gabor",
     "kl_divergence",
     "ks_distance",

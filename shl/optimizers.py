@@ -45,7 +45,7 @@ class Adam:
 
     Parameters
     ----------
-    eta : float, default=0.02
+    eta : float, default=0.04
         Above 0, the rate.
     beta1, beta2 : float, default=0.99
         In [0, 1), the decays of the moments.
@@ -53,7 +53,7 @@ class Adam:
         In [0, 300], as a power.
     """
 
-    eta: float = 0.02
+    eta: float = 0.04
     beta1: float = 0.99
     beta2: float = 0.99
     epsilon: float = 10

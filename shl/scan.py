@@ -6,9 +6,11 @@ and figure
 """
 
 import csv
+import io
 import itertools
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -16,8 +18,17 @@ from pathlib import Path
 import numpy as np
 
 from . import images, store
-from ._checks import check_array, check_choice, check_count, check_number
+from ._checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_memory,
+    check_names,
+    check_number,
+)
 from ._jobs import Job, as_done, run_jobs
+from ._threads import count_threads
 from .coding import ALGORITHMS
 from .estimator import SparseHebbianLearning
 from .experiment import DATA_PARAMETERS, SHL
@@ -34,6 +45,7 @@ NOT_SCANNED = (
     "checkpoint_each",
     "n_jobs",
 )
+BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
 CHOICES = {
@@ -84,7 +96,10 @@ class SHL_set:
             raise TypeError(f"tag must be a str, not {tag!r}")
         self.tag = tag
         self.N_scan = check_count(N_scan, "N_scan")
+        check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
         self.base = check_number(base, "base", above=1)
+        if not isinstance(values, (Mapping, type(None))):
+            raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
         self.data = None if data is None else check_array(data, "data", ndim=2)
         self._records = []
@@ -107,7 +122,10 @@ class SHL_set:
                 f"variable must not be {variable!r}, which changes the data, where data is given"
             )
         if variable in self.values:
-            values = list(self.values[variable])
+            values = self.values[variable]
+            if not isinstance(values, (list, tuple, range, np.ndarray)):
+                raise TypeError(f"values[{variable!r}] must be a list, not {values!r}")
+            values = values.tolist() if isinstance(values, np.ndarray) else list(values)
             if not values:
                 raise ValueError(f"values[{variable!r}] is empty: there is nothing to scan")
             return values
@@ -143,12 +161,15 @@ class SHL_set:
         """What `run` would do: a list of dicts with variable, value and params (only what differs
         from `opts`).
         """
-        variables = [variables] if isinstance(variables, str) else list(dict.fromkeys(variables))
+        variables = [variables] if isinstance(variables, str) else variables
+        variables = list(dict.fromkeys(check_names(variables, "variables")))
         if not variables:
             raise ValueError("variables is empty: name what to scan")
         values = {variable: self.values_of(variable) for variable in variables}
         if grid:
             name = " x ".join(variables)
+            n_tasks = math.prod(map(len, values.values()))
+            check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {name}", n_tasks)
             return [
                 {
                     "variable": name,
@@ -171,6 +192,7 @@ class SHL_set:
         n_jobs: int = 1,
         verbose: int = 0,
         grid: bool = False,
+        N_scan: int | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -190,8 +212,13 @@ class SHL_set:
             1 shows a progress bar that counts finished runs.
         grid : bool, default=False
             True runs every combination of the variables' values.
+        N_scan : int, default=None
+            Values of a variable from now on; None keeps the number.
         """
-        tasks = self.tasks(variables, grid)
+        if N_scan is not None:
+            self.N_scan = check_count(N_scan, "N_scan")
+        tasks = self.tasks(variables, check_flag(grid, "grid"))
+        count_threads(n_jobs)  # validates it
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
         found = [
             _record(task, self._parameters(task), outcome)
@@ -220,7 +247,7 @@ class SHL_set:
         for task, result in zip(tasks, found, strict=True):
             parameters = self._parameters(task)
             arguments = parameters, shared.get(self._data_key(task)), self.tag
-            jobs.append(Job(store.key_of(parameters), _learn, arguments, result))
+            jobs.append(Job(_key_of(parameters, len(jobs)), _learn, arguments, result))
         return jobs
 
     def _parameters(self, task):
@@ -251,7 +278,7 @@ class SHL_set:
         """
         try:
             return replace(self.middle, **self._data_changes(task), verbose=0)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # of any kind: the other values go on
             logger.info("no patches for %s: %s", self._data_changes(task), error)
             return None
 
@@ -260,7 +287,11 @@ class SHL_set:
         if self.data is not None:
             return store.digest(self.data)
         source = self._source(task)
-        return None if source is None else source.data_digest()
+        try:
+            return None if source is None else source.data_digest()
+        except Exception as error:  # of any kind, as of a file that cannot be read
+            logger.info("no digest of the patches of %s: %s", self._data_changes(task), error)
+            return None
 
     def _shared_data(self, tasks):
         """{data key: patches} of the tasks: the patches, or, where one task alone needs them, who
@@ -290,11 +321,11 @@ class SHL_set:
             return None
         try:
             experiment = SHL(**self._parameters(task))
-        except (ValueError, TypeError):
+            if not isinstance(experiment.homeo_method, str):
+                return None
+            path = experiment.result_path(matname=self.tag, data_digest=digest)
+        except Exception:  # of any kind: its worker says why
             return None
-        if not isinstance(experiment.homeo_method, str):
-            return None
-        path = experiment.result_path(matname=self.tag, data_digest=digest)
         info = results.get(path, store.read_info)
         return info and {"seconds": info["seconds"], **info["metrics"]}
 
@@ -326,15 +357,17 @@ class SHL_set:
         if not self._records:
             raise ValueError("there is no record to write: call run first")
         names = list(dict.fromkeys(name for record in self._records for name in record))
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            for record in self._records:
-                writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        for record in self._records:
+            writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
+        store.write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON."""
-        Path(path).write_text(json.dumps(self._records, indent=1, default=str) + "\n")
+        text = json.dumps(self._records, indent=1, default=str) + "\n"
+        store.write_bytes(path, text.encode())
 
     def scan(
         self,
@@ -348,6 +381,8 @@ class SHL_set:
         ax: object = None,
         n_jobs: int = 1,
         fname: str | Path | None = None,
+        verbose: int = 0,
+        alpha: float = 1.0,
     ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
@@ -360,10 +395,16 @@ class SHL_set:
             The display variable at the end of learning against the value, or over the steps.
         display_variable : str, default="F"
             A metric: F, error, qerror, entropy, ...
+        color, label, fig, ax : optional
+            As in `shl.plotting`.
         n_jobs : int, default=1
             As in `run`.
-        color, label, fig, ax, fname : optional
-            As in `shl.plotting`.
+        fname : str or Path, default=None
+            File to save the figure in.
+        verbose : int, default=0
+            As in `run`.
+        alpha : float, default=1.0
+            Opacity of the lines.
         """
         from .plotting import plot_scan, time_plot
 
@@ -377,7 +418,7 @@ class SHL_set:
         if None in records:
             records = [
                 record
-                for record in self.run([variable], n_jobs=n_jobs)
+                for record in self.run([variable], n_jobs=n_jobs, verbose=verbose)
                 if record["status"] == "done"
             ]
         for record in records if list_figures else ():
@@ -393,6 +434,7 @@ class SHL_set:
                 variable,
                 display_variable,
                 color=color,
+                alpha=alpha,
                 label=label,
                 fname=fname,
                 fig=fig,
@@ -406,6 +448,7 @@ class SHL_set:
                 dico,
                 display_variable,
                 color=color,
+                alpha=alpha,
                 fname=fname,
                 fig=fig,
                 ax=ax,
@@ -427,11 +470,19 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
+def _key_of(parameters, index):
+    """What equal tasks share; a task of its own where a parameter has no key."""
+    try:
+        return store.key_of(parameters)
+    except Exception:  # of any kind: its worker says why
+        return index
+
+
 def _make_data(source):
     """The patches of an experiment; itself where they cannot be made, which its workers record."""
     try:
         return source.get_data()
-    except (ValueError, OSError, MemoryError) as error:
+    except Exception as error:  # of any kind
         logger.info("no patches to share: %s", error)
         return source
 

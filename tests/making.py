@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from shl.annex.planted import plant
 from shl.convolution import ConvolutionalSHL
+from shl.datasets import make_sparse_coded_signals
 
 
 def unlike_tables(rng, n_dictionary, nb_quant=128, C=3.0):
@@ -18,7 +18,7 @@ def unlike_tables(rng, n_dictionary, nb_quant=128, C=3.0):
 
 def planted(rng, n_samples=12000, **options):
     """Samples that are sums of a few positive multiples of planted atoms, and the atoms."""
-    return plant(n_samples, rng=rng, **options)[:2]
+    return make_sparse_coded_signals(n_samples, random_state=rng, **options)[:2]
 
 
 def draw_atoms(rng, n_dictionary=7, n_channels=1, width=5):

@@ -70,11 +70,42 @@ def orthogonal_matching_pursuit(X, dictionary, l0_sparseness, gain=None):
     return code
 
 
+def orthogonal_pursuit_of_seen(X, dictionary, l0_sparseness, fit_tol=0.0, least_seen=0.05):
+    """The dense code of X by the entries that are not NaN: least squares after each choice."""
+    code = np.zeros((len(X), len(dictionary)))
+    for n, x in enumerate(X):
+        seen, support = ~np.isnan(x), []
+        D, residual = dictionary[:, seen], x[seen]
+        norms = np.linalg.norm(D, axis=1)
+        while len(support) < l0_sparseness and residual @ residual > fit_tol * seen.mean():
+            scores = np.abs(D @ residual) / np.maximum(norms, 1e-300)
+            support.append(int(np.argmax(np.where(norms**2 >= least_seen, scores, -1))))
+            values = np.linalg.lstsq(D[support].T, x[seen], rcond=None)[0]
+            residual = x[seen] - values @ D[support]
+        if support:
+            code[n, support] = values
+    return code
+
+
 def cumulative_distribution(code, C, nb_quant):
     """CDF of 1 - exp(-max(a, 0) / C) for each atom, over nb_quant - 1 bins, first column 0."""
     ratio = 1 - np.exp(-np.maximum(code, 0) / C)
     counts = [np.histogram(column, bins=nb_quant - 1, range=(0, 1))[0] for column in ratio.T]
     return np.column_stack((np.zeros(len(counts)), np.cumsum(counts, axis=1) / len(code)))
+
+
+def surprise(P_cum, q):
+    """-a log T_i(a) at the coefficients a (in units of C) where r = 1 - exp(-a) is a point of
+    P_cum, with T_i = 1 - P_cum_i drawn to the mean over atoms by the pseudo-probability q.
+    """
+    nb_quant, least = P_cum.shape[1], np.finfo(P_cum.dtype).eps
+    z = np.zeros(P_cum.shape)
+    for k in range(nb_quant):
+        a = -np.log(1 - k / nb_quant)
+        T = 1 - P_cum[:, k]
+        T = T.mean() * (T + q) / (T.mean() + q) if T.mean() > 0 else T
+        z[:, k] = -a * np.log(np.clip(T, least, 1 - least))
+    return z
 
 
 def gradient(X, code, dictionary):

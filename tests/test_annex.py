@@ -7,35 +7,9 @@ from scipy import stats
 
 from shl import SHL, cli, metrics
 from shl.annex import report, tasks
-from shl.annex.planted import PROFILES, plant, recovered
 from shl.annex.study import RULES, SCALES, Study, code, evaluate
 from shl.annex.tables import claims_table, comparisons, means_table
 from shl.coding import Events
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_planted_samples_are_sums_of_their_atoms(rng, profile):
-    X, atoms, code = plant(
-        500, n_pixels=16, n_atoms=20, n_active=3, noise=0, profile=profile, rng=rng
-    )
-    np.testing.assert_allclose(X, code @ atoms, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1)
-    assert ((code != 0).sum(axis=1) == 3).all() and (code >= 0).all()
-
-
-def test_profiles_of_planted_samples(rng):
-    used = {profile: plant(4000, n_atoms=20, profile=profile, rng=rng)[2] for profile in PROFILES}
-    counts = {profile: (code != 0).sum(axis=0) for profile, code in used.items()}
-    assert counts["equal"].max() < 1.3 * counts["equal"].min()
-    assert counts["1/rank"][0] > 5 * counts["1/rank"][-1]
-    strong = used["half stronger"]
-    assert strong[:, ::2].max() > 2.9 and strong[:, 1::2].max() <= 1.5
-
-
-def test_recovered_counts_atoms_up_to_the_cosine():
-    atoms = np.eye(3)
-    found = recovered(np.array([[1, 0.1, 0], [0, 1, 1]]) / np.array([[1.005], [2**0.5]]), atoms)
-    np.testing.assert_array_equal(found, [True, False, False])
 
 
 def test_comparisons_are_paired_tests_adjusted_for_their_number():
@@ -169,6 +143,7 @@ def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)  # every section, on two workers
 def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     out = tmp_path / "out"
     assert (

@@ -36,8 +36,9 @@ PICTURES = {
     "statistics": 2,
     "tuning": 0,
     "generalisation": 0,
-    "planted": 1,
+    "planted": 2,
     "fading": 0,
+    "decaying": 1,
     "digits": 0,
     "denoising": 1,
 }
@@ -53,7 +54,8 @@ def study(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "quick", TINY)
         patch.setattr(planted, "STEPS", 20)
-        patch.setattr(planted, "CASES", (planted.CASES[0], planted.CASES[3], planted.CASES[-1]))
+        few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
+        patch.setattr(planted, "SCHEMES", few)
         patch.setattr(tasks, "load_digits", few_digits)
         patch.setattr(tasks, "RULES", ("HAP",))
         patch.setattr(tasks, "ALPHAS", ())

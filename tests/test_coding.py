@@ -7,7 +7,7 @@ from making import unlike_tables
 from sklearn.linear_model import orthogonal_mp
 
 from shl import sparse_encode
-from shl.coding import ALGORITHMS, Events
+from shl.coding import ALGORITHMS, Coding, Events
 
 REFERENCE = {
     "code_mp_unit_gain": {},
@@ -93,6 +93,34 @@ def test_ties_go_to_the_lowest_index():
     atoms = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
     code = sparse_encode(np.array([[2.0, 1.0]]), atoms, l0_sparseness=1)
     np.testing.assert_array_equal(code, [[0, 2, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("do_sym", [False, True])
+@pytest.mark.parametrize("algorithm", ["mp", "omp"])
+def test_ties_go_to_the_lowest_index_in_any_lane_and_strip(rng, algorithm, do_sym, dtype):
+    for n_dictionary in (1, 15, 16, 31, 32, 33, 64, 129, 300):
+        for equal in ([0], [n_dictionary - 1], sorted(rng.integers(0, n_dictionary, 4))):
+            atoms = np.tile(np.eye(3, dtype=dtype)[1], (n_dictionary, 1))
+            atoms[equal] = np.eye(3)[0]
+            options = {"do_sym": do_sym} if algorithm == "mp" else {}
+            sign = -1 if do_sym or algorithm == "omp" else 1
+            X = np.array([[2.0 * sign, 0.5, 0]] * 3, dtype)
+            code = sparse_encode(X, atoms, algorithm=algorithm, l0_sparseness=1, **options)
+            np.testing.assert_array_equal(code[:, equal[0]], X[:, 0])
+            assert (code != 0).sum() == 3
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_samples_that_end_early_leave_those_beside_them_alone(X, dictionary, n_samples):
+    X = X * np.where(np.arange(90) % 2, 1, 0.05)[:, None]  # every second one is soon explained
+    for options in ({"fit_tol": 1.0}, {"fit_tol": 1.0, "algorithm": "omp"}):
+        parts = [
+            sparse_encode(X[start : start + n_samples], dictionary, **options)
+            for start in range(0, 90, n_samples)
+        ]
+        whole = sparse_encode(X, dictionary, **options)
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("do_sym", [False, True])
@@ -214,3 +242,12 @@ def test_events_of_a_dense_code(X, dictionary):
 def test_bad_input_is_named(X, dictionary, change, words):
     with pytest.raises(ValueError, match=words):
         sparse_encode(**{"X": X, "dictionary": dictionary, **change})
+
+
+@pytest.mark.parametrize("n_dictionary", [5, 130, 300])
+def test_a_gram_matrix_in_tiles_is_the_product(rng, n_dictionary):
+    D = rng.standard_normal((n_dictionary, 20))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    coder = Coding(l0_sparseness=2).prepare(D)
+    np.testing.assert_allclose(coder.cosines(), D @ D.T, atol=1e-12)
+    assert not coder.atoms.gram[:, n_dictionary:].any()

@@ -265,7 +265,7 @@ def test_load_refuses_something_else(tmp_path, X):
 
 def test_partial_fit_goes_on(images):
     model = small_model(batch_size=4).partial_fit(images).partial_fit(images)
-    assert model.n_iter_ == 4
+    assert model.n_iter_ == 6
     with pytest.raises(ValueError, match="channels"):
         model.partial_fit(np.ones((2, 3, 19, 23)))
 

@@ -142,7 +142,7 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     cases = {
-        "methods must be one of 'None', 'shareHAP', 'epochEXP'": ["--homeo-method", "HIP"],
+        "methods must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
         "9 x 9": ["--size", "8"],
         "nowhere": ["--database", "nowhere"],
         "n_images must be at least 1": ["--n-images", "0"],
@@ -167,12 +167,15 @@ def test_faces_need_a_network(tmp_path):
             *FLAGS,
             "--database",
             "faces",
+            "--datapath",
+            str(tmp_path),
             "--out",
             str(tmp_path / "out"),
         ],
-        env={**os.environ, **nowhere, "SCIKIT_LEARN_DATA": str(tmp_path)},
+        env={**os.environ, **nowhere},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 1 and run.stdout == ""
-    assert "the faces are not on this machine and cannot be downloaded" in run.stderr
+    assert "the faces are not on this machine" in run.stderr
+    assert "cannot be downloaded" in run.stderr

@@ -6,21 +6,26 @@ from making import planted
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from shl import SparseHebbianLearning
+from shl import SparseCoder, SparseHebbianLearning
 from shl.homeostasis import RULES
 
+QUICK = {"n_iter": 4}
 MODELS = [
-    SparseHebbianLearning(),
-    *(SparseHebbianLearning(n_iter=20, homeo_method=rule) for rule in RULES),
-    SparseHebbianLearning(n_iter=20, do_sym=True),
-    SparseHebbianLearning(n_iter=20, do_precision=True),
-    SparseHebbianLearning(n_iter=20, learning_algorithm="omp"),
+    SparseHebbianLearning(n_iter=20),
+    *(SparseHebbianLearning(**QUICK, homeo_method=rule) for rule in RULES),
+    SparseHebbianLearning(**QUICK, do_sym=True),
+    SparseHebbianLearning(**QUICK, do_precision=True, eta_precision=0.1),
+    SparseHebbianLearning(**QUICK, positive_code=True, positive_dict=True),
+    SparseHebbianLearning(**QUICK, split_sign=True, record_each=2, record_num_batches=0),
+    SparseHebbianLearning(**QUICK, transform_algorithm="threshold", transform_fit_tol=0.1),
     *(
         SparseHebbianLearning(
             n_iter=3, learning_algorithm=algorithm, homeo_method="None", l0_sparseness=1
         )
-        for algorithm in ("lars", "lasso_lars", "lasso_cd")
+        for algorithm in ("lars", "lasso_lars", "lasso_cd", "elastic", "threshold")
     ),
+    *(SparseCoder(algorithm=algorithm) for algorithm in ("omp", "mp", "lasso_cd", "threshold")),
+    SparseCoder(split_sign=True, sparse_output=True),
 ]
 
 

@@ -1,9 +1,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from shl import SHL, cli
 from shl.experiment import STUDY
@@ -257,3 +259,65 @@ def test_experiments_are_equal_where_their_parameters_are():
     table = np.tile(np.linspace(0, 1, 128), (676, 1))
     assert SHL(P_cum=table) == SHL(P_cum=table.copy()) != SHL()
     assert SHL() != SHL(seed=1) and SHL() != "SHL"
+
+
+# ---------------------------------------------------------------------------------- first minutes
+
+
+def make_images(folder, rng):
+    """Two images of 70 x 80 in a new folder."""
+    folder.mkdir(parents=True)
+    for name in "ab":
+        pixels = rng.integers(0, 255, (70, 80), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def test_the_only_database_of_a_datapath_is_taken(tmp_path, rng):
+    make_images(tmp_path / "mine", rng)
+    (tmp_path / "notes").mkdir()
+    for datapath in (tmp_path, tmp_path / "mine"):
+        shl = SHL(**SMALL, datapath=datapath, cache_dir=None)
+        assert (shl.name_database, Path(shl.datapath)) == ("mine", tmp_path)
+    assert shl.get_data().shape == (600, 64)
+    assert SHL(**SMALL, cache_dir=None).name_database == "sample"
+    assert SHL(**shl.parameters()) == shl
+
+
+def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
+    with pytest.raises(FileNotFoundError, match="datapath must hold a folder of images"):
+        SHL(**SMALL, datapath=tmp_path)
+    with pytest.raises(FileNotFoundError, match="datapath must be a folder"):
+        SHL(**SMALL, datapath=tmp_path / "nowhere")
+    make_images(tmp_path / "one", rng)
+    make_images(tmp_path / "two", rng)
+    with pytest.raises(ValueError, match="name_database must be one of one, two"):
+        SHL(**SMALL, datapath=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("n_patches", "N_patches"), ("eta_homeostasis", "eta_homeo")]
+)
+def test_an_unknown_parameter_names_the_nearest_known(name, nearest):
+    message = f"SHL has no parameter '{name}': did you mean {nearest}"
+    with pytest.raises(TypeError, match=message):
+        SHL(**{name: 3})
+
+
+def test_twelve_patches_are_possible():
+    shl = SHL(N_patches=12, cache_dir=None)
+    assert shl.get_data().shape == (12, 441)
+
+
+def test_n_jobs_is_a_number():
+    with pytest.raises(TypeError, match="n_jobs must be an integer, not '4'"):
+        SHL(n_jobs="4")
+
+
+def test_figures_get_the_options_they_take():
+    shl = SHL(**SMALL, cache_dir=None)
+    data = shl.get_data()
+    figures, options = ["show_dico", "time_plot_F"], {"order": False, "label": "mine"}
+    shl.learn_dico(data=data, list_figures=figures, fig_kwargs=options)
+    assert shl.figures["time_plot_F"][1].lines[0].get_label() == "mine"
+    with pytest.raises(TypeError, match="fig_kwargs has colour, which no figure"):
+        shl.learn_dico(data=data, list_figures=figures, fig_kwargs={"colour": "red"})

@@ -97,7 +97,7 @@ def test_a_base_holds_what_a_file_has_not(tmp_path):
         ({"clipping": True}, TypeError, "clipping must be a number, not True"),
         ({"scaled": "no"}, TypeError, "scaled must be True or False"),
         ({"name": 3}, TypeError, "name must be a text, not 3"),
-        ({"name": "../x"}, ValueError, "name must have letters, digits and"),
+        ({"name": "../x"}, ValueError, "name must be the name of a file"),
         ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
         ([1], TypeError, "must hold a JSON object"),
     ],

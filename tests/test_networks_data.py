@@ -19,9 +19,8 @@ def draw_images(n, rng):
 def write_idx(path, array):
     """An array of bytes in the format of MNIST's files."""
     head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    opened = gzip.open(path, "wb") if path.suffix == ".gz" else open(path, "wb")
-    with opened as file:
-        file.write(head + array.astype(np.uint8).tobytes())
+    content = head + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_idx_files_have_other_types_too(tmp_path, dtype, code):
         (b"\0\0\x08", "is not an IDX file"),
         (b"PK\x03\x04", "is not an IDX file"),
         (b"\0\0\x08\x01\0\0\0\x05abc", r"has 3 bytes of values, not 5 for \(5,\)"),
-        (b"\0\0\x08\x02\0\0\0\x05", "bytes of values, not"),
+        (b"\0\0\x08\x02\0\0\0\x05", r"has 0 bytes of values, not 5 for \(5,\)"),
     ],
 )
 def test_damaged_idx_files_are_named(tmp_path, content, message):
@@ -121,6 +120,40 @@ def test_a_split_takes_some_images_of_each_class(file):
     assert len(data.split_images(str(file), 0)[0]) == 45
 
 
+def test_patches_are_windows_of_images_and_never_constant(folder, rng):
+    X, _, shape = data.load_images(str(folder))
+    patches = data.draw_patches(str(folder), (4, 3), 500, rng)
+    assert patches.shape == (500, 12) and patches.dtype == np.float32
+    assert abs(patches.mean()) < 1e-5 and patches.std() == pytest.approx(1, abs=1e-5)
+    windows = np.lib.stride_tricks.sliding_window_view(X.reshape(-1, *shape), (4, 3), (1, 2))
+    ramps = (patches - patches[:, :1]) / np.ptp(patches, axis=1, keepdims=True)
+    known = windows.reshape(-1, 12)
+    known = (known - known[:, :1]) / np.ptp(known, axis=1, keepdims=True)
+    assert all(np.isclose(ramp, known, atol=1e-4).all(1).any() for ramp in ramps[:20])
+
+
+def test_data_of_as_many_columns_are_taken_as_they_are(tmp_path, rng):
+    path = tmp_path / "mine.npz"
+    X = rng.standard_normal((40, 12)).astype(np.float32)
+    np.savez(path, X=X, y=np.zeros(40, int))
+    rows = data.draw_patches(str(path), (4, 3), 40, rng)
+    expected = (X - X.mean()) / X.std()
+    np.testing.assert_allclose(rows[rows[:, 0].argsort()], expected[X[:, 0].argsort()], atol=1e-5)
+    with pytest.raises(ValueError, match="mine.npz must have 41 rows that are not constant, not 4"):
+        data.draw_patches(str(path), (4, 3), 41, rng)
+
+
+def test_images_without_patches_are_named(tmp_path, rng):
+    for X, message in (
+        (rng.random((9, 3, 8)), r"must have images of at least \(4, 3\), not \(3, 8\)"),
+        (np.ones((9, 5, 5)), "has too few patches of .* that are not constant"),
+    ):
+        path = tmp_path / f"{len(message)}.npz"
+        np.savez(path, X=X, y=np.zeros(9, int))
+        with pytest.raises(ValueError, match=message):
+            data.draw_patches(str(path), (4, 3), 20, rng)
+
+
 def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
     def fail(*args, **kwargs):
         raise OSError("no route to host")
@@ -133,6 +166,21 @@ def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert "no route to host" in error
     assert "give its folder of IDX files, or an .npz file with X and y" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_students_take_files(folder, tmp_path, capsys):
+    arguments = ["teacher-student", "--data", str(folder), "--config_path", str(tmp_path / "c")]
+    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache"), "--json"]
+    values = {"dataset_size": 80, "num_epochs": 2, "batch_size": 8}
+    (tmp_path / "c").write_text(json.dumps(values))
+    assert main(arguments) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["run"]["data"] == str(folder)
+    assert summary["run"]["data_hash"] == data.identity_of(str(folder))
+    assert main([*arguments, "--data", "normal"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] != summary["loss"]
+    assert main([*arguments, "--data", "boston"]) == 1
+    assert "data must be 'digits', 'mnist'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["regularization", "group-sparsity", "set"])

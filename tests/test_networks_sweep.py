@@ -100,7 +100,8 @@ def test_pictures_show_the_numbers():
     )
     assert len(loss.lines[1].get_xdata()) == 4
     arrays, metrics = result_of(runs[2])
-    _, axs = plot_match(arrays)
+    fig, axs = plot_match(arrays, title="a student")
+    assert fig.get_suptitle() == "a student"
     shown = [np.count_nonzero(ax.images[0].get_array()) for ax in axs[1]]
     assert shown == metrics["weights"]
     _, (_, counts) = plot_learning(arrays)
@@ -204,7 +205,7 @@ def test_without_a_store_students_are_kept_beside_their_pictures(tmp_path, confi
     assert set(summary["pictures"]) == {"path", "relu_relu", "sigmoid_sigmoid", "tanh_tanh"}
 
 
-@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "..", "", ".hidden", "a b"])
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "..", ""])
 def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
     for arguments in (
         ["--config_path", config(), "--name", name],
@@ -212,9 +213,7 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
     ):
         assert main(command(tmp_path, *arguments)) == 1
         error = capsys.readouterr().err
-        assert (
-            f"name must have letters, digits and . _ - alone, no dot first, not {name!r}" in error
-        )
+        assert f"name must be the name of a file, without folders, not {name!r}" in error
         assert not (tmp_path / "out").exists()
 
 

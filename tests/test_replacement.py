@@ -100,7 +100,7 @@ def test_learning_with_replacement_can_stop_and_go_on(rule, options):
     X = planted(np.random.default_rng(0), n_samples=1500, n_pixels=16, n_atoms=20)[0]
     options = {"homeo_method": rule, "n_iter": 400, "random_state": 1, "l0_sparseness": 3} | options
     whole, kept = SparseHebbianLearning(20, **options).fit(X), {}
-    assert whole._state.replacement["n_replaced"] > 0
+    assert whole.n_replaced_ > 0
 
     def stop(state):
         if state.step == 173:
@@ -118,7 +118,7 @@ def test_a_stream_replaces_too():
     model = SparseHebbianLearning(20, l0_sparseness=3, batch_size=50, random_state=1)
     for part in np.array_split(X, 20):
         model.partial_fit(part)
-    assert model._state.replacement["n_replaced"] > 0
+    assert model.n_replaced_ > 0
 
 
 def test_replacement_has_parameters_that_survive_a_file(tmp_path):

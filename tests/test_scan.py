@@ -49,7 +49,7 @@ def table(records):
 
 def test_values_of_variables():
     experiments = SHL_set({**SMALL, "cache_dir": None}, N_scan=3)
-    assert experiments.values_of("eta") == pytest.approx([0.005, 0.02, 0.08])
+    assert experiments.values_of("eta") == pytest.approx([0.01, 0.04, 0.16])
     assert experiments.values_of("seed") == [42, 43, 44]
     assert experiments.values_of("alpha_MP") == pytest.approx([0.25, 0.5, 1])
     assert experiments.values_of("beta1") == pytest.approx([0.9975, 0.99, 0.96])
@@ -108,12 +108,12 @@ def test_a_second_run_reads_what_is_stored(opts):
     assert not any(record["cached"] for record in first)
     done = [record for record in again if record["status"] == "done"]
     assert done and all(record["cached"] for record in done)
-    wider = SHL_set(opts, N_scan=3, values={"eta": [0.02, 0.03]}).run(["eta"])
+    wider = SHL_set(opts, N_scan=3, values={"eta": [0.04, 0.03]}).run(["eta"])
     assert [record["cached"] for record in wider] == [True, False]
 
 
 def test_equal_values_are_learned_once(opts):
-    SHL_set(opts, N_scan=3).run(["eta", "seed"])  # eta = .02 and seed = 42 are one experiment
+    SHL_set(opts, N_scan=3).run(["eta", "seed"])  # eta = .04 and seed = 42 are one experiment
     assert len(list((opts["cache_dir"]).glob("*-dico-*.npz"))) == 5
 
 
@@ -182,7 +182,7 @@ def test_tables_and_figures(opts, tmp_path):
     experiments.to_csv(tmp_path / "t.csv")
     experiments.to_json(tmp_path / "t.json")
     frame = experiments.to_frame()
-    assert list(frame["value"]) == pytest.approx([0.005, 0.02, 0.08])
+    assert list(frame["value"]) == pytest.approx([0.01, 0.04, 0.16])
     assert len((tmp_path / "t.csv").read_text().splitlines()) == 4
     assert [row["F"] for row in json.loads((tmp_path / "t.json").read_text())] == list(frame["F"])
     fig, ax = experiments.scan("eta", list_figures=["show_Pcum"], label="HAP", color="r")

@@ -16,6 +16,7 @@ from .tables import claims_table, means_table
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
 SOME = ("None", "HAP", "HEH")
+FADED = SOME[1:]
 SCANS = {"alpha_homeo": ("OLS", "EMP"), "l0_sparseness": SOME, "n_dictionary": SOME}
 MEANS = ("error", "F", "error_own", "F_own", "entropy")
 
@@ -166,14 +167,13 @@ def fading(study: Study, out: Path) -> Iterator[str]:
     """Rules that fade to plain pursuit, on natural patches."""
     seeds, patches = study.few_seeds, study.fresh()
     faded = study.run(
-        ["homeo_method", "seed"], {"homeo_method": ("HAP", "HEH"), "seed": seeds}, homeo_fade=FADE
+        ["homeo_method", "seed"], {"homeo_method": FADED, "seed": seeds}, homeo_fade=FADE
     )
     found = {
         rule: {name: study.measured[rule][name][: len(seeds)] for name in MEANS} for rule in SOME
     }
     found |= {
-        f"{rule}, fading": measure(faded.models(homeo_method=rule), patches)
-        for rule in ("HAP", "HEH")
+        f"{rule}, fading": measure(faded.models(homeo_method=rule), patches) for rule in FADED
     }
     yield f"homeo_fade = {FADE}; on new patches, over {len(seeds)} seeds.\n"
     yield from means_table(["rule"], MEANS, found)
@@ -185,6 +185,40 @@ def fading(study: Study, out: Path) -> Iterator[str]:
             if "fading" in rule
         ]
     )
+
+
+def decaying(study: Study, out: Path) -> Iterator[str]:
+    """A rate that decays late, and replacement of atoms, beside the rules by themselves."""
+    seeds, patches = study.few_seeds, study.fresh()
+    runs = study.run(
+        ["homeo_method", "seed"],
+        {"homeo_method": ("None", "HAP"), "seed": seeds},
+        eta_decay=(0.6, 0.05),
+        replace=True,
+    )
+    found = {
+        rule: {name: study.measured[rule][name][: len(seeds)] for name in MEANS} for rule in RULES
+    }
+    new = {
+        f"{rule}, decay, replacement": measure(runs.models(homeo_method=rule), patches)
+        for rule in ("None", "HAP")
+    }
+    yield f"The same number of steps; on new patches, over {len(seeds)} seeds.\n"
+    yield from means_table(["scheme"], MEANS, found | new)
+    yield "Is the error, and is F, below those of the rules? A paired t-test:\n"
+    yield from claims_table(
+        [
+            (name, scheme, rule, each[name], found[rule][name])
+            for scheme, each in new.items()
+            for rule in RULES
+            for name in ("error", "F")
+        ]
+    )
+    replaced = [model.n_replaced_ for model in runs.models()]
+    yield f"Atoms replaced in a run: {min(replaced)} to {max(replaced)}.\n"
+    dico = runs.models(homeo_method="HAP")[0]
+    show_dico(None, dico, dim_graph=(4, 18), fname=out / "decaying.png")
+    yield "HAP, decay, replacement: ![Atoms](decaying.png)\n"
 
 
 # ---------------------------------------------------------------------------------------- databases
@@ -236,17 +270,17 @@ def generalisation(study: Study, out: Path) -> Iterator[str]:
 
 DEFAULTS = {"C": 3.0, "nb_quant": 128, "eta_homeo": 0.01}
 GRIDS = {
-    "C": (("HEH",), (0, 0.5, 1.0, 3.0, 6.0)),
-    "nb_quant": (("HEH",), (32, 128, 512)),
-    "eta_homeo": (("HAP", "HEH"), (0.0025, 0.005, 0.01, 0.02)),
+    "C": (("HEH2019", "HEH"), (0, 0.5, 1.0, 3.0, 6.0)),
+    "nb_quant": (("HEH2019", "HEH"), (32, 128, 512)),
+    "eta_homeo": (FADED, (0.0025, 0.005, 0.01, 0.02)),
 }
-FEW = {"C": (("HEH",), (0, 1.0, 3.0)), "eta_homeo": GRIDS["eta_homeo"]}
+FEW = {"C": (("HEH2019", "HEH"), (0, 1.0, 3.0)), "eta_homeo": GRIDS["eta_homeo"]}
 TUNED = ("error", "error_own", "F", "F_own", "entropy", "entropy_own")
 WIDE_BATCH = 1024  # the default of SHL
 
 
 def tuning(study: Study, out: Path) -> Iterator[str]:
-    """Parameters of HEH and HAP: at the quick size on all databases, and at the study's own."""
+    """Parameters of HAP and both HEH: at the quick size on all databases, at the study's own."""
     at_hand = {
         "datapath": study.opts["datapath"],
         "n_jobs": study.n_jobs,

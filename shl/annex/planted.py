@@ -1,189 +1,153 @@
-"""Planted dictionaries: samples made from known atoms, to see which of them a run finds again."""
+"""Which planted atoms each scheme finds, in `shl.datasets.make_sparse_coded_signals`."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .. import store
-from .._checks import check_choice, check_count, check_generator, check_number
 from .._jobs import StoredFunction, failure_lines, run_function
+from ..datasets import PROFILES, make_sparse_coded_signals, similarity
 from ..estimator import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
 from .study import FADE, Study, raise_failures
 from .tables import claims_table, means_table
 
-PROFILES = ("equal", "half stronger", "1/rank")
 STEPS = 2000
-DRAWN = ("HAP", None, 0)  # rule, homeo_fade and seed of the learning whose coefficients are drawn
-VERSION = 1  # raise it when a run would give another result: stored ones are then not used
+LEAST = 0.95  # cosine at which an atom is found
+DRAWN = ("HAP", 0)  # the scheme and seed whose coefficients are drawn
+VERSION = 2  # raise it when a run would give another result: stored ones are then not used
 
-
-def plant(
-    n_samples: int = 20000,
-    n_pixels: int = 64,
-    n_atoms: int = 96,
-    n_active: int = 4,
-    noise: float = 0.02,
-    profile: str = "equal",
-    rng: np.random.Generator | int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
-
-    Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
-    [0.5, 1.5].
-
-    Parameters
-    ----------
-    n_samples, n_pixels, n_atoms : int
-        Sizes of X and D.
-    n_active : int, default=4
-        Atoms of a sample.
-    noise : float, default=0.02
-        The standard deviation of white noise on each pixel.
-    profile : {'equal', 'half stronger', '1/rank'}, default='equal'
-        'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of
-        every second atom are twice as large; '1/rank', the k-th atom is used with a probability
-        proportional to 1 / k.
-    rng : Generator or int, default=0
-        Draws everything; an int is a seed.
-
-    Returns
-    -------
-    X : array of shape (n_samples, n_pixels), float32
-    atoms : array of shape (n_atoms, n_pixels)
-    code : array of shape (n_samples, n_atoms)
-    """
-    check_choice(profile, "profile", PROFILES)
-    check_count(n_active, "n_active", most=n_atoms, why="the atoms")
-    check_number(noise, "noise", least=0)
-    rng = check_generator(rng, "rng")
-    atoms = rng.standard_normal((n_atoms, n_pixels))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
-    weights = 1 / np.arange(1, n_atoms + 1) if profile == "1/rank" else np.ones(n_atoms)
-    # The atoms of the smallest exponential times are draws without replacement by these weights
-    # (Efraimidis 2006).
-    times = rng.standard_exponential((n_samples, n_atoms)) / weights
-    chosen = np.argpartition(times, n_active - 1, axis=1)[:, :n_active]
-    code = np.zeros((n_samples, n_atoms))
-    np.put_along_axis(code, chosen, rng.uniform(0.5, 1.5, chosen.shape), axis=1)
-    if profile == "half stronger":
-        code[:, ::2] *= 2
-    return (
-        (code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))).astype(np.float32),
-        atoms,
-        code,
-    )
-
-
-def recovered(dictionary: ArrayLike, atoms: np.ndarray, least: float = 0.95) -> np.ndarray:
-    """Whether a learned atom has a cosine of at least `least` with each planted one.
-
-    Parameters
-    ----------
-    dictionary : array of shape (n_dictionary, n_pixels)
-        Learned atoms, of norm 1.
-    atoms : array of shape (n_atoms, n_pixels)
-        Planted atoms, of norm 1.
-    least : float, default=0.95
-
-    Returns
-    -------
-    is_found : array of shape (n_atoms,), bool
-    """
-    return (atoms @ np.asarray(dictionary).T).max(axis=1) >= least
-
-
-CASES = (
-    ("None", None),
-    ("OLS", None),
-    ("EMP", None),
-    ("HAP", None),
-    ("HEH", None),
-    ("EMP", FADE),
-    ("HAP", FADE),
-    ("HEH", FADE),
-)
+# The study's learning: rectified pursuit, a constant rate, no replacement.
+STUDIED = {"learning_algorithm": "mp", "homeo_fade": None, "C": 3.0, "eta_decay": None}
+STUDIED |= {"replace": False, "eta": 0.02}
+STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
+SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
+SCHEMES |= {
+    f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
+    for rule in STUDY_RULES[2:]
+}
+SCHEMES |= {
+    "None, decay": {**STUDIED, "homeo_method": "None", "eta_decay": (0.6, 0.05)},
+    "None, decay, replacement": {"learning_algorithm": "mp", "homeo_method": "None"},
+    "default": {},
+}
+FEW = ("None", "None, decay, replacement", "default")
+ROBUSTNESS = {  # of what is planted, and of the model; in the world '1/rank'
+    "as it is": ({}, {}),
+    "noise .1": ({"noise": 0.1}, {}),
+    "1000 samples": ({"n_samples": 1000}, {}),
+    "8 events for 4": ({}, {"l0_sparseness": 8}),
+    "2 events for 4": ({}, {"l0_sparseness": 2}),
+    "144 atoms for 96": ({}, {"n_dictionary": 144}),
+    "80 atoms for 96": ({}, {"n_dictionary": 80}),
+}
 
 
 def recovery(study: Study, out: Path) -> Iterator[str]:
-    """Shares of planted atoms that each rule finds, for atoms that are used alike and unlike."""
+    """Shares of planted atoms that each scheme finds, for atoms that are used alike and unlike."""
     seeds = range(study.scale.n_planted)
-    records = _learn_all(study, seeds)
-    shares = {
-        _label(rule, fade): {
-            profile: [
-                record["share"]
-                for record in records
-                if (record["profile"], record["rule"], record["fade"]) == (profile, rule, fade)
-            ]
-            for profile in PROFILES
-        }
-        for rule, fade in CASES
+    worlds = [(profile, "as it is", scheme) for profile in PROFILES for scheme in SCHEMES]
+    cases = [("1/rank", case, scheme) for case in ROBUSTNESS for scheme in FEW]
+    found = _learn_all(study, list(dict.fromkeys(worlds + cases)), seeds)
+
+    def shares(profile, case, scheme):
+        return [record["share"] for record in found[profile, case, scheme]]
+
+    by_world = {
+        scheme: {profile: shares(profile, "as it is", scheme) for profile in PROFILES}
+        for scheme in SCHEMES
     }
     yield (
-        "96 planted atoms of 64 pixels, 4 active in each of 20,000 samples; share of them with a "
-        "learned atom of "
-        f"cosine .95 or more after {STEPS} steps, over {len(seeds)} seeds. Fading rules end with "
-        f"plain pursuit "
-        f"(homeo_fade = {FADE}).\n"
+        "96 planted atoms of 64 pixels (zipf: 128), 4 active in each of 20,000 samples; share of "
+        f"them with a learned atom of cosine .95 or more after {STEPS} steps, over {len(seeds)} "
+        f"seeds; world and model have random streams of their own. Fading rules end with plain "
+        f"pursuit (homeo_fade = {FADE}); the default is signed orthogonal pursuit, HAP that fades, "
+        f"replacement of atoms and a rate that decays, and finds atoms up to their sign.\n"
     )
-    yield from means_table(["rule"], PROFILES, shares)
-    yield "Does plain pursuit find fewer than the rule? A paired t-test:\n"
+    yield from means_table(["scheme"], PROFILES, by_world)
+    yield "Does plain pursuit find fewer than the scheme? A paired t-test:\n"
     yield from claims_table(
         [
-            (profile, "None", label, shares["None"][profile], found[profile])
+            (profile, "None", scheme, by_world["None"][profile], by_world[scheme][profile])
             for profile in PROFILES
-            for label, found in shares.items()
-            if label != "None"
+            for scheme in SCHEMES
+            if scheme != "None"
         ],
         "profile",
     )
+    yield "Where the world or the model is another, with atoms used as 1 / rank:\n"
+    by_case = {
+        scheme: {case: shares("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
+    }
+    yield from means_table(["scheme"], list(ROBUSTNESS), by_case)
+    counts = {
+        scheme: {
+            name: [record[name] for record in found["1/rank", "144 atoms for 96", scheme]]
+            for name in ("n_replaced", "n_dead")
+        }
+        for scheme in FEW
+    }
+    yield "Replacements, and atoms that no sample of the last pass selects, of 144 for 96:\n"
+    yield from means_table(["scheme"], ["n_replaced", "n_dead"], counts)
+    yield from _draw(found, out)
+
+
+def _draw(found, out):
+    """True against recovered coefficients, and how near the planted atoms are found."""
     fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
-    drawn = [record for record in records if "true" in record]
-    for ax, record in zip(fig.subplots(1, len(PROFILES)), drawn, strict=True):
+    for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
+        scheme, seed = DRAWN
+        record = found[profile, "as it is", scheme][seed]
         plot_recovery(record["true"], record["found"], ax=ax)
-        ax.set_title(f"{_label(record['rule'], record['fade'])}, {record['profile']}")
+        ax.set_title(f"{scheme}, {profile}")
     save_both(fig, out / "planted")
     yield "![True against recovered coefficients](planted.png)\n"
+    fig = new_figure(figsize=(4 * len(PROFILES), 3), layout="constrained")
+    axs = fig.subplots(1, len(PROFILES), sharey=True)
+    for ax, profile in zip(axs, PROFILES, strict=True):
+        for scheme in FEW:
+            cosines = found[profile, "as it is", scheme][0]["cosines"]
+            ax.plot(np.sort(cosines), label=scheme)
+        ax.axhline(0.95, color="0.6", linestyle=":")
+        ax.set(title=profile, xlabel="planted atom, in order")
+    axs[0].set_ylabel("cosine with the nearest learned atom")
+    axs[0].legend()
+    save_both(fig, out / "replacement")
+    yield "What replacement finds:\n\n![Cosines without and with replacement](replacement.png)\n"
 
 
-def _label(rule, fade):
-    return rule + (", fading" if fade else "")
-
-
-def _learn_all(study, seeds):
-    """The records of all runs, those in the store read from there."""
-    calls = [
-        {"profile": profile, "rule": rule, "fade": fade, "seed": seed}
-        for profile in PROFILES
-        for rule, fade in CASES
-        for seed in seeds
-    ]
+def _learn_all(study, worlds, seeds):
+    """{world: records over the seeds} of (profile, case, scheme), those in the store from there."""
+    names = ("profile", "case", "scheme")
+    calls = [dict(zip(names, world, strict=True)) | {"seed": s} for world in worlds for s in seeds]
     identity = {"version": VERSION, "steps": STEPS, **SparseHebbianLearning().get_params()}
     results = store.open_store(study.opts["cache_dir"])
     learn = StoredFunction(_learn_planted, "planted", results, identity)
     records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
-    raise_failures(failure_lines(records, "{profile}, {rule}, seed {seed}".format_map))
-    return records
+    raise_failures(failure_lines(records, "{profile}, {scheme}, {case}, seed {seed}".format_map))
+    parts = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
+    return dict(zip(worlds, parts, strict=True))
 
 
-def _learn_planted(profile, rule, fade, seed):
-    """The share of atoms found, and for DRAWN the coefficients of some samples, true and found."""
-    X, atoms, code = plant(profile=profile, rng=np.random.default_rng(seed))
-    model = SparseHebbianLearning(
-        len(atoms),
-        l0_sparseness=4,
-        n_iter=STEPS,
-        homeo_method=rule,
-        homeo_fade=fade,
-        random_state=seed,
-    ).fit(X)
-    is_found = recovered(model.components_, atoms)
-    result = {"share": float(is_found.mean())}
-    if (rule, fade, seed) == DRAWN:
+def _learn_planted(profile, case, scheme, seed):
+    """The share of atoms found and their cosines, and for DRAWN the coefficients of some samples,
+    true and found.
+    """
+    world, change = ROBUSTNESS[case]
+    sizes = {"n_atoms": 128, "noise": 0.03} if profile == "zipf" else {}
+    rng = np.random.default_rng([seed, 0])
+    X, atoms, code = make_sparse_coded_signals(profile=profile, random_state=rng, **(sizes | world))
+    options = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
+    options |= {"random_state": np.random.default_rng([seed, 1])} | SCHEMES[scheme] | change
+    model = SparseHebbianLearning(**options).fit(X)
+    is_signed = options.get("learning_algorithm") != "mp"
+    cosines = similarity(model.components_, atoms, is_signed)
+    is_found = cosines >= LEAST
+    result = {"share": float(is_found.mean()), "cosines": cosines, "n_dead": model.n_dead_}
+    result["n_replaced"] = model.n_replaced_
+    if (scheme, seed) == DRAWN:
         nearest = (atoms @ model.components_.T).argmax(axis=1)[is_found]
         result |= {"true": code[:1000, is_found], "found": model.transform(X[:1000])[:, nearest]}
     return result

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .._checks import check_choice
+from ..store import write_bytes
 from . import controls, orientation, planted, rules, tasks
 from .study import Study
 
@@ -25,6 +26,7 @@ SECTIONS = {
     ),
     "planted": ("Where homeostasis helps and where it harms: planted atoms", planted.recovery),
     "fading": ("Homeostasis that fades, on natural patches", controls.fading),
+    "decaying": ("A rate that decays and atoms that are replaced", controls.decaying),
     "digits": ("Sparse codes at work: digits", tasks.classification),
     "denoising": ("Sparse codes at work: a photograph denoised", tasks.denoising),
 }
@@ -76,7 +78,7 @@ def write_report(
         except RuntimeError as error:
             failure = error
             lines.append(f"Failed: {error}\n")
-        (out / "sections" / f"{name}.md").write_text("\n".join(lines))
+        write_bytes(out / "sections" / f"{name}.md", "\n".join(lines).encode())
         _join_sections(study, out)
         if on_section is not None:
             on_section(name, time.perf_counter() - began, failure)
@@ -88,4 +90,4 @@ def _join_sections(study, out):
     files = (out / "sections" / f"{name}.md" for name in SECTIONS)
     parts = [file.read_text() for file in files if file.exists()]
     head = f"# The Annex at the scale '{study.scale_name}', on {study.database}\n"
-    (out / "report.md").write_text("\n".join([head, *parts]))
+    write_bytes(out / "report.md", "\n".join([head, *parts]).encode())

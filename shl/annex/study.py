@@ -18,8 +18,15 @@ from ..homeostasis import cumulative_distribution
 from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
 
-RULES = ("None", "OLS", "EMP", "HAP", "HEH")
-COLORS = {"None": "black", "OLS": "orange", "EMP": "red", "HAP": "green", "HEH": "blue"}
+RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
+COLORS = {
+    "None": "black",
+    "OLS": "orange",
+    "EMP": "red",
+    "HAP": "green",
+    "HEH2019": "blue",
+    "HEH": "purple",
+}
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
 FRESH_SEED = 10**6  # of new patches
 RULER = {
@@ -54,12 +61,12 @@ SCALES = {
             "record_each": 64,
             "record_num_batches": 2048,
         },
-        3,
-        3,
-        5,
-        33,
-        8192,
-        3,
+        n_seeds=3,
+        n_few=3,
+        N_scan=5,
+        n_slow=33,
+        n_fresh=8192,
+        n_planted=1,
     ),
     "paper": Scale(
         {
@@ -72,12 +79,12 @@ SCALES = {
             "record_each": 128,
             "record_num_batches": 4096,
         },
-        10,
-        3,
-        9,
-        129,
-        16384,
-        10,
+        n_seeds=10,
+        n_few=3,
+        N_scan=9,
+        n_slow=129,
+        n_fresh=16384,
+        n_planted=10,
     ),
 }
 

@@ -1,13 +1,14 @@
 """The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
 
 import time
-from pathlib import Path
 
 from .._commands import (
     Command,
     add_database,
     add_parameter,
     add_shared,
+    cache_folder,
+    claim_folder,
     default_of,
     verbosity,
     write_report,
@@ -49,7 +50,7 @@ def _add_flags(parser):
         flag = f"--second-{name.replace('_', '-')}"
         add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
     seed = default_of(study.load, "seed")
-    add_shared(parser, "n_jobs", "quiet", "json", seed=seed, out="shl_conv")
+    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
 
 
 def conv_learn_command(args):
@@ -58,22 +59,24 @@ def conv_learn_command(args):
 
     began = time.perf_counter()
     X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
+    out = claim_folder(args)
     parameters = {name: getattr(args, name) for name in ("n_iter", *FLAGS)}
     second = {name: getattr(args, f"second_{name}") for name in SECOND_FLAGS}
     second |= {name: parameters[name] for name in ("eta", "batch_size")}
     second["l0_sparseness"] = max(1, args.l0_sparseness // 2)
     summary = study.run(
         X,
-        args.out,
+        out,
         methods=args.methods,
         second=second if args.second_n_iter else None,
+        cache_dir=cache_folder(args),
         random_state=args.seed,
         n_jobs=args.n_jobs,
         verbose=verbosity(args),
         **parameters,
     )
     summary["seconds"] = time.perf_counter() - began
-    write_report(args, Path(args.out), summary, _lines(summary, args.out))
+    write_report(args, out, summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):

@@ -13,9 +13,19 @@ from functools import partial
 import numpy as np
 from scipy import fft
 from scipy.ndimage import uniform_filter
-from tqdm.auto import tqdm
 
-from .._checks import check_array, check_choice, check_count, check_flag, check_number, set_checked
+from .._checks import (
+    as_array,
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_magnitude,
+    check_memory,
+    check_number,
+    set_checked,
+)
+from .._progress import progress
 from .._threads import Threads, chunks
 from ..coding import PLAIN, Batch, Competition
 from . import kernels
@@ -73,6 +83,13 @@ class ConvolutionalCoding:
         why = f"the {n_rows} x {n_columns} places of an atom in an image"
         check_count(self.l0_sparseness, "l0_sparseness", most=n_rows * n_columns, why=why)
 
+    def check_memory(self, n_dictionary: int, shape: tuple, width: int) -> None:
+        """Errors for a Gram array, or maps of an image, that are larger than the memory."""
+        side = 2 * ((width - 1) // self.stride) + 1
+        check_memory(4.0 * (n_dictionary * side) ** 2, "n_dictionary", n_dictionary)
+        n_rows, n_columns = places(shape, width, self.stride)
+        check_memory(4.0 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
+
     def activity(self, n_dictionary: int) -> float:
         """The probability that an event falls on an atom, before anything is known."""
         return 1 / n_dictionary
@@ -101,9 +118,8 @@ class ConvolutionalCoding:
             )
         n_dictionary, dtype = len(dictionary), dictionary.dtype
         gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-        signs = (dtype.type(0), dtype.type(1)) if self.do_sym else (dtype.type(0.5),) * 2
         gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
-        return kernels.Contest(gains, *signs)
+        return kernels.Contest(gains, self.do_sym)
 
 
 def places(shape, width, stride):
@@ -252,7 +268,9 @@ class ConvolutionalCoder:
         rho, is_quiet = self.allocate(image.shape), self.coding.is_quiet
         ranking = self.allocate_ranking(rho)
         correlate, strips = self.correlation(image, rho)
-        with tqdm(total=len(strips), desc="correlations", unit="strip", disable=is_quiet) as bar:
+        with progress(
+            total=len(strips), desc="correlations", unit="strip", disable=is_quiet
+        ) as bar:
 
             def fill(rows):
                 correlate(rows)
@@ -262,7 +280,7 @@ class ConvolutionalCoder:
 
             threads.map(fill, strips)
         n_found, n_events = 0, slots.values.size
-        with tqdm(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
+        with progress(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
             while n_found < n_events:
                 part = slice(n_found, min(n_found + EVENTS_A_CALL, n_events))
                 n_here = self.pursue(rho, ranking, kernels.Slots(*(s[part] for s in slots)))
@@ -324,6 +342,9 @@ class ConvolutionalCoder:
         bits for any number.
         """
         total, code = np.zeros_like(self.dictionary), batch.code
+        code.check()
+        if code.shape != (len(batch.residual), len(total), *self.places(batch.residual.shape)):
+            raise ValueError(f"the code of images {batch.residual.shape} must not be {code}")
 
         def add(atoms):
             kernels.accumulate(
@@ -373,7 +394,8 @@ def check_images(X, name="X", dtype=None, n_channels=None):
 
     float32 and float64 are kept, other dtypes become float64.
     """
-    ndim = np.ndim(X)
+    X = as_array(X, name)
+    ndim = X.ndim
     if ndim not in (2, 3, 4):
         raise ValueError(
             f"{name} must have 2 axes (height, width), 3 (n_images, height, width) or 4 (n_images, "
@@ -388,6 +410,7 @@ def check_images(X, name="X", dtype=None, n_channels=None):
             f"has its "
             f"channels last: np.moveaxis({name}, -1, 1) brings them to their place"
         )
+    check_magnitude(X, name, float(np.finfo(X.dtype).max) / (8 * X[0].size))
     if n_channels is not None and X.shape[1] != n_channels:
         raise ValueError(f"{name} must have {n_channels} channels, as the atoms, not {X.shape[1]}")
     return X
@@ -397,8 +420,9 @@ def check_dictionary(dictionary, dtype, name="dictionary"):
     """A dictionary (n_dictionary, n_channels, width, width) of unit norms; (n_dictionary, width,
     width) is widened.
     """
-    check_choice(np.ndim(dictionary), f"the number of axes of {name}", (3, 4))
-    dictionary = check_array(dictionary, name, ndim=np.ndim(dictionary), dtype=dtype)
+    dictionary = as_array(dictionary, name)
+    check_choice(dictionary.ndim, f"the number of axes of {name}", (3, 4))
+    dictionary = check_array(dictionary, name, ndim=dictionary.ndim, dtype=dtype)
     if dictionary.ndim == 3:
         dictionary = dictionary[:, None]
     if dictionary.shape[2] != dictionary.shape[3]:
@@ -492,6 +516,7 @@ def convolutional_encode(
     coding = ConvolutionalCoding(l0_sparseness, alpha_MP, do_sym, stride, is_quiet=not verbose)
     check_images(X[:1], n_channels=dictionary.shape[1])
     coding.check_fits(X.shape, dictionary.shape[2])
+    coding.check_memory(len(dictionary), X.shape, dictionary.shape[2])
     competition = Competition(check_gain(gain, len(dictionary)))
     with Threads(n_jobs) as threads:
         return coding.prepare(dictionary, competition).encode(X, threads)

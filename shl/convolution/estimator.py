@@ -4,13 +4,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._checks import check_array, check_count
+from .._params import check_names
 from .._threads import Threads
 from ..coding import Competition
 from ..estimator import HebbianEstimator
 from ..homeostasis import kind_of, make_rule
 from ..learning import Plan
 from ..optimizers import GradientDescent
-from .coding import ConvolutionalCoding, check_gain, check_images
+from .coding import ConvolutionalCoding, check_dictionary, check_gain, check_images
 from .events import ConvolutionalCode
 
 
@@ -85,8 +86,8 @@ class ConvolutionalSHL(HebbianEstimator):
         `shl.learning.record`).
     n_iter_, n_channels_in_ : int
         Steps taken; channels.
-    n_dead_ : int
-        Atoms that no image of the last pass selected.
+    n_dead_, n_replaced_ : int
+        Atoms that no image of the last pass selected; replacements of atoms so far.
     seconds_ : float
         CPU time of learning.
 
@@ -104,6 +105,7 @@ class ConvolutionalSHL(HebbianEstimator):
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
+    @check_names
     def __init__(
         self,
         n_dictionary=20,
@@ -162,13 +164,17 @@ class ConvolutionalSHL(HebbianEstimator):
         """
         check_count(self.n_iter, "n_iter")
         how = self._coding(self._mask(shape[1], dtype))
-        how.check_fits(shape, self._shape(shape)[2])
+        n_dictionary, _, width, _ = self._shape(shape)
+        how.check_fits(shape, width)
+        how.check_memory(n_dictionary, shape, width)
         batch_size = shape[0] if self.batch_size is None else self.batch_size
-        check_count(batch_size, "batch_size", most=shape[0], why="the images to learn from")
+        batch_size = check_count(
+            batch_size, "batch_size", most=shape[0], why="the images to learn from"
+        )
         rule = make_rule(
             self.homeo_method, eta_homeo=self.eta_homeo, n_batches=shape[0] // batch_size
         )
-        if kind_of(rule, self.n_dictionary) == "table":
+        if kind_of(rule, n_dictionary) == "table":
             raise ValueError(
                 f"homeo_method must be a rule with a gain, not {self.homeo_method!r}, which gives "
                 f"a table P_cum: convolutional pursuit has no quantiles"
@@ -191,6 +197,13 @@ class ConvolutionalSHL(HebbianEstimator):
         """(n_dictionary, n_channels, patch_width, patch_width)."""
         width = check_count(self.patch_width, "patch_width")
         return check_count(self.n_dictionary, "n_dictionary"), shape[1], width, width
+
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk whose atoms are not squares with channels."""
+        if np.ndim(dictionary) != 4:
+            raise ValueError(f"dictionary must have 4 axes, not shape {np.shape(dictionary)}")
+        check_dictionary(dictionary, dictionary.dtype)
 
     def _mask(self, n_channels, dtype):
         """The mask as an array that broadcasts to the dictionary, or None."""
@@ -244,7 +257,7 @@ class ConvolutionalSHL(HebbianEstimator):
         how.check_fits(X.shape, self.components_.shape[2])
         competition = Competition(check_gain(gain, len(self.components_)))
         with Threads(self.n_jobs) as threads:
-            dictionary = self.components_.astype(X.dtype, copy=False)
+            dictionary = check_dictionary(self.components_, X.dtype, "components_")
             return how.prepare(dictionary, competition).encode(X, threads)
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:
@@ -257,8 +270,8 @@ class ConvolutionalSHL(HebbianEstimator):
         check_is_fitted(self)
         if not isinstance(code, ConvolutionalCode):
             code = ConvolutionalCode.from_dense(check_array(code, "code", ndim=4))
-        width = self.components_.shape[2]
-        least = [(n - 1) * self.stride + width for n in code.shape[2:]]
+        width, stride = self.components_.shape[2], check_count(self.stride, "stride")
+        least = [(n - 1) * stride + width for n in code.shape[2:]]
         shape = least if shape is None else shape[-2:] if np.ndim(shape) else ()
         if len(shape) != 2:
             raise ValueError("shape must end in (height, width)")
@@ -269,4 +282,4 @@ class ConvolutionalSHL(HebbianEstimator):
                 f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
                 f"not {shape[0]} x {shape[1]}"
             )
-        return code.reconstruct(self.components_, shape, self.stride)
+        return code.reconstruct(self.components_, shape, stride)

@@ -1,11 +1,13 @@
 """A convolutional sparse code: a list of events."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
+from .._checks import check_count, check_memory
 from . import kernels
 
 
@@ -32,6 +34,42 @@ class ConvolutionalCode:
     column: np.ndarray
     value: np.ndarray
     shape: tuple[int, ...]
+
+    weight = None  # every image counts once
+
+    def __post_init__(self):
+        self.check()
+
+    def check(self) -> None:
+        """ValueError for events that no image has: kernels look at no bounds.
+
+        Called whenever a code is used, as its arrays may have been edited.
+        """
+        names = ("image", "atom", "row", "column")
+        for name in (*names, "value"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                raise TypeError(f"{name} must be an array, not {getattr(self, name)!r}")
+        n_events, shape = self.value.shape, self.shape
+        is_shape = isinstance(shape, tuple) and len(shape) == 4
+        if not is_shape or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
+            raise ValueError(
+                f"shape must be (n_images, n_dictionary, n_rows, n_columns), not {shape}"
+            )
+        if len(n_events) != 1 or self.value.dtype not in (np.float32, np.float64):
+            raise ValueError("value must have the shape (n_events,) and be float32 or float64")
+        if not np.isfinite(self.value).all():
+            raise ValueError("value must hold no NaN or infinity")
+        for name, length in zip(names, shape, strict=True):
+            part = getattr(self, name)
+            if part.shape != n_events or part.dtype.kind not in "iu":
+                raise ValueError(f"{name} must be integers of shape {n_events}, one for each value")
+            if part.size and not 0 <= part.min() <= part.max() < length:
+                raise ValueError(
+                    f"{name} must be at least 0 and below {length}, not {part.min()} to "
+                    f"{part.max()}"
+                )
+        if (self.image[1:] < self.image[:-1]).any():
+            raise ValueError("image must not decrease: events stand in order of their images")
 
     @classmethod
     def from_slots(
@@ -111,6 +149,8 @@ class ConvolutionalCode:
 
         Events of one atom at one place add up.
         """
+        self.check()
+        check_memory(self.value.itemsize * math.prod(map(int, self.shape)), "shape", self.shape)
         code = np.zeros(self.shape, self.value.dtype)
         for n in range(self.shape[0]):
             kernels.scatter(self._of_image(n), code[n])
@@ -123,10 +163,12 @@ class ConvolutionalCode:
 
     def counts(self) -> np.ndarray:
         """How many events select each atom, (n_dictionary,) int64."""
+        self.check()
         return np.bincount(self.atom, minlength=self.shape[1])
 
     def power_sums(self, power: int) -> np.ndarray:
         """The sum of value^power over the events of each atom, (n_dictionary,) float64."""
+        self.check()
         return np.bincount(self.atom, self.value.astype(np.float64) ** power, self.shape[1])
 
     def count_places(self) -> np.ndarray:
@@ -136,6 +178,8 @@ class ConvolutionalCode:
         -------
         counts : array of shape (n_dictionary, n_rows, n_columns), int64
         """
+        self.check()
+        check_memory(8 * math.prod(map(int, self.shape[1:])), "shape", self.shape)
         counts = np.zeros(self.shape[1:], np.int64)
         np.add.at(counts, (self.atom, self.row, self.column), 1)
         return counts
@@ -157,8 +201,29 @@ class ConvolutionalCode:
         -------
         images : array of shape (n_images, n_channels, height, width)
             Of the dtype of the code's values.
+
+        Raises
+        ------
+        ValueError
+            For events, atoms or a shape that do not fit together.
         """
+        self.check()
+        stride = check_count(stride, "stride")
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
+        if dictionary.ndim != 4 or len(dictionary) != self.shape[1]:
+            raise ValueError(
+                f"dictionary must have shape ({self.shape[1]}, n_channels, width, width), not "
+                f"{dictionary.shape}"
+            )
+        least = [
+            (n - 1) * stride + width
+            for n, width in zip(self.shape[2:], dictionary.shape[2:], strict=True)
+        ]
+        if dictionary.shape[2] != dictionary.shape[3] or any(np.less(shape[-2:], least)):
+            raise ValueError(
+                f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
+                f"not {tuple(shape)}"
+            )
         images = np.zeros((self.shape[0], dictionary.shape[1], *shape[-2:]), self.value.dtype)
         for n in range(len(images)):
             atoms, rows, columns, values = self._of_image(n)

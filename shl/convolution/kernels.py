@@ -15,17 +15,15 @@ bits are scores.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from .._jit import jit
 
 
 class Contest(NamedTuple):
-    """How atoms compete: the score is gain_i (rectified * rho + mirrored * |rho|)."""
+    """How atoms compete: the score is gain_i max(rho, 0), or gain_i |rho| where signed."""
 
     gains: np.ndarray  # a tile's worth of the gain of each atom, repeated
-    rectified: float  # (1/2, 1/2) is gain_i max(rho, 0), (0, 1) is gain_i |rho|
-    mirrored: float
+    is_signed: bool
 
 
 class Ranking(NamedTuple):
@@ -120,9 +118,13 @@ def _add_run(run, value, other):
 @jit
 def _score(run, contest, scores):
     """Write the scores of a run, never -0."""
-    gains, rectified, mirrored = contest
-    for i in range(run.size):
-        scores[i] = gains[i] * (rectified * run[i] + mirrored * abs(run[i]))
+    zero = run.dtype.type(0)
+    if contest.is_signed:
+        for i in range(run.size):
+            scores[i] = contest.gains[i] * abs(run[i])
+    else:
+        for i in range(run.size):
+            scores[i] = contest.gains[i] * (run[i] if run[i] > zero else zero)
 
 
 @jit

@@ -1,22 +1,28 @@
 """Figure 4 of the annex: atoms of images without and with homeostasis, and of a second layer."""
 
-import contextlib
-import sys
+import hashlib
+import io
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .. import metrics
-from .._checks import check_choice, check_count
+from .. import _checkpoints, metrics
+from .._checks import check_choice, check_count, check_memory
+from ..homeostasis import RULES
 from ..images import crop, load_images
 from ..plotting import time_plot
 from ..plotting.figures import new_figure, save
+from ..store import Store, digest, key_of, open_store, write_bytes
 from . import plots
 from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
 COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
+FACES = "olivettifaces.mat"
+FACES_URL = "https://ndownloader.figshare.com/files/5976027"
+FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
 SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
 
 
@@ -32,8 +38,8 @@ def load(
     Parameters
     ----------
     database : str, default='sample'
-        'faces', the Olivetti faces by scikit-learn, which downloads them once (400 at most); else
-        crops of the images that `shl.images.load_images` knows by this name.
+        'faces', the Olivetti faces (400 at most), downloaded once into datapath; else crops of the
+        images that `shl.images.load_images` knows by this name.
     datapath : str or Path, default='database'
         The folder of databases.
     n_images : int, default=400
@@ -50,36 +56,60 @@ def load(
     ------
     OSError
         If the faces cannot be downloaded.
+    ValueError
+        If the file of the faces is another, or a parameter is out of its range.
     """
-    check_count(n_images, "n_images")
-    check_count(size, "size", least=2)
+    n_images, size = check_count(n_images, "n_images"), check_count(size, "size", least=2)
+    check_memory(8 * n_images * size**2, "n_images", n_images)
     rng = np.random.default_rng(check_count(seed, "seed", least=0))
     if database == "faces":
-        return _faces(n_images, size, rng)
+        return _faces(n_images, size, rng, datapath)
     images = load_images(database, datapath, height=size, width=size, rng=rng)
     crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
     return np.stack(crops)[:, None].astype(np.float32)
 
 
-def _faces(n_images, size, rng):
+def _faces(n_images, size, rng, datapath):
     """Olivetti faces (Samaria & Harter 1994), resized."""
     from scipy.ndimage import zoom
-    from sklearn.datasets import fetch_olivetti_faces
 
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # it prints that it downloads
-            faces = fetch_olivetti_faces(n_retries=1, delay=0.01).images
-    except OSError as error:
-        raise OSError(
-            f"the faces are not on this machine and cannot be downloaded ({error}); "
-            f"database='sample' needs "
-            f"no network"
-        ) from error
+    faces = _read_faces(Path(datapath) / FACES)
     check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
     chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
     return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(
         np.float32
     )
+
+
+def _read_faces(path):
+    """Faces (400, 64, 64) float32 in 0..1 from the original file, downloaded once.
+
+    Not by scikit-learn, which keeps them as a pickle: to read one runs the code in it.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        try:
+            with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
+                content = answer.read()
+        except OSError as error:
+            raise OSError(
+                f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
+                f"database='sample' needs no network"
+            ) from error
+        _check_faces(content, FACES_URL)
+        write_bytes(path, content)
+    content = path.read_bytes()
+    _check_faces(content, path)
+    faces = loadmat(io.BytesIO(content))["faces"].T.astype(np.float32)
+    faces = (faces - faces.min()) / np.ptp(faces)
+    return faces.reshape(-1, 64, 64).transpose(0, 2, 1)
+
+
+def _check_faces(content, place):
+    """An error unless bytes are the file of the faces."""
+    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
+        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
 
 
 def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:
@@ -115,6 +145,7 @@ def run(
     *,
     methods: Sequence[str] = tuple(COLORS),
     second: Mapping | None = None,
+    cache_dir: str | Path | None = None,
     **parameters: object,
 ) -> dict:
     """Learn from raw images once with each rule; write models and pictures into a folder.
@@ -129,6 +160,8 @@ def run(
         Rules of homeostasis.
     second : mapping, default=None
         Parameters of a second layer, learned on the dense code of the last rule's first layer.
+    cache_dir : str or Path, default=None
+        Folder of results and checkpoints: a study that was interrupted goes on; None for none.
     **parameters : object
         Of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
 
@@ -139,14 +172,16 @@ def run(
         layer.
     """
     for method in methods:
-        check_choice(method, "methods", COLORS)
+        check_choice(method, "methods", RULES)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     X = preprocess(X)
     parameters = {"patch_width": 9, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
+    results = open_store(cache_dir)
     models = {
-        method: ConvolutionalSHL(homeo_method=method, **parameters).fit(X) for method in methods
+        method: _fit(ConvolutionalSHL(homeo_method=method, **parameters), X, results)
+        for method in methods
     }
     summary = {"rules": {}, "pictures": []}
     for method, model in models.items():
@@ -155,8 +190,21 @@ def run(
         model.save(out / f"model_{method}.npz")
     summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence.png"))
     if second is not None:
-        summary["second"] = run_second(models[methods[-1]], X, second, out, summary["pictures"])
+        summary["second"] = run_second(
+            models[methods[-1]], X, second, out, summary["pictures"], results
+        )
     return summary
+
+
+def _fit(model, X, results):
+    """The fitted model, from a store, or learned from its last checkpoint on."""
+    if results is None:
+        return model.fit(X)
+    parameters = model.get_params(deep=False)
+    shown = {name: parameters.pop(name) for name in ("n_jobs", "verbose")}
+    path = results.path("conv", key_of({**parameters, "data": digest(X)}), "conv-learn")
+    found = results.get(path, ConvolutionalSHL.load)
+    return _checkpoints.fit(model, X, results, path) if found is None else found.set_params(**shown)
 
 
 def _draw_model(model, X, method, out):
@@ -180,10 +228,10 @@ def _draw_comparison(models, figures, fname):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(None, model, "error_own", color=COLORS[method], label=method, ax=axs[0])
+        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
         plots.plot_counts(
             figures[method]["counts_own"],
-            color=COLORS[method],
+            color=COLORS.get(method),
             ax=ax,
             title=f"{method}: cv {figures[method]['cv_own']:.2f}",
         )
@@ -195,7 +243,12 @@ def _draw_comparison(models, figures, fname):
 
 
 def run_second(
-    first: ConvolutionalSHL, X: np.ndarray, parameters: Mapping, out: Path, pictures: list[str]
+    first: ConvolutionalSHL,
+    X: np.ndarray,
+    parameters: Mapping,
+    out: Path,
+    pictures: list[str],
+    results: Store | None = None,
 ) -> dict:
     """Learn a second layer on the dense code of the first and draw its atoms as images.
 
@@ -211,6 +264,8 @@ def run_second(
         A folder that is there.
     pictures : list of str
         The name of the picture is appended.
+    results : Store, default=None
+        Where the learned layer is kept.
 
     Returns
     -------
@@ -226,7 +281,8 @@ def run_second(
         **parameters,
     }
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
-    model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters).fit(code)
+    model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters)
+    model = _fit(model, code, results)
     name = str(out / "atoms_second.png")
     plots.show_atoms(
         plots.project_atoms(model.components_, first.components_, first.stride),

@@ -5,15 +5,16 @@ stand for.
 import itertools
 import json
 import numbers
-import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from .._checks import check_choice, check_count, check_flag, check_number
+from .._checks import check_choice, check_count, check_file_name, check_flag, check_number
 from ..store import key_of
+from .data import identity_of, name_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
-N_INPUTS = 12
+N_INPUTS, PATCH = 12, (4, 3)  # a filter of the first layer sees a row of a patch
+NORMAL = "normal"
 # (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the
 # inputs as channels
 MODELS = {
@@ -62,6 +63,9 @@ class Config:
         Weights under this size become 0, after every epoch.
     same_act : bool, default=True
         Whether a sweep is over equal activations of teacher and student only.
+    data : str, default='normal'
+        What the inputs are: 'normal' is N(0, 1); images, see `shl.networks.data.load_images`, give
+        patches of 4 x 3 pixels, of mean 0 and variance 1, and 12 columns are taken as they are.
     save_path : str or None, default=None
         Folder of pictures and tables; None for the command's.
     name : str, default='noName'
@@ -82,6 +86,7 @@ class Config:
     init: float = 1.0
     clipping: float = 0.0
     same_act: bool = True
+    data: str = NORMAL
     save_path: str | None = None
     name: str = "noName"
 
@@ -100,7 +105,9 @@ class Config:
         self._set("clipping", 0.0 if no_clipping else check_number(self.clipping, "clipping", 0))
         for name in ("scaled", "same_act"):
             self._set(name, check_flag(getattr(self, name), name))
-        check_name(self.name, "name")
+        check_file_name(self.name, "name")
+        if not isinstance(self.data, str):
+            raise TypeError(f"data must be a text, not {self.data!r}")
         if not isinstance(self.save_path, str | None):
             raise TypeError(f"save_path must be a text, not {self.save_path!r}")
 
@@ -116,19 +123,6 @@ def _check_numbers(value, name, may_be_empty=False, **bounds):
     if not values and not may_be_empty:
         raise ValueError(f"{name} must hold at least one number, not {value!r}")
     return [check_number(item, f"{name}[{index}]", **bounds) for index, item in enumerate(values)]
-
-
-def check_name(value, parameter):
-    """A text that is a file's name and no path: of letters, digits and . _ -, not beginning with a
-    dot.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{parameter} must be a text, not {value!r}")
-    if not re.fullmatch(r"[\w-][\w.-]*", value):
-        raise ValueError(
-            f"{parameter} must have letters, digits and . _ - alone, no dot first, not {value!r}"
-        )
-    return value
 
 
 def config_names():
@@ -226,6 +220,8 @@ class Run:
     loss_func: str
     clipping: float
     seed: int
+    data: str
+    data_hash: str | None  # of a file's content
 
     def key(self):
         """The hash of all that decides the result."""
@@ -240,8 +236,9 @@ class Run:
 
     def label(self):
         """A readable name."""
+        inputs = "" if self.data == NORMAL else f"{name_of(self.data)}, "
         return (
-            f"{' -> '.join(self.models())}, "
+            f"{' -> '.join(self.models())}, {inputs}"
             f"lr {self.lr:g}, l1 {self.l1_norm:g}, l2 {self.l2_norm:g}, seed {self.seed}"
         )
 
@@ -292,8 +289,9 @@ def _runs(config, teacher_type, student_type, pairs, seeds):
             "num_epochs",
             "loss_func",
             "clipping",
+            "data",
         )
-    }
+    } | {"data_hash": None if config.data == NORMAL else identity_of(config.data)}
     shared = Run(
         teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same
     )

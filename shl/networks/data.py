@@ -123,7 +123,8 @@ def read_idx(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
-        content = (gzip.open if path.suffix == ".gz" else open)(path, "rb").read()
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content = file.read()
     except EOFError as error:
         raise ValueError(f"{path} is cut off: {error}") from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
@@ -179,6 +180,51 @@ def split_images(data: str, seed: int, n_samples: int | None = None) -> list[np.
     if len(X) > most:
         X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=y)
     return train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y)
+
+
+def draw_patches(
+    data: str, shape: tuple[int, int], n_samples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Patches (n_samples, height * width) of images at random places, float32, none of them
+    constant; together they have mean 0 and variance 1.
+
+    Data of height * width columns in no other shape are taken as they are, a row drawn once.
+
+    Raises
+    ------
+    ValueError
+        For images too small, constant, or too few.
+    """
+    images, (height, width) = load_images(data), shape
+    if images.X.shape[1] == height * width:
+        found = _draw_rows(images.X, data, n_samples, rng)
+    else:
+        found = _draw_from_images(images, data, shape, n_samples, rng)
+    return (found - found.mean()) / found.std()
+
+
+def _draw_rows(X, data, n_samples, rng):
+    """Some rows that are not constant."""
+    X = X[np.ptp(X, axis=1) > 0]
+    if len(X) < n_samples:
+        raise ValueError(f"{data} must have {n_samples} rows that are not constant, not {len(X)}")
+    return rng.permutation(X)[:n_samples]
+
+
+def _draw_from_images(images, data, shape, n_samples, rng):
+    """Patches that are not constant, where a hundred draws each find them."""
+    X = images.X.reshape(-1, *images.shape)
+    if images.shape[0] < shape[0] or images.shape[1] < shape[1]:
+        raise ValueError(f"{data} must have images of at least {shape}, not {images.shape}")
+    windows = np.lib.stride_tricks.sliding_window_view(X, shape, axis=(1, 2))
+    found = np.empty((0, shape[0] * shape[1]), np.float32)
+    for _ in range(100):
+        chosen = tuple(rng.integers(0, length, n_samples) for length in windows.shape[:3])
+        patches = windows[chosen].reshape(n_samples, -1)
+        found = np.concatenate([found, patches[np.ptp(patches, axis=1) > 0]])
+        if len(found) >= n_samples:
+            return found[:n_samples]
+    raise ValueError(f"{data} has too few patches of {shape} pixels that are not constant")
 
 
 def identity_of(data: str) -> str | None:

@@ -249,7 +249,13 @@ class _SparseMLP(BaseEstimator):
     def _sizes(self):
         """Units of each hidden layer, a list."""
         sizes = self.hidden_layer_sizes
-        return [sizes] if isinstance(sizes, numbers.Integral) else list(sizes)
+        if isinstance(sizes, numbers.Integral):
+            return [sizes]
+        if not isinstance(sizes, (list, tuple, np.ndarray)):
+            raise TypeError(
+                f"hidden_layer_sizes must be an integer or a sequence of them, not {sizes!r}"
+            )
+        return list(sizes)
 
     def _adopt(self, module):
         """Keep the network, and its weights as arrays."""
@@ -286,7 +292,7 @@ class _SparseMLP(BaseEstimator):
         with one_thread():
             return _outputs(self.module_, X)
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """The predictions for X (n_samples, n_features)."""
         return self._decode(self._forward(X))
 
@@ -350,13 +356,13 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
         """The classes of largest output."""
         return self.classes_[outputs.argmax(axis=1)]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X) -> np.ndarray:
         """The probability of each class (n_samples, n_classes)."""
         outputs = self._forward(X)
         likely = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return likely / likely.sum(axis=1, keepdims=True)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X) -> np.ndarray:
         """The logarithms of `predict_proba`."""
         outputs = self._forward(X)
         outputs = outputs - outputs.max(axis=1, keepdims=True)

@@ -18,9 +18,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+from .._jit import jit
 
 RELU, SIGMOID, TANH, GELU = range(4)
 

@@ -35,7 +35,7 @@ class _Dense(nn.Module):
         if has_bias:
             uniform_(self.bias, 1 / math.sqrt(max(1, self.in_features)), generator)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output (n, n_out) for x (n, n_in)."""
         return nn.functional.linear(x, self.effective_weight(), self.bias)
 
@@ -62,7 +62,7 @@ class Linear(_Dense):
         for parameter in self.parameters():
             uniform_(parameter, bound, generator)
 
-    def effective_weight(self):
+    def effective_weight(self) -> torch.Tensor:
         """W (n_out, n_in), the parameter itself."""
         return self.weight
 
@@ -88,7 +88,7 @@ class GaussianLinear(_Dense):
             self.mu.normal_(0, scale, generator=generator)
             self.log_sigma.normal_(0, scale, generator=generator)
 
-    def effective_weight(self):
+    def effective_weight(self) -> torch.Tensor:
         """W (n_out, n_in), all above zero."""
         return torch.exp(
             -0.5 * (self.mu * torch.exp(-self.log_sigma)) ** 2 - self.log_sigma
@@ -108,7 +108,7 @@ class NormalizedLinear(_Dense):
         self.direction = nn.Parameter(torch.empty(self.out_features, self.in_features))
         uniform_(self.direction, 1 / math.sqrt(max(1, self.in_features)), generator)
 
-    def effective_weight(self):
+    def effective_weight(self) -> torch.Tensor:
         """W (n_out, n_in), of Frobenius norm 1."""
         return self.direction / self.direction.norm().clamp(
             min=torch.finfo(self.direction.dtype).tiny
@@ -125,19 +125,26 @@ class SparseLinear(_Dense):
 
     Parameters
     ----------
-    in_features, out_features : int.
-    epsilon : float above 0.  Sets the density; 11 as in the study of 2019.
-    density : float in (0, 1], optional.  The share itself, instead of epsilon.
-    zeta : float in [0, 1].  Share of the connections that an evolution replaces.
-    bias : bool.
-    new_weights : 'normal', grown connections start from N(0, sqrt(2 / n_in)); 'zero', from 0.
-    generator : torch.Generator, optional.  Of all draws, those of the evolutions too.
+    in_features, out_features : int
+    epsilon : float, default=11
+        Above 0: sets the density, as in the study of 2019.
+    density : float, default=None
+        In (0, 1]: the share itself, instead of epsilon.
+    zeta : float, default=0.3
+        In [0, 1]: share of the connections that an evolution replaces.
+    bias : bool, default=True
+    new_weights : {'normal', 'zero'}, default='normal'
+        Grown connections start from N(0, sqrt(2 / n_in)), or from 0.
+    generator : torch.Generator, default=None
+        Of all draws, those of the evolutions too.
 
     Attributes
     ----------
-    weight : Parameter (n_out, n_in).
-    connections : int64 tensor (n_connections,), places in the flattened weight, ascending.
-    mask : tensor (n_out, n_in) of the weight's dtype, 1 at a connection.
+    weight : Parameter (n_out, n_in)
+    connections : int64 tensor (n_connections,)
+        Places in the flattened weight, ascending.
+    mask : tensor (n_out, n_in)
+        Of the weight's dtype, 1 at a connection.
     """
 
     def __init__(
@@ -169,16 +176,16 @@ class SparseLinear(_Dense):
         with torch.no_grad():
             self.weight.view(-1)[chosen] = self._draw(n_connections)
 
-    def effective_weight(self):
+    def effective_weight(self) -> torch.Tensor:
         """W * mask (n_out, n_in): a gradient reaches the connections alone."""
         return self.weight * self.mask
 
-    def connections_per_input(self):
+    def connections_per_input(self) -> torch.Tensor:
         """How many connections each input has, int64 (n_in,)."""
         return torch.bincount(self.connections % self.in_features, minlength=self.in_features)
 
     @torch.no_grad()
-    def evolve(self, optimizer=None):
+    def evolve(self, optimizer: torch.optim.Optimizer | None = None) -> int:
         """Replace the weakest connections by as many new ones; return how many.
 
         Removed are the floor(zeta n_pos) smallest positive and the floor(zeta n_neg) largest

@@ -48,7 +48,7 @@ class InputDropout(nn.Module):
         super().__init__()
         self.p, self.generator = check_number(p, "input_dropout", least=0, below=1), generator
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """X (n, n_in), or a thinned copy of it."""
         if not self.training or self.p == 0:
             return x
@@ -62,12 +62,19 @@ class MLP(nn.Module):
 
     Parameters
     ----------
-    sizes : list of int.  Inputs, hidden units of each layer, outputs.
-    activation : a name in `ACTIVATIONS`, of the hidden layers.
-    weights : 'free', 'gaussian' or 'normalized': the kind of layer.
-    connectivity : 'dense', or 'set' for sparse hidden layers that evolve; the output layer stays
-        dense.
-    epsilon, zeta : of `SparseLinear`.
+    sizes : list of int
+        Inputs, hidden units of each layer, outputs.
+    activation : str, default='relu'
+        A name in `ACTIVATIONS`, of the hidden layers.
+    weights : {'free', 'gaussian', 'normalized'}, default='free'
+        The kind of layer.
+    connectivity : {'dense', 'set'}, default='dense'
+        'set' is sparse hidden layers that evolve; the output layer stays dense.
+    epsilon, zeta : float, default=11 and 0.3
+        Of `SparseLinear`.
+    bias : bool, default=True
+    input_dropout : float, default=0.0
+    generator : torch.Generator, default=None
     """
 
     def __init__(
@@ -105,7 +112,7 @@ class MLP(nn.Module):
                 layer = WEIGHTS[weights](n_in, n_out, bias=bias, generator=generator)
             self.layers.append(layer)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The outputs (n, n_out) for x (n, n_in)."""
         x = self.dropout(x)
         for layer in self.layers[:-1]:

@@ -1,9 +1,10 @@
 """Penalties on weights, each with its value and its proximal step, which alone makes exact zeros.
 
-A penalty R takes a weight matrix W as (n_in, n_out), so that a row holds the outgoing weights of
-one input or unit. PyTorch tensors and NumPy arrays do alike.  `prox(W, t)` is the minimiser over U
-of sum (U - W)_ij^2 / (2 t_ij) + R(U), where the step t is one number, or an array of W's shape for
-an optimizer that gives each weight a step of its own.
+A penalty R takes a weight matrix W as (n_in, n_out), so that a row, a group, holds the outgoing
+weights of one input or unit; PyTorch's own weights are (n_out, n_in, ...), and `Proximal`
+says which of their axes makes the rows.  PyTorch tensors and NumPy arrays do alike.  `prox(W, t)`
+is the minimiser over U of sum (U - W)_ij^2 / (2 t_ij) + R(U), where the step t is one number, or an
+array of W's shape for an optimizer that gives each weight a step of its own.
 """
 
 import math
@@ -105,8 +106,7 @@ class GroupLasso(Penalty):
         if w.ndim != 2:
             raise ValueError(
                 f"{type(self).__name__} needs weights of 2 axes (inputs, outputs), but {name} has "
-                f"shape "
-                f"{tuple(w.shape)}: it has no groups"
+                f"shape {tuple(w.shape)}: it has no groups"
             )
 
 

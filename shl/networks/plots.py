@@ -12,13 +12,15 @@ def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
     """The weights that lead to each output as an image, a row of images for each network; returns
     (fig, axs).
 
+    Each row has its own scale, symmetric around zero, which its title tells.
+
     Parameters
     ----------
-    weights : dict from a title to an array (n_pixels, n_outputs).
-    shape : (height, width), optional.  Of the images; None is square.
-    axs : array of axes (n_networks, n_outputs), optional.
-
-    Each row has its own scale, symmetric around zero, which its title tells.
+    weights : dict
+        From a title to an array (n_pixels, n_outputs).
+    shape : (height, width), optional
+        Of the images; None is square.
+    axs : array of Axes of shape (n_networks, n_outputs), optional
     """
     n_columns = max(w.shape[1] for w in weights.values())
     if axs is None:

@@ -16,6 +16,8 @@ GROUPS = ("outputs", "inputs")
 class Proximal:
     """After each step of an optimizer, ``W <- prox(W, strength * step)``: zeros are exact.
 
+    ::
+
         proximal = Proximal(optimizer, {"features.*.weight": (GroupLasso(), 1e-4)}, model)
         for X, y in batches:
             optimizer.zero_grad()
@@ -44,7 +46,7 @@ class Proximal:
         From a parameter, or a pattern of names as in ``fnmatch`` (``*`` matches dots too), to
         ``(penalty, strength)`` or ``(penalty, strength, groups)``.  The penalty is a name or an
         object of `shl.networks.penalties`, the strength at least 0.  Groups are the rows of the
-        matrix that the penalty sees, made of a weight (n_out, n_in, *kernel) of PyTorch:
+        matrix that the penalty sees, made of a weight ``(n_out, n_in, *kernel)`` of PyTorch:
         'outputs' (default), ``weight.flatten(1)``: a row is a filter, or what comes into a unit of
         a Linear layer; 'inputs', ``weight.transpose(0, 1).flatten(1)``: a row is what leaves an
         input channel, input or unit, as in this package's matrices (n_in, n_out).  A transposed

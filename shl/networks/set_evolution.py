@@ -33,7 +33,7 @@ SETTINGS = {
     },
 }
 GREY_LEVELS = {"digits": 16, "others": 1}
-EPOCHS = {"digits": 400, "others": 60}
+EPOCHS = {"digits": 400, "others": 100}
 WEIGHT_DECAYS = (0.0, 1e-3, 5e-3)
 AVERAGED = ("correlation", "accuracy", "zeroed_accuracy", "loss", "test_loss", "seconds")
 COLUMNS = {
@@ -65,7 +65,7 @@ def evolve_one(
     seed : int
         Decides split, start and order.
     epochs : int, default=None
-        None is 400 for digits, 60 for others.
+        None is 400 for digits, 100 for others.
     data : str, default='digits'
         See `shl.networks.data.load_images`.
     n_samples : int, default=None

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from .mlp import ACTIVATIONS, MLP, weight_matrices
@@ -26,7 +27,7 @@ class ShrunkMLP(MLP):
         return super().forward(x[:, self.inputs])
 
 
-def shrink(model):
+def shrink(model: nn.Module | BaseEstimator) -> nn.Module | BaseEstimator:
     """The same function as a smaller dense network, without the units that zeros have cut off.
 
         smaller = shrink(model)      # trains on like any other

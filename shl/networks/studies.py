@@ -6,13 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from pathlib import Path
 
 from joblib import effective_n_jobs
 from tqdm.auto import tqdm
 
 from .._checks import check_count
-from .._commands import add_parameter, add_shared, cache_folder, verbosity, write_report
+from .._commands import (
+    add_parameter,
+    add_shared,
+    cache_folder,
+    claim_folder,
+    verbosity,
+    write_report,
+)
 from .._jobs import StoredFunction, failure_lines, run_function
 from .._tables import mean_std, show_mean_std
 from ..store import Store, open_store
@@ -176,8 +182,7 @@ def begin_study(args):
     for data in (args.data,) if isinstance(args.data, str) else args.data:
         if data != "diabetes":
             load_images(data)
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = claim_folder(args)
     return out, time.perf_counter()
 
 

@@ -3,13 +3,14 @@ their means; the command `shl teacher-student`.
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from .._checks import check_file_name
 from .._commands import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .._jobs import Job, StoredFunction, run_jobs, split_arrays
 from .._tables import show_value, table
@@ -17,14 +18,15 @@ from ..store import Store, key_of, open_store, write
 from .configs import (
     MODEL_ACTIVATIONS,
     MODELS,
+    NORMAL,
     STUDY,
     Run,
-    check_name,
     config_names,
     load_config,
     single_run,
     sweep_runs,
 )
+from .data import WANTED
 from .studies import end_study, summarise, with_std
 
 OUT = "shl_teacher_student"
@@ -68,10 +70,11 @@ def result_of(
     """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
     or learned now and stored there; verbose 1 shows epochs, objective and weights left.
     """
-    with tqdm(unit=" epochs", disable=not verbose) as bar:
+    with tqdm(unit=" epochs", mininterval=0.5, disable=not verbose) as bar:
 
         def show(learning):
-            bar.set_postfix(objective=f"{learning.objective:.3g}", weights=learning.n_weights)
+            shown = {"objective": f"{learning.objective:.3g}", "weights": learning.n_weights}
+            bar.set_postfix(shown, refresh=False)
             bar.update()
 
         return split_arrays(_students(store, tag, show if verbose else None)(asdict(run)))
@@ -166,6 +169,8 @@ def _add_flags(parser):
         metavar="SEED",
         help="multiple: several seeds, instead of --seed",
     )
+    text = f"inputs: '{NORMAL}' for N(0, 1), or images for patches of them ({WANTED}); default: "
+    add("--data", metavar="DATA", help=f"{text}the configuration's")
     text = "readable name of the results' folder; default: that of the configuration"
     add("--name", help=text)
     add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=42)
@@ -176,7 +181,8 @@ def _add_flags(parser):
 def teacher_student_command(args):
     """Shl teacher-student: tables and pictures of one student or of a sweep."""
     config = load_config(args.config_path)
-    name = config.name if args.name is None else check_name(args.name, "name")
+    config = config if args.data is None else replace(config, data=args.data)
+    name = config.name if args.name is None else check_file_name(args.name, "name")
     out = Path(args.out or config.save_path or OUT) / name
     if args.mode == "single" and args.seeds:
         raise ValueError("seeds needs --mode multiple; a single student has --seed")

@@ -16,7 +16,8 @@ def plot_match(arrays, title=None, fname=None):
 
     Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are
     white and, where numbers are written, empty.  Each image has its own scale: a student's weights
-    may be much larger than its teacher's.
+    may be much larger than its teacher's.  Where both have relu units, the weights that enter a
+    hidden one have norm 1, and its scale is in those that leave it.
 
     Parameters
     ----------
@@ -31,8 +32,8 @@ def plot_match(arrays, title=None, fname=None):
         for column, layer in enumerate(layers):
             ax = axs[row, column]
             fig.colorbar(_draw_weights(ax, layer, abs(layer).max() or 1.0), ax=ax, shrink=0.8)
-            title = f"{who}, layer {column + 1}: {np.count_nonzero(layer)} weights"
-            ax.set_title(title, fontsize="small")
+            head = f"{who}, layer {column + 1}: {np.count_nonzero(layer)} weights"
+            ax.set_title(head, fontsize="small")
     axs[0, 0].set_ylabel("input"), axs[1, 0].set_ylabel("input")
     if title:
         fig.suptitle(title, fontsize="medium")

@@ -1,8 +1,8 @@
 """A student network learns the function of a teacher: does L1 leave it the teacher's few weights?
 
-X ~ N(0, 1) of 12 inputs, y = teacher(X).  The student learns by gradient descent with momentum on
-the squared error and, after each step, an exact proximal step of the penalties.  It stops where
-what it minimises, training loss + penalty, has ended to fall.
+X ~ N(0, 1) of 12 inputs, or patches of images; y = teacher(X).  The student learns by gradient
+descent with momentum on the squared error and, after each step, an exact proximal step of the
+penalties.  It stops where what it minimises, training loss + penalty, has ended to fall.
 """
 
 import math
@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..history import History
-from .configs import N_INPUTS, Run
+from .configs import N_INPUTS, NORMAL, PATCH, Run
+from .data import draw_patches
 from .kernels import Rule, learn_epoch
 from .models import Model, compare, has_equal_kernels, make_teacher
 
@@ -35,12 +36,17 @@ class Data(NamedTuple):
     y_test: np.ndarray
 
 
-def make_data(teacher: Model, dataset_size: int, rng: np.random.Generator) -> Data:
-    """X ~ N(0, 1), y = teacher(X): dataset_size samples, of which a fifth is held out, and as many
-    to test.
+def make_data(
+    teacher: Model, dataset_size: int, rng: np.random.Generator, data: str = NORMAL
+) -> Data:
+    """X ~ N(0, 1) or patches of images, y = teacher(X): dataset_size samples, of which a fifth is
+    held out, and as many to test.
     """
     n_held = dataset_size // 5
-    X = rng.standard_normal((dataset_size + n_held, N_INPUTS), np.float32)
+    if data == NORMAL:
+        X = rng.standard_normal((dataset_size + n_held, N_INPUTS), np.float32)
+    else:
+        X = draw_patches(data, PATCH, dataset_size + n_held, rng)
     parts = np.split(X, [dataset_size - n_held, dataset_size])
     return Data(*(array for part in parts for array in (part, teacher.respond(part))))
 
@@ -206,7 +212,7 @@ def _learn(run, teacher, watch):
         np.random.default_rng(child)
         for child in np.random.SeedSequence(run.seed).spawn(1 + run.restarts)
     )
-    data = make_data(teacher, run.dataset_size, data_rng)
+    data = make_data(teacher, run.dataset_size, data_rng, run.data)
     starts = []
     for rng in rngs:
         student = Model(run.student_type, run.student_activation)

@@ -11,9 +11,9 @@ import torch
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNet
 from torch import nn
-from tqdm.auto import tqdm
 
 from .._checks import check_choice, check_count, check_number
+from .._progress import progress
 from ..history import History
 from .callbacks import Converged, EarlyStopping, Evolution, Penalize, Progress, Recorder
 from .mlp import make_generator, weight_matrices
@@ -188,7 +188,7 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
     stopping = None if held is None else _early_stopping(model, held)
     callbacks += [stopping] if stopping else []
     shuffler = make_generator(rng) if before is None else before.shuffler
-    with tqdm(total=epochs, desc="epochs", disable=not model.verbose) as bar:
+    with progress(total=epochs, desc="epochs", disable=not model.verbose) as bar:
         callbacks.append(Progress(bar, recorder))
         net = _make_net(model, module, callbacks, shuffler, len(samples.X), before)
         net.learn(*samples.tensors(), epochs)

@@ -88,7 +88,7 @@ def show_dico(
     data: np.ndarray | None = None,
     *,
     dim_graph: tuple[int, int] | None = None,
-    order: str = "minmax",
+    order: str | bool = "minmax",
     seed: int | None = None,
     title: str | None = None,
     fname: str | Path | None = None,
@@ -107,10 +107,10 @@ def show_dico(
         Patches to count selections on; without, those of the last record, or of learning.
     dim_graph : (rows, columns), default=None
         Size of the grid; None shows every atom.
-    order : {'minmax', 'index', 'random'}, default='minmax'
+    order : {'minmax', 'index', 'random'} or bool, default='minmax'
         'minmax', the upper half shows the least and the lower half the most selected atoms;
         'index', in order; 'random', drawn by `seed`.  An array has no selections and is shown in
-        order.
+        order.  True is 'minmax', False 'index'.
     seed : int, default=None
         Of the random order.
     title : str, default=None
@@ -124,7 +124,7 @@ def show_dico(
     fig : Figure
     ax : Axes
     """
-    check_choice(order, "order", ORDERS)
+    order = check_choice({True: "minmax", False: "index"}.get(order, order), "order", ORDERS)
     atoms = np.asarray(getattr(dico, "components_", dico))
     n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
     n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])

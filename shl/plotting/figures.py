@@ -1,7 +1,10 @@
 """Where to draw: a given figure or axes, or new ones that need no display."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..store import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +36,15 @@ def new_figure(figsize: tuple[float, float] | None = None, **options: object) ->
 
 
 def save(fig: "Figure", fname: str | Path | None, dpi: float = 150) -> None:
-    """Write the figure where a name is given."""
-    if fname is not None:
-        fig.savefig(fname, dpi=dpi, bbox_inches="tight")
+    """Write the figure, whole or not at all, where a name is given; its suffix is the format."""
+    if fname is None:
+        return
+    path = Path(fname)
+    if not path.suffix:
+        path = path.with_name(f"{path.name}.png")
+    picture = io.BytesIO()
+    fig.savefig(picture, format=path.suffix[1:], dpi=dpi, bbox_inches="tight")
+    write_bytes(path, picture.getvalue())
 
 
 def save_both(fig: "Figure", stem: str | Path) -> None:

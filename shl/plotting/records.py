@@ -155,6 +155,7 @@ def plot_scan(
     display_variable: str = "F",
     *,
     color: str | None = None,
+    alpha: float = 1.0,
     label: str | None = None,
     fname: str | Path | None = None,
     fig: "Figure | None" = None,
@@ -173,7 +174,11 @@ def plot_scan(
         Name of the variable.
     display_variable : str, default='F'
         Name of the result, one of LABELS or any other.
-    color, label : str
+    color : str, default=None
+        As in matplotlib.
+    alpha : float, default=1.0
+        Opacity of the line.
+    label : str, default=None
         As in matplotlib.
     fname : str or Path, default=None
         File to save the figure in.
@@ -191,7 +196,7 @@ def plot_scan(
         for value in values
     )
     places = values if is_number else [str(value) for value in values]
-    ax.plot(places, results, "o-", color=color, label=label)
+    ax.plot(places, results, "o-", color=color, alpha=alpha, label=label)
     if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
         use_log_axis(ax)
     ax.set(xlabel=variable, ylabel=LABELS.get(display_variable, display_variable))

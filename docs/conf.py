@@ -1,0 +1,168 @@
+"""How Sphinx builds the documentation: `python -m sphinx -W docs docs/_build`."""
+
+import inspect
+import os
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+from sphinx.errors import ExtensionError
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+os.environ.setdefault("SHL_CACHE_DIR", str(HERE / "_build" / "cache_dir"))
+
+import shl  # noqa: E402 - after its folder is on the path
+
+project, author, copyright = "shl", "the shl developers", "2026, the shl developers"
+version = release = shl.__version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples", "sg_execution_times.rst", "gallery/sg_*"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+
+# -- what is read ----------------------------------------------------------------------------------
+
+autosummary_generate = True
+templates_path = ["_templates"]
+autodoc_typehints = "none"  # the docstrings say more
+autosummary_imported_members = True
+default_role = "py:obj"
+numpydoc_show_class_members = False
+# Not PR01, every parameter: those of short methods are said in their one sentence.
+numpydoc_validation_checks = {
+    "GL06",  # unknown section
+    "GL07",  # sections in another order
+    "GL08",  # no docstring
+    "SS01",  # no summary
+    "PR02",  # a documented parameter that is none
+    "PR03",  # parameters in another order
+    "PR04",  # a parameter without a type
+}
+# A class says what its __init__ takes; scikit-learn describes what it adds.
+numpydoc_validation_exclude = {r"\.__init__$", r"\.(set_\w+_request|get_metadata_routing)$"}
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Skip what classes have from other packages, whose pages these docstrings refer to."""
+    return skip or not (getattr(obj, "__module__", None) or "shl").startswith("shl")
+
+
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": "shl_gallery.Order",
+    "remove_config_comments": True,
+    "show_memory": False,
+    "capture_repr": (),
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+    "reference_url": {"shl": None},
+    "image_srcset": ["2x"],
+    "download_all_examples": False,
+}
+sys.path.insert(0, str(HERE))
+
+# -- what it looks like ----------------------------------------------------------------------------
+
+html_math_renderer = "mathml"
+html_theme = "pydata_sphinx_theme"
+html_title = "shl"
+html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["shl.css"]
+html_sidebars = {"index": [], "start": []}
+toc_object_entries_show_parents = "hide"
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+
+
+# -- nothing public is left out --------------------------------------------------------------------
+
+
+def public_names(module):
+    """Names of a module's functions and classes that are its own and have no underscore."""
+    names = getattr(module, "__all__", None)
+    if names is not None:
+        return {name for name in names if callable(getattr(module, name))}
+    return {
+        name
+        for name, found in inspect.getmembers(module, callable)
+        if not re.match("_|check_|refuse_", name) and found.__module__ == module.__name__
+    }
+
+
+def check_api(app):
+    """An error for a public name of a module in api/ that no page there lists."""
+    text = "\n".join(page.read_text() for page in sorted((HERE / "api").glob("*.rst")))
+    modules = re.findall(r"^\.\. currentmodule:: (\S+)$", text, re.MULTILINE)
+    listed = set(re.findall(r"^   (\w+)$", text, re.MULTILINE))
+    missing = {f"{m}.{name}" for m in modules for name in public_names(import_module(m)) - listed}
+    if missing:
+        raise ExtensionError(f"not in docs/api: {', '.join(sorted(missing))}")
+
+
+# -- docstrings are plain text, in which components_ and |x| are no markup -------------------------
+
+
+def escape_line(line):
+    """A line in which underscores that end a word, bars and lone stars are characters."""
+    parts = re.split(r"(``.+?``|`.+?`)", line)
+    for index in range(0, len(parts), 2):
+        text = re.sub(r"(?<=\w)(?<!\\)_(?!\w)", r"\_", parts[index])
+        text = re.sub(r"(?<!\\)\|", r"\|", text)
+        parts[index] = re.sub(r"(?<![\\*\w])\*\*(?=\w+(\.\w+)*\W*$|\w[\w.()]*\))", r"\*\*", text)
+    return "".join(parts)
+
+
+def escape_docstring(app, what, name, obj, options, lines):
+    """Escape a docstring in place, all but literal blocks and directives."""
+    verbatim = None  # the indent of what introduced a literal block
+    for index, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if verbatim is not None and line.strip() and indent <= verbatim:
+            verbatim = None
+        if verbatim is None and not line.lstrip().startswith((">>>", "..", ":")):
+            lines[index] = escape_line(line)
+        if verbatim is None and line.rstrip().endswith("::"):
+            verbatim = indent
+
+
+# -- equations are MathML, which browsers draw themselves: pages need no network --------------------
+
+
+def write_inline(self, node):
+    """An equation in a line."""
+    self.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def write_block(self, node):
+    """An equation by itself."""
+    self.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
+def setup(app):
+    """Check before anything is read; escape what numpydoc has made of a docstring."""
+    app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
+    app.connect("builder-inited", check_api)
+    app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", escape_docstring, priority=900)

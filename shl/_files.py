@@ -1,0 +1,267 @@
+"""One file of results: arrays and JSON values, written atomically, no pickle.
+
+A file is an uncompressed npz: arrays under their names, under `__json__` a JSON text with
+everything else and the digest of the arrays, under `__digest__` that of the text.  In a folder of
+results (`shl.store`) the text also holds the entry that the file is, so that a file in the place of
+another is noticed.
+"""
+
+import contextlib
+import encodings.cp437  # noqa: F401 - zipfile loads it when it reads, when no more file may be open
+import errno
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import secrets
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+SCHEMA = 2
+JSON_KEY, DIGEST_KEY = "__json__", "__digest__"
+# tag-kind-key.npz, a checkpoint beside it, and either set aside
+ENTRY = re.compile(r"(?:.*-)?([a-z_]+-[0-9a-f]{32})\.(npz|checkpoint)(\.bad)?", re.DOTALL)
+PART = re.compile(r"\.([0-9a-f]{8}-\d+)-[0-9a-f]{16}\.part")  # of a writer
+FORGOTTEN = 86400.0  # seconds after which a file of another machine's writer is left over
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
+    """Write arrays and info to path, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder is made if missing.
+    arrays : mapping of names to arrays
+    info : mapping of names to JSON values
+        NumPy scalars and arrays, and paths, become JSON values.
+
+    Raises
+    ------
+    OSError
+        With the path and the bytes needed, if the folder cannot be written or is full; an old file
+        stays as it is.
+    TypeError
+        For an array of Python objects, which only a pickle could hold.
+    """
+    path = Path(path)
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"{name} must be an array of numbers, not of objects: {array!r}")
+    about = {**info, "schema": SCHEMA, "entry": entry_of(path), "arrays": digest(arrays)}
+    text = json.dumps(about, default=_to_json).encode()
+    n_bytes = sum(np.asarray(array).nbytes for array in arrays.values()) + len(text)
+    members = {JSON_KEY: text, DIGEST_KEY: _digest_of_text(text).encode()}
+    members = {name: np.frombuffer(content, np.uint8) for name, content in members.items()}
+    replace_file(path, n_bytes, lambda file: np.savez(file, **arrays, **members))
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file, whole or not at all; errors as in `write`."""
+    replace_file(path, len(content), lambda file: file.write(content))
+
+
+def replace_file(path: str | Path, n_bytes: int, fill: Callable[[IO[bytes]], object]) -> None:
+    """Put what fill(file) writes, about n_bytes, in the place of path, whole or not at all."""
+    path, temporary = Path(path), None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".{writer()}-{secrets.token_hex(8)}.part"
+        with open(temporary, "xb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot write {path} ({n_bytes} bytes needed): {error.strerror}"
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):  # which would hide the first
+                temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def writer() -> str:
+    """The process that writes a file, in its name: a hash of the machine, and the pid."""
+    machine = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+    return f"{machine}-{os.getpid()}"
+
+
+def is_gone(name: str, age: float) -> bool:
+    """True where the `writer` of a file so many seconds old can no longer be using it."""
+    machine, _, pid = name.partition("-")
+    if machine != writer().partition("-")[0] or os.name != "posix":
+        return age > FORGOTTEN
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # there, but another user's
+        return False
+    return False
+
+
+def entry_of(path: str | Path) -> str | None:
+    """kind-key of a file in a folder of results, None for other names."""
+    found = ENTRY.fullmatch(Path(path).name)
+    return found and f"{found[1]}.{found[2]}"
+
+
+def _sync_folder(folder):
+    """Make a rename in folder last through a power cut, where the system can."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _to_json(value):
+    """NumPy scalars and arrays, and paths, as JSON values."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written as JSON")
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
+    """The (arrays, info) that `write` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    OSError
+        If it cannot be read now, which says nothing about what it holds.
+    ValueError
+        If the file is damaged, not one of ours, or of a newer schema.
+    """
+    with damage_of(path):
+        arrays = _read_members(path)
+        info = _parse_info(path, arrays)
+        if digest(arrays) != info.pop("arrays"):
+            raise ValueError("its arrays do not match their digest")
+    return arrays, info
+
+
+def read_info(path: str | Path) -> dict:
+    """The info of a file alone, without its arrays; errors as in `read`."""
+    with damage_of(path):
+        info = _parse_info(path, _read_members(path, only=(JSON_KEY, DIGEST_KEY)))
+        info.pop("arrays")
+    return info
+
+
+@contextlib.contextmanager
+def damage_of(path: str | Path) -> Iterator[None]:
+    """Turn whatever reading a file raises into the ValueError of a damaged file.
+
+    Bytes that nobody wrote raise nearly anything.  What says nothing about the content, such as too
+    many open files or too little memory, is let through.
+    """
+    try:
+        yield
+    except IsADirectoryError:
+        raise ValueError(f"{path} is damaged or was not written by shl: it is a folder") from None
+    except (NewerSchema, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        # A place outside of a file, which only damaged bytes name, is an invalid argument.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} is damaged or was not written by shl: {reason}") from error
+
+
+class NewerSchema(ValueError):
+    """A file of a later version of the package: not damaged, but not to be read."""
+
+
+def _read_members(path, only=None):
+    """{name: array} of a file, every size checked before memory is taken for it."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise ValueError("it is no file")  # to open a pipe would wait for ever
+    with zipfile.ZipFile(path) as archive:
+        members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+            raise ValueError("a member is compressed")
+        if sum(member.file_size for member in members.values()) > status.st_size:
+            raise ValueError("its members are larger than itself")
+        names = members if only is None else only
+        return {name: _read_array(archive.read(members[name])) for name in names}
+
+
+def _read_array(content):
+    """The array of an npy text whose header does not promise more than it holds."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = header(file)
+    if (
+        dtype.hasobject
+        or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(content) - file.tell()
+    ):
+        raise ValueError("the size of an array is not that of its header")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _parse_info(path, arrays):
+    """The info among a file's arrays, taken out of them and checked; `arrays` is the digest of the
+    others.
+    """
+    text = arrays.pop(JSON_KEY).tobytes()
+    info = json.loads(text)
+    schema = info["schema"]
+    if schema > SCHEMA:
+        raise NewerSchema(
+            f"{path} has schema {schema}, this version reads up to {SCHEMA}: update shl"
+        )
+    if schema < 2:  # the digest of the arrays alone, in the text
+        info["arrays"] = info.pop("checksum")
+        return info
+    if arrays.pop(DIGEST_KEY).tobytes() != _digest_of_text(text).encode():
+        raise ValueError("its text does not match its digest")
+    entry = info.pop("entry")
+    if entry_of(path) not in (None, entry):
+        raise ValueError(f"it is another entry, {entry}")
+    return info
+
+
+def _digest_of_text(text):
+    """A hash of bytes."""
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """Take the arrays whose names begin so, out of the dict; the names without the prefix."""
+    names = [name for name in arrays if name.startswith(prefix)]
+    return {name.removeprefix(prefix): arrays.pop(name) for name in names}
+
+
+def digest(arrays: np.ndarray | dict[str, np.ndarray]) -> str:
+    """A hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for name, array in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
+        array = np.ascontiguousarray(array)
+        hasher.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        hasher.update(array.reshape(-1).view(np.uint8))
+    return hasher.hexdigest()

@@ -1,0 +1,67 @@
+"""Names of parameters: what is said where one is unknown."""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import wraps
+from inspect import signature
+from typing import Self
+
+from sklearn.base import BaseEstimator
+
+# What other packages call a parameter, and the names for it here: a hint, never an alias.
+OF_OTHERS = {
+    "alpha": ("fit_tol",),
+    "fit_algorithm": ("learning_algorithm",),
+    "iterations": ("n_iter",),
+    "lambda1": ("fit_tol",),
+    "max_iter": ("n_passes", "n_iter"),
+    "max_no_improvement": ("n_iter_no_change",),
+    "method": ("learning_algorithm", "algorithm"),
+    "n_atoms": ("n_dictionary",),
+    "n_components": ("n_dictionary",),
+    "n_epochs": ("n_passes",),
+    "n_nonzero_coefs": ("l0_sparseness",),
+    "positive": ("positive_code",),
+    "posAlpha": ("positive_code",),
+    "posD": ("positive_dict",),
+    "return_code": ("transform",),
+    "seed": ("random_state",),
+    "threads": ("n_jobs",),
+    "transform_algorithm": ("algorithm",),
+    "transform_alpha": ("transform_fit_tol", "fit_tol"),
+    "transform_n_nonzero_coefs": ("transform_l0_sparseness", "l0_sparseness"),
+}
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error: type) -> None:
+    """An error for the first name that is not known, with the nearest one that is."""
+    known = list(known)
+    for name in names:
+        if name in known:
+            continue
+        near = [other for other in OF_OTHERS.get(name, ()) if other in known][:1]
+        near = near or get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        raise error(f"{owner} has no parameter {name!r}: {hint}")
+
+
+def check_names(init: Callable) -> Callable:
+    """An `__init__` that names the nearest parameter where it is given an unknown one."""
+    known = [name for name in signature(init).parameters if name != "self"]
+
+    @wraps(init)
+    def checked(self, *values, **parameters):
+        refuse_unknown(parameters, known, type(self).__name__, TypeError)
+        init(self, *values, **parameters)
+
+    return checked
+
+
+class NamedEstimator(BaseEstimator):
+    """A scikit-learn estimator whose `set_params` names the nearest parameter."""
+
+    def set_params(self, **params) -> Self:
+        """Set some parameters; ValueError for an unknown one, with the nearest that is known."""
+        names = [name.partition("__")[0] for name in params]
+        refuse_unknown(names, self.get_params(deep=False), type(self).__name__, ValueError)
+        return super().set_params(**params)

@@ -1,0 +1,317 @@
+"""Data to try things on: patches of photographs, signals made from known atoms, images to fetch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._checks import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_generator,
+    check_memory,
+    check_number,
+)
+from .images import Patches
+
+PROFILES = ("equal", "half stronger", "1/rank", "zipf")
+SPIKE_SAMPLES = 40  # of a waveform
+
+# Photographs of scikit-image (camera: CC0; coffee: CC0; chelsea: CC0; rocket: CC0; grass, gravel,
+# brick: CC0; astronaut: public domain), and their SHA-256.
+COMMIT = "0034e58b7df3f7597a9a2f901a899c24fd378e44"
+BASE_URL = f"https://raw.githubusercontent.com/scikit-image/scikit-image/{COMMIT}/skimage/data/"
+REGISTRY = {
+    "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    "brick.png": "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf",
+    "camera.png": "361a6d56d22ee52289cd308d5461d090e06a56cb36007d8dfc3226cbe8aaa5db",
+    "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+    "coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+    "grass.png": "b6b6022426b38936c43a4ac09635cd78af074e90f42ffa8227ac8b7452d39f89",
+    "gravel.png": "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12",
+    "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+}
+
+
+# ----------------------------------------------------------------------------------- photographs
+
+
+def load_sample_patches(
+    n_patches: int = 20000,
+    patch_width: int = 12,
+    *,
+    do_mask: bool = True,
+    random_state: int = 0,
+    verbose: int = 0,
+) -> np.ndarray:
+    """Whitened patches of the two photographs that scikit-learn ships.
+
+    Parameters
+    ----------
+    n_patches : int, default=20000
+    patch_width : int, default=12
+        Patches are patch_width x patch_width pixels.
+    do_mask : bool, default=True
+        Sets pixels outside the inscribed circle to 0.
+    random_state : int, default=0
+        Decides crops and patches.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    X : array of shape (n_patches, patch_width^2), float32
+
+    See Also
+    --------
+    shl.images.extract_patches : The same of any images.
+
+    Examples
+    --------
+    >>> load_sample_patches(100, 8).shape
+    (100, 64)
+    """
+    check_count(n_patches, "n_patches")
+    return Patches(
+        height=256,
+        width=256,
+        patch_width=patch_width,
+        N_patches=n_patches,
+        datapath="",
+        name_database="sample",
+        do_mask=do_mask,
+        do_bandpass=True,
+        over_patches=16,
+        patch_ds=1,
+        patch_norm=False,
+        n_image=None,
+        seed=random_state,
+    ).draw(verbose)
+
+
+def fetch_natural_images(
+    data_home: str | Path | None = None,
+    *,
+    base_url: str = BASE_URL,
+    registry: Mapping[str, str] = REGISTRY,
+) -> list[Path]:
+    """The files of eight photographs, downloaded once and checked; needs pooch.
+
+    Photographs of scikit-image, or any others of whom URL and SHA-256 are known.
+
+    Parameters
+    ----------
+    data_home : str or Path, default=None
+        The folder to keep them in, from which `SHL(datapath=folder)` learns; None is pooch's cache
+        of 'shl'.
+    base_url : str
+        Where the files are.
+    registry : mapping of str to str
+        The SHA-256 of each file name.
+
+    Returns
+    -------
+    paths : list of Path
+        In the order of the registry.
+
+    Raises
+    ------
+    ImportError
+        If pooch is not installed.
+    ConnectionError
+        If a file can neither be found in the folder nor be downloaded.
+    ValueError
+        If what came is not what the registry says.
+    """
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError('fetch_natural_images needs pooch: pip install "shl[fetch]"') from error
+
+    folder = pooch.os_cache("shl") / "natural" if data_home is None else Path(data_home)
+    store = pooch.create(path=folder, base_url=base_url, registry=dict(registry))
+    downloader = pooch.HTTPDownloader(progressbar=False, timeout=30)
+    return [_fetch_file(store, name, downloader, base_url) for name in registry]
+
+
+def _fetch_file(store, name, downloader, base_url):
+    """The path of one file."""
+    try:
+        return Path(store.fetch(name, downloader=downloader))
+    except OSError as error:  # of requests, whose errors are all OSErrors
+        raise ConnectionError(
+            f"cannot download {name} from {base_url} ({error}); without a network, put the images "
+            f"into {store.path} yourself"
+        ) from error
+
+
+# ----------------------------------------------------------------------------------- made signals
+
+
+def make_sparse_coded_signals(
+    n_samples: int = 20000,
+    n_pixels: int = 64,
+    n_atoms: int = 96,
+    n_active: int = 4,
+    *,
+    noise: float = 0.02,
+    profile: str = "equal",
+    is_signed: bool = False,
+    random_state: np.random.Generator | int | None = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
+
+    Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
+    [0.5, 1.5].
+
+    Parameters
+    ----------
+    n_samples, n_pixels, n_atoms : int
+        Sizes of X and D.
+    n_active : int, default=4
+        Atoms of a sample.
+    noise : float, default=0.02
+        The standard deviation of white noise on each pixel.
+    profile : {'equal', 'half stronger', '1/rank', 'zipf'}, default='equal'
+        'equal', atoms are used equally often and strongly; 'half stronger', the coefficients of
+        every second atom are twice as large; '1/rank', the k-th atom is used with a probability
+        proportional to 1 / k; 'zipf', likewise, but a sample uses 1 + binomial(2 n_active - 2, 1/2)
+        atoms with coefficients from a gamma distribution of mean 1 and deviation 1/2.
+    is_signed : bool, default=False
+        True gives half of the coefficients the other sign.
+    random_state : int, Generator or None, default=0
+        Draws everything.
+
+    Returns
+    -------
+    X : array of shape (n_samples, n_pixels), float32
+    atoms : array of shape (n_atoms, n_pixels)
+    code : array of shape (n_samples, n_atoms)
+
+    See Also
+    --------
+    recovered : Which of the atoms a learned dictionary has.
+
+    Examples
+    --------
+    >>> X, atoms, code = make_sparse_coded_signals(100, profile="1/rank")
+    >>> X.shape, atoms.shape, code.shape
+    ((100, 64), (96, 64), (100, 96))
+    """
+    check_choice(profile, "profile", PROFILES)
+    n_samples, n_pixels = check_count(n_samples, "n_samples"), check_count(n_pixels, "n_pixels")
+    n_atoms, is_signed = check_count(n_atoms, "n_atoms"), check_flag(is_signed, "is_signed")
+    n_active = check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
+    check_memory(24 * n_samples * (n_atoms + n_pixels), "n_samples", n_samples)
+    check_memory(16 * n_atoms * n_pixels, "n_atoms", n_atoms)
+    check_number(noise, "noise", least=0)
+    rng = check_generator(random_state, "random_state")
+    atoms = rng.standard_normal((n_atoms, n_pixels))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    is_zipf, shape = profile == "zipf", (n_samples, n_atoms)
+    weights = 1 / np.arange(1, n_atoms + 1) if profile in ("1/rank", "zipf") else np.ones(n_atoms)
+    n_used = np.full(n_samples, n_active)
+    if is_zipf:
+        n_used = 1 + rng.binomial(2 * n_active - 2, 0.5, n_samples)
+    # The atoms of the smallest exponential times are draws without replacement by these weights
+    # (Efraimidis 2006).
+    times = rng.standard_exponential(shape) / weights
+    chosen = np.argsort(times, axis=1)[:, : n_used.max()]
+    values = rng.gamma(4, 0.25, chosen.shape) if is_zipf else rng.uniform(0.5, 1.5, chosen.shape)
+    code = np.zeros(shape)
+    used = np.arange(n_used.max()) < n_used[:, None]
+    np.put_along_axis(code, chosen, np.where(used, values, 0), axis=1)
+    if is_signed:
+        code *= rng.choice((-1, 1), shape)
+    if profile == "half stronger":
+        code[:, ::2] *= 2
+    X = code @ atoms + noise * rng.standard_normal((n_samples, n_pixels))
+    return X.astype(np.float32), atoms, code
+
+
+def make_spikes(
+    n_samples: int = 10000,
+    n_templates: int = 30,
+    *,
+    noise: float = 0.05,
+    random_state: np.random.Generator | int | None = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
+
+    A template is a trough and a later, wider hump, of norm 1; the amplitudes are lognormal.
+
+    Parameters
+    ----------
+    n_samples : int, default=10000
+        Waveforms.
+    n_templates : int, default=30
+        At least 3.
+    noise : float, default=0.05
+        The standard deviation of white noise on each sample.
+    random_state : int, Generator or None, default=0
+        Draws everything.
+
+    Returns
+    -------
+    X : array of shape (n_samples, 40)
+    templates : array of shape (n_templates, 40)
+    """
+    n_samples = check_count(n_samples, "n_samples")
+    n_templates = check_count(n_templates, "n_templates", least=3)
+    check_memory(24 * SPIKE_SAMPLES * n_samples, "n_samples", n_samples)
+    check_memory(64 * SPIKE_SAMPLES * n_templates, "n_templates", n_templates)
+    check_number(noise, "noise", least=0)
+    rng = check_generator(random_state, "random_state")
+    t = np.arange(SPIKE_SAMPLES)
+    widths = rng.uniform(1.5, 5, (n_templates, 2))
+    places = rng.uniform(10, 30, (n_templates, 1))
+    templates = -np.exp(-(((t - places) / widths[:, :1]) ** 2))
+    late = places + rng.uniform(3, 9, (n_templates, 1))
+    height = rng.uniform(0.2, 0.9, (n_templates, 1))
+    templates += height * np.exp(-(((t - late) / widths[:, 1:]) ** 2))
+    templates /= np.linalg.norm(templates, axis=1, keepdims=True)
+    X = noise * rng.standard_normal((n_samples, SPIKE_SAMPLES))
+    for n in range(len(X)):
+        for i in rng.choice(n_templates, rng.integers(1, 4), replace=False):
+            X[n] += rng.lognormal(0, 0.3) * templates[i]
+    return X, templates
+
+
+def recovered(
+    dictionary: ArrayLike, atoms: np.ndarray, least: float = 0.95, is_signed: bool = False
+) -> np.ndarray:
+    """Whether a learned atom has a cosine of at least `least` with each planted one.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Learned atoms, of norm 1.
+    atoms : array of shape (n_atoms, n_pixels)
+        Planted atoms, of norm 1.
+    least : float, default=0.95
+    is_signed : bool, default=False
+        Whether an atom's negative is as good, as where coefficients are signed.
+
+    Returns
+    -------
+    is_found : array of shape (n_atoms,), bool
+    """
+    return similarity(dictionary, atoms, is_signed) >= least
+
+
+def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False) -> np.ndarray:
+    """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
+    cosines = atoms @ np.asarray(dictionary).T
+    return (np.abs(cosines) if is_signed else cosines).max(axis=1)
+
+
+__all__ = [
+    "fetch_natural_images",
+    "load_sample_patches",
+    "make_sparse_coded_signals",
+    "make_spikes",
+    "recovered",
+    "similarity",
+]

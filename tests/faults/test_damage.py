@@ -1,0 +1,506 @@
+"""Damaged and crafted files are a ValueError or a FileNotFoundError, and never a number."""
+
+import io
+import json
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from running import run
+
+from shl import SHL, SparseHebbianLearning, _checkpoints, learning, store
+from shl.convolution import ConvolutionalSHL
+from shl.replacement import Replacement
+
+N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 3000))  # of the slow test; 20000 is all of it
+KEY = "0123456789abcdef" * 2
+
+
+def make_files(folder):
+    """{kind: path} of two models of patches, one of images, a checkpoint and an entry; data."""
+    rng = np.random.default_rng(0)
+    X, images = rng.standard_normal((120, 16)), rng.standard_normal((3, 1, 12, 12))
+    options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 6, "record_num_batches": 20}
+    models = {
+        "HAP": SparseHebbianLearning(**options, record_each=2, do_precision=True, random_state=0),
+        "HEH": SparseHebbianLearning(**options, homeo_method="HEH", random_state=0),
+    }
+    paths = {}
+    for name, model in models.items():
+        paths[name] = folder / f"{name}.npz"
+        model.set_params(eta_precision=0.1).fit(X).save(paths[name])
+    paths["images"] = folder / "images.npz"
+    ConvolutionalSHL(4, 5, 3, 3, record_each=1, random_state=0).fit(images).save(paths["images"])
+    keeper = store.Store(folder)
+    paths["entry"] = keeper.path("data", KEY)
+    keeper.put(paths["entry"], {"data": X}, {"kind": "data", "digest": store.digest(X)})
+    paths["checkpoint"] = keeper.path("dico", KEY).with_suffix(".checkpoint")
+    arrays, info = learning.to_arrays(models["HAP"]._state)
+    about = {"state": info, "machine": _checkpoints.machine(), "writer": store.writer()}
+    keeper.put(paths["checkpoint"], arrays, about)
+    return paths, X, images
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return make_files(tmp_path_factory.mktemp("files"))
+
+
+def use(kind, path, X, images):
+    """Everything that a file of a kind is for; returns what it says."""
+    if kind == "entry":
+        return [store.read(path)[0]["data"]]
+    if kind == "images":
+        model = ConvolutionalSHL.load(path)
+        code = model.transform(images, gain=model.gain_)
+        return [model.components_, model.partial_fit(images).components_, code.value]
+    if kind == "checkpoint":
+        state = _checkpoints._read_state(path)
+        if state is None:  # of another machine
+            return []
+        options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 8, "record_num_batches": 20}
+        options |= {"do_precision": True, "eta_precision": 0.1, "record_each": 2}
+        return [SparseHebbianLearning(**options, random_state=0).fit(X, resume=state).components_]
+    model = SparseHebbianLearning.load(path)
+    code = model.transform(X, competition=model.competition_)
+    return [model.components_, code, model.partial_fit(X).components_, model.record_.get("error")]
+
+
+def is_same(found, wanted):
+    return len(found) == len(wanted) and all(
+        np.array_equal(a, b, equal_nan=True)
+        for a, b in zip(found, wanted, strict=True)
+        if a is not None
+    )
+
+
+def flip(content, rng):
+    for _ in range(rng.integers(1, 4)):
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    return content
+
+
+def cut(content, rng):
+    return content[: rng.integers(len(content))]
+
+
+def drop(content, rng):
+    start = rng.integers(len(content))
+    return content[:start] + content[start + rng.integers(1, 300) :]
+
+
+def swap(content, rng):
+    a, b, n = rng.integers(len(content), size=2).tolist() + [int(rng.integers(1, 100))]
+    content[a : a + n], content[b : b + n] = content[b : b + n], content[a : a + n]
+    return content
+
+
+def grow(content, rng):
+    return content + rng.bytes(rng.integers(1, 1000))
+
+
+def craft(arrays, info, rng):
+    """Another shape, dtype, value or name, in a file whose digests are right."""
+    name = rng.choice(sorted(arrays))
+    array = arrays[name]
+    axis = int(rng.integers(max(array.ndim, 1)))
+    ways = {
+        "cut": lambda: array[tuple([slice(None)] * axis + [slice(0, -1)])] if array.ndim else array,
+        "grow": lambda: np.repeat(array, 2, axis=axis) if array.ndim else np.zeros(3),
+        "one": lambda: np.zeros((1,) * array.ndim, array.dtype),
+        "empty": lambda: array[:0] if array.ndim else np.zeros(0),
+        "turn": lambda: array.T.copy() if array.ndim > 1 else array,
+        "axis": lambda: array[None],
+        "flat": lambda: array.ravel() if array.ndim > 1 else array[None],
+        "int": lambda: np.zeros(array.shape, np.int8),
+        "text": lambda: np.full(array.shape, "x"),
+        "swapped": lambda: array.astype(array.dtype.newbyteorder()),
+        "half": lambda: array.astype(np.float16),
+        "complex": lambda: array.astype(complex),
+        "nan": lambda: np.full(array.shape, np.nan),
+        "large": lambda: np.full(array.shape, 1e30),
+        "negative": lambda: -1 - np.abs(array.astype(float)),
+        "record": lambda: np.zeros(array.shape, [("a", float)]),
+    }
+    way = rng.choice([*ways, "missing", "renamed", "info"])
+    if way == "missing":
+        del arrays[name]
+    elif way == "renamed":
+        arrays[f"{name}x"] = arrays.pop(name)
+    elif way == "info":
+        values = [None, -1, 10**400, 1e308, "x", [], {}, [[]], True, {"step": -5}, [1] * 50]
+        place = info["state"] if "state" in info and rng.random() < 0.5 else info
+        place[rng.choice(sorted(place))] = values[rng.integers(len(values))]
+    else:
+        arrays[name] = ways[way]()
+    return way
+
+
+def damage(kind, source, target, rng):
+    """Write a damaged copy of a file; True where the copy may still be used."""
+    how = rng.choice(["flip", "flip", "cut", "drop", "swap", "grow", "craft", "craft"])
+    if how == "craft" and kind != "entry":
+        arrays, info = store.read(source)
+        way = craft(arrays, info, rng)
+        store.write(target, arrays, info)
+        return f"craft {way}"
+    how = "flip" if how == "craft" else how
+    content = {"flip": flip, "cut": cut, "drop": drop, "swap": swap, "grow": grow}[how](
+        bytearray(source.read_bytes()), rng
+    )
+    target.write_bytes(bytes(content))
+    return how
+
+
+def attack(folder, n_loads, seed):
+    """Counts of what n_loads damaged files did."""
+    (folder / "damaged").mkdir(exist_ok=True)
+    paths, X, images = make_files(folder)
+    wanted = {kind: use(kind, path, X, images) for kind, path in paths.items()}
+    rng, found = np.random.default_rng(seed), {"refused": 0, "same": 0, "wrong": []}
+    kinds = sorted(paths)
+    for n in range(n_loads):
+        kind = kinds[n % len(kinds)]
+        target = folder / "damaged" / paths[kind].name
+        how = damage(kind, paths[kind], target, rng)
+        try:
+            with np.errstate(all="ignore"):
+                result = use(kind, target, X, images)
+        except (ValueError, FileNotFoundError, FloatingPointError) as error:
+            found["refused"] += 1
+            if isinstance(error, FloatingPointError) and not how.startswith("craft"):
+                found["wrong"].append(f"{n} {kind} {how}: {error!r}")
+        except Exception as error:
+            found["wrong"].append(f"{n} {kind} {how}: {error!r}")
+        else:
+            same = is_same(result, wanted[kind]) or not result
+            found["same"] += same
+            if not same and not (how.startswith("craft") and all_finite(result)):
+                found["wrong"].append(f"{n} {kind} {how}: other numbers")
+    return found
+
+
+def all_finite(result):
+    """A crafted file whose arrays are valid is another model, not a damaged one."""
+    return all(np.isfinite(array).all() for array in result[:3] if array is not None)
+
+
+ATTACK = """
+import sys, json, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from test_damage import attack
+print(json.dumps(attack(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
+"""
+
+
+def attacked(folder, n_loads, seed, timeout, **env):
+    """What `attack` counts in a process of its own, whose end would not be that of the tests."""
+    env = {"NUMBA_CACHE_DIR": str(folder / "numba"), **env}
+    code, out, error = run(
+        ATTACK, Path(__file__).parent, folder, n_loads, seed, timeout=timeout, env=env
+    )
+    assert code == 0, f"it ended with {code}: {error[-3000:]}"
+    return json.loads(out)
+
+
+@pytest.mark.slow
+def test_damaged_loads_with_bounds_checked(tmp_path):
+    found = attacked(tmp_path, N_DAMAGED, 0, timeout=60 + N_DAMAGED, NUMBA_BOUNDSCHECK="1")
+    assert not found["wrong"]
+    assert found["refused"] + found["same"] > 0.9 * N_DAMAGED and found["refused"] > N_DAMAGED / 2
+
+
+def test_some_damaged_loads(tmp_path):
+    found = attack(tmp_path, 150, 1)
+    assert not found["wrong"] and found["refused"] > 75
+
+
+# What killed the process at a6e4e82, or gave values of 1e302, one by one.
+CRAFTED = {
+    "moments": ("HAP", {"moments/mean": np.zeros((1, 1))}),
+    "moments of another dtype": ("HAP", {"moments/mean": np.zeros((12, 16), np.float32)}),
+    "one moment missing": ("HAP", {"moments/mean": None}),
+    "atoms": ("HAP", {"dictionary": np.eye(3, 16)}),
+    "norms": ("HAP", {"dictionary": np.ones((12, 16))}),
+    "no atoms": ("HAP", {"dictionary": np.zeros((0, 16))}),
+    "NaN": ("HAP", {"dictionary": np.full((12, 16), np.nan)}),
+    "last selected": ("HAP", {"last_selected": np.zeros(3, np.int64)}),
+    "variance": ("HAP", {"variance": np.ones((12, 2))}),
+    "p": ("HAP", {"homeostasis/p": np.full(5, 0.1)}),
+    "gain": ("HAP", {"competition/gain": np.ones(5)}),
+    "a table that decreases": ("HEH", {"competition/P_cum": np.tile([0.0, 1, 0.5, 1], (12, 1))}),
+    "a table of one column": ("HEH", {"histogram/P_cum": np.ones((12, 1))}),
+    "a table above 1": ("HEH", {"homeostasis/P_cum": np.full((12, 128), 2.0)}),
+    "a scale below 0": ("HEH", {"homeostasis/C": np.array(-1.0)}),
+    "no scale": ("HEH", {"histogram/C": None}),
+    "no table": ("HEH", {"homeostasis/P_cum": None}),
+    "a column of records": ("HAP", {"record/error": np.zeros(77)}),
+    "no steps of records": ("HAP", {"record/steps": None}),
+    "atoms of 2 columns": ("images", {"dictionary": np.full((4, 1, 5, 2), 0.1**0.5)}),
+    "atoms of 2 rows": ("images", {"dictionary": np.full((4, 1, 2, 5), 0.1**0.5)}),
+    "2-D atoms": ("images", {"dictionary": np.eye(4, 25)}),
+    "4-D patches": ("HAP", {"dictionary": np.eye(12, 16).reshape(12, 1, 4, 4)}),
+}
+
+
+@pytest.mark.parametrize("how", CRAFTED)
+def test_crafted_shapes_are_refused_by_name(files, tmp_path, how):
+    paths, X, images = files
+    kind, changes = CRAFTED[how]
+    arrays, info = store.read(paths[kind])
+    arrays = {k: v for k, v in (arrays | changes).items() if v is not None}
+    store.write(tmp_path / "a.npz", arrays, info)
+    words = {
+        "no scale": "histogram",
+        "no table": "homeostasis",
+        "one moment missing": "beta1",
+        "atoms": "last_selected",
+        "4-D patches": "variance",
+    }
+    names = "|".join(name.split("/")[-1] for name in changes)
+    with pytest.raises(ValueError, match=words.get(how, names)):
+        use(kind, tmp_path / "a.npz", X, images)
+
+
+def test_a_fortran_ordered_file_is_the_same_model(files, tmp_path):
+    paths, X, images = files
+    for kind in ("HAP", "images"):
+        arrays, info = store.read(paths[kind])
+        turned = {k: np.asfortranarray(v) if v.ndim else v for k, v in arrays.items()}
+        store.write(tmp_path / "a.npz", turned, info)
+        assert is_same(use(kind, tmp_path / "a.npz", X, images), use(kind, paths[kind], X, images))
+
+
+def test_a_replacement_of_ones_own_is_saved(files, tmp_path):
+    _, X, _ = files
+    model = SparseHebbianLearning(12, replace=Replacement(each=3, min_age=5), n_iter=5)
+    model.fit(X).save(tmp_path / "a.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "a.npz")
+    assert loaded.replace == model.replace
+    np.testing.assert_array_equal(loaded.partial_fit(X).n_iter_, 6)
+
+
+def test_crafted_parameters_are_refused(files, tmp_path):
+    paths, _, _ = files
+    arrays, info = store.read(paths["HAP"])
+    for change in (
+        {"parameters": {**info["parameters"], "unknown": 1}},
+        {"parameters": None},
+        {"state": {"seed": 1}},
+        {"state": {**info["state"], "step": -1}},
+        {"state": {**info["state"], "step": 10**400}},
+        {"state": {**info["state"], "seed": 10**400}},
+        {"state": {**info["state"], "seconds": 10**400}},
+        {"C": 10**400},
+        {"C": "x"},
+        {"state": {**info["state"], "seed": "x"}},
+        {"n_dead_": "many"},
+        {"kind": ["a"]},
+    ):
+        store.write(tmp_path / "a.npz", arrays, {**info, **change})
+        with pytest.raises(ValueError, match="a.npz"):
+            SparseHebbianLearning.load(tmp_path / "a.npz")
+
+
+# ------------------------------------------------------------------------------ what stands in JSON
+
+
+def edit_text(path, old, new):
+    """Change the text in a file of ours, and leave all digests as they are."""
+    members = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            members[name] = archive.read(name)
+    array = np.load(io.BytesIO(members["__json__.npy"]))
+    text = array.tobytes().decode()
+    assert old in text
+    buffer = io.BytesIO()
+    np.save(buffer, np.frombuffer(text.replace(old, new).encode(), np.uint8))
+    members["__json__.npy"] = buffer.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
+SMALL |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
+SMALL |= {"record_each": 2, "one_over_F": False}
+
+
+def test_an_edited_number_is_noticed(tmp_path):
+    path = store.Store(tmp_path).path("dico", KEY)
+    store.write(path, {"x": np.arange(3.0)}, {"metrics": {"F": 0.25}})
+    edit_text(path, '"F": 0.25', '"F": 0.15')
+    for reader in (store.read, store.read_info):
+        with pytest.raises(ValueError, match="its text does not match its digest"):
+            reader(path)
+    with pytest.warns(UserWarning, match="set aside"):
+        assert store.Store(tmp_path).get(path, store.read_info) is None
+
+
+def test_swapped_entries_are_noticed(tmp_path):
+    keeper = store.Store(tmp_path)
+    shl = SHL(**SMALL, cache_dir=tmp_path)
+    other = SHL(**{**SMALL, "eta": 0.05}, cache_dir=tmp_path)
+    for experiment in (shl, other):
+        experiment.learn_dico(matname="a")
+    first, second = (path for path in tmp_path.iterdir() if "-dico-" in path.name)
+    contents = first.read_bytes(), second.read_bytes()
+    first.write_bytes(contents[1])
+    second.write_bytes(contents[0])
+    for path in (first, second):
+        with pytest.raises(ValueError, match="it is another entry"):
+            store.read_info(path)
+    shutil.copy(first, tmp_path / "of_ones_own.npz")  # a copy under a name of one's own is a model
+    assert SparseHebbianLearning.load(tmp_path / "of_ones_own.npz").n_iter_ == 6
+    with pytest.warns(UserWarning, match="another entry.*set aside"):
+        assert keeper.get(first) is None
+
+
+def test_a_file_of_the_first_schema_is_read(tmp_path):
+    arrays = {"x": np.arange(3.0)}
+    text = json.dumps({"n": 1, "schema": 1, "checksum": store.digest(arrays)}).encode()
+    np.savez(tmp_path / "old.npz", **arrays, __json__=np.frombuffer(text, np.uint8))
+    found, info = store.read(tmp_path / "old.npz")
+    np.testing.assert_array_equal(found["x"], arrays["x"])
+    assert info == {"n": 1, "schema": 1}
+
+
+# ------------------------------------------------------------------------------- what is no file
+
+
+def deep(path):
+    text = b'{"schema": 2, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    np.savez(path, __json__=np.frombuffer(text, np.uint8))
+
+
+def encrypted(path):
+    np.savez(path, x=np.zeros(3))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    content[6] |= 1
+    path.write_bytes(bytes(content))
+
+
+def overlapping(path):
+    """1000 members that share the same bytes."""
+    np.savez(path, x=np.zeros(1000))
+    content = path.read_bytes()
+    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    entry = content[start:end]
+    many = b"".join(entry.replace(b"x.npy", f"{n:05d}"[:5].encode()) for n in range(1000))
+    tail = bytearray(content[end:])
+    tail[8:10] = tail[10:12] = (1000).to_bytes(2, "little")
+    tail[12:16] = len(many).to_bytes(4, "little")
+    path.write_bytes(content[:start] + many + bytes(tail))
+
+
+def header(text):
+    def make(path):
+        head = text.encode().ljust(117) + b"\n"
+        member = b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("__json__.npy", member)
+
+    return make
+
+
+ODD = {
+    "deep JSON": deep,
+    "encrypted": encrypted,
+    "overlapping": overlapping,
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a list": lambda path: np.savez(path, __json__=np.frombuffer(b"[1]", np.uint8)),
+    "no dict": lambda path: np.savez(path, __json__=np.frombuffer(b"7", np.uint8)),
+    "not UTF-8": lambda path: np.savez(path, __json__=np.frombuffer(b"\xff\xfe", np.uint8)),
+    "a schema of text": lambda path: np.savez(
+        path, __json__=np.frombuffer(b'{"schema": "x"}', np.uint8)
+    ),
+    "a huge schema": lambda path: np.savez(
+        path, __json__=np.frombuffer(b'{"schema": 1e999}', np.uint8)
+    ),
+    "a deep header": header("(" * 110),
+    "a negative shape": header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }"),
+    "a header of code": header("{'descr': '<f8', 'shape': __import__('os').getpid(), }"),
+    "a bad descr": header("{'descr': 'zz', 'fortran_order': False, 'shape': (1,), }"),
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_odd_files_are_damaged(tmp_path, how):
+    path = tmp_path / f"dico-{KEY}.npz"
+    ODD[how](path)
+    for reader in (store.read, store.read_info, SparseHebbianLearning.load):
+        with pytest.raises(ValueError, match=str(path.name)):
+            reader(path)
+    with pytest.warns(UserWarning, match=path.name):
+        assert store.Store(tmp_path).get(path) is None
+
+
+def test_a_file_that_cannot_be_set_aside_stops_nothing(tmp_path):
+    path = tmp_path / f"dico-{KEY}.npz"
+    path.write_bytes(b"nothing")
+    Path(f"{path}.bad").mkdir()
+    with pytest.warns(UserWarning, match="cannot be set aside"):
+        assert store.Store(tmp_path).get(path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files as Linux does")
+def test_too_many_open_files_damage_nothing(tmp_path):
+    path = tmp_path / f"dico-{KEY}.npz"
+    store.write(path, {"x": np.arange(3.0)}, {})
+    code = """
+import os, resource, sys, warnings
+from shl import store
+keeper = store.Store(os.path.dirname(sys.argv[1]))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), 1000))
+    held = []
+    try:
+        while True: held.append(open("/dev/null"))
+    except OSError:
+        pass
+    assert keeper.get(sys.argv[1]) is None
+    [file.close() for file in held]
+said = [str(warning.message) for warning in caught]
+assert any("cannot be read" in text and "Too many" in text for text in said), said
+assert keeper.get(sys.argv[1]) is not None
+"""
+    status, _, error = run(code, path)
+    assert status == 0, error
+    assert [path.name for path in tmp_path.iterdir()] == [f"dico-{KEY}.npz"]
+
+
+def test_a_file_of_another_user_is_not_set_aside(tmp_path, monkeypatch):
+    path = tmp_path / f"dico-{KEY}.npz"
+    store.write(path, {"x": np.arange(3.0)}, {})
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "__init__", refuse)
+        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*made again"):
+            assert store.Store(tmp_path).get(path) is None
+    assert store.Store(tmp_path).get(path)[0]["x"].sum() == 3
+
+
+def test_a_checkpoint_that_is_damaged_is_set_aside_and_learned_again(tmp_path):
+    shl = SHL(**SMALL, cache_dir=tmp_path, checkpoint_each=2)
+    wanted = SHL(**SMALL, cache_dir=None).learn_dico(matname="x").components_
+    path = shl.result_path(data=shl.get_data(), matname="a").with_suffix(".checkpoint")
+    arrays, info = learning.to_arrays(SHL(**SMALL, cache_dir=None).learn_dico()._state)
+    arrays["moments/mean"] = np.zeros((1, 1))
+    about = {"state": info, "machine": _checkpoints.machine(), "writer": store.writer()}
+    store.write(path, arrays, about)
+    with pytest.warns(UserWarning, match="moments/mean must have the shape.*set aside"):
+        found = shl.learn_dico(matname="a").components_
+    np.testing.assert_array_equal(found, wanted)

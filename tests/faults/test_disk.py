@@ -1,0 +1,305 @@
+"""Full disks, folders that others use too, and what `shl cache clear` may remove."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from running import FULL, run
+
+from shl import SHL, SparseHebbianLearning, _progress, cli, store
+
+MOST_WRITES = int(os.environ.get("SHL_FAULT_WRITES", 12))  # 1000 is all of them
+SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
+SMALL |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
+SMALL |= {"record_each": 2, "one_over_F": False}
+KEY = "0123456789abcdef" * 2
+
+
+# -------------------------------------------------------------------------------------- full disks
+
+LEARN = """
+import sys
+from shl import cli
+code = cli.main(sys.argv[1:])
+sys.stdout.write(f"\\n{Disk.n_writes}")
+sys.stdout.flush()
+sys.exit(code)
+"""
+FLAGS = [
+    "--patch-width",
+    "8",
+    "--n-patches",
+    "1200",
+    "--n-dictionary",
+    "20",
+    "--l0-sparseness",
+    "2",
+]
+FLAGS += ["--n-iter", "40", "--batch-size", "50", "--quiet"]
+
+
+def learn(folder, command="learn", k=10**9, out="out", more=()):
+    """(exit code, writes, stderr) of a command, from whose k-th write on the disk is full."""
+    flags = [*FLAGS, "--cache-dir", folder / "cache", "--out", folder / out, "--seed", "1"]
+    env = {"FAIL_AT": str(k), "PYTHONWARNINGS": "always::UserWarning"}
+    code, text, error = run(FULL + LEARN, command, *flags, *more, env=env)
+    assert "Traceback" not in error, error
+    return code, int(text.split()[-1]), error
+
+
+def content(folder):
+    """The bytes of the files of a folder that is read only."""
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "more"), [("learn", ()), ("scan", ("--variable", "eta", "--n-scan", "2"))]
+)
+def test_a_full_disk_at_every_write_loses_nothing(tmp_path, command, more):
+    more = (*more, "--n-jobs", "1")
+    code, n_writes, _ = learn(tmp_path, command, more=more)
+    assert code == 0 and n_writes > 10
+    wanted = content(tmp_path)
+    steps = sorted({*np.linspace(1, n_writes, min(n_writes, MOST_WRITES)).round().astype(int)})
+    for k in steps:
+        for name in ("cache", "out"):
+            # What was there is kept, whether the call can read it or makes it anew.
+            for path in (tmp_path / name).rglob("*.part"):
+                raise AssertionError(f"{path} is left over")
+        other = tmp_path / str(k)
+        code, _, error = learn(other, command, k, more=more)
+        assert code in (0, 1)
+        if code:
+            assert "cannot write" in error and "bytes needed" in error and str(other) in error
+        assert not list(other.rglob("*.part"))
+        assert not [path for path in other.rglob("*") if path.is_file() and not path.stat().st_size]
+        assert not store.Store(other / "cache").verify()
+        assert content(tmp_path / "cache").items() <= wanted.items()
+        again, _, _ = learn(other, command, more=more)  # with room, it ends as if undisturbed
+        assert again == 0
+        names = {path.name for path in (other / "out").iterdir()}
+        assert names == {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path):
+    """The folder of results is a file: nothing can be written there."""
+    (tmp_path / "cache").write_text("")
+    code, _, error = learn(tmp_path)
+    assert code == 0
+    assert error.count("the result is used, but not kept") >= 2  # patches and model
+    assert str(tmp_path / "cache") in error and "bytes needed" in error
+    model = SparseHebbianLearning.load(tmp_path / "out" / "dictionary.npz")
+    assert model.n_iter_ == 40
+
+
+def test_a_model_that_cannot_be_written_to_out_says_where_it_is(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dictionary.npz").mkdir()
+    code, _, error = learn(tmp_path)
+    assert code == 1
+    assert f"cannot write {tmp_path / 'out' / 'dictionary.npz'}" in error
+    place = error.split("the model is in ")[1].strip()
+    assert SparseHebbianLearning.load(place).n_iter_ == 40
+
+
+def test_a_checkpoint_that_cannot_be_written_warns_and_the_learning_goes_on(tmp_path, monkeypatch):
+    shl = SHL(**SMALL, cache_dir=tmp_path, checkpoint_each=1)
+    wanted = SHL(**SMALL, cache_dir=None).learn_dico(matname="a").components_
+    true_savez, data = np.savez, shl.get_data()
+
+    def full(file, **arrays):
+        if "last_selected" in arrays and "competition/gain" not in arrays:  # not the model
+            file.write(b"x" * 10)
+            raise OSError(28, "No space left on device")
+        true_savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(UserWarning, match=r"cannot write .*checkpoint .*bytes needed.*not kept"):
+        found = shl.learn_dico(data, matname="a")
+    np.testing.assert_array_equal(found.components_, wanted)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npz"}
+
+
+class Full:
+    """A standard error on a full disk."""
+
+    encoding = "utf-8"
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("stream", [Full(), None, "closed"])
+def test_a_progress_bar_that_cannot_be_written_ends_nothing(monkeypatch, stream):
+    if stream == "closed":
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.setattr(_progress.sys, "stderr", stream)
+    X = np.random.default_rng(0).standard_normal((60, 9))
+    model = SparseHebbianLearning(8, n_iter=5, l0_sparseness=2, random_state=0, verbose=1).fit(X)
+    assert model.n_iter_ == 5
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_empty_file(tmp_path, monkeypatch):
+    from shl.plotting.figures import new_figure, save
+
+    (tmp_path / "scan.png").write_bytes(b"the old picture")
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "No space")))
+    fig = new_figure()
+    fig.add_subplot()
+    with pytest.raises(OSError, match=r"cannot write .*scan.png \(\d+ bytes needed\): No space"):
+        save(fig, tmp_path / "scan.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.png"]
+    assert (tmp_path / "scan.png").read_bytes() == b"the old picture"
+    monkeypatch.undo()
+    for name in ("a.png", "a.pdf", "b"):
+        save(fig, tmp_path / name)
+    assert (tmp_path / "b.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "a.pdf").read_bytes()[:4] == b"%PDF"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe")
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    for n in range(300):
+        store.write(store.Store(tmp_path).path("data", f"{n:032x}", "x" * 60), {}, {})
+    command = [sys.executable, "-m", "shl.cli", "cache", "ls", "--cache-dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == b"" and process.wait(60) == 141
+
+
+# ----------------------------------------------------------------------------------- cache clear
+
+
+def dead_pid():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_clear_removes_what_is_its_own_and_unused(tmp_path):
+    keeper = store.Store(tmp_path)
+    machine = store.writer().partition("-")[0]
+    old = 3 * 86400
+    for path in (
+        keeper.path("dico", KEY, "mine"),
+        keeper.path("data", KEY),
+        keeper.path("student", KEY, "a-b_c=1.5"),
+        keeper.path("dico", KEY, "é" * 200),
+    ):
+        store.write(path, {"x": np.zeros(3)}, {})
+    checkpoint = {"writer": f"{machine}-{dead_pid()}"}
+    store.write(keeper.path("dico", KEY).with_suffix(".checkpoint"), {}, checkpoint)
+    others = {"writer": "00000000-1"}
+    far = keeper.path("dico", "f" * 32).with_suffix(".checkpoint")
+    store.write(far, {}, others)
+    os.utime(far, (far.stat().st_mtime - old,) * 2)
+    ours = [
+        f"dico-{KEY}.npz.bad",
+        f"tag-dico-{KEY}.checkpoint.bad",
+        f".{machine}-{dead_pid()}-{KEY[:16]}.part",
+    ]
+    for name in ours:
+        (tmp_path / name).write_bytes(b"x")
+    kept = {
+        "results.npz": b"a user's own",
+        f"{KEY}.npz": b"also",
+        "dico-0123.npz": b"also",
+        f"dico-{KEY}.npy": b"also",
+        "notes.checkpoint": b"also",
+        "model.npz.bad": b"also",
+        "download.part": b"another program's",
+        f".{machine}-{os.getpid()}-{KEY[:16]}.part": b"a writer's at work",
+        f".ffffffff-1-{KEY[:16]}.part": b"a writer's on another machine",
+    }
+    for name, text in kept.items():
+        (tmp_path / name).write_bytes(text)
+    (tmp_path / f"folder-dico-{KEY}.npz").mkdir()
+    used = keeper.path("dico", "a" * 32).with_suffix(".checkpoint")
+    store.write(used, {}, {"writer": store.writer()})
+    assert cli.main(["cache", "clear", "--quiet", "--cache-dir", str(tmp_path)]) == 0
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*kept, used.name, f"folder-dico-{KEY}.npz"}
+    for name, text in kept.items():
+        assert (tmp_path / name).read_bytes() == text
+
+
+def test_names_of_entries_fit_a_file_system(tmp_path):
+    keeper = store.Store(tmp_path)
+    for tag in ("字" * 80, "é" * 80, "𝔸" * 80, "a/../../b", "x" * 500, "", None, "~", "\n"):
+        path = keeper.path("dico", KEY, tag)
+        assert path.parent == tmp_path and len(path.name.encode()) < 200
+        store.write(path, {"x": np.arange(3)}, {})
+        assert keeper.get(path)[0]["x"].sum() == 3
+    assert len(keeper.entries()) == len(list(tmp_path.iterdir()))
+
+
+WRITE = """
+import sys, time, warnings
+import numpy as np
+from shl import store
+warnings.simplefilter("error")
+keeper, end, n = store.Store(sys.argv[1]), time.monotonic() + 4, 0
+while time.monotonic() < end:
+    store.write(keeper.path("data", f"{n % 7:032x}"), {"x": np.full(20000, n)}, {})
+    n += 1
+print(n)
+"""
+
+
+def test_clear_disturbs_no_writer(tmp_path):
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    n_cleared = 0
+    while any(writer.poll() is None for writer in writers):
+        n_cleared += len(store.Store(tmp_path).clear())
+    for writer in writers:
+        out, error = writer.communicate(timeout=60)
+        assert writer.returncode == 0, error
+        assert int(out) > 20
+    assert n_cleared > 5
+    store.Store(tmp_path).clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_writer_s_parts_go_with_the_next_entry(tmp_path):
+    part = tmp_path / f".{store.writer().partition('-')[0]}-{dead_pid()}-{KEY[:16]}.part"
+    part.write_bytes(b"x")
+    keeper = store.Store(tmp_path)
+    keeper.put(keeper.path("data", KEY), {"x": np.zeros(2)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == [f"data-{KEY}.npz"]
+
+
+def test_no_store_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHL_CACHE_DIR", "none")
+    shl = SHL(**SMALL)
+    assert shl.store is None
+    shl.learn_dico(matname="x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_objects_cannot_be_written(tmp_path):
+    with pytest.raises(TypeError, match="x must be an array of numbers, not of objects"):
+        store.write(tmp_path / "a.npz", {"x": np.array([{}])}, {})
+    assert not list(tmp_path.iterdir())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store.write(tmp_path / "a.npz", {"x": np.zeros(2)}, {"n": json.loads("1")})

@@ -1,0 +1,132 @@
+"""What cannot be is refused at once, by the name of its parameter."""
+
+import time
+
+import numpy as np
+import pytest
+
+from shl import SHL, SHL_set, SparseHebbianLearning, cli, sparse_encode
+from shl._checks import memory_bytes
+from shl.convolution import ConvolutionalSHL, convolutional_encode, study
+from shl.convolution.events import ConvolutionalCode
+
+X = np.random.default_rng(0).standard_normal((60, 16))
+IMAGES = np.random.default_rng(0).standard_normal((3, 1, 20, 20))
+ATOMS = np.eye(16)
+LARGE = {
+    "nb_quant": lambda: SparseHebbianLearning(20, nb_quant=2**31).fit(X),
+    "nb_quant of HEH": lambda: SparseHebbianLearning(20, homeo_method="HEH", nb_quant=2**40).fit(X),
+    "nb_quant of SHL": lambda: SHL(nb_quant=2**31, cache_dir=None),
+    "N_patches": lambda: SHL(N_patches=10**12, cache_dir=None),
+    "height": lambda: SHL(height=10**7, width=10**7, cache_dir=None),
+    "n_image": lambda: SHL(name_database="dead_leaves", n_image=10**9, cache_dir=None),
+    "N_scan": lambda: SHL_set({"cache_dir": None}, N_scan=10**9),
+    "the grid": lambda: SHL_set(
+        {"cache_dir": None}, values={name: range(10**4) for name in ("seed", "n_iter", "eta")}
+    ).tasks(["seed", "n_iter", "eta"], grid=True),
+    "n_dictionary": lambda: SparseHebbianLearning(10**9).fit(X),
+    "n_dictionary of images": lambda: ConvolutionalSHL(10**8, 5).fit(IMAGES),
+    "n_images": lambda: study.load("sample", n_images=10**9, size=500),
+}
+
+
+@pytest.mark.parametrize("how", LARGE)
+def test_more_than_the_memory_is_refused_by_name(how):
+    began = time.process_time()
+    with pytest.raises(ValueError, match=how.split(" of ")[0]) as caught:
+        LARGE[how]()
+    assert time.process_time() - began < 10
+    if how != "n_dictionary":
+        assert "GB of memory, and this machine has" in str(caught.value)
+    assert memory_bytes() > 1e8
+
+
+COMMANDS = {
+    "N_patches": ["learn", "--n-patches", str(10**12)],
+    "N_scan": ["scan", "--n-scan", str(10**9)],
+    "n_images": ["conv-learn", "--n-images", str(10**10)],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_refuse_more_than_the_memory(name, tmp_path, capsys):
+    flags = ["--out", str(tmp_path / "out"), "--cache-dir", "none", "--quiet"]
+    assert cli.main([*COMMANDS[name], *flags]) == 1
+    assert name in (said := capsys.readouterr().err) and "GB of memory" in said
+
+
+# ------------------------------------------------------------------------------- names in messages
+
+OPTS = {"cache_dir": None, "n_iter": 3, "N_patches": 1200, "batch_size": 50, "patch_width": 8}
+NAMED = {
+    "cache_dir": lambda: SHL(cache_dir=3),
+    "name_database": lambda: SHL(name_database=3, cache_dir=None),
+    "datapath": lambda: SHL(datapath=None, cache_dir=None),
+    "values": lambda: SHL_set({"cache_dir": None}, values=[1, 2]),
+    r"values\['eta'\]": lambda: SHL_set({"cache_dir": None}, values={"eta": 0.1}).run(["eta"]),
+    "variables": lambda: SHL_set({"cache_dir": None}).run(7),
+    "list_figures": lambda: SHL(**OPTS).learn_dico(list_figures="show_dico"),
+    "n_jobs": lambda: SHL_set({"cache_dir": None}).run(["eta"], n_jobs="all"),
+    "n_jobs must be None": lambda: SHL_set({"cache_dir": None}).run(["eta"], n_jobs=0),
+    "grid": lambda: SHL_set({"cache_dir": None}).run(["eta"], grid="yes"),
+    "do_sym": lambda: sparse_encode(X, ATOMS, do_sym="no"),
+    "do_sym must": lambda: sparse_encode(X, ATOMS, do_sym=np.array([1, 0])),
+    "algorithm": lambda: sparse_encode(X, ATOMS, algorithm=np.array(["mp", "omp"])),
+    "l0_sparseness": lambda: sparse_encode(X, ATOMS, l0_sparseness=10**400),
+    "alpha_MP": lambda: sparse_encode(X, ATOMS, alpha_MP=10**400),
+    "X must be an array": lambda: sparse_encode([[1.0], [2.0, 3.0]], ATOMS),
+    "gain must be an array": lambda: sparse_encode(X, ATOMS, gain=[[1], [1, 2]]),
+    "X must hold no": lambda: sparse_encode(np.full((2, 16), np.nan), ATOMS),
+    "dictionary": lambda: sparse_encode(X, None),
+    "stride": lambda: convolutional_encode(IMAGES, np.ones((1, 1, 1, 1)), stride="2"),
+    "X must be codes": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(None),
+    "X must be": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform("abc"),
+    "X must": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(X),
+    "code must be": lambda: ConvolutionalSHL(3, 5, 3, 2).fit(IMAGES).inverse_transform(None),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_errors_name_their_parameter(name):
+    with pytest.raises((ValueError, TypeError), match=name):
+        NAMED[name]()
+
+
+def test_what_must_not_change_while_a_state_is_learned_on_is_named():
+    for changes, words in (
+        ({"do_precision": True, "eta_precision": 0.1}, "do_precision must not become True"),
+        ({"replace": True}, "replace must not become True"),
+        ({"beta1": 0.0}, "beta1 must not become"),
+        ({"homeo_method": "HEH"}, "homeo_method.*must not change"),
+        ({"nb_quant": 7}, "nb_quant"),
+        ({"n_dictionary": 7}, "resume must hold atoms"),
+    ):
+        model = SparseHebbianLearning(12, n_iter=3, replace=False, random_state=0).fit(X)
+        with pytest.raises(ValueError, match=words):
+            model.set_params(**changes).partial_fit(X)
+        assert model.n_iter_ == 3
+
+
+def test_layers_are_named():
+    pytest.importorskip("torch")
+    from shl.networks import SparseMLPRegressor
+
+    for bad in (None, 3.5, "many", {1: 2}):
+        with pytest.raises((TypeError, ValueError), match="hidden_layer_sizes"):
+            SparseMLPRegressor(hidden_layer_sizes=bad, max_iter=1).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "..", "", "a\\b", "x\0y", 3, None])
+def test_a_configuration_s_name_is_a_file_s(name):
+    from shl.networks.configs import Config
+
+    with pytest.raises((TypeError, ValueError), match="name must be"):
+        Config(name=name)
+    assert Config(name="my study, 1.5").name == "my study, 1.5"
+
+
+def test_an_empty_code_is_a_code():
+    empty = np.zeros(0, np.int32)
+    code = ConvolutionalCode(empty, empty, empty, empty, np.zeros(0), (2, 3, 4, 5))
+    assert code.toarray().shape == (2, 3, 4, 5) and code.counts().tolist() == [0, 0, 0]
+    assert code.reconstruct(np.full((3, 1, 2, 2), 0.5), (5, 6)).shape == (2, 1, 5, 6)

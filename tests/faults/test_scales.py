@@ -1,0 +1,218 @@
+"""Codes and learnings at any scale of X and for any integer type of a parameter."""
+
+import numpy as np
+import pytest
+
+from shl import SHL, SparseHebbianLearning, metrics, sparse_encode
+from shl.coding import ALGORITHMS, Events
+from shl.convolution import ConvolutionalSHL, convolutional_encode
+from shl.images import Patches
+
+
+def problem(dtype, n_samples=40):
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((30, 16))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    return rng.standard_normal((n_samples, 16)).astype(dtype), atoms.astype(dtype)
+
+
+RANGE = {np.float32: (-35, 35), np.float64: (-300, 300)}
+
+
+@pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_scale_of_samples_does_not_change_their_codes(algorithm, dtype):
+    X, atoms = problem(dtype)
+    plain = sparse_encode(X, atoms, algorithm=algorithm, l0_sparseness=5)
+    for power in np.linspace(*RANGE[dtype], 9).round().astype(int):
+        scale = dtype(2.0 ** round(power * np.log2(10)))  # exact
+        code = sparse_encode(X * scale, atoms, algorithm=algorithm, l0_sparseness=5)
+        np.testing.assert_array_equal(code, plain * scale, err_msg=f"1e{power}")
+        assert (code != 0).sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "tolerance", "power"), [("omp", 0.8, 2), ("lasso_lars", 0.3, 1)]
+)
+def test_tolerances_stay_in_the_units_of_the_samples(algorithm, tolerance, power):
+    X, atoms = problem(np.float64)
+    options = {"algorithm": algorithm, "l0_sparseness": 8}
+    plain = sparse_encode(X, atoms, fit_tol=tolerance, **options)
+    for scale in (2.0**-60, 2.0**-7, 2.0**9, 2.0**50):
+        code = sparse_encode(X * scale, atoms, fit_tol=tolerance * scale**power, **options)
+        np.testing.assert_array_equal(code, plain * scale)
+    loose = sparse_encode(X, atoms, fit_tol=3 * tolerance, **options)
+    assert (loose != 0).sum() < (plain != 0).sum()
+    if algorithm == "omp":
+        energies = ((X - plain @ atoms) ** 2).sum(axis=1)
+        assert energies.max() <= tolerance
+
+
+@pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars"])
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-7, 1e-6])
+def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, distance):
+    for dtype in (np.float32, np.float64):
+        X, atoms = problem(dtype)
+        rng = np.random.default_rng(1)
+        twins = atoms[:10] + distance * rng.standard_normal((10, 16))
+        twins /= np.linalg.norm(twins, axis=1, keepdims=True)
+        both = np.concatenate((atoms[:15], twins, -twins[:5])).astype(dtype)
+        code = sparse_encode(X, both, algorithm=algorithm, l0_sparseness=12)
+        assert np.abs(code).max() < 100
+        residual = np.linalg.norm(X - code @ both, axis=1)
+        assert (residual <= np.linalg.norm(X, axis=1) * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-10, 1e9, 1e18])
+def test_the_records_of_any_scale_are_finite(scale):
+    X, _ = problem(np.float32, 200)
+    options = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 4, "batch_size": 50}
+    options |= {"record_each": 1, "record_num_batches": 50, "random_state": 0, "eta": 1e-3}
+    model = SparseHebbianLearning(**options, homeo_method="None", beta1=0.0)
+    try:
+        model.fit(X * np.float32(scale))
+    except FloatingPointError as error:
+        assert scale > 1e9 and "sample" in str(error)
+        return
+    for name in ("F", "error", "F_own", "qerror"):
+        assert np.isfinite(model.record_[name]).all(), name
+    assert 0 < model.record_["error"][0] < 1
+
+
+def test_the_error_of_any_scale_is_the_same():
+    rng = np.random.default_rng(0)
+    X, residual = rng.standard_normal((2, 50, 9)).astype(np.float32)
+    wanted = metrics.reconstruction_error(X, residual)
+    for power in range(-120, 121, 15):
+        scale = np.float32(2.0**power)
+        found = metrics.reconstruction_error(X * scale, residual * scale)
+        assert found == pytest.approx(wanted, rel=1e-5)
+    assert metrics.reconstruction_error(np.zeros((3, 2)), np.zeros((3, 2))) == 0
+    assert metrics.reconstruction_error(X, np.zeros_like(X)) == 0
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_samples_that_overflow_are_refused_by_place_and_others_have_no_nan(algorithm, dtype):
+    X, atoms = problem(dtype)
+    n_refused = 0
+    for value in np.finfo(dtype).max * np.array([1.0, 1e-1, 1e-3, 1e-9, 1e-25]):
+        for sign in (-1, 1):
+            bad = X.copy()
+            bad[5, 3:9] = sign * value
+            try:
+                with np.errstate(all="ignore"):
+                    code = sparse_encode(bad, atoms, algorithm=algorithm, l0_sparseness=5)
+            except ValueError as error:
+                assert "X must hold no number beyond" in str(error) and "(5, 3)" in str(error)
+                n_refused += 1
+            else:
+                assert np.isfinite(code).all()
+    assert n_refused >= 2
+    images = np.zeros((2, 9, 9), dtype)
+    images[1, 4, 4] = np.finfo(dtype).max
+    with pytest.raises(ValueError, match=r"X must hold no number beyond .* at \(1, 0, 4, 4\)"):
+        convolutional_encode(images, np.ones((1, 1, 1, 1)), l0_sparseness=1)
+
+
+# --------------------------------------------------------------------------------------- integers
+
+SMALL = (np.uint8, np.int8, np.int16, np.uint64)
+
+
+def as_type(options, kind):
+    return {
+        name: kind(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        for name, value in options.items()
+    }
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_integers_learn_patches_as_python_s(kind):
+    X, _ = problem(np.float32, 250)
+    options = {"n_dictionary": 120, "l0_sparseness": 3, "n_iter": 12, "batch_size": 100}
+    options |= {"epsilon": 10, "nb_quant": 100, "record_each": 4, "record_num_batches": 100}
+    options |= {"random_state": 3, "n_jobs": 2, "homeo_fade": (0.2, 0.8)}
+    for more in ({}, {"homeo_method": "HEH"}, {"learning_algorithm": "omp"}):
+        models = [
+            SparseHebbianLearning(**form, **more).fit(X)
+            for form in (options, as_type(options, kind))
+        ]
+        np.testing.assert_array_equal(models[0].components_, models[1].components_)
+        np.testing.assert_array_equal(models[0].record_["F"], models[1].record_["F"])
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_integers_learn_images_as_python_s(kind):
+    images = np.random.default_rng(0).standard_normal((3, 1, 80, 90)).astype(np.float32)
+    options = {"n_dictionary": 8, "patch_width": 9, "l0_sparseness": 50, "n_iter": 3, "stride": 7}
+    options |= {"batch_size": 3, "record_each": 1, "random_state": 0}
+    models = [ConvolutionalSHL(**form).fit(images) for form in (options, as_type(options, kind))]
+    np.testing.assert_array_equal(models[0].components_, models[1].components_)
+    codes = [model.transform(images) for model in models]
+    for name in ("image", "atom", "row", "column", "value"):
+        np.testing.assert_array_equal(getattr(codes[0], name), getattr(codes[1], name))
+    found = [model.inverse_transform(code) for model, code in zip(models, codes, strict=True)]
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(
+        codes[0].reconstruct(models[0].components_, (80, 90), 7),
+        codes[0].reconstruct(models[0].components_, (80, 90), kind(7)),
+    )
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_integers_code_and_draw_as_python_s(kind):
+    X, atoms = problem(np.float32)
+    rng = np.random.default_rng(0)
+    images, kernels = rng.standard_normal((1, 100, 100)), rng.standard_normal((4, 7, 7))
+    kernels /= np.sqrt((kernels**2).sum(axis=(1, 2), keepdims=True))
+    options = {"l0_sparseness": 6, "n_jobs": 2}
+    np.testing.assert_array_equal(
+        sparse_encode(X, atoms, **options), sparse_encode(X, atoms, **as_type(options, kind))
+    )
+    options = {"l0_sparseness": 120, "stride": 3}
+    codes = [convolutional_encode(images, kernels, **o) for o in (options, as_type(options, kind))]
+    np.testing.assert_array_equal(codes[0].value, codes[1].value)
+    options = {"height": 100, "width": 120, "patch_width": 12, "N_patches": 120, "over_patches": 16}
+    options |= {"patch_ds": 2, "seed": 3, "n_image": 2}
+    fixed = {"name_database": "sample", "datapath": "", "do_mask": True, "do_bandpass": True}
+    drawn = [
+        Patches(**form, **fixed, patch_norm=False) for form in (options, as_type(options, kind))
+    ]
+    assert drawn[0].key() == drawn[1].key()
+    np.testing.assert_array_equal(drawn[0].draw(), drawn[1].draw())
+
+
+def test_an_experiment_keeps_python_s_integers():
+    options = {"patch_width": 12, "N_patches": 200, "n_dictionary": 100, "epsilon": 10, "seed": 1}
+    options |= {"l0_sparseness": 3, "n_iter": 100, "batch_size": 90, "record_num_batches": 50}
+    options |= {"DEBUG_DOWNSCALE": 2}
+    one, two = (SHL(**form, cache_dir=None) for form in (options, as_type(options, np.uint8)))
+    assert one == two and all(type(getattr(two, name)) is int for name in options)
+
+
+def test_events_of_atoms_that_are_not_there_are_refused():
+    good = Events(np.array([[0, 2]], np.int32), np.ones((1, 2)), 3)
+    good.to_dense()
+    bad = [
+        Events(np.array([[0, 100_000]], np.int32), np.ones((1, 2)), 3),
+        Events(np.array([[0, -1]], np.int32), np.ones((1, 2)), 3),
+        Events(np.array([[0, 2]], np.int32), np.ones((1, 1)), 3),
+        Events(np.array([[0.0, 2.0]]), np.ones((1, 2)), 3),
+        Events(np.array([0, 2], np.int32), np.ones(2), 3),
+    ]
+    for events in bad:
+        for use in (
+            Events.to_dense,
+            Events.to_csr,
+            Events.counts,
+            Events.count_pairs,
+            lambda events: events.power_sums(2),
+            lambda events: events.count_quantiles(1.0, 5),
+        ):
+            with pytest.raises(ValueError, match="indices"):
+                use(events)
+    edited = Events(np.array([[0, 2]], np.int32), np.ones((1, 2)), 3)
+    edited.indices[0, 0] = 77
+    with pytest.raises(ValueError, match="indices must be at least 0 and below n_dictionary = 3"):
+        edited.count_pairs()

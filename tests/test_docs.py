@@ -1,0 +1,54 @@
+"""The Python of the documentation's pages runs, and its gallery is complete."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGES = sorted(path for path in DOCS.glob("**/*.md") if "```python" in path.read_text())
+EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+NEEDS_TORCH = ("shl.networks",)
+
+
+def run(code, folder):
+    """Run code in a folder as a user would, warnings being errors."""
+    environment = {**os.environ, "MPLBACKEND": "Agg", "SHL_CACHE_DIR": str(folder / "cache")}
+    command = [sys.executable, "-W", "error", "-c", code]
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_a_page_run_one_after_another(page, tmp_path):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    if any(name in code for name in NEEDS_TORCH):
+        pytest.importorskip("torch")
+    run(code, tmp_path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_has_its_place_and_says_what_one_sees(example):
+    sys.path.insert(0, str(DOCS))
+    try:
+        from shl_gallery import PAGES as PLACES
+    finally:
+        sys.path.remove(str(DOCS))
+    assert example.stem.removeprefix("plot_") in PLACES
+    text = example.read_text()
+    assert "You will see" in ast.get_docstring(ast.parse(text))
+    last = text.rpartition("# %%")[2].strip().splitlines()
+    assert len(last) >= 2 and all(line.startswith("#") for line in last)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
+def test_an_example_runs(example, tmp_path):
+    if any(name in example.read_text() for name in NEEDS_TORCH):
+        pytest.importorskip("torch")
+    run(example.read_text(), tmp_path)
