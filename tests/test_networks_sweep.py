@@ -99,6 +99,9 @@ def test_pictures_show_the_numbers():
         (record["l1_norm"], record["n_weights"]) for record in records
     )
     assert len(loss.lines[1].get_xdata()) == 4
+    _, (weights, loss) = plot_path([record for record in records if record["l1_norm"]])
+    assert [text.get_text() for text in loss.get_xticklabels()] == ["sigmoid\n-> sigmoid"]
+    assert weights.lines[1].get_xdata().tolist() == [0, 0]
     arrays, metrics = result_of(runs[2])
     fig, axs = plot_match(arrays, title="a student")
     assert fig.get_suptitle() == "a student"

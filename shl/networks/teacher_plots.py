@@ -111,8 +111,8 @@ def plot_path(records, fname=None):
     """Weights left and loss against l1_norm, a dot a run and lines of means over seeds; returns
     (fig, (ax, ax)).
 
-    A line for each pair of activations, lr and l2_norm.  The dashed line is the teacher's number of
-    weights.
+    A line for each pair of activations, lr and l2_norm; a column for each where there is one
+    l1_norm alone.  The dashed line is the teacher's number of weights.
 
     Parameters
     ----------
@@ -122,23 +122,29 @@ def plot_path(records, fname=None):
     done = [record for record in records if record["status"] == "done"]
     fig = new_figure(figsize=(8.5, 6), layout="constrained")
     axs = fig.subplots(2, 1, sharex=True)
-    for label, line in _lines(done).items():
-        x = sorted(line)
+    lines, strengths = _lines(done), sorted({record["l1_norm"] for record in done})
+    for column, (label, line) in enumerate(lines.items()):
+        x = {l1: l1 if len(strengths) > 1 else column for l1 in sorted(line)}
         for ax, name in zip(axs, ("n_weights", "relative_loss"), strict=True):
-            (means,) = ax.plot(
-                x, [np.mean([record[name] for record in line[l1]]) for l1 in x], label=label
-            )
-            dots = [(l1, record[name]) for l1 in x for record in line[l1]]
-            ax.plot(*zip(*dots, strict=True), "o", color=means.get_color(), alpha=0.5, ms=4)
+            means = [np.mean([record[name] for record in line[l1]]) for l1 in x]
+            (drawn,) = ax.plot(list(x.values()), means, label=label)
+            dots = [(x[l1], record[name]) for l1 in x for record in line[l1]]
+            ax.plot(*zip(*dots, strict=True), "o", color=drawn.get_color(), alpha=0.5, ms=4)
     if done:
         axs[0].axhline(sum(done[0]["teacher_weights"]), color="grey", ls="--", label="teacher")
-        put_legend_beside(axs[0])
-        strengths = [record["l1_norm"] for record in done if record["l1_norm"]] or [1e-6]
-        axs[1].set_xscale("symlog", linthresh=min(strengths))  # so that 0 has its place
-        axs[1].set_xlim(-0.2 * min(strengths), 1.5 * max(strengths))
+        axs[0].set_title("dashed: the teacher's weights", fontsize="small")
         axs[1].set_yscale("log", nonpositive="clip")
     axs[0].set(ylabel="weights that are not zero", ylim=(0, None))
-    axs[1].set(xlabel="l1_norm", ylabel="loss / var(y), unseen samples")
+    axs[1].set(ylabel="loss / var(y), unseen samples")
+    if len(strengths) == 1:
+        axs[1].set_xlabel(f"l1_norm {strengths[0]:g}")
+        axs[1].set_xticks(range(len(lines)), [label.replace(" -> ", "\n-> ") for label in lines])
+    elif done:
+        axs[1].set_xlabel("l1_norm")
+        put_legend_beside(axs[0])
+        least = min(filter(None, strengths))
+        axs[1].set_xscale("symlog", linthresh=least)  # so that 0 has its place
+        axs[1].set_xlim(-0.2 * least, 1.5 * strengths[-1])
     save(fig, fname)
     return fig, axs
 
