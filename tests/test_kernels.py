@@ -11,6 +11,7 @@ PACKAGE = TESTS.parent / "shl"
 MODULES = {
     "kernels": PACKAGE / "kernels.py",
     "convolution.kernels": PACKAGE / "convolution" / "kernels.py",
+    "networks.kernels": PACKAGE / "networks" / "kernels.py",
 }
 JIT = "njit(nogil=True, error_model='numpy')"
 TOOLS = {"cgutils", "config", "intrinsic", "types"}
@@ -55,6 +56,10 @@ TESTED = {
     "test_convolution_learning.test_the_move_is_the_masked_hebbian_sum": (
         "convolution.kernels.accumulate",
     ),
+    "test_networks_teacher.test_responses_are_those_of_patches_and_of_full_layers": (
+        "networks.kernels.respond",
+    ),
+    "test_networks_teacher.test_epochs_are_those_of_pytorch": ("networks.kernels.learn_epoch",),
 }
 
 
