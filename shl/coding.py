@@ -60,8 +60,8 @@ MOST_STEPS = 100
 CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
-FEW_ROWS = 1024  # samples at most whose correlations are taken atoms by atoms, at least for a
-LAID_OUT = 1024  # dictionary's transpose to pay
+FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
+LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
 
 # ------------------------------------------------------------------------------------ codes
