@@ -14,7 +14,7 @@ from .store import DEFAULT_FOLDER, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "out", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
