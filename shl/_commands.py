@@ -95,9 +95,10 @@ def add_shared(parser, *names, **defaults):
 def add_database(parser, source, name="database", more=""):
     """The flags --database and --datapath, for two parameters of `source`."""
     text = f"'sample' (photographs that scikit-learn ships), 'dead_leaves', {more}"
-    text += "or a folder of images in --datapath"
+    text += "or a folder in --datapath (None: its only one, or 'sample' without --datapath)"
     add_parameter(parser, source, name, text, "--database", metavar="NAME")
-    add_parameter(parser, source, "datapath", "where database folders are", metavar="DIR")
+    text = "a folder of images, or of such folders"
+    add_parameter(parser, source, "datapath", text, metavar="DIR")
 
 
 def cache_folder(args):

@@ -12,12 +12,11 @@ from ._params import check_names as check_parameter_names
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
-from .images import Patches, find_database
+from .images import DATAPATH, Patches, choose_database
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
-DATAPATH = "database/"
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -147,8 +146,7 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        if self.name_database is None:
-            self._choose_database()
+        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -162,14 +160,6 @@ class SHL:
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
-
-    def _choose_database(self):
-        """The only database of a given datapath, else the photographs that need none."""
-        if Path(self.datapath) == Path(DATAPATH):
-            self.name_database = "sample"
-        else:
-            datapath, self.name_database = find_database(self.datapath)
-            self.datapath = str(datapath)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
