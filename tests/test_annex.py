@@ -139,6 +139,8 @@ def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, cap
     assert cli.main(["annex", *options, "two"]) == 1
     assert re.search(r"two: \d+\.\d s, failed: learning diverged", capsys.readouterr().out)
     text = (tmp_path / "report.md").read_text()
+    assert cli.main(["annex", "--scale", "paper", *options, "one"]) == 0
+    assert "holds another run" in capsys.readouterr().err
     assert "## One\n\na line" in text and "## Two" in text and "Failed: learning diverged" in text
 
 

@@ -9,6 +9,7 @@ from .._commands import (
     add_parameter,
     add_shared,
     cache_folder,
+    claim_folder,
     report,
     verbosity,
 )
@@ -56,7 +57,7 @@ def annex_command(args):
             cache_folder(args) or spare,
             verbose,
         )
-        path = write_report(study, args.out, args.only, section_done)
+        path = write_report(study, claim_folder(args), args.only, section_done)
     summary = {
         "report": str(path),
         "seconds": time.perf_counter() - began,

@@ -15,6 +15,7 @@ from ..coding import PLAIN, Coding, Competition, Events
 from ..estimator import SparseHebbianLearning
 from ..experiment import SHL, STUDY
 from ..homeostasis import cumulative_distribution
+from ..images import DATAPATH, choose_database
 from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
 
@@ -89,7 +90,7 @@ class Study:
     scale : {'quick', 'paper'}, default='quick'
         'quick', minutes; 'paper', the size of Perrinet (2019): 441 pixels, 676 atoms, 21 events,
         4097 steps of 256 patches, 10 runs of each rule.
-    database, datapath : str
+    database, datapath : str, optional
         As `name_database` and `datapath` of `SHL`.
     n_jobs : int, default=-1
         Runs at a time; -1 is one for each core.
@@ -102,18 +103,19 @@ class Study:
     def __init__(
         self,
         scale: str = "quick",
-        database: str = "sample",
-        datapath: str = "database/",
+        database: str | None = None,
+        datapath: str = DATAPATH,
         n_jobs: int | None = -1,
         cache_dir: str | Path | None = store.DEFAULT_FOLDER,
         verbose: int = 0,
     ) -> None:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
-        self.database, self.n_jobs, self.verbose = database, n_jobs, verbose
+        datapath, self.database = choose_database(database, datapath)
+        self.n_jobs, self.verbose = n_jobs, verbose
         self.opts = {
             **STUDY,
             **self.scale.opts,
-            "name_database": database,
+            "name_database": self.database,
             "datapath": datapath,
             "cache_dir": cache_dir,
         }

@@ -11,7 +11,7 @@ import numpy as np
 from .. import _checkpoints, metrics
 from .._checks import check_choice, check_count, check_memory
 from ..homeostasis import RULES
-from ..images import crop, load_images
+from ..images import DATAPATH, choose_database, crop, load_images
 from ..plotting import time_plot
 from ..plotting.figures import COLORS, new_figure, save_both
 from ..store import Store, digest, key_of, open_store, write_bytes
@@ -27,8 +27,8 @@ SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.0
 
 
 def load(
-    database: str = "sample",
-    datapath: str | Path = "database/",
+    database: str | None = None,
+    datapath: str | Path = DATAPATH,
     n_images: int = 400,
     size: int = 65,
     seed: int = 42,
@@ -37,11 +37,12 @@ def load(
 
     Parameters
     ----------
-    database : str, default='sample'
+    database : str, optional
         'faces', the Olivetti faces (400 at most), downloaded once into datapath; else crops of the
-        images that `shl.images.load_images` knows by this name.
-    datapath : str or Path, default='database'
-        The folder of databases.
+        images that `shl.images.load_images` knows by this name.  None is the only database of a
+        given datapath, else 'sample'.
+    datapath : str or Path, default='database/'
+        The folder of databases, or a folder of images.
     n_images : int, default=400
     size : int, default=65
         Pixels of a side, at least 2.
@@ -64,6 +65,7 @@ def load(
     rng = np.random.default_rng(check_count(seed, "seed", least=0))
     if database == "faces":
         return _faces(n_images, size, rng, datapath)
+    datapath, database = choose_database(database, datapath)
     images = load_images(database, datapath, height=size, width=size, rng=rng)
     crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
     return np.stack(crops)[:, None].astype(np.float32)
