@@ -239,6 +239,9 @@ def test_clear_removes_what_is_its_own_and_unused(tmp_path):
         store.write(path, {"x": np.zeros(3)}, {})
     checkpoint = {"writer": f"{machine}-{dead_pid()}"}
     store.write(keeper.path("dico", KEY).with_suffix(".checkpoint"), {}, checkpoint)
+    for n, number in enumerate((10**30, -(10**30), "x")):
+        path = keeper.path("dico", f"{n:032x}").with_suffix(".checkpoint")
+        store.write(path, {}, {"writer": f"{machine}-{number}"})
     others = {"writer": "00000000-1"}
     far = keeper.path("dico", "f" * 32).with_suffix(".checkpoint")
     store.write(far, {}, others)
@@ -247,6 +250,7 @@ def test_clear_removes_what_is_its_own_and_unused(tmp_path):
         f"dico-{KEY}.npz.bad",
         f"tag-dico-{KEY}.checkpoint.bad",
         f".{machine}-{dead_pid()}-{KEY[:16]}.part",
+        f".{machine}-{10**30}-{KEY[:16]}.part",
     ]
     for name in ours:
         (tmp_path / name).write_bytes(b"x")
