@@ -288,15 +288,13 @@ def test_names_of_entries_fit_a_file_system(tmp_path):
 
 
 WRITE = """
-import sys, time, warnings
+import sys, warnings
 import numpy as np
 from shl import store
 warnings.simplefilter("error")
-keeper, end, n = store.Store(sys.argv[1]), time.monotonic() + 4, 0
-while time.monotonic() < end:
+keeper = store.Store(sys.argv[1])
+for n in range(300):
     store.write(keeper.path("data", f"{n % 7:032x}"), {"x": np.full(20000, n)}, {})
-    n += 1
-print(n)
 """
 
 
@@ -314,9 +312,8 @@ def test_clear_disturbs_no_writer(tmp_path):
     while any(writer.poll() is None for writer in writers):
         n_cleared += len(store.Store(tmp_path).clear())
     for writer in writers:
-        out, error = writer.communicate(timeout=60)
+        _, error = writer.communicate(timeout=300)
         assert writer.returncode == 0, error
-        assert int(out) > 20
     assert n_cleared > 5
     store.Store(tmp_path).clear()
     assert not list(tmp_path.iterdir())
