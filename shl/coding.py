@@ -227,7 +227,7 @@ class Events:
         self.check()
         if len(rows) != len(self):
             raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
-        total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        total = np.empty((self.n_dictionary, rows.shape[1]), rows.dtype)
         parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
 
         def order(part):
@@ -236,6 +236,7 @@ class Events:
         ordered = threads.map(order, parts)
 
         def add(atoms):
+            total[atoms] = 0
             for events, part in zip(ordered, parts, strict=True):
                 kernel(events, rows[part], atoms.start, atoms.stop, total)
 

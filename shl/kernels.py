@@ -981,3 +981,37 @@ def normalise(atoms):
         for pixel in range(n_pixels):
             atoms[i, pixel] *= scale
     return norms
+
+
+@jit
+def explain(gram, nearest, rest):
+    """For each atom the largest cosine with another, c_i = max_j (G_ij)+, and what that one leaves
+    to a second, e_i = max_l (G_il - c_i G_jl)+ with l != i, j.
+    """
+    others, lanes = np.empty(gram.shape[1], gram.dtype), np.empty(BLOCK, gram.dtype)
+    for i in range(gram.shape[0]):
+        others[:] = gram[i]
+        others[i] = 0
+        c = _largest(others, lanes)
+        if c > 0:
+            j = 0
+            while others[j] != c:
+                j += 1
+            for k in range(others.size):
+                others[k] -= c * gram[j, k]
+            others[i], others[j] = 0, 0
+        nearest[i], rest[i] = c, _largest(others, lanes)
+
+
+@jit
+def _largest(row, lanes):
+    """The largest item above 0, or 0; lanes of it are compared at once."""
+    lanes[:] = 0
+    n_whole = row.size - row.size % BLOCK
+    for start in range(0, n_whole, BLOCK):
+        for k in range(BLOCK):
+            lanes[k] = row[start + k] if row[start + k] > lanes[k] else lanes[k]
+    largest = lanes.max()
+    for k in range(n_whole, row.size):
+        largest = max(largest, row[k])
+    return largest
