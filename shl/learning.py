@@ -398,7 +398,12 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if not replacement.is_due(step, plan.n_steps):
         return
     found = replacement.propose(
-        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows
+        kept,
+        coder.cosines(),
+        coder.is_signed,
+        [state.seed, step],
+        coder.n_windows,
+        coder.seen_share(batch),
     )
     if found is None:
         return

@@ -134,7 +134,13 @@ class Replacement:
         kept["pool"] = kept["pool"][:0].copy()
 
     def propose(
-        self, kept: dict, gram: np.ndarray, is_signed: bool, seed: list[int], n_windows: int = 1
+        self,
+        kept: dict,
+        gram: np.ndarray,
+        is_signed: bool,
+        seed: list[int],
+        n_windows: int = 1,
+        seen_share: float = 1.0,
     ) -> tuple[int, np.ndarray, float] | None:
         """An atom's index, what should take its place, (n_pixels,) of norm 1, and the gain of that;
         None where nothing would gain enough.
@@ -151,6 +157,8 @@ class Replacement:
             Of the draw.
         n_windows : int, default=1
             Residuals of a sample: of an image there are several.
+        seen_share : float, default=1.0
+            Of the entries of samples that are not missing: cosines are smaller by it.
         """
         use = kept["energy"] * unexplained(gram, is_signed)
         use[kept["age"] < self.min_age] = np.inf
@@ -163,7 +171,7 @@ class Replacement:
         n_drawn = min(self.n_candidates, np.count_nonzero(likely))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
-        share = self._shares(pool, norms, drawn, is_signed)
+        share = self._shares(pool, norms, drawn, is_signed, seen_share)
         gains = (share.astype(np.float64) ** 2).sum(axis=1) * n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
@@ -173,11 +181,12 @@ class Replacement:
         atom = weights @ pool
         return i, atom / np.linalg.norm(atom), float(gains[k])
 
-    def _shares(self, pool, norms, drawn, is_signed):
+    def _shares(self, pool, norms, drawn, is_signed, seen_share):
         """P (n_drawn, n_samples)."""
         share = (pool[drawn] / norms[drawn, None]) @ pool.T
         similarity = np.abs(share) if is_signed else share
-        share[similarity < self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)] = 0
+        least = seen_share * self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)
+        share[similarity < least] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
 
