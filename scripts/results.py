@@ -1,12 +1,13 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
     <!-- measured: python scripts/bench_coding.py --rounds 9 -->
-    <!-- measured: shl annex --only planted --out annex_out > annex_out/sections/planted.md -->
+    <!-- measured: shl annex --only planted --out annex_out > annex_out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->
 
-Behind > stands the file that the command writes, whose tables are taken.  Output without a table is
-shown as it is.  Each block ends with the day and the machine.
+Behind > stands the file that the command writes, whose tables are taken, all or, behind #, some by
+their number from 1.  Output without a table is shown as it is.  Each block ends with the day and the
+machine.
 
     python scripts/results.py docs/results/speed.md                # the blocks of a page
     python scripts/results.py docs/results/speed.md bench_coding   # run those of this name again
@@ -60,7 +61,7 @@ def parse(arguments):
 
 def measure(what):
     """What a command prints, or the file it writes."""
-    command, _, file = what.partition(" > ")
+    command, _, file = what.partition(" # ")[0].partition(" > ")
     words = shlex.split(command)
     program = (
         [sys.executable] if words[0] == "python" else [str(Path(sys.executable).parent / "shl")]
@@ -71,8 +72,11 @@ def measure(what):
 
 def replace(page, what, output):
     """The page with a new output in a block."""
-    tables = "\n\n".join(re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE))
-    text = re.sub("\n{3,}", "\n\n", tables).strip() if tables else f"```text\n{output.strip()}\n```"
+    tables = re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE)
+    chosen = what.partition(" # ")[2].split()
+    if chosen:
+        tables = [tables[int(number) - 1] for number in chosen]
+    text = "\n\n".join(map(str.strip, tables)) or f"```text\n{output.strip()}\n```"
     day = time.strftime("%d %B %Y")
     block = f"\n{text}\n\n({day}; {machine()}.)\n\n"
     return BLOCK.sub(
