@@ -1,13 +1,13 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
     <!-- measured: python scripts/bench_coding.py --rounds 9 -->
-    <!-- measured: shl annex --only planted --out annex_out > annex_out/sections/planted.md # 1 3 -->
+    <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->
 
-Behind > stands the file that the command writes, whose tables are taken, all or, behind #, some by
-their number from 1.  Output without a table is shown as it is.  Each block ends with the day and the
-machine.
+Behind > stands the file that the command writes.  Its tables are taken, or those whose numbers,
+from 1, stand behind #.  Output without a table is shown as it is.  Each block ends with the day and
+the machine.
 
     python scripts/results.py docs/results/speed.md                # the blocks of a page
     python scripts/results.py docs/results/speed.md bench_coding   # run those of this name again
