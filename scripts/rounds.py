@@ -42,6 +42,11 @@ def parse(description):
     parser.add_argument("--database", default="sample")
     parser.add_argument("--datapath", default="database/")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument(
+        "--page",
+        metavar="FILE",
+        help="write the rows as a table into a page that has a place for it",
+    )
     parser.add_argument("--plot", metavar="FILE", help="write a picture")
     parser.add_argument("--no-peers", action="store_true", help="leave other packages out")
     return parser
@@ -55,9 +60,14 @@ class Seconds(float):
     def __new__(cls, rounds):
         """From the seconds of each round."""
         self = super().__new__(cls, min(rounds))
+        self.rounds = list(rounds)
         self.median = statistics.median(rounds)
         self.spread = self.median / self - 1
         return self
+
+    def over(self, n_times):
+        """The time of each of n_times in a round."""
+        return Seconds([seconds / n_times for seconds in self.rounds])
 
 
 def alternate(contestants, rounds, clock=time.perf_counter):
@@ -131,9 +141,45 @@ def report(rows, args):
             f"The machine is busy: the median of {worst['work']!r} is {worst['spread']:.0%} above "
             f"its least time. Ratios hold where the medians are within {QUIET:.0%}."
         )
+    if args.page:
+        write_block(
+            Path(args.page), Path(sys.argv[0]).stem, [*of_machine(args), "", *as_table(rows)]
+        )
     if args.json:
         with open(args.json, "w") as file:
             json.dump({"machine": machine(), "rows": rows}, file, indent=1)
+
+
+def of_machine(args):
+    """What a table of times was measured on, and how."""
+    clock = "CPU time" if args.cpu_time else "wall-clock time"
+    date = time.strftime("%B %Y")
+    yield f"{machine()}; {date}; {clock}, least (median) of {args.rounds} alternating rounds:"
+
+
+def as_table(rows):
+    """The lines of a Markdown table of rows, and which of them a busy machine spoiled."""
+    yield "| work | ms | least (median) | at most |"
+    yield "|---|---|---|---|"
+    for entry in rows:
+        ratio = f"{entry['ratio']:.3g} ({entry['ratio of medians']:.3g}) x {entry['to']}"
+        most = "" if entry["at most"] is None else f"{entry['at most']:g}"
+        yield f"| {entry['work']} | {entry['ms']:.3g} | {ratio} | {most} |"
+    if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
+        yield ""
+        yield f"The machine was busy: medians lie more than {QUIET:.0%} above the least times of"
+        yield f"{', '.join(busy)}."
+
+
+def write_block(page, name, lines):
+    """Put lines between the marks `<!-- name -->` and `<!-- end of name -->` of a page."""
+    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(first)
+    _, ends, after = rest.partition(last)
+    if not (found and ends):
+        raise ValueError(f"{page} has no place {first} ... {last}")
+    text = "\n".join([before + first, "", *lines, "", last + after])
+    page.write_text(text, encoding="utf-8")
 
 
 def patches(args, n_patches=8192, **options):

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from scipy.sparse import issparse
+from scipy.sparse import coo_array, csr_array, issparse
+
+from ._arrays import is_dtype_of_tensors, is_on_device, is_tensor, namespace
 
 
 def check_count(
@@ -106,6 +108,13 @@ def check_file_name(value: object, name: str) -> str:
     return value
 
 
+def check_path(value: object, name: str) -> str | Path:
+    """A place of the disk, as a text or a path."""
+    if not isinstance(value, str | Path):
+        raise TypeError(f"{name} must be a text or a path, not {value!r}")
+    return value
+
+
 def check_names(values: object, name: str) -> tuple[str, ...]:
     """Texts; one alone is not a sequence of its letters."""
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):
@@ -186,46 +195,76 @@ def check_array(
     """
     if issparse(value):
         raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
-    array = as_array(value, name)
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
-    if array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, not shape {array.shape}")
-    if shape is not None and array.shape != tuple(shape):
-        raise ValueError(f"{name} must have shape {tuple(shape)}, not {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"{name} is empty, its shape is {array.shape}")
-    if n_columns is not None and array.shape[1] != n_columns:
-        raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
-    wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
-    with np.errstate(over="ignore"):  # an infinity is refused
-        array = array.astype(wanted, copy=False)
+    if is_on_device(value) or is_dtype_of_tensors(dtype):
+        from .gpu.launching import float_tensor
+
+        array = float_tensor(value, name, dtype)
+    else:
+        array = as_array(value, name)
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
+    _check_shape(array, name, ndim, shape, n_columns)
+    if not is_tensor(array):
+        wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
+        with np.errstate(over="ignore"):  # an infinity is refused
+            array = array.astype(wanted, copy=False)
     _refuse_non_finite(array, name, allows_nan)
     return array
 
 
+def _check_shape(array, name, ndim, shape, n_columns):
+    """An error for an array that is empty or of another shape."""
+    if array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, not shape {tuple(array.shape)}")
+    if shape is not None and tuple(array.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, not {tuple(array.shape)}")
+    if 0 in array.shape:
+        raise ValueError(f"{name} is empty, its shape is {tuple(array.shape)}")
+    if n_columns is not None and array.shape[1] != n_columns:
+        raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
+
+
 def _refuse_non_finite(array, name, allows_nan, rows=4096):
     """An error for NaN or infinity, found in parts so that a memory map stays one."""
-    refused = "infinity" if allows_nan else "NaN or infinity"
+    refused, xp = "infinity" if allows_nan else "NaN or infinity", namespace(array)
+    rows = len(array) if is_tensor(array) else rows
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
-        if np.isfinite(np.vdot(part, part)):  # in a third of the time, where no square overflows
+        if xp.isfinite(xp.vdot(part, part)):  # in a third of the time, where no square overflows
             continue
-        is_fine = np.isfinite(part)
+        is_fine = xp.isfinite(part)
         if allows_nan and not is_fine.all():
-            is_fine |= np.isnan(part)
+            is_fine |= xp.isnan(part)
         if not is_fine.all():
-            bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
+            bad = tuple(int(i) for i in xp.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
 
 
+def check_sparse(value: Any, name: str) -> csr_array:
+    """A sparse array as CSR whose indices have been looked at: SciPy computes with any, and reads
+    past its arrays.
+    """
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, not {value.dtype}")
+    try:
+        if value.format in ("csr", "csc", "bsr"):
+            value.check_format(full_check=True)
+        elif value.format == "coo":  # looks when it is made
+            value = coo_array((value.data, (value.row, value.col)), shape=value.shape)
+        return value.tocsr()
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"{name} is a damaged sparse array: {error}") from error
+
+
 def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
     """An error for a number of which sums or squares would overflow."""
+    rows = len(array) if is_tensor(array) else rows
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
         if max(part.max(), -part.min()) > most:
-            bad = tuple(int(i) for i in np.argwhere(np.abs(part) > most)[0])
+            xp = namespace(part)
+            bad = tuple(int(i) for i in xp.argwhere(xp.abs(part) > most)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(
                 f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "

@@ -116,12 +116,12 @@ def claim_folder(args) -> Path:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
-    text, path = json.dumps(run, indent=1, default=str) + "\n", out / RUN_FILE
+    content, path = json_bytes(run), out / RUN_FILE
     if not path.exists() and any(out.iterdir()):
         _say(args, f"{out}/ is not empty: files of the same names are replaced")
-    elif path.exists() and path.read_text() != text:
+    elif path.exists() and path.read_bytes() != content:
         _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
-    path.write_text(text)
+    write_bytes(path, content)
     return out
 
 

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from ._orphans import follow_parent
 from ._progress import progress
-from .store import Store, key_of, read, read_info
+from .store import Store, damage_of, key_of, read, read_info
 
 MOST_TRIES = 2  # of a job, after its worker was killed
 
@@ -159,8 +159,7 @@ class StoredFunction:
         """The result where it is in the store, with or without its arrays; else None."""
         if self.store is None:
             return None
-        found = self.store.get(self._path(parameters), read if has_arrays else _read_values)
-        return found and {**found[0], **found[1]["metrics"]}
+        return self.store.get(self._path(parameters), _read if has_arrays else _read_values)
 
     def __call__(self, parameters):
         """The result of `function(**parameters)`, from the store, or computed now and stored."""
@@ -178,8 +177,20 @@ class StoredFunction:
         return self.store.path(self.kind, self.key(parameters), self.tag)
 
 
+def _read(path):
+    """The result in a file."""
+    arrays, info = read(path)
+    return {**arrays, **_values_of(path, info)}
+
+
 def _read_values(path):
-    return {}, read_info(path)
+    """The result in a file without its arrays."""
+    return _values_of(path, read_info(path))
+
+
+def _values_of(path, info):
+    with damage_of(path):
+        return dict(info["metrics"])
 
 
 def split_arrays(result):

@@ -1,11 +1,13 @@
 """The commands that work with a saved model: `shl show`, `shl encode`, `shl decode`."""
 
+import contextlib
 import io
 from pathlib import Path
 
 import numpy as np
 
 from . import store
+from ._checks import check_sparse
 from ._commands import Command, add_shared, announce_overwrite, claim_folder, report, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
@@ -132,11 +134,10 @@ def encode_command(args):
     announce_overwrite(args, args.target)
     store.write_bytes(Path(args.target), _code_bytes(code, model))
     decoded = model.inverse_transform(code)
-    rest = np.reshape(X, decoded.shape) - decoded  # images may lack the axis of channels
     summary = {
         "samples": len(decoded),
         "events": code.n_events if is_of_images(model) else code.nnz,
-        "error": float(np.linalg.norm(rest) / np.linalg.norm(X)),
+        "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
         "code": str(args.target),
     }
     line = "{samples} samples, {events} events, error {error:.4f}; code in {code}"
@@ -154,6 +155,13 @@ def _code_bytes(code, model):
     else:
         sparse.save_npz(file, sparse.csr_array(code))
     return file.getvalue()
+
+
+def _error_of(X, decoded):
+    """|X - decoded| / |X| of the entries that are there, 0 where all are 0."""
+    X = X.astype(np.float64)
+    total, left = np.nansum(X**2), np.nansum((X - decoded) ** 2)
+    return float(np.sqrt(left / total)) if total else 0.0
 
 
 def _add_decode_flags(parser):
@@ -183,14 +191,12 @@ def read_code(path, model):
 
     from .convolution import ConvolutionalCode
 
-    try:
+    with _file(path, "code of shl encode with this model") as file:
         if not is_of_images(model):
-            return sparse.load_npz(path)
-        with np.load(path, allow_pickle=False) as arrays:
+            return check_sparse(sparse.load_npz(file), "the code")
+        with np.load(file, allow_pickle=False) as arrays:
             events = {name: arrays[name] for name in EVENTS}
             return ConvolutionalCode(**events, shape=tuple(map(int, arrays["shape"])))
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} is no code of shl encode with this model: {error}") from error
 
 
 def read_samples(path, model):
@@ -203,26 +209,37 @@ def read_samples(path, model):
 
 def _read_array(path):
     """The array of an npy file, or the only one, or 'data', of an npz."""
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found
-    with found:
-        names = list(found)
-        if len(names) != 1 and "data" not in names:
-            raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
-        return found["data" if "data" in names else names[0]]
+    with _file(path, "array of samples") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = list(found)
+            if len(names) == 1 or "data" in names:
+                return found["data" if "data" in names else names[0]]
+    raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
+
+
+@contextlib.contextmanager
+def _file(path, what):
+    """An open file, and a ValueError for whatever reading it raises where it is something else."""
+    if not Path(path).is_file():  # to open a pipe would wait for ever
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with store.damage_of(path), open(path, "rb") as file:
+            yield file
+    except ValueError as error:
+        raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
 
 
 def _read_images(path):
     """The grey images of a file or a folder."""
     from .images import load_images, read_image
 
-    if path.is_dir():
-        return [image for _, image in load_images(path.name, path.parent, 1, 1)]
-    try:
+    if path.is_dir():  # "." is no name of the data sets that need no folder
+        return [image for _, image in load_images(".", path, 1, 1)]
+    with _file(path, "image that can be used"):
         return [read_image(path)]
-    except ValueError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
 
 
 def _cut(images, model):

@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import coding, learning, store
+from ._arrays import beside, like
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._checks import (
     check_array,
@@ -126,7 +127,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows, held_out = self._hold_out(len(X), weight, stopping, rng)
         n_samples = len(X) if rows is None else len(rows)
         n_steps = self._n_steps(n_samples)
-        plan = self.plan((n_samples, *X.shape[1:]), X.dtype, n_steps)
+        plan = self._plan_fit((n_samples, *X.shape[1:]), X.dtype, n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         learning.check_state(state, plan, self._shape(X.shape))
         batches = learning.Batches(n_samples, plan.batch_size, state.seed, rows)
@@ -227,6 +228,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         task.done(lambda: self._fitted(state, plan, 1))
         return self
 
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are."""
+        return self.plan(shape, dtype, n_steps)
+
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
         most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
@@ -319,7 +324,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
-        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
+        counts = state.replacement.get("n_replaced", np.zeros(0))
+        self.replaced_, self.n_replaced_ = np.flatnonzero(counts), int(counts.sum())
         self.n_steps_ = state.step
         return self
 
@@ -472,7 +478,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     replace : bool or Replacement, default=True
-        Whether an atom that others explain is replaced by what is badly coded, and how.
+        Whether an atom that others explain is replaced by what is badly coded, and how; `fit` to
+        fewer samples than atoms replaces none.
     do_precision : bool, default=False
         Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
     eta_precision : float, default=0.0
@@ -527,6 +534,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Atoms that no sample of the last pass over the data selected.
     n_replaced_ : int
         Replacements of atoms so far.
+    replaced_ : array of int
+        The atoms that were replaced, each once.
 
     References
     ----------
@@ -659,7 +668,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             Ignored.
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts: in the mean gradient of its batch, in usage, histograms
-            and records.
+            and records.  Integers equal repeated samples, up to rounding, where a batch holds all
+            samples and no atom is replaced: both draw samples at random.
         on_step : callable, optional
             Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
@@ -710,6 +720,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             **self._changes(n_steps),
         )
 
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are; none are left to replace atoms by where
+        there are fewer than atoms, which then know them by heart.
+        """
+        plan = self.plan(shape, dtype, n_steps)
+        return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
+
     def _batch_size(self, n_samples):
         """Samples of a step, of so many."""
         size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
@@ -731,8 +748,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """How samples of so many pixels are coded by so many atoms."""
         algorithm = self.learning_algorithm
         if algorithm is None:
-            needs_mp = self.do_precision or self.do_sym or self.precision_init is not None
-            needs_mp = needs_mp or self.positive_code
+            names = ("do_precision", "do_sym", "positive_code")
+            flags = [check_flag(getattr(self, name), name) for name in names]
+            needs_mp = any(flags) or self.precision_init is not None
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         check_choice(algorithm, "learning_algorithm", coding.ALGORITHMS)
@@ -887,13 +905,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = coding.sparse_encode(
             X,
-            self.components_,
+            beside(self.components_, X),
             algorithm=how.algorithm,
-            precision=self.precision_ if how.algorithm == "mp" else None,
+            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
             l0_sparseness=how.l0_sparseness,
             fit_tol=how.fit_tol,
             alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
@@ -907,7 +925,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
-        return self._split(code)
+        return like(self._split(code), given)
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""

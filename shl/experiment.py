@@ -9,6 +9,8 @@ import numpy as np
 from . import _checkpoints, plotting, store
 from ._checks import check_choice, check_count, check_names
 from ._params import check_names as check_parameter_names
+from ._schema import Field
+from ._schema import check as check_schema
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
@@ -207,9 +209,9 @@ class SHL:
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
         path = self._data_path(matname)
-        found = self.store.get(path) if self.store else None
+        found = self.store.get(path, _read_data) if self.store else None
         if found is not None:
-            return found[0]["data"]
+            return found
         data = self.patches.draw(self.verbose)
         if self.store:
             self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
@@ -219,8 +221,7 @@ class SHL:
         """The digest of the patches that `get_data()` keeps in the store, None where they are not
         there yet.
         """
-        info = self.store.get(self._data_path(None), store.read_info) if self.store else None
-        return None if info is None else info["digest"]
+        return self.store.get(self._data_path(None), _read_digest) if self.store else None
 
     def _data_path(self, matname):
         """Where the patches are kept, or None without a store."""
@@ -351,12 +352,11 @@ class SHL:
             {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
         )
         path = self.store.path("code", key, matname)
-        found = self.store.get(path)
-        if found is None:
+        code = self.store.get(path, _read_code)
+        if code is None:
             code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
             self.store.put(path, {"code": code}, {"kind": "code"})
-            return code
-        return found[0]["code"]
+        return code
 
     def decode(self, code, dico):
         """The patches (n_samples, n_pixels) that a code stands for."""
@@ -408,6 +408,28 @@ class SHL:
     def time_plot(self, dico, variable="F", **options):
         """See `shl.plotting.time_plot`."""
         return plotting.time_plot(self, dico, variable, **options)
+
+
+def _read_data(path):
+    """The patches in a file."""
+    return _read_array(path, "data", ("n_samples", "n_pixels"))
+
+
+def _read_code(path):
+    """The code in a file."""
+    return _read_array(path, "code", ("n_samples", "n_dictionary"))
+
+
+def _read_array(path, name, shape):
+    """The only array of a file, whose axes are as many as `shape` has names."""
+    arrays, _ = store.read(path)
+    with store.damage_of(path):
+        return check_schema(arrays, {name: Field(shape)})[name]
+
+
+def _read_digest(path):
+    """The digest of the patches in a file."""
+    return str(store.read_values(path, "digest")[0])
 
 
 def _options_of(name):

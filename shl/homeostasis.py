@@ -326,9 +326,14 @@ class HEH2019:
         C = self.C or self._adapt(float(state["C"]), code)
         if C == 0:
             return state
-        batch = cumulative_distribution(code, C, self.nb_quant).astype(state["P_cum"].dtype)
-        P_cum = (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch
-        return {"P_cum": P_cum, "C": np.array(C)}
+        return {"P_cum": self._follow(state["P_cum"], code, C), "C": np.array(C)}
+
+    def _follow(self, P_cum, code, C):
+        """P_cum after one more batch."""
+        if code.weight is None:
+            return code.follow_quantiles(P_cum, C, self.eta_homeo)
+        batch = cumulative_distribution(code, C, self.nb_quant).astype(P_cum.dtype)
+        return (1 - self.eta_homeo) * P_cum + self.eta_homeo * batch
 
     def renew(self, state: dict, i: int) -> dict:
         """Atom i is new: its distribution is the mean."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import store
-from ._checks import check_count, check_flag, check_memory, set_checked
+from ._checks import check_count, check_flag, check_memory, check_path, set_checked
 from ._progress import progress
 from .windows import extract as extract
 from .windows import reconstruct as reconstruct
@@ -97,7 +97,7 @@ def choose_database(
     """
     if name_database is not None:
         return datapath, name_database
-    if Path(datapath) == Path(DATAPATH):
+    if Path(check_path(datapath, "datapath")) == Path(DATAPATH):
         return datapath, "sample"
     folder, name = find_database(datapath)
     return str(folder), name
@@ -616,8 +616,7 @@ class Patches:
 
     def __post_init__(self):
         for name in ("datapath", "name_database"):
-            if not isinstance(getattr(self, name), (str, Path)):
-                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
+            check_path(getattr(self, name), name)
         counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
         set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
         most = min(self.height, self.width) // self.patch_ds

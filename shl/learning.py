@@ -98,11 +98,12 @@ class Plan:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads) -> Coder:
-        """A coder of the state's dictionary under its own competition."""
-        return self.coding.prepare(
-            state.dictionary, self.rule.competition(state.homeostasis), state.precision, threads
-        )
+    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
+        """A coder of the state's dictionary under its own competition; it may take over what a
+        former one has, whose use is over.
+        """
+        competition = self.rule.competition(state.homeostasis)
+        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -232,9 +233,10 @@ def learn(
     def code(rows, coder):
         return code_rows(X, rows, coder, threads, sample_weight)
 
+    coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
@@ -254,7 +256,7 @@ def learn(
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
@@ -316,14 +318,17 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """A copy of all that a step changes; the rule's state and the histogram may be one."""
-    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    """What a step changes, as it is: a copy of what it writes to, which a rule may do to its state.
+
+    The rule's state and the histogram may be one.
+    """
+    is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     return replace(
         state,
         dictionary=state.dictionary.copy(),
-        moments={name: moment.copy() for name, moment in state.moments.items()},
+        moments=dict(state.moments),
         homeostasis=homeostasis,
-        histogram=histogram,
+        histogram=homeostasis if is_shared else state.histogram,
         variance=None if state.variance is None else state.variance.copy(),
         last_selected=state.last_selected.copy(),
         # The next step writes over what a failed one put into the pool, which is large.
@@ -410,7 +415,7 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if state.variance is not None:
         state.variance[i] = state.variance.mean(axis=0)
     kept["age"][i], kept["energy"][i] = 0, gain
-    kept["n_replaced"] = kept["n_replaced"] + 1
+    kept["n_replaced"][i] += 1
     state.last_selected[i] = step
     renew(state, plan, i)
 
@@ -555,7 +560,8 @@ STATE = {
     "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
     "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
     "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
-    "replacement/n_*": Field((), "iu", least=0),
+    "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }

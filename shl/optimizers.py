@@ -3,7 +3,7 @@
 An optimizer is a small object; its moments are a dict of arrays that learning carries along:
 
     moments = optimizer.init(dictionary, energy)
-    optimizer.step(dictionary, gradient, moments, step, rate)     both are changed in place
+    optimizer.step(dictionary, gradient, moments, step, rate)     changes both
     norms = normalise(dictionary)
 """
 
@@ -30,7 +30,9 @@ class Optimizer(Protocol):
         step: int,
         rate: float = 1.0,
     ) -> None:
-        """Move the dictionary and the moments in place; step counts from 0, rate scales eta."""
+        """Move the dictionary in place, and put new arrays in the place of moments: a step that
+        fails later goes back to the old ones; step counts from 0, rate scales eta.
+        """
 
 
 @dataclass(frozen=True)
@@ -80,23 +82,24 @@ class Adam:
         step: int,
         rate: float = 1.0,
     ) -> None:
-        """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
-        number = dictionary.dtype.type
-        # Gradients go with the square of the data: in units of it, epsilon means the same and
-        # squares stay within the range of float32 at any scale.
-        gradient = gradient * number(1 / moments["energy"])
+        """Move the dictionary (n_dictionary, n_pixels) in place; the moments become new arrays."""
+        number, decays = dictionary.dtype.type, (self.beta1, self.beta2)
+        names = ("mean", "square")
+        moved = {name: np.empty_like(moments[name]) for name in names}
         kernels.adam(
             dictionary,
             gradient,
-            moments["mean"],
-            moments["square"],
-            number(self.beta1),
-            number(self.beta2),
+            # Gradients go with the square of the data: in units of it, epsilon means the same and
+            # squares stay within the range of float32 at any scale.
+            number(moments["energy"]),
+            tuple(moments[name] for name in names),
+            tuple(moved.values()),
+            tuple(number(decay) for decay in decays),
             number(self.eta * rate),
             number(10.0**-self.epsilon),
-            number(1 - self.beta1 ** (step + 1)),
-            number(1 - self.beta2 ** (step + 1)),
+            tuple(number(1 - decay ** (step + 1)) for decay in decays),
         )
+        moments.update(moved)
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,4 @@ def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Op
 
 def normalise(atoms: np.ndarray) -> np.ndarray:
     """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
-    flat = atoms.reshape(len(atoms), -1)
-    norms = np.sqrt(np.einsum("ij,ij->i", flat, flat))
-    flat /= np.where(norms > 0, norms, 1)[:, None]
-    return norms
+    return kernels.normalise(atoms.reshape(len(atoms), -1))

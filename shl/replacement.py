@@ -45,9 +45,11 @@ class Replacement:
         Steps for which an atom is left alone after its replacement.
     n_candidates : int, default=8
         Residuals that are tried each time.
-    least_cosine : float, default=0.7
-        In [0, 1]: residuals of a smaller cosine with a candidate do not count for it.
-    margin, floor : float, default=2.0, 0.02
+    least_cosine : float, default=0.5
+        In [0, 1]: residuals of a smaller cosine with a candidate do not count for it.  At .7 noise
+        hides what is missing (noise .1: .67 of the planted atoms used as 1 / rank, .98 at .5);
+        lower, chance agreements count.
+    margin, floor : float, default=4.0, 0.02
         At least 0.
     rate : float, default=0.01
         In (0, 1], of the running mean, and 1 / age for younger atoms.
@@ -59,8 +61,8 @@ class Replacement:
     window: tuple[float, float] = (0.05, 0.8)
     min_age: int = 100
     n_candidates: int = 8
-    least_cosine: float = 0.7
-    margin: float = 2.0
+    least_cosine: float = 0.5
+    margin: float = 4.0
     floor: float = 0.02
     rate: float = 0.01
     n_pooled: int = 2560
@@ -79,14 +81,14 @@ class Replacement:
         )
 
     def init(self, dictionary: np.ndarray) -> dict:
-        """What is kept from step to step, before the first: ages, energies v, residuals."""
+        """What is kept from step to step, before the first step."""
         n_dictionary = len(dictionary)
         return {
             "age": np.zeros(n_dictionary, np.int64),
             "energy": np.zeros(n_dictionary),
             "pool": np.zeros((0, dictionary.size // n_dictionary), dictionary.dtype),
             "n_seen": np.array(0),  # residuals so far: the pool is a ring
-            "n_replaced": np.array(0),
+            "n_replaced": np.zeros(n_dictionary, np.int64),
         }
 
     def is_over(self, step: int, n_steps: int | None) -> bool:

@@ -328,8 +328,7 @@ class SHL_set:
             path = experiment.result_path(matname=self.tag, data_digest=digest)
         except Exception:  # of any kind: its worker says why
             return None
-        info = results.get(path, store.read_info)
-        return info and {"seconds": info["seconds"], **info["metrics"]}
+        return results.get(path, _read_metrics)
 
     # -------------------------------------------------------------------------------------- results
 
@@ -488,6 +487,13 @@ def _make_data(source):
     except Exception as error:  # of any kind
         logger.info("no patches to share: %s", error)
         return source
+
+
+def _read_metrics(path):
+    """The result of a learning, in its file."""
+    seconds, metrics = store.read_values(path, "seconds", "metrics")
+    with store.damage_of(path):
+        return {"seconds": seconds, **metrics}
 
 
 def _learn(parameters, source, tag):

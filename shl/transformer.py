@@ -10,7 +10,17 @@ from scipy import fft, sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from ._checks import check_array, check_flag
+from ._arrays import (
+    astype,
+    beside,
+    import_tensor,
+    is_on_device,
+    is_tensor,
+    like,
+    namespace,
+    to_host,
+)
+from ._checks import check_array, check_flag, check_sparse
 from ._params import NamedEstimator, check_names
 from ._threads import chunks
 from .coding import Competition, default_sparseness, limit_sparseness, sparse_encode
@@ -35,7 +45,11 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return tags
 
     def _validate(self, X, reset):
-        """X as a finite float array, C-ordered where it has to be converted."""
+        """X as a finite float array, C-ordered where it has to be converted; a tensor where it is
+        on a GPU.
+        """
+        if is_on_device(X):
+            return self._validate_on_device(X, reset)
         try:
             X = validate_data(
                 self,
@@ -51,6 +65,19 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             raise type(error)(f"X must hold numbers: {error}") from error
         return check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
 
+    def _validate_on_device(self, X, reset):
+        """What scikit-learn's `validate_data` does, which takes no arrays of a GPU."""
+        X = check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
+        if reset:
+            self.n_features_in_ = X.shape[1]
+            vars(self).pop("feature_names_in_", None)
+        elif X.shape[1] != getattr(self, "n_features_in_", X.shape[1]):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return X
+
     def inverse_transform(self, X) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
         sparse, stand for: X @ dictionary; with split_sign, the codes of both signs.
@@ -62,10 +89,15 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             raise ValueError(
                 f"X must be codes, with a column for each atom. Expected {n_columns}, got {found}."
             )
-        code = X if sparse.issparse(X) else np.asarray(X)
+        if is_on_device(X):
+            code = import_tensor(X)
+            atoms = astype(beside(atoms, code), code.dtype)
+        else:
+            code = check_sparse(X, "X") if sparse.issparse(X) else np.asarray(X)
+            atoms = to_host(atoms)
         if self.split_sign:
             code = code[:, : len(atoms)] - code[:, len(atoms) :]
-        return code @ atoms
+        return like(code @ atoms, X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Minus the error |X - A D| / |X| of `transform`, 0 at best: what a search for parameters
@@ -84,25 +116,31 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         left = total = 0.0
         for rows in chunks(len(X), most=SCORED_ROWS, fewest=SCORED_ROWS):
             residual = X[rows] - self.inverse_transform(self.transform(X[rows]))
-            squares, missed = (
-                np.nansum(np.square(values, dtype=np.float64), axis=1)
-                for values in (X[rows], residual)
-            )
+            squares, missed = (_square_norms(values) for values in (X[rows], residual))
             share = 1.0 if weight is None else weight[rows]
             left, total = left + (share * missed).sum(), total + (share * squares).sum()
-        return -float(np.sqrt(left / total)) if total else 0.0
+        return -float((left / total) ** 0.5) if total else 0.0
 
     def _split(self, code):
         """The code, or its positive parts beside those of its negative ones with split_sign."""
         if not check_flag(self.split_sign, "split_sign"):
             return code
+        if is_tensor(code) and self.sparse_output:
+            raise ValueError("split_sign must be False for sparse codes on a GPU")
         if sparse.issparse(code):
             return sparse.hstack([code.maximum(0), (-code).maximum(0)], format="csr")
-        return np.hstack([np.maximum(code, 0), np.maximum(-code, 0)])
+        xp = namespace(code)
+        return xp.hstack([xp.maximum(code, 0), xp.maximum(-code, 0)])
 
     @property
     def _n_features_out(self):
         return len(self._atoms()) * (2 if self.split_sign else 1)
+
+
+def _square_norms(values):
+    """The squared norm of each row by what is seen of it, float64."""
+    xp = namespace(values)
+    return xp.nansum(astype(values, xp.float64) ** 2, axis=1)
 
 
 def check_weight(sample_weight, X) -> np.ndarray | None:
@@ -202,7 +240,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
 
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
-        X = self._validate(X, reset=False)
+        given, X = X, self._validate(X, reset=False)
         atoms, norms = self._scale_atoms(X)
         default = default_sparseness(X.shape[1], len(atoms))
         limits = self.l0_sparseness, default, self.algorithm, self.fit_tol
@@ -223,9 +261,11 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         )
         if sparse.issparse(code):
             code.data /= norms[code.indices]
+        elif is_tensor(code) and self.sparse_output:
+            code.values().div_(norms[code.col_indices()])
         else:
             code /= norms
-        return self._split(code)
+        return like(self._split(code), given)
 
     def _check_competition(self):
         """The competition, or an error where it is something else."""
@@ -235,13 +275,13 @@ class SparseCoder(SparseTransformer, NamedEstimator):
 
     def _scale_atoms(self, X):
         """The rows of the dictionary scaled to norm 1, of X's dtype, and their norms."""
-        atoms = self._atoms(X.shape[1]).astype(X.dtype)
+        atoms = astype(beside(self._atoms(X.shape[1]), X), X.dtype)
         if atoms.shape[1] != X.shape[1]:
             raise ValueError(
                 f"Dictionary and X have different numbers of features: {atoms.shape[1]} columns of "
                 f"dictionary, and {X.shape[1]} of X"
             )
-        norms = np.linalg.norm(atoms, axis=1)
+        norms = namespace(atoms).linalg.norm(atoms, axis=1)
         if not norms.all():
             raise ValueError(f"dictionary: row {int(norms.argmin())} is all zeros")
         return atoms / norms[:, None], norms

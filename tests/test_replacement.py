@@ -33,7 +33,7 @@ def test_a_proposal_equals_the_oracle(rng, is_signed):
     replacement.follow(kept, energy, pool)
     kept["age"][:] = 1000
     i, atom, gain = replacement.propose(kept, D @ D.T, is_signed, [1, 2])
-    best, wanted, best_gain = naive.proposal(D, energy, pool, 0.7, is_signed)
+    best, wanted, best_gain = naive.proposal(D, energy, pool, 0.5, is_signed)
     assert i == best
     assert gain == pytest.approx(best_gain)
     np.testing.assert_allclose(atom, wanted, atol=1e-12)
@@ -100,7 +100,7 @@ def test_learning_with_replacement_can_stop_and_go_on(rule, options):
     X = planted(np.random.default_rng(0), n_samples=1500, n_pixels=16, n_atoms=20)[0]
     options = {"homeo_method": rule, "n_iter": 400, "random_state": 1, "l0_sparseness": 3} | options
     whole, kept = SparseHebbianLearning(20, **options).fit(X), {}
-    assert whole.n_replaced_ > 0
+    assert whole.n_replaced_ >= len(whole.replaced_) > 0
 
     def stop(state):
         if state.step == 173:

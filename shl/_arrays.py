@@ -1,0 +1,84 @@
+"""Where arrays are: in the host's memory, or on a GPU.
+
+Arrays of a GPU are PyTorch tensors inside the package.  Modules whose formulas serve both take
+functions from `namespace`, which has NumPy's names for either, and never import PyTorch.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import config
+
+CUDA, CUDA_MANAGED, HOST = 2, 13, 1  # kinds of devices, as DLPack numbers them
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether a value is an array on a GPU: it says so by DLPack or the CUDA array interface.
+
+    Under numba's simulator of a GPU (NUMBA_ENABLE_CUDASIM=1) every tensor is.
+    """
+    if value is None or isinstance(value, (np.ndarray, np.generic, list, tuple, float, int)):
+        return False
+    if hasattr(type(value), "__dlpack_device__"):
+        kind = value.__dlpack_device__()[0]
+        is_simulated = bool(config.ENABLE_CUDASIM) and kind == HOST and is_tensor(value)
+        return kind in (CUDA, CUDA_MANAGED) or is_simulated
+    return hasattr(type(value), "__cuda_array_interface__")
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a tensor of PyTorch, which need not be installed."""
+    return any(
+        kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__
+    )
+
+
+def is_dtype_of_tensors(dtype: Any) -> bool:
+    """Whether a dtype is PyTorch's."""
+    return type(dtype).__module__ == "torch"
+
+
+def namespace(value: Any):
+    """NumPy, or for a tensor what has the same functions."""
+    if is_tensor(value):
+        from .gpu import arrays
+
+        return arrays
+    return np
+
+
+def like(array: Any, given: Any) -> Any:
+    """A tensor as an array of the library of what the user gave; what is in the host's memory as it
+    is.
+    """
+    if not is_tensor(array) or is_tensor(given):
+        return array
+    from .gpu.launching import export
+
+    return export(array, given)
+
+
+def import_tensor(value: Any) -> Any:
+    """An array on a GPU as a tensor in the same memory."""
+    from .gpu.launching import tensor_of
+
+    return tensor_of(value, "X")
+
+
+def beside(array: Any, other: Any) -> Any:
+    """An array where another one is: what a model learned follows the samples it is used for."""
+    if is_tensor(other) and array is not None:
+        from .gpu.launching import to_device
+
+        return to_device(array, other.device)
+    return to_host(array)
+
+
+def to_host(array: Any) -> Any:
+    """A tensor as NumPy's array, anything else as it is."""
+    return array.cpu().numpy() if is_tensor(array) else array
+
+
+def astype(array: Any, dtype: Any) -> Any:
+    """An array of another dtype."""
+    return array.to(dtype) if is_tensor(array) else array.astype(dtype)

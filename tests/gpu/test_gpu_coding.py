@@ -1,0 +1,156 @@
+import naive
+import numpy as np
+import pytest
+from making import unlike_tables
+
+from shl import SparseCoder, sparse_encode
+
+
+@pytest.fixture
+def in_place(monkeypatch):
+    """As if no correlations fitted into shared memory."""
+    from shl.gpu import coding
+
+    monkeypatch.setattr(coding, "most_shared", lambda device: 0)
+
+
+def options_of(rng, n_dictionary):
+    """How matching pursuit may run: options, and the oracle's where they differ."""
+    gain = rng.uniform(0.5, 1.5, n_dictionary)
+    gain[3] = 0
+    return {
+        "plain": {"l0_sparseness": 4},
+        "gain": {"l0_sparseness": 4, "gain": gain, "alpha_MP": 0.6},
+        "signed": {"l0_sparseness": 4, "gain": gain, "do_sym": True},
+        "table": {"l0_sparseness": 4, "P_cum": unlike_tables(rng, n_dictionary, 32), "C": 2.0},
+        "precision": {"l0_sparseness": 4, "precision": rng.uniform(0.5, 2, (n_dictionary, 12))},
+        "tolerance": {"fit_tol": 4.0, "do_sym": True},
+    }
+
+
+def moved(options, put):
+    return {k: put(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+
+
+@pytest.mark.parametrize("name", ["plain", "gain", "signed", "table", "precision", "tolerance"])
+def test_matching_pursuit_equals_the_oracle(put, get, X, dictionary, rng, name):
+    options = options_of(rng, len(dictionary))[name]
+    code = sparse_encode(put(X), put(dictionary), **moved(options, put))
+    expected = naive.matching_pursuit(X, dictionary, options.pop("l0_sparseness", None), **options)
+    assert type(code).__module__ == "torch" and (expected != 0).sum() > 2 * len(X)
+    np.testing.assert_allclose(get(code), expected, atol=1e-12)
+
+
+def test_orthogonal_pursuit_equals_the_oracle(put, get, X, dictionary, rng):
+    gain = rng.uniform(0.5, 1.5, len(dictionary))
+    options = {"algorithm": "omp", "l0_sparseness": 5}
+    code = sparse_encode(put(X), put(dictionary), gain=put(gain), **options)
+    expected = naive.orthogonal_matching_pursuit(X, dictionary, 5, gain)
+    np.testing.assert_allclose(get(code), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_orthogonal_pursuit_to_a_tolerance_at_any_scale(put, get, X, dictionary, scale):
+    X, dictionary = (scale * X).astype(np.float32), dictionary.astype(np.float32)
+    options = {"algorithm": "omp", "fit_tol": float(3 * scale**2)}
+    code = get(sparse_encode(put(X), put(dictionary), **options))
+    expected = sparse_encode(X, dictionary, **options)
+    np.testing.assert_array_equal(code != 0, expected != 0)
+    np.testing.assert_allclose(code, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ["mp", "omp"])
+def test_float32_stays_and_supports_are_the_cpus(put, get, X, dictionary, algorithm):
+    X, dictionary = X.astype(np.float32), dictionary.astype(np.float32)
+    code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=4, algorithm=algorithm))
+    expected = sparse_encode(X, dictionary, l0_sparseness=4, algorithm=algorithm)
+    assert code.dtype == np.float32
+    np.testing.assert_array_equal(code != 0, expected != 0)
+    np.testing.assert_allclose(code, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ["mp", "omp"])
+def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, algorithm):
+    options = {"l0_sparseness": 4, "algorithm": algorithm}
+    code = sparse_encode(put(X), put(dictionary), **options)
+    expected = sparse_encode(X, dictionary, **options)
+    np.testing.assert_allclose(get(code), expected, atol=1e-12)
+
+
+def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
+    from shl.gpu import coding
+
+    monkeypatch.setattr(coding, "CHUNK_BYTES", 1)
+    X[2] = 0
+    code = sparse_encode(put(X), put(dictionary), fit_tol=6.0)
+    np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, fit_tol=6.0), atol=1e-12)
+    assert not get(code)[2].any()
+
+
+def test_ties_go_to_the_lowest_atom(put, get):
+    X, dictionary = np.ones((2, 4)), np.vstack((np.eye(4), np.eye(4)))
+    code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=4))
+    np.testing.assert_array_equal(code, [[1] * 4 + [0] * 4] * 2)
+
+
+def test_sparse_output_is_the_same_code(put, get, X, dictionary):
+    X[1] = 0
+    code = sparse_encode(put(X), put(dictionary), l0_sparseness=3)
+    rows = sparse_encode(put(X), put(dictionary), l0_sparseness=3, sparse_output=True)
+    np.testing.assert_array_equal(get(rows.to_dense()), get(code))
+    columns = [
+        get(part) for part in rows.col_indices().tensor_split(rows.crow_indices()[1:-1].cpu())
+    ]
+    assert all((np.diff(part) > 0).all() for part in columns)
+
+
+def test_a_coder_of_scikit_learns_kind(put, get, X, dictionary):
+    coder = SparseCoder(3 * dictionary, l0_sparseness=3, split_sign=True)
+    code = coder.transform(put(X))
+    np.testing.assert_allclose(get(code), coder.transform(X), atol=1e-12)
+    decoded = coder.inverse_transform(code)
+    np.testing.assert_allclose(get(decoded), coder.inverse_transform(get(code)), atol=1e-12)
+    assert coder.score(put(X)) == pytest.approx(coder.score(X))
+    coder.set_params(split_sign=False, sparse_output=True)
+    np.testing.assert_allclose(
+        get(coder.transform(put(X)).to_dense()), coder.transform(X).toarray(), atol=1e-12
+    )
+
+
+def test_arrays_in_two_places_are_refused_by_name(put, X, dictionary):
+    with pytest.raises(TypeError, match="dictionary must be an array on a GPU, as X is, not numpy"):
+        sparse_encode(put(X), dictionary)
+    with pytest.raises(TypeError, match="dictionary must be in the host's memory, as X is"):
+        sparse_encode(X, put(dictionary))
+    with pytest.raises(TypeError, match="gain must be an array on a GPU"):
+        sparse_encode(put(X), put(dictionary), gain=np.ones(len(dictionary)))
+
+
+def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):
+    with pytest.raises(ValueError, match="algorithm='lars' is not for arrays on a GPU"):
+        sparse_encode(put(X), put(dictionary), algorithm="lars")
+    with pytest.raises(ValueError, match="missing='mask' is not for arrays on a GPU"):
+        sparse_encode(put(X), put(dictionary), algorithm="omp", missing="mask")
+    with pytest.raises(TypeError, match="X must be a dense tensor of real numbers, not torch.comp"):
+        sparse_encode(put(X + 1j), put(dictionary))
+    with pytest.raises(TypeError, match="X must be a dense tensor of real numbers.*sparse_csr"):
+        sparse_encode(put(np.eye(12)).to_sparse_csr(), put(dictionary))
+
+
+def test_bad_numbers_are_refused_by_place(put, X, dictionary):
+    X[3, 5] = np.nan
+    with pytest.raises(ValueError, match=r"X must hold no NaN.*it is nan at \(3, 5"):
+        sparse_encode(put(X), put(dictionary))
+    with pytest.raises(ValueError, match="dictionary must have rows of unit norm; row 0"):
+        sparse_encode(put(X[:2]), put(2 * dictionary))
+    with pytest.raises(ValueError, match="dictionary: row 4 is all zeros"):
+        dictionary[4] = 0
+        sparse_encode(put(X[:2]), put(dictionary))
+    with pytest.raises(ValueError, match="X is empty, its shape is"):
+        sparse_encode(put(X[:0]), put(dictionary))
+
+
+def test_whole_numbers_become_float64(put, get, dictionary):
+    X = np.arange(24).reshape(2, 12)
+    code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=2))
+    np.testing.assert_allclose(code, sparse_encode(X, dictionary, l0_sparseness=2), atol=1e-12)
