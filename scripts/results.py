@@ -1,17 +1,18 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
-    <!-- measured: python scripts/bench_coding.py --rounds 9 -->
+    <!-- measured: python scripts/bench_race.py --seconds 10 30 60 -->
+    <!-- measured: python scripts/bench_speed.py --page docs/results/speed.md -->
     <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->
 
-Behind > stands the file that the command writes.  Its tables are taken, or those whose numbers,
-from 1, stand behind #.  Output without a table is shown as it is.  Each block ends with the day and
-the machine.
+With --page a command writes its block itself; behind > stands the file that it writes, whose tables
+are taken, or those whose numbers, from 1, stand behind #.  Output without a table is shown as it
+is, with the day and the machine.
 
-    python scripts/results.py docs/results/speed.md                # the blocks of a page
-    python scripts/results.py docs/results/speed.md bench_coding   # run those of this name again
-    python scripts/results.py docs/results/speed.md bench_coding --printed FILE   # what it printed
+    python scripts/results.py docs/results/speed.md                # the commands of a page
+    python scripts/results.py docs/results/speed.md bench_race     # run those of this name again
+    python scripts/results.py docs/results/speed.md bench_race --printed FILE   # what it printed
 """
 
 import argparse
@@ -22,30 +23,24 @@ import sys
 import time
 from pathlib import Path
 
-from rounds import machine
-
-BLOCK = re.compile(
-    r"(?P<begin><!-- measured: (?P<what>[^\n]+?) -->\n)"
-    r"(?P<text>.*?)(?P<end><!-- end of measured -->)",
-    re.DOTALL,
-)
+from rounds import PLACE, machine, write_block
 
 
 def main(arguments=None):
-    """List the blocks of a page, or measure those whose command holds a word."""
+    """List the commands of a page, or measure those in which a word stands."""
     args = parse(arguments)
-    page = args.page.read_text()
-    found = [match["what"] for match in BLOCK.finditer(page)]
+    found = [match["command"] for match in PLACE.finditer(args.page.read_text(encoding="utf-8"))]
     if args.word is None:
         print("\n".join(found))
         return
-    chosen = [what for what in found if args.word in what]
+    chosen = [command for command in found if args.word in command]
     if not chosen or (args.printed and len(chosen) > 1):
-        sys.exit(f"{len(chosen)} blocks of {args.page} have {args.word!r} in their command")
-    for what in chosen:
-        output = args.printed.read_text() if args.printed else measure(what)
-        page = replace(page, what, output)
-        args.page.write_text(page)
+        sys.exit(f"{len(chosen)} commands of {args.page} have {args.word!r} in them")
+    for command in chosen:
+        output = args.printed.read_text(encoding="utf-8") if args.printed else measure(command)
+        if args.printed or "--page" not in command:
+            chosen_tables = command.partition(" # ")[2].split()
+            write_block(args.page, command, as_lines(output, chosen_tables))
 
 
 def parse(arguments):
@@ -59,30 +54,21 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def measure(what):
+def measure(command):
     """What a command prints, or the file it writes."""
-    command, _, file = what.partition(" # ")[0].partition(" > ")
-    words = shlex.split(command)
-    program = (
-        [sys.executable] if words[0] == "python" else [str(Path(sys.executable).parent / "shl")]
-    )
-    ran = subprocess.run([*program, *words[1:]], check=True, stdout=subprocess.PIPE, text=True)
-    return Path(file).read_text() if file else ran.stdout
+    command, _, file = command.partition(" # ")[0].partition(" > ")
+    name, *words = shlex.split(command)
+    program = sys.executable if name == "python" else str(Path(sys.executable).with_name(name))
+    ran = subprocess.run([program, *words], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(file).read_text(encoding="utf-8") if file else ran.stdout
 
 
-def replace(page, what, output):
-    """The page with a new output in a block."""
+def as_lines(output, chosen):
+    """The tables of an output, or all of it where it has none; the day and the machine."""
     tables = re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE)
-    chosen = what.partition(" # ")[2].split()
-    if chosen:
-        tables = [tables[int(number) - 1] for number in chosen]
+    tables = [tables[int(number) - 1] for number in chosen] or tables
     text = "\n\n".join(map(str.strip, tables)) or f"```text\n{output.strip()}\n```"
-    day = time.strftime("%d %B %Y")
-    block = f"\n{text}\n\n({day}; {machine()}.)\n\n"
-    return BLOCK.sub(
-        lambda match: match["begin"] + block + match["end"] if match["what"] == what else match[0],
-        page,
-    )
+    return [text, "", f"({time.strftime('%d %B %Y')}; {machine()}.)"]
 
 
 if __name__ == "__main__":

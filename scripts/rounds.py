@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import sys
@@ -18,6 +19,9 @@ import numpy as np
 
 from shl import SHL
 
+PLACE = re.compile(  # of a page, for what a command measures
+    r"<!-- measured: (?P<command>[^\n]+?) -->\n(?P<block>.*?)<!-- end of measured -->", re.DOTALL
+)
 PAUSE = 0.1  # seconds
 QUIET = 0.15  # the spread of rounds on a machine that does little else
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
@@ -172,14 +176,16 @@ def as_table(rows):
 
 
 def write_block(page, name, lines):
-    """Put lines between the marks `<!-- name -->` and `<!-- end of name -->` of a page."""
-    first, last = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(first)
-    _, ends, after = rest.partition(last)
-    if not (found and ends):
-        raise ValueError(f"{page} has no place {first} ... {last}")
-    text = "\n".join([before + first, "", *lines, "", last + after])
-    page.write_text(text, encoding="utf-8")
+    """Put lines between the marks `<!-- measured: COMMAND -->` and `<!-- end of measured -->` of a
+    page, after the command in which the name stands.
+    """
+    text = page.read_text(encoding="utf-8")
+    places = [match for match in PLACE.finditer(text) if name in match["command"]]
+    if len(places) != 1:
+        raise ValueError(f"{page} has {len(places)} places of a command with {name}, not 1")
+    start, stop = places[0].span("block")
+    block = "\n".join(["", *lines, "", ""])
+    page.write_text(text[:start] + block + text[stop:], encoding="utf-8")
 
 
 def patches(args, n_patches=8192, **options):

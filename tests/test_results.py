@@ -66,8 +66,17 @@ def test_a_block_becomes_what_was_printed_before(page, script):
     assert "ratio 2.5" in page.read_text()
 
 
+def test_a_command_may_write_its_block_itself(page, script):
+    code = "import sys, pathlib; pathlib.Path(sys.argv[2]).write_text('all of it')"
+    (page.parent / "writes.py").write_text(code)
+    command = "python writes.py --page page.md"
+    page.write_text(f"<!-- measured: {command} -->\n<!-- end of measured -->")
+    script["main"]([str(page), "writes"])
+    assert page.read_text() == "all of it"
+
+
 def test_a_word_without_a_block_is_refused(page, script):
-    with pytest.raises(SystemExit, match="0 blocks"):
+    with pytest.raises(SystemExit, match="0 commands"):
         script["main"]([str(page), "nothing"])
     assert page.read_text() == PAGE
 
@@ -75,7 +84,7 @@ def test_a_word_without_a_block_is_refused(page, script):
 @pytest.mark.parametrize("name", ["speed", "study"])
 def test_pages_name_commands_that_are_there(name, script):
     text = (ROOT / "docs" / "results" / f"{name}.md").read_text()
-    commands = [match["what"].split() for match in script["BLOCK"].finditer(text)]
+    commands = [match["command"].split() for match in script["PLACE"].finditer(text)]
     assert commands
     for words in commands:
         assert words[0] == "shl" or (words[0] == "python" and (ROOT / words[1]).exists())
