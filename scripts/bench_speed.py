@@ -36,6 +36,15 @@ def measure_learning(X, args):
         yield from measure_few_samples(args)
 
 
+def measure_large(args):
+    """Lines on the large dictionary, learned in a process of its own, for its memory."""
+    script = Path(__file__).with_name("bench_learning.py")
+    command = [sys.executable, script, "--large", f"--n-jobs={args.n_jobs}"]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    print(found, end="")
+    return found.splitlines()
+
+
 def main():
     """Print the table."""
     parser = parse(__doc__)
@@ -43,10 +52,8 @@ def main():
     args = parser.parse_args()
     X = patches(args, 32768)
     rows = [*measure_coding(X, args), *measure_learning(X, args)]
-    report(rows, args)
-    if not args.no_large:  # in a process of its own, for its memory
-        script = Path(__file__).with_name("bench_learning.py")
-        subprocess.run([sys.executable, script, "--large", f"--n-jobs={args.n_jobs}"], check=True)
+    notes = [] if args.no_large else ["", *measure_large(args)]
+    report(rows, args, notes)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
     <!-- measured: python scripts/bench_race.py --seconds 10 30 60 -->
     <!-- measured: python scripts/bench_speed.py --page docs/results/speed.md -->
-    <!-- measured: shl annex --only planted --out annex_out > annex_out/sections/planted.md -->
+    <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->
 
 With --page a command writes its block itself; behind > stands the file that it writes, whose tables
-are taken.  Output without a table is shown as it is, with the day and the machine.
+are taken, or those whose numbers, from 1, stand behind #.  Output without a table is shown as it
+is, with the day and the machine.
 
     python scripts/results.py docs/results/speed.md                # the commands of a page
     python scripts/results.py docs/results/speed.md bench_race     # run those of this name again
@@ -38,7 +39,8 @@ def main(arguments=None):
     for command in chosen:
         output = args.printed.read_text(encoding="utf-8") if args.printed else measure(command)
         if args.printed or "--page" not in command:
-            write_block(args.page, command, as_lines(output))
+            chosen_tables = command.partition(" # ")[2].split()
+            write_block(args.page, command, as_lines(output, chosen_tables))
 
 
 def parse(arguments):
@@ -54,16 +56,17 @@ def parse(arguments):
 
 def measure(command):
     """What a command prints, or the file it writes."""
-    command, _, file = command.partition(" > ")
+    command, _, file = command.partition(" # ")[0].partition(" > ")
     name, *words = shlex.split(command)
     program = sys.executable if name == "python" else str(Path(sys.executable).with_name(name))
     ran = subprocess.run([program, *words], check=True, stdout=subprocess.PIPE, text=True)
     return Path(file).read_text(encoding="utf-8") if file else ran.stdout
 
 
-def as_lines(output):
+def as_lines(output, chosen):
     """The tables of an output, or all of it where it has none; the day and the machine."""
     tables = re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE)
+    tables = [tables[int(number) - 1] for number in chosen] or tables
     text = "\n\n".join(map(str.strip, tables)) or f"```text\n{output.strip()}\n```"
     return [text, "", f"({time.strftime('%d %B %Y')}; {machine()}.)"]
 

@@ -126,8 +126,8 @@ def machine():
     return f"{name}, {', '.join(caches) or 'caches unknown'}, {joblib.cpu_count()} cores{load}"
 
 
-def report(rows, args):
-    """Print the rows and write them where asked."""
+def report(rows, args, notes=()):
+    """Print the rows and write them where asked, with notes on a page."""
     clock = "CPU time" if args.cpu_time else "wall-clock time"
     print(
         f"{machine()}\n{args.n_jobs} threads, {clock}, least (and median) of {args.rounds} rounds"
@@ -147,7 +147,9 @@ def report(rows, args):
         )
     if args.page:
         write_block(
-            Path(args.page), Path(sys.argv[0]).stem, [*of_machine(args), "", *as_table(rows)]
+            Path(args.page),
+            Path(sys.argv[0]).stem,
+            [*of_machine(args), "", *as_table(rows), *notes],
         )
     if args.json:
         with open(args.json, "w") as file:

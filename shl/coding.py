@@ -11,6 +11,7 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
     coder.gradient(batch, threads)                  of the dictionary's shape
     coder.cosines(), coder.is_signed                between atoms, for `shl.replacement`
     coder.cut_residuals(batch, n_most)              rows of the size of an atom, n_windows a sample
+    coder.seen_share(batch)                         of the entries of its samples, 1 without gaps
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
@@ -227,7 +228,7 @@ class Events:
         self.check()
         if len(rows) != len(self):
             raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
-        total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        total = np.empty((self.n_dictionary, rows.shape[1]), rows.dtype)
         parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
 
         def order(part):
@@ -236,6 +237,7 @@ class Events:
         ordered = threads.map(order, parts)
 
         def add(atoms):
+            total[atoms] = 0
             for events, part in zip(ordered, parts, strict=True):
                 kernel(events, rows[part], atoms.start, atoms.stop, total)
 
@@ -444,6 +446,11 @@ class Coding:
         return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
 
 
+def _seen(batch):
+    """Where samples have entries: where they miss one, sample and residual are 0."""
+    return (batch.samples != 0) | (batch.residual != 0)
+
+
 def _padded(n_rows, n_columns, dtype):
     """An array of rows on which the kernels' vectors fit: aligned, of whole strips, zeros behind
     n_columns; what comes before is not set.
@@ -514,12 +521,20 @@ class Coder:
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
-        that their squares count as often.
+        that their squares count as often, those of which a share p is seen by p^-1.5: two of them
+        share p^2 of their entries, and a unit vector along one has grown by p^-.5.
         """
         rows, weight = batch.residual[:n_most], batch.code.weight
+        if self.coding.has_gaps:
+            share = np.maximum(_seen(batch)[:n_most].mean(axis=1), LEAST_SEEN)
+            rows = rows * (share**-1.5).astype(rows.dtype)[:, None]
         if weight is None:
             return rows
         return rows * np.sqrt(weight[:n_most, None] / weight.mean(), dtype=rows.dtype)
+
+    def seen_share(self, batch: Batch) -> float:
+        """The share of the entries of a batch that are not missing."""
+        return float(_seen(batch).mean()) if self.coding.has_gaps else 1.0
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""

@@ -296,11 +296,13 @@ def _move(state, plan, coder, batch, n_samples, threads):
         if not np.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
-    former = state.dictionary.copy() if plan.positive_dict else None
-    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
+    former = state.dictionary
+    state.dictionary, norms = plan.optimizer.step(
+        former, gradient, state.moments, state.step - 1, rate
+    )
     if plan.positive_dict:
         rectify(state.dictionary, former)
-    norms = normalise(state.dictionary)
+        normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
@@ -318,14 +320,13 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """What a step changes, as it is: a copy of what it writes to, which a rule may do to its state.
+    """What a step changes, as it is: a copy of what is written to, as a rule may do to its state.
 
     The rule's state and the histogram may be one.
     """
     is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     return replace(
         state,
-        dictionary=state.dictionary.copy(),
         moments=dict(state.moments),
         homeostasis=homeostasis,
         histogram=homeostasis if is_shared else state.histogram,
@@ -340,9 +341,16 @@ def _copy(state):
 
 
 def _restore(state, before):
-    """Undo a step; the dictionary stays the same array, which a model shares."""
-    state.dictionary[...] = before.dictionary
-    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    """Undo a step."""
+    changed = (
+        "dictionary",
+        "moments",
+        "homeostasis",
+        "histogram",
+        "variance",
+        "last_selected",
+        "replacement",
+    )
     for name in (*changed, "step"):
         setattr(state, name, getattr(before, name))
 
@@ -398,7 +406,12 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if not replacement.is_due(step, plan.n_steps):
         return
     found = replacement.propose(
-        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows
+        kept,
+        coder.cosines(),
+        coder.is_signed,
+        [state.seed, step],
+        coder.n_windows,
+        coder.seen_share(batch),
     )
     if found is None:
         return

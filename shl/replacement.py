@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import kernels
 from ._checks import check_count, check_interval, check_number, set_checked
 
 
@@ -122,8 +123,10 @@ class Replacement:
             size = self.n_pooled if n_most is None else min(self.n_pooled, n_most)
             kept["pool"] = np.zeros((max(size, len(rows)), rows.shape[1]), rows.dtype)
             kept["n_seen"] = np.array(0)
-        places = (kept["n_seen"] + np.arange(len(rows))) % len(kept["pool"])
-        kept["pool"][places] = rows
+        first = int(kept["n_seen"]) % len(kept["pool"])
+        n_before_end = min(len(rows), len(kept["pool"]) - first)
+        kept["pool"][first : first + n_before_end] = rows[:n_before_end]
+        kept["pool"][: len(rows) - n_before_end] = rows[n_before_end:]
         kept["n_seen"] = kept["n_seen"] + len(rows)
 
     def forget(self, kept: dict) -> None:
@@ -131,7 +134,13 @@ class Replacement:
         kept["pool"] = kept["pool"][:0].copy()
 
     def propose(
-        self, kept: dict, gram: np.ndarray, is_signed: bool, seed: list[int], n_windows: int = 1
+        self,
+        kept: dict,
+        gram: np.ndarray,
+        is_signed: bool,
+        seed: list[int],
+        n_windows: int = 1,
+        seen_share: float = 1.0,
     ) -> tuple[int, np.ndarray, float] | None:
         """An atom's index, what should take its place, (n_pixels,) of norm 1, and the gain of that;
         None where nothing would gain enough.
@@ -148,6 +157,8 @@ class Replacement:
             Of the draw.
         n_windows : int, default=1
             Residuals of a sample: of an image there are several.
+        seen_share : float, default=1.0
+            Of the entries of samples that are not missing: cosines are smaller by it.
         """
         use = kept["energy"] * unexplained(gram, is_signed)
         use[kept["age"] < self.min_age] = np.inf
@@ -160,7 +171,7 @@ class Replacement:
         n_drawn = min(self.n_candidates, np.count_nonzero(likely))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
-        share = self._shares(pool, norms, drawn, is_signed)
+        share = self._shares(pool, norms, drawn, is_signed, seen_share)
         gains = (share.astype(np.float64) ** 2).sum(axis=1) * n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
@@ -170,11 +181,12 @@ class Replacement:
         atom = weights @ pool
         return i, atom / np.linalg.norm(atom), float(gains[k])
 
-    def _shares(self, pool, norms, drawn, is_signed):
+    def _shares(self, pool, norms, drawn, is_signed, seen_share):
         """P (n_drawn, n_samples)."""
         share = (pool[drawn] / norms[drawn, None]) @ pool.T
         similarity = np.abs(share) if is_signed else share
-        share[similarity < self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)] = 0
+        least = seen_share * self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)
+        share[similarity < least] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
 
@@ -185,11 +197,7 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)
     """
-    others = np.abs(gram) if is_signed else gram.copy()
-    np.fill_diagonal(others, 0)
-    nearest = others.argmax(axis=1)
-    c = np.clip(others.max(axis=1), 0, 1)
-    rest = others - c[:, None] * others[nearest]
-    np.fill_diagonal(rest, 0)
-    e = np.clip(rest.max(axis=1), 0, 1)
-    return np.maximum(1 - c.astype(np.float64) ** 2 - e.astype(np.float64) ** 2, 0)
+    gram = np.abs(gram) if is_signed else np.ascontiguousarray(gram)
+    c, e = np.empty(len(gram)), np.empty(len(gram))
+    kernels.explain(gram, c, e)
+    return np.maximum(1 - np.minimum(c, 1) ** 2 - np.clip(e, c, 1) ** 2, 0)

@@ -194,3 +194,10 @@ def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
         == 0
     )
     assert {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()} == began
+
+
+def test_a_study_has_as_many_learnings_as_are_asked_for():
+    study = Study("paper", n_seeds=2)
+    assert study.seeds == study.few_seeds == [42, 43] and study.scale.n_planted == 2
+    with pytest.raises(ValueError, match="n_seeds must be at least 2, not 1"):
+        Study(n_seeds=1)

@@ -41,6 +41,7 @@ TESTED = {
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (
         "kernels.accumulate_squares",
     ),
+    "test_replacement.test_what_others_cannot_explain_equals_the_oracle": ("kernels.explain",),
     "test_convolution.test_codes_equal_the_oracle": (
         "convolution.kernels.unfold",
         "convolution.kernels.rank",

@@ -1,14 +1,14 @@
 """A study: experiments of one size and database, learned in parallel and kept in the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from .. import metrics, store
-from .._checks import check_choice
+from .._checks import check_choice, check_count
 from .._jobs import failure_lines
 from .._threads import Threads
 from ..coding import PLAIN, Coding, Competition, Events
@@ -98,6 +98,8 @@ class Study:
         Folder of results; a study that was interrupted goes on.
     verbose : int, default=0
         1 shows progress bars.
+    n_seeds : int, default=None
+        Learnings of each rule, and runs of planted atoms, at least 2; None is the scale's number.
     """
 
     def __init__(
@@ -108,8 +110,12 @@ class Study:
         n_jobs: int | None = -1,
         cache_dir: str | Path | None = store.DEFAULT_FOLDER,
         verbose: int = 0,
+        n_seeds: int | None = None,
     ) -> None:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
+        if check_count(n_seeds, "n_seeds", least=2, is_optional=True) is not None:
+            n_few = min(n_seeds, self.scale.n_few)
+            self.scale = replace(self.scale, n_seeds=n_seeds, n_few=n_few, n_planted=n_seeds)
         datapath, self.database = choose_database(database, datapath)
         self.n_jobs, self.verbose = n_jobs, verbose
         self.opts = {

@@ -156,6 +156,10 @@ class ConvolutionalCoder:
         gram = self.gram.reshape(n_dictionary, -1, n_dictionary)
         return (np.abs(gram) if self.is_signed else gram).max(axis=1)
 
+    def seen_share(self, batch: Batch) -> float:
+        """1: no pixels are missing."""
+        return 1.0
+
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """Windows of the residuals where their energy is largest, n_windows an image, under the
         mask and of mean 0, (n, n_channels * width^2).

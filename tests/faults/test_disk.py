@@ -239,6 +239,9 @@ def test_clear_removes_what_is_its_own_and_unused(tmp_path):
         store.write(path, {"x": np.zeros(3)}, {})
     checkpoint = {"writer": f"{machine}-{dead_pid()}"}
     store.write(keeper.path("dico", KEY).with_suffix(".checkpoint"), {}, checkpoint)
+    for n, number in enumerate((10**30, -(10**30), "x")):
+        path = keeper.path("dico", f"{n:032x}").with_suffix(".checkpoint")
+        store.write(path, {}, {"writer": f"{machine}-{number}"})
     others = {"writer": "00000000-1"}
     far = keeper.path("dico", "f" * 32).with_suffix(".checkpoint")
     store.write(far, {}, others)
@@ -247,6 +250,7 @@ def test_clear_removes_what_is_its_own_and_unused(tmp_path):
         f"dico-{KEY}.npz.bad",
         f"tag-dico-{KEY}.checkpoint.bad",
         f".{machine}-{dead_pid()}-{KEY[:16]}.part",
+        f".{machine}-{10**30}-{KEY[:16]}.part",
     ]
     for name in ours:
         (tmp_path / name).write_bytes(b"x")
@@ -284,15 +288,13 @@ def test_names_of_entries_fit_a_file_system(tmp_path):
 
 
 WRITE = """
-import sys, time, warnings
+import sys, warnings
 import numpy as np
 from shl import store
 warnings.simplefilter("error")
-keeper, end, n = store.Store(sys.argv[1]), time.monotonic() + 4, 0
-while time.monotonic() < end:
+keeper = store.Store(sys.argv[1])
+for n in range(300):
     store.write(keeper.path("data", f"{n % 7:032x}"), {"x": np.full(20000, n)}, {})
-    n += 1
-print(n)
 """
 
 
@@ -310,9 +312,8 @@ def test_clear_disturbs_no_writer(tmp_path):
     while any(writer.poll() is None for writer in writers):
         n_cleared += len(store.Store(tmp_path).clear())
     for writer in writers:
-        out, error = writer.communicate(timeout=60)
+        _, error = writer.communicate(timeout=300)
         assert writer.returncode == 0, error
-        assert int(out) > 20
     assert n_cleared > 5
     store.Store(tmp_path).clear()
     assert not list(tmp_path.iterdir())

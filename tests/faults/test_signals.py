@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from running import python, run
 
-from shl import store
+from shl import _jobs, store
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs /proc, and signals of POSIX"
@@ -238,6 +238,28 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
     assert not store.Store(tmp_path).verify()
 
 
+WAITING = """
+import time
+from shl import _jobs
+class Slow:
+    def __reduce__(self):
+        print("on its way", flush=True)
+        time.sleep(1000)
+_jobs.run_jobs([_jobs.Job(n, print, (Slow(),)) for n in range(2)], n_jobs=2)
+"""
+
+
+@pytest.mark.skipif(not _jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
+def test_no_worker_waits_for_its_first_job_after_its_parent(tmp_path):
+    process = python(WAITING, start_new_session=True)
+    assert process.stdout.readline() == "on its way\n"
+    workers = descendants(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate(timeout=SECONDS)
+    assert_gone(workers, seconds=60)  # joblib's own limit is 300; they may still be starting
+
+
 # --------------------------------------------------------------------------- kills, one by one
 
 SAVE = """
@@ -271,7 +293,7 @@ def play(folder, job, number, to_group, choose, most_seconds):
         if is_killed:
             (os.killpg if to_group else os.kill)(process.pid, number)
         process.communicate(timeout=SECONDS)
-        assert_gone(family)
+        assert_gone(family, max(10, most_seconds))  # some may still be starting
     finally:
         for each in filter(None, (process, clearer)):
             each.kill()
