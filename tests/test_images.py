@@ -213,6 +213,12 @@ def test_modes_of_8_bits_are_read_as_their_colours(tmp_path, rng, mode):
     image = Image.fromarray(pixels).convert(mode)
     path = tmp_path / ("image.png" if mode not in ("CMYK", "YCbCr", "PA") else "image.tif")
     image.save(path)
+    if mode == "YCbCr":
+        try:
+            with Image.open(path) as written:
+                written.load()
+        except OSError:
+            pytest.skip("this Pillow cannot read the YCbCr TIFF that it writes (its issue 9770)")
     np.testing.assert_array_equal(images.read_image(path), images.to_grey(image.convert("RGB")))
     if mode in ("RGB", "RGBA"):
         np.testing.assert_array_equal(images.read_image(path), images.to_grey(pixels))
