@@ -140,7 +140,7 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
         ylabel="loss, without the penalty",
         yscale="log",
     )
-    ax.margins(0.1)
+    ax.margins(0.15)
     ax.legend()
     save(fig, fname)
     return fig, ax
