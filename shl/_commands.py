@@ -14,7 +14,7 @@ from .store import DEFAULT_FOLDER, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "out", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -95,9 +95,10 @@ def add_shared(parser, *names, **defaults):
 def add_database(parser, source, name="database", more=""):
     """The flags --database and --datapath, for two parameters of `source`."""
     text = f"'sample' (photographs that scikit-learn ships), 'dead_leaves', {more}"
-    text += "or a folder of images in --datapath"
+    text += "or a folder in --datapath (None: its only one, or 'sample' without --datapath)"
     add_parameter(parser, source, name, text, "--database", metavar="NAME")
-    add_parameter(parser, source, "datapath", "where database folders are", metavar="DIR")
+    text = "a folder of images, or of such folders"
+    add_parameter(parser, source, "datapath", text, metavar="DIR")
 
 
 def cache_folder(args):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Hashable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from inspect import signature
 from pickle import PicklingError
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ._progress import progress
 from .store import Store, damage_of, key_of, read, read_info
 
 MOST_TRIES = 2  # of a job, after its worker was killed
+TAKES_INITIALIZER = "backend_kwargs" in signature(Parallel).parameters  # not before joblib 1.6
 
 
 class Job(NamedTuple):
@@ -114,9 +116,16 @@ def _lost(error):
 
 def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
+    parent, options = os.getpid(), {}
+    if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
+        options = {"initializer": follow_parent, "initargs": (parent,)}
     yield from Parallel(
-        n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-    )(delayed(_try)(key, job.function, job.arguments, os.getpid()) for key, job in jobs.items())
+        n_jobs=n_jobs,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        **options,
+    )(delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
 
 
 def _try(key, function, arguments, parent):

@@ -1,6 +1,7 @@
 """The commands that work with a saved model: `shl show`, `shl encode`, `shl decode`."""
 
 import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from . import store
 from ._checks import check_sparse
 from ._commands import Command, add_shared, announce_overwrite, claim_folder, report, write_report
-from ._files import replace_file
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
 ARRAYS = (".npy", ".npz")
@@ -126,33 +126,35 @@ def _add_encode_flags(parser):
 
 def encode_command(args):
     """Shl encode: the code of samples, CSR (scipy.sparse.load_npz) or the events of images."""
-    from scipy import sparse
-
     model = load_model(args.model).set_params(n_jobs=args.n_jobs)
     X = read_samples(args.file, model)
+    if not is_of_images(model):
+        model.set_params(sparse_output=True)
+    code = model.transform(X, l0_sparseness=args.l0_sparseness)
     announce_overwrite(args, args.target)
-    if is_of_images(model):
-        code = model.transform(X, l0_sparseness=args.l0_sparseness)
-        arrays = {name: getattr(code, name) for name in EVENTS}
-        arrays["shape"] = np.array(code.shape)
-        n_events, n_bytes = code.n_events, sum(array.nbytes for array in arrays.values())
-        decoded = model.inverse_transform(code, X.shape).reshape(X.shape)
-        replace_file(args.target, n_bytes, lambda file: np.savez(file, **arrays))
-    else:
-        code = model.set_params(sparse_output=True).transform(X, l0_sparseness=args.l0_sparseness)
-        n_events, n_bytes = code.nnz, code.data.nbytes + code.indices.nbytes + code.indptr.nbytes
-        decoded = model.inverse_transform(code)
-        replace_file(args.target, n_bytes, lambda file: sparse.save_npz(file, code))
+    store.write_bytes(Path(args.target), _code_bytes(code, model))
+    decoded = model.inverse_transform(code)
     summary = {
-        "samples": len(X),
-        "events": n_events,
-        "error": _error_of(X, decoded),
+        "samples": len(decoded),
+        "events": code.n_events if is_of_images(model) else code.nnz,
+        "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
         "code": str(args.target),
     }
-    line = (
-        f"{len(X)} samples, {n_events} events, error {summary['error']:.4f}; code in {args.target}"
-    )
-    report(args, summary, [line])
+    line = "{samples} samples, {events} events, error {error:.4f}; code in {code}"
+    report(args, summary, [line.format_map(summary)])
+
+
+def _code_bytes(code, model):
+    """A code as an npz file, of CSR as SciPy writes it."""
+    from scipy import sparse
+
+    file = io.BytesIO()
+    if is_of_images(model):
+        arrays = {name: getattr(code, name) for name in EVENTS}
+        np.savez(file, **arrays, shape=np.array(code.shape))
+    else:
+        sparse.save_npz(file, sparse.csr_array(code))
+    return file.getvalue()
 
 
 def _error_of(X, decoded):
@@ -175,7 +177,9 @@ def decode_command(args):
     model = load_model(args.model)
     X = model.inverse_transform(read_code(args.code, model))
     announce_overwrite(args, args.target)
-    replace_file(args.target, X.nbytes, lambda file: np.save(file, X))
+    file = io.BytesIO()
+    np.save(file, X)
+    store.write_bytes(Path(args.target), file.getvalue())
     shape = " x ".join(map(str, X.shape))
     summary = {"shape": list(X.shape), "samples": str(args.target)}
     report(args, summary, [f"samples of shape {shape} in {args.target}"])

@@ -118,8 +118,8 @@ def learn_command(args):
     from .plotting.figures import save_both
 
     began = time.perf_counter()
-    shl, out = _make_experiment(args, args.n_jobs), claim_folder(args)
-    data = shl.get_data()
+    shl = _make_experiment(args, args.n_jobs)
+    data, out = shl.get_data(), claim_folder(args)
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
     drawn = {

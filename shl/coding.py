@@ -5,7 +5,7 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
 
 `shl.learning` asks the same of patches, here, and of images, in `shl.convolution.coding`:
 
-    coding.prepare(dictionary, competition, precision, threads)     a coder
+    coding.prepare(dictionary, competition, precision, threads, former)     a coder
     coder.compete(competition)                      the same under another competition
     coder.code_batch(X, rows, threads)              a `Batch`: samples, their code, their residuals
     coder.gradient(batch, threads)                  of the dictionary's shape
@@ -61,6 +61,8 @@ MOST_STEPS = 100
 CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
+FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
+LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -226,7 +228,7 @@ class Events:
         self.check()
         if len(rows) != len(self):
             raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
-        total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        total = np.empty((self.n_dictionary, rows.shape[1]), rows.dtype)
         parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
 
         def order(part):
@@ -235,6 +237,7 @@ class Events:
         ordered = threads.map(order, parts)
 
         def add(atoms):
+            total[atoms] = 0
             for events, part in zip(ordered, parts, strict=True):
                 kernel(events, rows[part], atoms.start, atoms.stop, total)
 
@@ -396,8 +399,13 @@ class Coding:
         """The probability that a sample selects an atom, before anything is known."""
         return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
 
-    def prepare(self, dictionary, competition=PLAIN, precision=None, threads=None) -> "Coder":
+    def prepare(
+        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
+    ) -> "Coder":
         """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
+
+        It takes over the memory of the Gram matrix of a former coder, whose use is over: new pages
+        for a large one take as long as a sixth of its products.
 
         With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
         gram_ij = <d_i, w_j d_j> / n_j.
@@ -415,9 +423,10 @@ class Coding:
             filters = filters * scale[:, None]
         gram = np.empty((0, 0), dictionary.dtype)
         if self.algorithm in PURSUITS:
-            gram = _gram(dictionary, filters, map_serially if threads is None else threads.map)
+            run = map_serially if threads is None else threads.map
+            gram = _gram(dictionary, filters, run, None if former is None else former.atoms.gram)
         atoms = kernels.Atoms(dictionary, gram, scale)
-        return Coder(self, atoms, filters, self._contest(atoms, competition))
+        return Coder(self, atoms, filters, filters.T, self._contest(atoms, competition))
 
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
@@ -460,10 +469,15 @@ def _padded(n_rows, n_columns, dtype):
     return rows
 
 
-def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=512, fewest=256)
-    gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
+def _gram(dictionary, filters, run, memory=None):
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric.
+
+    memory: another such matrix, which is written over.
+    """
+    blocks, n_dictionary = chunks(len(dictionary), most=512, fewest=256), len(dictionary)
+    gram = memory
+    if memory is None or (len(memory), memory.dtype) != (n_dictionary, dictionary.dtype):
+        gram = _padded(n_dictionary, n_dictionary, dictionary.dtype)
     is_symmetric = filters is dictionary
 
     def fill(tile):
@@ -482,7 +496,8 @@ class Coder:
 
     coding: Coding
     atoms: kernels.Atoms
-    filters: np.ndarray  # (n_dictionary, n_pixels): rho = X @ filters.T
+    filters: np.ndarray  # (n_dictionary, n_pixels)
+    columns: np.ndarray  # (n_pixels, n_dictionary), their transpose: rho = X @ columns
     contest: kernels.Contest
 
     @property
@@ -525,8 +540,10 @@ class Coder:
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=self.coding._contest(self.atoms, competition))
 
-    def code(self, X: np.ndarray) -> Events:
-        """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
+    def code(self, X: np.ndarray, rho: np.ndarray | None = None) -> Events:
+        """The events of one chunk of samples (n_samples, n_pixels), on this thread; their
+        correlations where they are known are overwritten.
+        """
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
         if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
             return self._code_seen(X)
@@ -545,8 +562,9 @@ class Coder:
             np.zeros((len(X), n_slots), X.dtype),
             n_dictionary,
         )
-        rho = _padded(len(X), n_dictionary, X.dtype)
-        np.matmul(X, self.filters.T, out=rho[:, :n_dictionary])
+        if rho is None:
+            rho = _padded(len(X), n_dictionary, X.dtype)
+            np.matmul(X, self.columns, out=rho[:, :n_dictionary])
         if algorithm == "mp":
             self._pursue(X, rho, events)
         else:
@@ -615,16 +633,40 @@ class Coder:
         )
         np.ldexp(events.values, exponents, out=events.values)
 
+    def _correlate(self, X, threads):
+        """Rho of all samples where they are few, (n_samples, n_padded), else None.
+
+        Chunks of few rows would have BLAS set up the whole dictionary for each: it is cut instead.
+        """
+        if not 0 < len(X) <= FEW_ROWS or self.coding.algorithm != "mp":
+            return None
+        rho = _padded(len(X), len(self.filters), self.dictionary.dtype)
+        rows, atoms = chunks(len(X), fewest=512), chunks(len(self.filters), most=512, fewest=176)
+
+        def fill(block):
+            np.matmul(X[block[0]], self.columns[:, block[1]], out=rho[block])
+
+        threads.map(fill, [(some, part) for some in rows for part in atoms])
+        return rho
+
+    def _lay_out(self, n_samples):
+        """The same coder, whose `columns` are rows in memory if there are enough samples: BLAS then
+        sets up each chunk faster.
+        """
+        if n_samples < LAID_OUT or self.coding.algorithm not in PURSUITS:
+            return self
+        return replace(self, columns=np.ascontiguousarray(self.columns))
+
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        coding = self.coding
+        coding, coder = self.coding, self._lay_out(len(X))
         if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
-            return Events.join(threads.map(lambda rows: self.code(X[rows]), chunks(len(X))))
+            return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
         indices = np.empty((len(X), self.n_slots), np.int32)
         values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
 
         def fill(rows):
-            events = self.code(X[rows])
+            events = coder.code(X[rows])
             indices[rows], values[rows] = events.indices, events.values
 
         threads.map(fill, chunks(len(X)))
@@ -636,10 +678,19 @@ class Coder:
         """
         dtype, shape = self.dictionary.dtype, (len(rows), X.shape[1])
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
+        coder, parts, rho = self._lay_out(len(rows)), chunks(len(rows)), None
+
+        def gather(chunk):
+            samples[chunk] = X[rows[chunk]]
+
+        if len(rows) <= FEW_ROWS:
+            threads.map(gather, parts)
+            rho = self._correlate(samples, threads)
 
         def code(chunk):
-            samples[chunk] = X[rows[chunk]]
-            events = self.code(samples[chunk])
+            if len(rows) > FEW_ROWS:
+                gather(chunk)
+            events = coder.code(samples[chunk], None if rho is None else rho[chunk])
             kernels.subtract_reconstruction(
                 events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
@@ -648,7 +699,7 @@ class Coder:
                 samples[chunk][is_missing] = residual[chunk][is_missing] = 0
             return events
 
-        return Batch(samples, Events.join(threads.map(code, chunks(len(rows)))), residual)
+        return Batch(samples, Events.join(threads.map(code, parts)), residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""

@@ -748,8 +748,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """How samples of so many pixels are coded by so many atoms."""
         algorithm = self.learning_algorithm
         if algorithm is None:
-            needs_mp = self.do_precision or self.do_sym or self.precision_init is not None
-            needs_mp = needs_mp or self.positive_code
+            names = ("do_precision", "do_sym", "positive_code")
+            flags = [check_flag(getattr(self, name), name) for name in names]
+            needs_mp = any(flags) or self.precision_init is not None
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         check_choice(algorithm, "learning_algorithm", coding.ALGORITHMS)

@@ -7,19 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from . import _checkpoints, plotting, store
-from ._checks import check_choice, check_count, check_names, check_path
+from ._checks import check_choice, check_count, check_names
 from ._params import check_names as check_parameter_names
 from ._schema import Field
 from ._schema import check as check_schema
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
-from .images import Patches, find_database
+from .images import DATAPATH, Patches, choose_database
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
-DATAPATH = "database/"
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -149,8 +148,7 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        if self.name_database is None:
-            self._choose_database()
+        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -164,14 +162,6 @@ class SHL:
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
-
-    def _choose_database(self):
-        """The only database of a given datapath, else the photographs that need none."""
-        if Path(check_path(self.datapath, "datapath")) == Path(DATAPATH):
-            self.name_database = "sample"
-        else:
-            datapath, self.name_database = find_database(self.datapath)
-            self.datapath = str(datapath)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):

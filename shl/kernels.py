@@ -404,6 +404,35 @@ def _sum_rows(typing_context, target, source, t, rows, places, factors, start, s
     return types.void(target, source, types.intp, rows, places, factors, *counts), emit
 
 
+@intrinsic
+def _sum_squares(typing_context, rows, i):
+    """The squared norm of row i, lane by lane, as LLVM changes the order of no sum."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, rows.dtype)
+        array, zero = vectors.array(signature, args, 0), vectors.number(0)
+        size, lanes = builder.extract_value(array.shape, 1), vectors.index(vectors.lanes)
+        data = vectors.row(array.data, args[1], size)
+        sums = cgutils.alloca_once_value(builder, vectors.numbers(None))
+        total = cgutils.alloca_once_value(builder, zero)
+        n_whole = builder.sdiv(size, lanes)
+        with cgutils.for_range(builder, n_whole, intp=vectors.index) as loop:
+            part = vectors.load(data, builder.mul(loop.index, lanes))
+            builder.store(vectors.multiply_add(part, part, builder.load(sums)), sums)
+        rest = builder.mul(n_whole, lanes)
+        with cgutils.for_range(builder, size, rest, vectors.index) as loop:
+            value = builder.load(builder.gep(data, [loop.index]))
+            square = builder.fmul(value, value)
+            builder.store(builder.fadd(builder.load(total), square), total)
+        lane_sums = builder.load(sums)
+        for lane in range(vectors.lanes):
+            square = builder.extract_element(lane_sums, ir.IntType(32)(lane))
+            builder.store(builder.fadd(builder.load(total), square), total)
+        return builder.load(total)
+
+    return rows.dtype(rows, types.intp), emit
+
+
 if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is compiled
 
     def _subtract_and_find(rho, step, gram_row, gain, is_signed):
@@ -424,6 +453,9 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
 
     def _subtract_rows(row, source, rows, first, factors):
         row[:] = source - factors[first : first + GROUP] @ rows[first : first + GROUP]
+
+    def _sum_squares(rows, i):
+        return rows[i] @ rows[i]
 
     def _sum_rows(target, source, t, rows, places, factors, start, stop):
         target[t] = source[t] + factors[start:stop] @ rows[places[start:stop]]
@@ -948,41 +980,79 @@ def count_pairs(indices, values, counts):
 
 
 @jit
-def adam(dictionary, gradient, unit, moments, moved, decays, rate, epsilon, corrections):
-    """One Adam step (Kingma & Ba 2015, algorithm 1) on the gradient over its unit; the dictionary
-    is changed in place, the moments (m, s) are not: they go to `moved`.
+def adam(dictionary, gradient, unit, moments, decays, rate, epsilon, corrections, moved, norms):
+    """One Adam step (Kingma & Ba 2015, algorithm 1) on the gradient over its unit, and norm 1.
 
     m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  d -= eta (m / c1) / (sqrt(s / c2) + epsilon)
+
+    moments (m, s); the new (d, m, s) go to `moved`, the norms of d before it is scaled to `norms`.
     """
-    (mean, square), (new_mean, new_square), (beta1, beta2) = moments, moved, decays
+    (mean, square), (atoms, new_mean, new_square), (beta1, beta2) = moments, moved, decays
+    n_pixels = dictionary.shape[1]
     one = dictionary.dtype.type(1)
     rate, root = rate / corrections[0], one / np.sqrt(corrections[1])
     scale = one / unit  # no division in the loop but one
     for i in range(dictionary.shape[0]):
-        for pixel in range(dictionary.shape[1]):
+        # One array is written in each loop: with more, LLVM gives up telling them apart, and the
+        # loop stays scalar.
+        for pixel in range(n_pixels):
+            new_mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * scale * gradient[i, pixel]
+        for pixel in range(n_pixels):
             slope = scale * gradient[i, pixel]
-            m = beta1 * mean[i, pixel] + (one - beta1) * slope
-            s = beta2 * square[i, pixel] + (one - beta2) * slope * slope
-            new_mean[i, pixel], new_square[i, pixel] = m, s
-            dictionary[i, pixel] -= rate * m / (root * np.sqrt(s) + epsilon)
+            new_square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
+        for pixel in range(n_pixels):
+            move = rate * new_mean[i, pixel] / (root * np.sqrt(new_square[i, pixel]) + epsilon)
+            atoms[i, pixel] = dictionary[i, pixel] - move
+        norms[i] = _scale_to_1(atoms, i)
 
 
 @jit
-def normalise(atoms):
-    """Scale rows in place to norm 1, a row of zeros stays; return the norms before."""
-    n_atoms, n_pixels = atoms.shape
-    norms, sums = np.empty(n_atoms, atoms.dtype), np.empty(BLOCK, atoms.dtype)
-    n_whole = n_pixels - n_pixels % BLOCK
-    for i in range(n_atoms):
-        sums[:] = 0
-        for start in range(0, n_whole, BLOCK):
-            for k in range(BLOCK):
-                sums[k] += atoms[i, start + k] * atoms[i, start + k]
-        square = sums.sum()
-        for pixel in range(n_whole, n_pixels):
-            square += atoms[i, pixel] * atoms[i, pixel]
-        norms[i] = np.sqrt(square)
-        scale = 1 / norms[i] if norms[i] > 0 else atoms.dtype.type(1)
-        for pixel in range(n_pixels):
+def normalise(atoms, norms):
+    """Scale rows in place to norm 1, a row of zeros stays; norms receives what they were."""
+    for i in range(atoms.shape[0]):
+        norms[i] = _scale_to_1(atoms, i)
+
+
+@jit
+def _scale_to_1(atoms, i):
+    """Scale row i to norm 1, unless it is of zeros, and return its norm before."""
+    norm = np.sqrt(_sum_squares(atoms, i))
+    if norm > 0:
+        scale = atoms.dtype.type(1) / norm
+        for pixel in range(atoms.shape[1]):
             atoms[i, pixel] *= scale
-    return norms
+    return norm
+
+
+@jit
+def explain(gram, nearest, rest):
+    """For each atom the largest cosine with another, c_i = max_j (G_ij)+, and what that one leaves
+    to a second, e_i = max_l (G_il - c_i G_jl)+ with l != i, j.
+    """
+    others, lanes = np.empty(gram.shape[1], gram.dtype), np.empty(BLOCK, gram.dtype)
+    for i in range(gram.shape[0]):
+        others[:] = gram[i]
+        others[i] = 0
+        c = _largest(others, lanes)
+        if c > 0:
+            j = 0
+            while others[j] != c:
+                j += 1
+            for k in range(others.size):
+                others[k] -= c * gram[j, k]
+            others[i], others[j] = 0, 0
+        nearest[i], rest[i] = c, _largest(others, lanes)
+
+
+@jit
+def _largest(row, lanes):
+    """The largest item above 0, or 0; lanes of it are compared at once."""
+    lanes[:] = 0
+    n_whole = row.size - row.size % BLOCK
+    for start in range(0, n_whole, BLOCK):
+        for k in range(BLOCK):
+            lanes[k] = row[start + k] if row[start + k] > lanes[k] else lanes[k]
+    largest = lanes.max()
+    for k in range(n_whole, row.size):
+        largest = max(largest, row[k])
+    return largest

@@ -98,11 +98,12 @@ class Plan:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads) -> Coder:
-        """A coder of the state's dictionary under its own competition."""
-        return self.coding.prepare(
-            state.dictionary, self.rule.competition(state.homeostasis), state.precision, threads
-        )
+    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
+        """A coder of the state's dictionary under its own competition; it may take over what a
+        former one has, whose use is over.
+        """
+        competition = self.rule.competition(state.homeostasis)
+        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -232,9 +233,10 @@ def learn(
     def code(rows, coder):
         return code_rows(X, rows, coder, threads, sample_weight)
 
+    coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
@@ -254,7 +256,7 @@ def learn(
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
@@ -294,11 +296,13 @@ def _move(state, plan, coder, batch, n_samples, threads):
         if not np.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
-    former = state.dictionary.copy() if plan.positive_dict else None
-    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
+    former = state.dictionary
+    state.dictionary, norms = plan.optimizer.step(
+        former, gradient, state.moments, state.step - 1, rate
+    )
     if plan.positive_dict:
         rectify(state.dictionary, former)
-    norms = normalise(state.dictionary)
+        normalise(state.dictionary)
     if not (np.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
@@ -316,14 +320,13 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """What a step changes, as it is: a copy of what it writes to, which a rule may do to its state.
+    """What a step changes, as it is: a copy of what is written to, as a rule may do to its state.
 
     The rule's state and the histogram may be one.
     """
     is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     return replace(
         state,
-        dictionary=state.dictionary.copy(),
         moments=dict(state.moments),
         homeostasis=homeostasis,
         histogram=homeostasis if is_shared else state.histogram,
@@ -338,9 +341,16 @@ def _copy(state):
 
 
 def _restore(state, before):
-    """Undo a step; the dictionary stays the same array, which a model shares."""
-    state.dictionary[...] = before.dictionary
-    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    """Undo a step."""
+    changed = (
+        "dictionary",
+        "moments",
+        "homeostasis",
+        "histogram",
+        "variance",
+        "last_selected",
+        "replacement",
+    )
     for name in (*changed, "step"):
         setattr(state, name, getattr(before, name))
 

@@ -3,8 +3,7 @@
 An optimizer is a small object; its moments are a dict of arrays that learning carries along:
 
     moments = optimizer.init(dictionary, energy)
-    optimizer.step(dictionary, gradient, moments, step, rate)     changes both
-    norms = normalise(dictionary)
+    dictionary, norms = optimizer.step(dictionary, gradient, moments, step, rate)
 """
 
 from dataclasses import dataclass
@@ -29,9 +28,12 @@ class Optimizer(Protocol):
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary in place, and put new arrays in the place of moments: a step that
-        fails later goes back to the old ones; step counts from 0, rate scales eta.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary, of atoms of norm 1, and their norms before; step counts from 0,
+        rate scales eta.
+
+        The dictionary stays as it is and moments get new arrays: where a learning step fails later,
+        the old ones are still there.
         """
 
 
@@ -81,25 +83,30 @@ class Adam:
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary (n_dictionary, n_pixels) in place; the moments become new arrays."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary (n_dictionary, n_pixels), and the norms of its atoms before they
+        were scaled; the moments become new arrays.
+        """
         number, decays = dictionary.dtype.type, (self.beta1, self.beta2)
+        moved, norms = np.empty_like(dictionary), np.empty(len(dictionary), dictionary.dtype)
         names = ("mean", "square")
-        moved = {name: np.empty_like(moments[name]) for name in names}
+        former = tuple(moments[name] for name in names)
+        moments.update({name: np.empty_like(moments[name]) for name in names})
         kernels.adam(
             dictionary,
             gradient,
             # Gradients go with the square of the data: in units of it, epsilon means the same and
             # squares stay within the range of float32 at any scale.
             number(moments["energy"]),
-            tuple(moments[name] for name in names),
-            tuple(moved.values()),
+            former,
             tuple(number(decay) for decay in decays),
             number(self.eta * rate),
             number(10.0**-self.epsilon),
             tuple(number(1 - decay ** (step + 1)) for decay in decays),
+            (moved, *(moments[name] for name in names)),
+            norms,
         )
-        moments.update(moved)
+        return moved, norms
 
 
 @dataclass(frozen=True)
@@ -131,11 +138,14 @@ class GradientDescent:
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary in place; the gradient, too, is scaled in place."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary, and the norms of its atoms before they were scaled; the gradient is
+        scaled in place.
+        """
         if self.is_normalised:
             normalise(gradient)
-        dictionary -= dictionary.dtype.type(self.eta * rate) * gradient
+        moved = dictionary - dictionary.dtype.type(self.eta * rate) * gradient
+        return moved, normalise(moved)
 
 
 @dataclass(frozen=True)
@@ -171,4 +181,6 @@ def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Op
 
 def normalise(atoms: np.ndarray) -> np.ndarray:
     """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
-    return kernels.normalise(atoms.reshape(len(atoms), -1))
+    flat, norms = atoms.reshape(len(atoms), -1), np.empty(len(atoms), atoms.dtype)
+    kernels.normalise(flat, norms)
+    return norms

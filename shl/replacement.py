@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import kernels
 from ._checks import check_count, check_interval, check_number, set_checked
 
 
@@ -122,8 +123,10 @@ class Replacement:
             size = self.n_pooled if n_most is None else min(self.n_pooled, n_most)
             kept["pool"] = np.zeros((max(size, len(rows)), rows.shape[1]), rows.dtype)
             kept["n_seen"] = np.array(0)
-        places = (kept["n_seen"] + np.arange(len(rows))) % len(kept["pool"])
-        kept["pool"][places] = rows
+        first = int(kept["n_seen"]) % len(kept["pool"])
+        n_before_end = min(len(rows), len(kept["pool"]) - first)
+        kept["pool"][first : first + n_before_end] = rows[:n_before_end]
+        kept["pool"][: len(rows) - n_before_end] = rows[n_before_end:]
         kept["n_seen"] = kept["n_seen"] + len(rows)
 
     def forget(self, kept: dict) -> None:
@@ -194,11 +197,7 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)
     """
-    others = np.abs(gram) if is_signed else gram.copy()
-    np.fill_diagonal(others, 0)
-    nearest = others.argmax(axis=1)
-    c = np.clip(others.max(axis=1), 0, 1)
-    rest = others - c[:, None] * others[nearest]
-    np.fill_diagonal(rest, 0)
-    e = np.clip(rest.max(axis=1), 0, 1)
-    return np.maximum(1 - c.astype(np.float64) ** 2 - e.astype(np.float64) ** 2, 0)
+    gram = np.abs(gram) if is_signed else np.ascontiguousarray(gram)
+    c, e = np.empty(len(gram)), np.empty(len(gram))
+    kernels.explain(gram, c, e)
+    return np.maximum(1 - np.minimum(c, 1) ** 2 - np.clip(e, c, 1) ** 2, 0)

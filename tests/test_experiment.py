@@ -228,6 +228,7 @@ def test_learn_says_what_is_wrong(tmp_path, capsys):
         == 1
     )
     assert "nowhere" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())  # not even what says which run wrote there
     with pytest.raises(SystemExit):
         cli.main(["learn", "--nonsense"])
 

@@ -11,6 +11,7 @@ PACKAGE = TESTS.parent / "shl"
 MODULES = {
     "kernels": PACKAGE / "kernels.py",
     "convolution.kernels": PACKAGE / "convolution" / "kernels.py",
+    "networks.kernels": PACKAGE / "networks" / "kernels.py",
 }
 JIT = "njit(nogil=True, error_model='numpy')"
 TOOLS = {"cgutils", "config", "intrinsic", "types"}
@@ -40,6 +41,7 @@ TESTED = {
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (
         "kernels.accumulate_squares",
     ),
+    "test_replacement.test_what_others_cannot_explain_equals_the_oracle": ("kernels.explain",),
     "test_convolution.test_codes_equal_the_oracle": (
         "convolution.kernels.unfold",
         "convolution.kernels.rank",
@@ -55,6 +57,10 @@ TESTED = {
     "test_convolution_learning.test_the_move_is_the_masked_hebbian_sum": (
         "convolution.kernels.accumulate",
     ),
+    "test_networks_teacher.test_responses_are_those_of_patches_and_of_full_layers": (
+        "networks.kernels.respond",
+    ),
+    "test_networks_teacher.test_epochs_are_those_of_pytorch": ("networks.kernels.learn_epoch",),
 }
 
 

@@ -145,8 +145,9 @@ def test_adam_equals_the_oracle(dictionary, rng):
     adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
     moments = adam.init(found)
     for step, slope in enumerate(gradients):
-        adam.step(found, slope, moments, step)
-        optimizers.normalise(found)
+        found, norms = adam.step(found, slope, moments, step)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-12)
+    assert (norms > 1.0001).any()
     np.testing.assert_allclose(
         found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12
     )

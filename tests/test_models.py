@@ -103,11 +103,15 @@ def test_a_model_of_images_is_shown_and_codes(folder, tmp_path, rng, capsys):
     model = ConvolutionalSHL.load(path)
     assert cli.main(["show", path, "--out", str(tmp_path / "shown"), "--quiet"]) == 0
     assert (tmp_path / "shown" / "dictionary.png").exists()
-    assert cli.main(["encode", path, str(folder), "--out", code, "--quiet"]) == 0
+    assert cli.main(["encode", path, str(folder), "--out", code, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
     assert cli.main(["decode", path, code, "--out", decoded, "--quiet"]) == 0
     found = model.transform(_models.read_samples(folder, model))
     np.testing.assert_allclose(np.load(decoded), model.inverse_transform(found))
     assert np.load(decoded).shape == (2, 1, 40, 44)
+    rest = _models.read_samples(folder, model)[:, None] - np.load(decoded)
+    energy = np.linalg.norm(_models.read_samples(folder, model))
+    assert summary["error"] == pytest.approx(np.linalg.norm(rest) / energy)
     capsys.readouterr()
     assert cli.main(["decode", path, path]) == 1
     assert "is no code of shl encode" in capsys.readouterr().err

@@ -14,9 +14,10 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("n_atoms", [20, 32, 70])
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_what_others_cannot_explain_equals_the_oracle(rng, is_signed):
-    D = unit(rng.standard_normal((20, 6)))
+def test_what_others_cannot_explain_equals_the_oracle(rng, is_signed, n_atoms):
+    D = unit(rng.standard_normal((n_atoms, 6)))
     found = unexplained(D @ D.T, is_signed)
     np.testing.assert_allclose(found, naive.unexplained(D, is_signed), atol=1e-12)
     twins = np.eye(4)[[0, 0, 1, 2]]

@@ -95,10 +95,11 @@ class ConvolutionalCoding:
         return 1 / n_dictionary
 
     def prepare(
-        self, dictionary, competition=PLAIN, precision=None, threads=None
+        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
     ) -> "ConvolutionalCoder":
         """A `ConvolutionalCoder` for a validated dictionary (n_dictionary, n_channels, width,
-        width) of unit norms; there is no precision of pixels in images.
+        width) of unit norms; there is no precision of pixels in images, and a former coder leaves
+        nothing of use.
         """
         n_dictionary, n_channels, width = dictionary.shape[:3]
         filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)

@@ -56,14 +56,43 @@ def _image(values, shape=None):
 
 def plot_curves(curves, *, ylabel, xlabel="epoch", fname=None, fig=None, ax=None):
     """Lines, one for each entry of a dict from a label to (x, y); returns (fig, ax)."""
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    fig, ax = get_axes(fig, ax, figsize=(7, 4))
     for label, (x, y) in curves.items():
         ax.plot(x, y, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(curves) > 1:
-        ax.legend()
+        put_legend_beside(ax)
     save(fig, fname)
     return fig, ax
+
+
+def put_legend_beside(ax):
+    """A legend that hides no line."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
+
+
+def plot_train_and_test(records, *, fname=None):
+    """Accuracy and loss over the epochs, of the training set (dotted) and the test set; returns
+    (fig, (ax, ax)).
+
+    Parameters
+    ----------
+    records : dict
+        From a label to a mapping with steps, train_accuracies, accuracies, train_losses, losses
+        (n_records,).
+    """
+    fig = new_figure(figsize=(8, 6), layout="constrained")
+    axs = fig.subplots(2, 1, sharex=True)
+    for ax, name in zip(axs, ("accuracies", "losses"), strict=True):
+        for i, (label, record) in enumerate(records.items()):
+            ax.plot(record["steps"], record[name], f"C{i}", label=f"{label}, test")
+            train = record[f"train_{name}"]
+            ax.plot(record["steps"], train, f"C{i}:", label=f"{label}, training")
+        put_legend_beside(ax)
+    axs[0].set(ylabel="accuracy")
+    axs[1].set(xlabel="epoch", ylabel="loss, without the penalty", yscale="log")
+    save(fig, fname)
+    return fig, axs
 
 
 def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None):
@@ -176,6 +205,6 @@ def plot_weight_histogram(weights, *, title=None, bins=60, fname=None, fig=None,
         ax.hist(np.ravel(w), bins=edges, histtype="step", label=label)
     ax.set(xlabel="weight", ylabel="connections", yscale="log", title=title or "")
     if len(weights) > 1:
-        ax.legend()
+        put_legend_beside(ax)
     save(fig, fname)
     return fig, ax

@@ -98,6 +98,16 @@ def test_a_crafted_code_is_refused(made, tmp_path, how, capsys):
     assert "code" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("n_images", [10**8, 10**18])
+def test_a_code_of_more_images_than_memory_holds_is_refused(made, tmp_path, n_images, capsys):
+    with np.load(made / "code_images.npz") as parts:
+        parts = dict(parts)
+    parts["shape"][0] = n_images
+    np.savez(tmp_path / "code.npz", **parts)
+    assert decode(made / "images.npz", tmp_path / "code.npz", tmp_path / "X.npy") is None
+    assert "GB of memory" in capsys.readouterr().err
+
+
 def edited(kind):
     """A sparse array of 3 x 12 whose indices are none of its own; SciPy looks at them once."""
     code = getattr(sparse.csr_array(np.eye(3, 12)), f"to{kind}")()
