@@ -294,21 +294,26 @@ def _subtract_rows(typing_context, row, source, rows, first, factors):
 
 
 @intrinsic
-def _dot(typing_context, a, b):
-    """<a, b>, in as many sums as a strip has numbers: one alone would wait for each addition."""
+def _dot(typing_context, a, i, b, j, size):
+    """<a_i, b_j> of two rows, up to a size of whole strips, in as many sums as a strip has numbers:
+    one alone would wait for each addition.
+    """
 
     def emit(context, builder, signature, args):
         vectors = _Vectors(context, builder, a.dtype)
-        left, right = (vectors.array(signature, args, k) for k in (0, 1))
+        rows = []
+        for k in (0, 2):
+            array = vectors.array(signature, args, k)
+            rows.append(vectors.row(array.data, args[k + 1], builder.extract_value(array.shape, 1)))
         sums = vectors.zeros(UNROLLED)
-        with vectors.strips(left.nitems) as loop:
+        with vectors.strips(args[4]) as loop:
             start = builder.mul(loop.index, vectors.index(vectors.strip))
-            for i, total in zip(vectors.parts(start), sums, strict=True):
-                x, y = vectors.load(left.data, i), vectors.load(right.data, i)
+            for part, total in zip(vectors.parts(start), sums, strict=True):
+                x, y = (vectors.load(row, part) for row in rows)
                 builder.store(vectors.multiply_add(x, y, builder.load(total)), total)
         return vectors.add_up(functools.reduce(builder.fadd, map(builder.load, sums)))
 
-    return a.dtype(a, b), emit
+    return a.dtype(a, types.intp, b, types.intp, types.intp), emit
 
 
 @intrinsic
@@ -440,8 +445,8 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
         found = np.nonzero(scores[start:] >= bound[start:])[0]
         return start + int(found[0]) if found.size else rho.size
 
-    def _dot(a, b):
-        return a @ b
+    def _dot(a, i, b, j, size):
+        return a[i, :size] @ b[j, :size]
 
     def _combine_rows(total, rows, places, factors, n_rows):
         total[:] = factors[:n_rows] @ rows[places[:n_rows]]
@@ -709,18 +714,18 @@ def transpose(source, target):
 
 
 @jit
-def _see(sample, places, residual):
-    """The places and values of the entries that are not NaN, zeros behind them; returns how many
-    there are, and their squared norm.
+def _see(X, n, places, residual):
+    """The places and values of the entries of sample n that are not NaN, zeros behind them; returns
+    how many there are, and their squared norm.
     """
-    n_seen, energy = 0, residual.dtype.type(0)
-    places[:], residual[:] = 0, 0
-    for pixel in range(sample.size):
-        value = sample[pixel]
-        if value == value:
-            places[n_seen], residual[n_seen] = pixel, value
-            energy += value * value
-            n_seen += 1
+    n_seen, energy = 0, X.dtype.type(0)
+    for pixel in range(X.shape[1]):  # written and maybe kept: a branch would be guessed wrong
+        value = X[n, pixel]
+        places[n_seen], residual[0, n_seen] = pixel, value
+        n_seen += value == value
+    places[n_seen:], residual[0, n_seen:] = 0, 0
+    for k in range(n_seen):
+        energy += residual[0, k] * residual[0, k]
     return n_seen, energy
 
 
@@ -730,11 +735,11 @@ def _orthonormalise(k, basis, factors, n_padded):
     the squared norm it had in between.
     """
     for j in range(k):
-        product = _dot(basis[k, :n_padded], basis[j, :n_padded])
+        product = _dot(basis, k, basis, j, n_padded)
         factors[k, j] = product
         for pixel in range(n_padded):
             basis[k, pixel] -= product * basis[j, pixel]
-    square = _dot(basis[k, :n_padded], basis[k, :n_padded])
+    square = _dot(basis, k, basis, k, n_padded)
     factors[k, k] = np.sqrt(square)
     for pixel in range(n_padded):
         basis[k, pixel] /= factors[k, k]
@@ -759,12 +764,12 @@ def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, in
     n_pixels, n_slots, zero = X.shape[1], indices.shape[1], X.dtype.type(0)
     size = STRIP // X.itemsize
     most = -(-n_pixels // size) * size
-    places, residual = np.empty(most, np.intp), np.empty(most, X.dtype)
+    places, residual = np.empty(most, np.intp), np.empty((1, most), X.dtype)
     ones, rho, weight = np.ones(most, X.dtype), np.empty_like(gain), np.empty_like(gain)
     basis, factors = np.zeros((n_slots, most), X.dtype), np.empty((n_slots, n_slots), X.dtype)
     dependent = n_pixels * np.finfo(X.dtype).eps
     for n in range(X.shape[0]):
-        n_seen, energy = _see(X[n], places, residual)
+        n_seen, energy = _see(X, n, places, residual)
         n_padded = -(-n_seen // size) * size
         ones[:n_seen], ones[n_seen:] = 1, 0
         _combine_rows(weight, squares, places, ones, n_seen)
@@ -772,7 +777,7 @@ def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, in
             weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
         enough, n_used = tolerance * n_seen / n_pixels, 0
         while n_used < n_slots and energy > enough:
-            _combine_rows(rho, columns, places, residual, n_seen)
+            _combine_rows(rho, columns, places, residual[0], n_seen)
             atom = _subtract_and_find(rho, zero, weight, weight, True)
             if atom < 0:
                 break
@@ -781,9 +786,9 @@ def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, in
             basis[n_used, n_seen:] = 0
             if _orthonormalise(n_used, basis, factors, n_padded) <= dependent:
                 break
-            step = _dot(basis[n_used, :n_padded], residual[:n_padded])
+            step = _dot(basis, n_used, residual, 0, n_padded)
             for k in range(n_padded):
-                residual[k] -= step * basis[n_used, k]
+                residual[0, k] -= step * basis[n_used, k]
             energy -= step * step
             indices[n, n_used], values[n, n_used] = atom, step
             n_used += 1

@@ -34,7 +34,7 @@ from ._files import (
 )
 
 # Raise it when the same parameters and data give other results: old entries are then not used.
-ALGORITHM = 4
+ALGORITHM = 5
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
 OF_OTHERS = ("shl", "builtins", "abc", "typing", "collections")  # packages whose code is not hashed
