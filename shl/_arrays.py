@@ -4,6 +4,7 @@ Arrays of a GPU are PyTorch tensors inside the package.  Modules whose formulas 
 functions from `namespace`, which has NumPy's names for either, and never import PyTorch.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,34 @@ def beside(array: Any, other: Any) -> Any:
 
         return to_device(array, other.device)
     return to_host(array)
+
+
+def copy_of(array: Any) -> Any:
+    """A copy."""
+    return array.clone() if is_tensor(array) else array.copy()
+
+
+def host_dtype(array: Any) -> np.dtype:
+    """NumPy's dtype of an array, wherever it is."""
+    return np.dtype(str(array.dtype).removeprefix("torch.")) if is_tensor(array) else array.dtype
+
+
+def number_type(array: Any) -> Callable[[float], Any]:
+    """What makes a number by which an array is multiplied without a change of its dtype."""
+    return float if is_tensor(array) else array.dtype.type
+
+
+def all_beside(arrays: dict, other: Any) -> dict:
+    """Arrays of a state where another one is; numbers stay in the host's memory."""
+    is_moved = is_tensor(other) or any(map(is_tensor, arrays.values()))
+    return (
+        {
+            name: beside(array, other) if np.ndim(array) or is_tensor(array) else array
+            for name, array in arrays.items()
+        }
+        if is_moved
+        else arrays
+    )
 
 
 def to_host(array: Any) -> Any:

@@ -225,6 +225,14 @@ class Events:
         threads.map(add, chunks(self.n_dictionary))
         return total
 
+    def sum_products(self, rows: np.ndarray, threads) -> np.ndarray:
+        """A^T rows for the code A, (n_dictionary, n_pixels)."""
+        return self.sum_rows(kernels.accumulate, rows, threads)
+
+    def sum_squares(self, rows: np.ndarray, threads) -> np.ndarray:
+        """The sum of rows_n^2 over the samples n that use each atom, (n_dictionary, n_pixels)."""
+        return self.sum_rows(kernels.accumulate_squares, rows, threads)
+
     @classmethod
     def join(cls, parts: list["Events"]) -> "Events":
         """The events of several chunks in order, each padded to the most slots among them."""
@@ -626,7 +634,7 @@ class Coder:
         rows, weight = batch.residual, batch.code.weight
         if weight is not None:
             rows = rows * weight[:, None]
-        gradient = batch.code.sum_rows(kernels.accumulate, rows, threads)
+        gradient = batch.code.sum_products(rows, threads)
         gradient *= gradient.dtype.type(-1 / batch.code.n_draws)
         return gradient
 

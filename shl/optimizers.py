@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from . import kernels
+from ._arrays import copy_of, is_tensor, namespace, number_type
 from ._checks import check_number, set_checked
 
 
@@ -69,8 +70,8 @@ class Adam:
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """Zeros of the dictionary's shape and dtype, and the unit of gradients."""
-        zeros = np.zeros_like(dictionary)
-        return {"mean": zeros, "square": zeros.copy(), "energy": np.array(energy)}
+        zeros = namespace(dictionary).zeros_like(dictionary)
+        return {"mean": zeros, "square": copy_of(zeros), "energy": np.array(energy)}
 
     def step(
         self,
@@ -81,11 +82,12 @@ class Adam:
         rate: float = 1.0,
     ) -> None:
         """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
-        number = dictionary.dtype.type
+        number = number_type(dictionary)
         # Gradients go with the square of the data: in units of it, epsilon means the same and
         # squares stay within the range of float32 at any scale.
         gradient = gradient * number(1 / moments["energy"])
-        kernels.adam(
+        move = namespace(dictionary).adam if is_tensor(dictionary) else kernels.adam
+        move(
             dictionary,
             gradient,
             moments["mean"],
@@ -132,7 +134,7 @@ class GradientDescent:
         """Move the dictionary in place; the gradient, too, is scaled in place."""
         if self.is_normalised:
             normalise(gradient)
-        dictionary -= dictionary.dtype.type(self.eta * rate) * gradient
+        dictionary -= number_type(dictionary)(self.eta * rate) * gradient
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Op
 def normalise(atoms: np.ndarray) -> np.ndarray:
     """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
     flat = atoms.reshape(len(atoms), -1)
-    norms = np.sqrt(np.einsum("ij,ij->i", flat, flat))
-    flat /= np.where(norms > 0, norms, 1)[:, None]
+    xp = namespace(flat)
+    norms = xp.sqrt(xp.einsum("ij,ij->i", flat, flat))
+    flat /= xp.where(norms > 0, norms, 1)[:, None]
     return norms

@@ -5,10 +5,12 @@ repairs: homeostasis balances, replacement finds.  It is a step of learning of i
 the dictionary, the code and the residuals.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ._arrays import astype, copy_of, namespace, to_host
 from ._checks import check_count, check_interval, check_number, set_checked
 
 
@@ -84,7 +86,7 @@ class Replacement:
         return {
             "age": np.zeros(n_dictionary, np.int64),
             "energy": np.zeros(n_dictionary),
-            "pool": np.zeros((0, dictionary.size // n_dictionary), dictionary.dtype),
+            "pool": dictionary[:0].reshape(0, math.prod(dictionary.shape[1:])),
             "n_seen": np.array(0),  # residuals so far: the pool is a ring
             "n_replaced": np.array(0),
         }
@@ -114,11 +116,13 @@ class Replacement:
             Residuals of a pass over the data, in which each sample stands once.
         """
         kept["age"] += 1
-        kept["energy"] += np.maximum(self.rate, 1 / kept["age"]) * (energy - kept["energy"])
+        xp = namespace(kept["age"])
+        rate = xp.maximum(self.rate, 1 / astype(kept["age"], xp.float64))
+        kept["energy"] += rate * (energy - kept["energy"])
         rows = residuals[: self.n_rows]
         if not len(kept["pool"]):
             size = self.n_pooled if n_most is None else min(self.n_pooled, n_most)
-            kept["pool"] = np.zeros((max(size, len(rows)), rows.shape[1]), rows.dtype)
+            kept["pool"] = xp.zeros_like(rows, shape=(max(size, len(rows)), rows.shape[1]))
             kept["n_seen"] = np.array(0)
         places = (kept["n_seen"] + np.arange(len(rows))) % len(kept["pool"])
         kept["pool"][places] = rows
@@ -126,7 +130,7 @@ class Replacement:
 
     def forget(self, kept: dict) -> None:
         """Drop the residuals, in place, when no atom will be replaced any more."""
-        kept["pool"] = kept["pool"][:0].copy()
+        kept["pool"] = copy_of(kept["pool"][:0])
 
     def propose(
         self, kept: dict, gram: np.ndarray, is_signed: bool, seed: list[int], n_windows: int = 1
@@ -151,28 +155,29 @@ class Replacement:
         use[kept["age"] < self.min_age] = np.inf
         i = int(use.argmin())
         pool = kept["pool"][: int(kept["n_seen"])]
-        norms = np.sqrt(np.einsum("ij,ij->i", pool, pool))
-        if not np.isfinite(use[i]) or not norms.any():
+        xp = namespace(pool)
+        norms = xp.sqrt(xp.einsum("ij,ij->i", pool, pool))
+        if not xp.isfinite(use[i]) or not norms.any():
             return None
-        likely = norms.astype(np.float64) ** 2
+        likely = to_host(norms).astype(np.float64) ** 2
         n_drawn = min(self.n_candidates, np.count_nonzero(likely))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
         share = self._shares(pool, norms, drawn, is_signed)
-        gains = (share.astype(np.float64) ** 2).sum(axis=1) * n_windows / len(norms)
+        gains = (astype(share, xp.float64) ** 2).sum(axis=1) * n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
             return None
         weights = share[k] / norms[drawn[k]]  # of order 1: products stay within float32's range
         weights[drawn[k]] = 1
         atom = weights @ pool
-        return i, atom / np.linalg.norm(atom), float(gains[k])
+        return i, atom / xp.linalg.norm(atom), float(gains[k])
 
     def _shares(self, pool, norms, drawn, is_signed):
         """P (n_drawn, n_samples)."""
         share = (pool[drawn] / norms[drawn, None]) @ pool.T
-        similarity = np.abs(share) if is_signed else share
-        share[similarity < self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)] = 0
+        similarity, xp = abs(share) if is_signed else share, namespace(share)
+        share[similarity < self.least_cosine * xp.maximum(norms, xp.finfo(norms.dtype).tiny)] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
 
@@ -183,11 +188,12 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)
     """
-    others = np.abs(gram) if is_signed else gram.copy()
-    np.fill_diagonal(others, 0)
+    xp = namespace(gram)
+    others = abs(gram) if is_signed else copy_of(gram)
+    xp.fill_diagonal(others, 0)
     nearest = others.argmax(axis=1)
-    c = np.clip(others.max(axis=1), 0, 1)
+    c = xp.clip(xp.amax(others, axis=1), 0, 1)
     rest = others - c[:, None] * others[nearest]
-    np.fill_diagonal(rest, 0)
-    e = np.clip(rest.max(axis=1), 0, 1)
-    return np.maximum(1 - c.astype(np.float64) ** 2 - e.astype(np.float64) ** 2, 0)
+    xp.fill_diagonal(rest, 0)
+    e = xp.clip(xp.amax(rest, axis=1), 0, 1)
+    return xp.maximum(1 - astype(c, xp.float64) ** 2 - astype(e, xp.float64) ** 2, 0)

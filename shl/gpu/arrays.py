@@ -1,7 +1,8 @@
 """NumPy's functions over tensors: what the formulas of the package use, by NumPy's names.
 
 PyTorch has most of them under the same name and takes NumPy's `axis` and `keepdims`: they are
-looked up there.  Written out is what differs: functions that take numbers beside tensors, or give one.
+looked up there.  Written out is what differs: functions that take numbers beside tensors, or whose
+sums depend on the order in which threads come.
 """
 
 from typing import Any
@@ -49,6 +50,42 @@ def vdot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def clip(a: torch.Tensor | float, low: float, high: float) -> torch.Tensor | float:
     """A within the bounds."""
     return a.clamp(low, high) if isinstance(a, torch.Tensor) else min(max(a, low), high)
+
+
+def cumsum(a: torch.Tensor, axis: int) -> torch.Tensor:
+    """Sums up to each entry of the last axis; of floats PyTorch's own differ from run to run."""
+    if not a.is_floating_point():
+        return torch.cumsum(a, axis)
+    return a @ torch.ones(2 * a.shape[-1:], dtype=a.dtype, device=a.device).triu()
+
+
+def nonzero(a: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The indices along each axis."""
+    return torch.nonzero(a, as_tuple=True)
+
+
+def zeros_like(a: torch.Tensor, shape: tuple | None = None) -> torch.Tensor:
+    """Zeros of the same dtype on the same device."""
+    return a.new_zeros(a.shape if shape is None else shape)
+
+
+def adam(
+    dictionary: torch.Tensor,
+    gradient: torch.Tensor,
+    mean: torch.Tensor,
+    square: torch.Tensor,
+    beta1: float,
+    beta2: float,
+    eta: float,
+    epsilon: float,
+    correction1: float,
+    correction2: float,
+) -> None:
+    """`shl.kernels.adam`: one step in place (Kingma & Ba 2015, algorithm 1)."""
+    mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    spread = torch.sqrt(square).mul_(correction2**-0.5).add_(epsilon)
+    dictionary.addcdiv_(mean, spread, value=-eta / correction1)
 
 
 def fill_diagonal(a: torch.Tensor, value: float) -> None:

@@ -1,78 +1,17 @@
-"""Sparse coding on a GPU: the counterparts of `shl.coding.Events` and `Coder`, on tensors."""
+"""Sparse coding on a GPU: the counterpart of `shl.coding.Coder`, on tensors."""
 
-import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Coding, Competition
+from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Batch, Coding, Competition
 from . import kernels
+from .events import DeviceEvents
 from .launching import check_device, count_blocks, count_threads, launch, most_shared, number
 
 CHUNK_BYTES = 2**29  # of the correlations and events of the samples that are coded at once
-
-
-# ------------------------------------------------------------------------------------ codes
-
-
-@dataclass(frozen=True)
-class DeviceEvents:
-    """A sparse code, as `shl.coding.Events` has it, on a GPU."""
-
-    indices: torch.Tensor  # (n_samples, n_slots), int32
-    values: torch.Tensor  # (n_samples, n_slots)
-    n_dictionary: int
-    weight: torch.Tensor | None = None  # (n_samples,)
-
-    def __len__(self) -> int:
-        """The number of samples."""
-        return len(self.indices)
-
-    def to_dense(self) -> torch.Tensor:
-        """The code (n_samples, n_dictionary)."""
-        code = self.values.new_zeros((len(self), self.n_dictionary))
-        n_threads = count_threads(self.indices.shape[1])
-        launch(kernels.scatter, len(self), n_threads, self.indices, self.values, code)
-        return code
-
-    def to_csr(self) -> torch.Tensor:
-        """The code as a sparse CSR tensor of PyTorch, its columns sorted."""
-        is_used = self.values != 0
-        behind = torch.where(is_used, self.indices, self.n_dictionary)
-        columns, order = torch.sort(behind, dim=1, stable=True)
-        is_used, values = is_used.gather(1, order), self.values.gather(1, order)
-        offsets = torch.nn.functional.pad(is_used.sum(dim=1).cumsum(0), (1, 0))
-        parts = offsets, columns[is_used].long(), values[is_used]
-        with warnings.catch_warnings():  # PyTorch says once that such tensors are new
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(*parts, size=(len(self), self.n_dictionary))
-
-    @classmethod
-    def join(cls, parts: list["DeviceEvents"]) -> "DeviceEvents":
-        """The events of several chunks in order, each padded to the most slots among them."""
-        if len(parts) == 1:
-            return parts[0]
-        n_slots = max(part.values.shape[1] for part in parts)
-
-        def stack(arrays):
-            padded = [
-                torch.nn.functional.pad(array, (0, n_slots - array.shape[1])) for array in arrays
-            ]
-            return torch.cat(padded)
-
-        indices, values = stack([p.indices for p in parts]), stack([p.values for p in parts])
-        return cls(indices, values, parts[0].n_dictionary)
-
-    def trim(self) -> "DeviceEvents":
-        """The same events without the slots that no sample uses."""
-        n_slots = max(1, int((self.values != 0).sum(dim=1).max()))
-        indices, values = (a[:, :n_slots].contiguous() for a in (self.indices, self.values))
-        return replace(self, indices=indices, values=values)
-
-
-# ------------------------------------------------------------------------------------ coding
 
 
 def prepare(
@@ -162,6 +101,38 @@ class DeviceCoder:
     gram: torch.Tensor  # (n_dictionary, n_dictionary)
     scale: torch.Tensor  # (n_dictionary,): value of an event / rho
     contest: Contest
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.is_signed
+
+    def cosines(self) -> torch.Tensor:
+        """D D^T, (n_dictionary, n_dictionary)."""
+        is_gram = self.filters is self.dictionary
+        return self.gram if is_gram else self.dictionary @ self.dictionary.T
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
+        """At most so many residuals of a batch, those of weighted samples scaled so that their
+        squares count as often.
+        """
+        rows, weight = batch.residual[:n_most], batch.code.weight
+        return rows if weight is None else rows * torch.sqrt(weight[:n_most, None] / weight.mean())
+
+    def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
+        """The samples X[rows], their events and residuals."""
+        samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
+        events, residual = self.encode(samples), samples.clone()
+        events.subtract_from(residual, self.dictionary)
+        return Batch(samples, events, residual)
+
+    def gradient(self, batch: Batch, threads=None) -> torch.Tensor:
+        """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
+        rows, weight = batch.residual, batch.code.weight
+        total = batch.code.sum_products(rows if weight is None else rows * weight[:, None])
+        return total * (-1 / batch.code.n_draws)
 
     def compete(self, competition: Competition) -> "DeviceCoder":
         """The same coder under another competition."""

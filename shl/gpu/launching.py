@@ -1,5 +1,6 @@
 """Arrays of any library as tensors, and kernels on them."""
 
+import warnings
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -116,7 +117,9 @@ def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int =
         if n_bytes + STATIC_SHARED > ALWAYS_SHARED:
             kernel = kernel.specialize(*views)
             _allow_shared(kernel, device.index, most_shared(device))
-        kernel[grid, n_threads, stream, n_bytes](*views)
+        with warnings.catch_warnings():  # numba's, of every batch under 128 samples
+            warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU")
+            kernel[grid, n_threads, stream, n_bytes](*views)
 
 
 def _in_host(arg):
