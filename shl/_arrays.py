@@ -5,12 +5,14 @@ functions from `namespace`, which has NumPy's names for either, and never import
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import config
 
 CUDA, CUDA_MANAGED, HOST = 2, 13, 1  # kinds of devices, as DLPack numbers them
+ON_DEVICE = CUDA, CUDA_MANAGED
 
 
 def is_on_device(value: Any) -> bool:
@@ -23,15 +25,19 @@ def is_on_device(value: Any) -> bool:
     if hasattr(type(value), "__dlpack_device__"):
         kind = value.__dlpack_device__()[0]
         is_simulated = bool(config.ENABLE_CUDASIM) and kind == HOST and is_tensor(value)
-        return kind in (CUDA, CUDA_MANAGED) or is_simulated
+        return kind in ON_DEVICE or is_simulated
     return hasattr(type(value), "__cuda_array_interface__")
 
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of PyTorch, which need not be installed."""
-    return any(
-        kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__
-    )
+    return _is_kind_of_tensor(type(value))
+
+
+@cache
+def _is_kind_of_tensor(kind):
+    """Whether a type is PyTorch's Tensor or one made of it."""
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__)
 
 
 def is_dtype_of_tensors(dtype: Any) -> bool:

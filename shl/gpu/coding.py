@@ -204,7 +204,8 @@ class DeviceCoder:
         scalar, n_slots = number(X.dtype), self.n_slots
         fit_tol = torch.full((len(X), 1), self.coding.fit_tol or 0.0, dtype=torch.float64)
         tolerances = scale_by_powers(fit_tol.to(X.device), -2 * exponents)[:, 0]
-        n_blocks = min(len(X), count_blocks(X.device))
+        most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
+        n_blocks = min(len(X), count_blocks(X.device), most)
         self._launch(
             (kernels.pursue_orthogonal, kernels.pursue_orthogonal_in_place),
             n_blocks,

@@ -96,7 +96,7 @@ def count_blocks(device: torch.device) -> int:
     """Blocks of a kernel whose blocks take several samples each: some for each processor."""
     if config.ENABLE_CUDASIM:
         return 2
-    return 8 * torch.cuda.get_device_properties(device).multi_processor_count
+    return 16 * torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int = 0) -> None:

@@ -1,9 +1,13 @@
+import sys
+import types
+
 import naive
 import numpy as np
 import pytest
 from making import unlike_tables
 
-from shl import SparseCoder, sparse_encode
+from shl import SparseCoder, _arrays, sparse_encode
+from shl._arrays import CUDA, CUDA_MANAGED
 
 
 @pytest.fixture
@@ -124,6 +128,45 @@ def test_arrays_in_two_places_are_refused_by_name(put, X, dictionary):
         sparse_encode(X, put(dictionary))
     with pytest.raises(TypeError, match="gain must be an array on a GPU"):
         sparse_encode(put(X), put(dictionary), gain=np.ones(len(dictionary)))
+
+
+def test_arrays_of_two_devices_are_refused_by_name(put, X):
+    from shl.gpu.launching import check_device
+
+    tensor = put(X)
+    check_device(tensor, "gain", tensor.device)
+    with pytest.raises(ValueError, match="gain must be on .*, as X is, not on meta"):
+        check_device(tensor.to("meta"), "gain", tensor.device)
+
+
+def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X, dictionary):
+    import torch
+
+    class Array:
+        """What CuPy's arrays do: they give and take memory by DLPack."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack__(self, **options):
+            return self.tensor.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    library = types.ModuleType("otherpy")
+    library.from_dlpack = lambda tensor: Array(torch.from_dlpack(tensor))
+    Array.__module__ = "otherpy.arrays"
+    monkeypatch.setitem(sys.modules, "otherpy", library)
+    kinds = CUDA, CUDA_MANAGED, put(X).__dlpack_device__()[0]  # of the simulator: the host
+    monkeypatch.setattr(_arrays, "ON_DEVICE", kinds)
+    given = Array(put(X)), Array(put(dictionary))
+    code = sparse_encode(*given, l0_sparseness=3)
+    assert isinstance(code, Array)
+    expected = sparse_encode(X, dictionary, l0_sparseness=3)
+    np.testing.assert_allclose(get(code.tensor), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="sparse_output must be False for arrays of otherpy"):
+        sparse_encode(*given, l0_sparseness=3, sparse_output=True)
 
 
 def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):
