@@ -8,6 +8,7 @@ supports are compared.  Needs a GPU, and the extra `gpu`;
 """
 
 import sys
+from functools import partial
 
 import numpy as np
 from rounds import alternate, parse, report, row
@@ -114,8 +115,24 @@ def measure(name, size, args, device):
     least = " (at least 250,000)" if name == "large" else ""
     print(f"{name}: {n_samples / times['gain']:,.0f} samples/s with a gain{least}")
     compare_with_cpu(name, X, D, l0, args)
+    yield from measure_few(name, X, D, l0, args, device)
     if not args.no_peers:
         yield from measure_peers(name, X, D, l0, args, device)
+
+
+def measure_few(name, X, D, l0, args, device):
+    """Rows of few samples, with and without a Gram matrix: about where the choice changes."""
+    for share in (0.25, 1, 4):
+        part = X[: max(1, int(share * len(D) / l0))]
+        contestants = {
+            by_gram: waited(
+                lambda g=by_gram, x=part: Coding("mp", l0).prepare(D).code(x, g), device
+            )
+            for by_gram in (False, True)
+        }
+        times = alternate(contestants, args.rounds)
+        work = f"{name}: {len(part)} samples, mp, rows on demand"
+        yield row(work, times[False], times[True], "Gram matrix", None)
 
 
 def measure_peers(name, X, D, l0, args, device):

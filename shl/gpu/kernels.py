@@ -159,6 +159,33 @@ def _fairest(rho, best, gain, is_signed, P_cum, C, levels, bounds, scores, atoms
     return _best(top, atom, scores, atoms)
 
 
+@cuda.jit(device=True)
+def _next_atom(rho, row, step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms):
+    """Rho -= step * row, and the atom that wins then; -1 where none scores above 0."""
+    me, n_threads, n_dictionary = (
+        UINT(cuda.threadIdx.x),
+        UINT(cuda.blockDim.x),
+        UINT(gain.shape[0]),
+    )
+    taken = cuda.local.array(AHEAD, gain.dtype)
+    top, mine, j = gain.dtype.type(0), np.int32(-1), me
+    while j < n_dictionary:
+        for ahead in range(AHEAD):
+            taken[ahead] = row[min(j + UINT(ahead) * n_threads, n_dictionary - UINT(1))]
+        for ahead in range(AHEAD):
+            if j < n_dictionary:
+                value = rho[j] - step * taken[ahead]
+                rho[j] = value
+                score = gain[j] * (abs(value) if is_signed else value)
+                if score > top:
+                    top, mine = score, np.int32(j)
+            j += n_threads
+    atom = _best(top, mine, scores, atoms)
+    if has_table and atom >= 0:
+        atom = _fairest(rho, atom, gain, is_signed, P_cum, C, levels, bounds, scores, atoms)
+    return atom
+
+
 @cuda.jit
 def bound_scores(P_cum, C, knots, levels, eps, least, gain, bounds):
     """For each level and atom the least score gain_i * a at which the quantile P_cum_i(a) can reach
@@ -261,38 +288,34 @@ def _pursuit(is_shared):
         overwritten, else they are not looked at.
         """
         n, n_dictionary = UINT(cuda.blockIdx.x), UINT(gram.shape[0])
-        me, n_threads = UINT(cuda.threadIdx.x), UINT(cuda.blockDim.x)
         if is_shared:
             rho = cuda.shared.array(0, correlations.dtype)
-            for j in range(me, n_dictionary, n_threads):
+            for j in range(UINT(cuda.threadIdx.x), n_dictionary, UINT(cuda.blockDim.x)):
                 rho[j] = correlations[n, j]
         else:
             rho = correlations[n]
         scores = cuda.shared.array(MOST_WARPS, float64)
         atoms = cuda.shared.array(MOST_WARPS, int32)
-        taken = cuda.local.array(AHEAD, correlations.dtype)
         last, n_used, step = UINT(0), 0, correlations.dtype.type(0)
         if tolerance >= 0 and _subtract_is_within(
             residuals[n], dictionary[0], step, tolerance, scores
         ):
             return
         for _ in range(n_steps):
-            top, mine, j = correlations.dtype.type(0), np.int32(-1), me
-            while j < n_dictionary:
-                for ahead in range(AHEAD):
-                    i = min(j + UINT(ahead) * n_threads, n_dictionary - UINT(1))
-                    taken[ahead] = gram[last, i]
-                for ahead in range(AHEAD):
-                    if j < n_dictionary:
-                        value = rho[j] - step * taken[ahead]
-                        rho[j] = value
-                        score = gain[j] * (abs(value) if is_signed else value)
-                        if score > top:
-                            top, mine = score, np.int32(j)
-                    j += n_threads
-            atom = _best(top, mine, scores, atoms)
-            if has_table and atom >= 0:
-                atom = _fairest(rho, atom, gain, is_signed, P_cum, C, levels, bounds, scores, atoms)
+            atom = _next_atom(
+                rho,
+                gram[last],
+                step,
+                gain,
+                is_signed,
+                has_table,
+                P_cum,
+                C,
+                levels,
+                bounds,
+                scores,
+                atoms,
+            )
             if atom < 0:
                 return
             step = alpha * rho[atom] * scale[atom]
@@ -304,6 +327,54 @@ def _pursuit(is_shared):
                 return
 
     return pursue
+
+
+@cuda.jit
+def take_step(
+    correlations,
+    residuals,
+    dictionary,
+    rows,
+    scale,
+    gain,
+    is_signed,
+    has_table,
+    P_cum,
+    C,
+    levels,
+    bounds,
+    alpha,
+    tolerance,
+    indices,
+    values,
+    lasts,
+    steps,
+    counts,
+):
+    """One step of `pursue` for each sample, where there is no Gram matrix: rows (n_samples,
+    n_dictionary) are its rows of the samples' last atoms.
+
+    lasts (n_samples,), the last atoms, -1 where a sample has ended; steps, their values; and
+    counts, the slots in use, go from step to step.
+    """
+    n = cuda.blockIdx.x
+    if lasts[n] < 0:
+        return
+    scores = cuda.shared.array(MOST_WARPS, float64)
+    atoms = cuda.shared.array(MOST_WARPS, int32)
+    rho, n_used, step = correlations[n], counts[n], steps[n]
+    atom = _next_atom(
+        rho, rows[n], step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms
+    )
+    if atom >= 0:
+        step = alpha * rho[atom] * scale[atom]
+        n_used = _add_event(indices[n], values[n], n_used, atom, step)
+        if tolerance >= 0 and _subtract_is_within(
+            residuals[n], dictionary[atom], step, tolerance, scores
+        ):
+            atom = -1
+    if cuda.threadIdx.x == 0:
+        lasts[n], steps[n], counts[n] = atom, step, n_used
 
 
 def _orthogonal_pursuit(is_shared):

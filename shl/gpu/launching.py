@@ -92,6 +92,13 @@ def most_shared(device: torch.device) -> int:
     return getattr(properties, "shared_memory_per_block_optin", ALWAYS_SHARED) - STATIC_SHARED
 
 
+def total_memory(device: torch.device) -> float:
+    """Bytes of memory that a device has, in use or not: what is chosen by it is chosen always."""
+    if config.ENABLE_CUDASIM:
+        return float("inf")
+    return torch.cuda.get_device_properties(device).total_memory
+
+
 def count_blocks(device: torch.device) -> int:
     """Blocks of a kernel whose blocks take several samples each: some for each processor."""
     if config.ENABLE_CUDASIM:

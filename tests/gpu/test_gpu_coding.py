@@ -8,6 +8,7 @@ from making import unlike_tables
 
 from shl import SparseCoder, _arrays, sparse_encode
 from shl._arrays import CUDA, CUDA_MANAGED
+from shl.coding import Coding
 
 
 @pytest.fixture
@@ -79,6 +80,25 @@ def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, 
     code = sparse_encode(put(X), put(dictionary), **options)
     expected = sparse_encode(X, dictionary, **options)
     np.testing.assert_allclose(get(code), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["signed", "table", "precision", "tolerance"])
+def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dictionary, rng, name):
+    from shl.gpu import coding
+
+    monkeypatch.setattr(coding, "total_memory", lambda device: 0)
+    options = options_of(rng, len(dictionary))[name]
+    code = sparse_encode(put(X), put(dictionary), **moved(options, put))
+    np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
+    with pytest.raises(ValueError, match="dictionary has 21 atoms, whose Gram matrix does not fit"):
+        sparse_encode(put(X), put(dictionary), algorithm="omp")
+
+
+def test_few_samples_take_no_gram_matrix(put, X, dictionary):
+    coder = Coding("mp", 4).prepare(put(dictionary))
+    assert not coder.needs_gram(5) and coder.needs_gram(6)
+    coder.encode(put(X[:2]))
+    assert not coder._gram
 
 
 def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
