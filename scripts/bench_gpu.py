@@ -124,12 +124,11 @@ def measure_few(name, X, D, l0, args, device):
     """Rows of few samples, with and without a Gram matrix: about where the choice changes."""
     for share in (0.25, 1, 4):
         part = X[: max(1, int(share * len(D) / l0))]
-        contestants = {
-            by_gram: waited(
-                lambda g=by_gram, x=part: Coding("mp", l0).prepare(D).code(x, g), device
-            )
-            for by_gram in (False, True)
-        }
+
+        def code(is_by_gram, part=part):
+            Coding("mp", l0).prepare(D).code(part, is_by_gram)
+
+        contestants = {kind: waited(partial(code, kind), device) for kind in (False, True)}
         times = alternate(contestants, args.rounds)
         work = f"{name}: {len(part)} samples, mp, rows on demand"
         yield row(work, times[False], times[True], "Gram matrix", None)

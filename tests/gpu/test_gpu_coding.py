@@ -19,6 +19,9 @@ def in_place(monkeypatch):
     monkeypatch.setattr(coding, "most_shared", lambda device: 0)
 
 
+SLOW = "signed", "table", "precision"
+
+
 def options_of(rng, n_dictionary):
     """How matching pursuit may run: options, and the oracle's where they differ."""
     gain = rng.uniform(0.5, 1.5, n_dictionary)
@@ -82,7 +85,9 @@ def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, 
     np.testing.assert_allclose(get(code), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["signed", "table", "precision", "tolerance"])
+@pytest.mark.parametrize(
+    "name", ["tolerance", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
+)
 def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dictionary, rng, name):
     from shl.gpu import coding
 

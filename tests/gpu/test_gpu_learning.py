@@ -37,7 +37,7 @@ def compare(put, get, X, fit=lambda m, X, put: m.fit(X), atol=1e-9, **options):
     return here, there
 
 
-FAST = "None", "HAP", "HEH"
+FAST = "HAP", "HEH"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ def test_precision_positive_atoms_and_weights(put, get, X):
     np.testing.assert_allclose(get(there.precision_), here.precision_, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_plain_gradient(put, get, X):
     compare(put, get, X, beta1=0, eta=0.5, learning_algorithm="mp", n_iter=2)
 
@@ -84,6 +85,7 @@ def test_records_are_those_of_the_cpu(put, get, X, n_held_out):
         np.testing.assert_allclose(there.record_[name], here.record_[name], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_early_stopping(put, get, monkeypatch, X):
     monkeypatch.setattr(stopping, "FEWEST_STEPS", 1)
     here, there = compare(put, get, X, tol=0.5, n_iter_no_change=1, n_iter=12)
@@ -101,6 +103,7 @@ def test_partial_fit_saved_and_loaded_goes_on_anywhere(put, get, X, tmp_path):
     assert not is_tensor(back.components_) and not is_tensor(back.P_cum_)
 
 
+@pytest.mark.slow
 def test_a_fit_that_stopped_goes_on(put, get, X):
     def fit(model, X, place):
         model.fit(X, on_step=lambda state: state.step == 2)
@@ -114,6 +117,7 @@ def test_the_same_seed_gives_the_same_bits(put, get, X):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_float32_is_kept_and_codes_come_back(put, get, X):
     X = X.astype(np.float32)
     here, there = compare(put, get, X, atol=1e-3)
@@ -127,6 +131,7 @@ def test_float32_is_kept_and_codes_come_back(put, get, X):
     assert get(competing).shape == code.shape
 
 
+@pytest.mark.slow
 def test_batches_of_a_stream(put, get, X):
     def fit(model, X, place):
         return model.fit(part for part in (X[:6], X[6:12]))
