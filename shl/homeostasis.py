@@ -472,7 +472,7 @@ def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
     """
     counts = code.count_quantiles(C, nb_quant - 1)
     xp = namespace(counts)
-    shares = astype(xp.cumsum(counts, axis=1), xp.float64) / code.n_draws
+    shares = xp.cumsum(counts, axis=1) / code.n_draws
     return xp.concatenate((0 * shares[:, :1], shares), axis=1)
 
 

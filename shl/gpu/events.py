@@ -86,8 +86,7 @@ class DeviceEvents:
 
     def count_quantiles(self, C: float, n_bins: int) -> torch.Tensor:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
-        (n_dictionary, n_bins) int64, float64 with weights; an atom that a sample does not use
-        counts in the first.
+        (n_dictionary, n_bins) float64; an atom that a sample does not use counts in the first.
         """
         ratio = 1 - torch.exp(-self.values.double().clamp(min=0) / C)
         bins = (ratio * n_bins).long().clamp(max=n_bins - 1)
@@ -95,7 +94,7 @@ class DeviceEvents:
         places = self.indices.long() * n_bins + bins
         places = torch.where(self.values != 0, places, n_places).reshape(-1)
         if self.weight is None:
-            counts = torch.bincount(places, minlength=n_places + 1)[:-1]
+            counts = torch.bincount(places, minlength=n_places + 1)[:-1].double()
         else:
             places, order = torch.sort(places, stable=True)
             starts = torch.searchsorted(places, torch.arange(n_places + 1, device=places.device))
