@@ -77,27 +77,31 @@ def measure_threads(X, D, args):
         yield row(f"mp, {args.n_jobs} threads", times[args.n_jobs], times[1], "1 thread", 0.6)
 
 
+def omp_of(X, D, args):
+    """Our orthogonal pursuit, as a contestant."""
+    options = {"algorithm": "omp", "l0_sparseness": L0, "sparse_output": True}
+    return lambda: sparse_encode(X, D, n_jobs=args.n_jobs, **options)
+
+
+def measure_spams(X, D, args):
+    """A row of omp against SPAMS."""
+    if (spams := find_peer("spams")) is None:
+        return
+    signals, atoms = np.asfortranarray(X.T), np.asfortranarray(D.T)
+
+    def theirs():
+        return spams.omp(signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
+
+    ours = omp_of(X, D, args)
+    times = alternate({"ours": ours, "theirs": theirs}, args.rounds, clock_of(args))
+    for name, code in (("ours", ours()), ("spams", theirs().T)):
+        print(f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}")
+    yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.35)
+
+
 def measure_peers(X, D, args):
-    """Rows of omp against other packages."""
-
-    def ours():
-        return sparse_encode(
-            X, D, algorithm="omp", l0_sparseness=L0, sparse_output=True, n_jobs=args.n_jobs
-        )
-
-    spams = find_peer("spams")
-    if spams is not None:
-        signals, atoms = np.asfortranarray(X.T), np.asfortranarray(D.T)
-
-        def theirs():
-            return spams.omp(signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
-
-        times = alternate({"ours": ours, "theirs": theirs}, args.rounds, clock_of(args))
-        for name, code in (("ours", ours()), ("spams", theirs().T)):
-            print(
-                f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}"
-            )
-        yield row("omp against spams.omp", times["ours"], times["theirs"], "spams", 0.35)
+    """Rows of omp against packages that take many seconds."""
+    ours = omp_of(X, D, args)
     from sklearn.decomposition import SparseCoder
 
     coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
@@ -190,6 +194,7 @@ def main():
         rows += measure_ours(X, plain, fair, n_jobs, args)
     rows += measure_threads(X, plain.components_, args)
     if not args.no_peers:
+        rows += measure_spams(X, plain.components_, args)
         rows += measure_peers(X, plain.components_, args)
     report(rows, args)
     if not args.no_growth:

@@ -4,17 +4,21 @@ they come.
 Each learns from the same training samples; every dictionary, its rows scaled to norm 1, codes the
 same held-out samples by our signed orthogonal pursuit with the same number of atoms, and the error
 |X - A D| / |X| is compared, and the share of planted atoms found (cosine .95 up to sign) where
-there are some.  Means over seeds.
+there are some.  Means over seeds.  Each learning has a process of its own and a limit of CPU time.
 """
 
+import multiprocessing
+import resource
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
-from rounds import find_peer, parse
+from rounds import find_peer, machine, parse
 from sklearn.datasets import load_breast_cancer, load_digits, make_blobs, make_sparse_coded_signal
 
 from shl import SparseHebbianLearning, sparse_encode
+from shl._tables import table
 from shl.datasets import load_sample_patches, make_sparse_coded_signals, make_spikes
 
 
@@ -24,7 +28,7 @@ def digits(rng):
 
 
 def digits_centred(rng):
-    """The same, less their mean."""
+    """1797 digits of 8 x 8, less their mean."""
     X = load_digits().data
     return X - X.mean(axis=0), 64, 6, None
 
@@ -74,7 +78,7 @@ def zipf(rng, is_signed=False):
 
 
 def zipf_signed(rng):
-    """The same, with coefficients of either sign."""
+    """128 atoms of 64 pixels used as 1 / rank, with coefficients of either sign."""
     return zipf(rng, is_signed=True)
 
 
@@ -139,38 +143,84 @@ def evaluate(dictionary, X, n_active, atoms):
     return error, (np.abs(planted @ D.T).max(axis=1) >= 0.95).mean()
 
 
-def compare(learners, seeds, worlds=WORLDS):
-    """Print a row for each learner: error/found on each kind of data, and its seconds."""
-    print(f"{'':<28}" + "".join(f"{world.__name__:>15}" for world in worlds), flush=True)
-    for name, learn in learners.items():
-        cells, began = [], time.process_time()
-        for world in worlds:
-            found = []
-            for seed in seeds:
-                X, n_atoms, n_active, atoms = world(np.random.default_rng([7, seed]))
-                order = np.random.default_rng(seed).permutation(len(X))
-                X, n_test = X[order].astype(np.float32), min(2000, len(X) // 5)
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    D = learn(X[n_test:], n_atoms, n_active, seed)
-                found.append(evaluate(np.asarray(D), X[:n_test], n_active, atoms))
-            error, share = np.mean(found, axis=0)
-            cells.append(f"{error:.3f}" + ("" if np.isnan(share) else f"/{share:.2f}"))
-        took = f"{time.process_time() - began:10.1f} s CPU"
-        print(f"{name:<28}" + "".join(f"{cell:>15}" for cell in cells) + took, flush=True)
+def within(limit, learn, *args):
+    """(what learn returns, its CPU seconds), from a process that may use so many; None if it used
+    them up.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run():
+        warnings.simplefilter("ignore")
+        began = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (limit + int(began) + 1,) * 2)
+        sender.send((learn(*args), time.process_time() - began))
+
+    child = multiprocessing.get_context("fork").Process(target=run)
+    child.start()
+    sender.close()
+    try:
+        return receiver.recv()
+    except EOFError:  # the process was ended
+        return None
+    finally:
+        child.join()
+
+
+def measure(world, learn, seeds, limit):
+    """Mean (error, share found, CPU seconds) over seeds; None where a learning met its limit."""
+    found = []
+    for seed in seeds:
+        X, n_atoms, n_active, atoms = world(np.random.default_rng([7, seed]))
+        order = np.random.default_rng(seed).permutation(len(X))
+        X, n_test = X[order].astype(np.float32), min(2000, len(X) // 5)
+        learned = within(limit, learn, X[n_test:], n_atoms, n_active, seed)
+        if learned is None:
+            return None
+        D, seconds = learned
+        found.append((*evaluate(np.asarray(D), X[:n_test], n_active, atoms), seconds))
+    return np.mean(found, axis=0)
+
+
+def show(found, limit):
+    """'error', with '/share' where atoms were planted, and its seconds."""
+    if found is None:
+        return f"more than {limit} s"
+    error, share, seconds = found
+    return f"{error:.3f}" + ("" if np.isnan(share) else f"/{share:.2f}") + f" ({seconds:.0f} s)"
+
+
+def compare(learners, seeds, limit, worlds=WORLDS):
+    """A row for each kind of data, as it is done: its name, and what each learner reached."""
+    for world in worlds:
+        cells = [show(measure(world, learn, seeds, limit), limit) for learn in learners.values()]
+        print(world.__name__, *cells, sep="  ", flush=True)
+        yield world.__doc__.strip().rstrip("."), *cells
 
 
 def main():
-    """Print the table."""
+    """Print the table, and write it where asked."""
     parser = parse(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="data sets of each kind (default 3)")
+    parser.add_argument("--limit", type=int, default=300, help="CPU seconds of each learning")
+    parser.add_argument("--out", type=Path, help="a Markdown file, such as docs/results/data.md")
     args = parser.parse_args()
     learners = {"shl": ours()}
     if not args.no_peers:
         learners["scikit-learn"] = scikit_learn
         if find_peer("dictlearn") is not None:
             learners["dictlearn"] = learn_dictlearn
-    compare(learners, range(args.seeds))
+    rows = list(compare(learners, range(args.seeds), args.limit))
+    lines = [
+        "# Ten kinds of data",
+        "",
+        " ".join(__doc__.split()),
+        "",
+        f"`scripts/bench_data.py --seeds {args.seeds} --limit {args.limit}`, {machine()}.",
+        "",
+        *table(["data", *(f"{name}: error/found (CPU)" for name in learners)], rows, True),
+    ]
+    if args.out:
+        args.out.write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import re
 import resource
 import statistics
 import sys
@@ -18,6 +19,9 @@ import numpy as np
 
 from shl import SHL
 
+PLACE = re.compile(  # of a page, for what a command measures
+    r"<!-- measured: (?P<command>[^\n]+?) -->\n(?P<block>.*?)<!-- end of measured -->", re.DOTALL
+)
 PAUSE = 0.1  # seconds
 QUIET = 0.15  # the spread of rounds on a machine that does little else
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
@@ -42,6 +46,11 @@ def parse(description):
     parser.add_argument("--database", default="sample")
     parser.add_argument("--datapath", default="database/")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
+    parser.add_argument(
+        "--page",
+        metavar="FILE",
+        help="write the rows as a table into a page that has a place for it",
+    )
     parser.add_argument("--plot", metavar="FILE", help="write a picture")
     parser.add_argument("--no-peers", action="store_true", help="leave other packages out")
     return parser
@@ -55,9 +64,14 @@ class Seconds(float):
     def __new__(cls, rounds):
         """From the seconds of each round."""
         self = super().__new__(cls, min(rounds))
+        self.rounds = list(rounds)
         self.median = statistics.median(rounds)
         self.spread = self.median / self - 1
         return self
+
+    def over(self, n_times):
+        """The time of each of n_times in a round."""
+        return Seconds([seconds / n_times for seconds in self.rounds])
 
 
 def alternate(contestants, rounds, clock=time.perf_counter):
@@ -112,8 +126,8 @@ def machine():
     return f"{name}, {', '.join(caches) or 'caches unknown'}, {joblib.cpu_count()} cores{load}"
 
 
-def report(rows, args):
-    """Print the rows and write them where asked."""
+def report(rows, args, notes=()):
+    """Print the rows and write them where asked, with notes on a page."""
     clock = "CPU time" if args.cpu_time else "wall-clock time"
     print(
         f"{machine()}\n{args.n_jobs} threads, {clock}, least (and median) of {args.rounds} rounds"
@@ -131,9 +145,49 @@ def report(rows, args):
             f"The machine is busy: the median of {worst['work']!r} is {worst['spread']:.0%} above "
             f"its least time. Ratios hold where the medians are within {QUIET:.0%}."
         )
+    if args.page:
+        write_block(
+            Path(args.page),
+            Path(sys.argv[0]).stem,
+            [*of_machine(args), "", *as_table(rows), *notes],
+        )
     if args.json:
         with open(args.json, "w") as file:
             json.dump({"machine": machine(), "rows": rows}, file, indent=1)
+
+
+def of_machine(args):
+    """What a table of times was measured on, and how."""
+    clock = "CPU time" if args.cpu_time else "wall-clock time"
+    date = time.strftime("%B %Y")
+    yield f"{machine()}; {date}; {clock}, least (median) of {args.rounds} alternating rounds:"
+
+
+def as_table(rows):
+    """The lines of a Markdown table of rows, and which of them a busy machine spoiled."""
+    yield "| work | ms | least (median) | at most |"
+    yield "|---|---|---|---|"
+    for entry in rows:
+        ratio = f"{entry['ratio']:.3g} ({entry['ratio of medians']:.3g}) x {entry['to']}"
+        most = "" if entry["at most"] is None else f"{entry['at most']:g}"
+        yield f"| {entry['work']} | {entry['ms']:.3g} | {ratio} | {most} |"
+    if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
+        yield ""
+        yield f"The machine was busy: medians lie more than {QUIET:.0%} above the least times of"
+        yield f"{', '.join(busy)}."
+
+
+def write_block(page, name, lines):
+    """Put lines between the marks `<!-- measured: COMMAND -->` and `<!-- end of measured -->` of a
+    page, after the command in which the name stands.
+    """
+    text = page.read_text(encoding="utf-8")
+    places = [match for match in PLACE.finditer(text) if name in match["command"]]
+    if len(places) != 1:
+        raise ValueError(f"{page} has {len(places)} places of a command with {name}, not 1")
+    start, stop = places[0].span("block")
+    block = "\n".join(["", *lines, "", ""])
+    page.write_text(text[:start] + block + text[stop:], encoding="utf-8")
 
 
 def patches(args, n_patches=8192, **options):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from scipy.sparse import issparse
+from scipy.sparse import coo_array, csr_array, issparse
 
 from ._arrays import is_dtype_of_tensors, is_on_device, is_tensor, namespace
 
@@ -105,6 +105,13 @@ def check_file_name(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a text, not {value!r}")
     if value in ("", ".", "..") or any(char in value for char in "/\\\0"):
         raise ValueError(f"{name} must be the name of a file, without folders, not {value!r}")
+    return value
+
+
+def check_path(value: object, name: str) -> str | Path:
+    """A place of the disk, as a text or a path."""
+    if not isinstance(value, str | Path):
+        raise TypeError(f"{name} must be a text or a path, not {value!r}")
     return value
 
 
@@ -232,6 +239,22 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
             bad = tuple(int(i) for i in xp.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def check_sparse(value: Any, name: str) -> csr_array:
+    """A sparse array as CSR whose indices have been looked at: SciPy computes with any, and reads
+    past its arrays.
+    """
+    if value.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must hold real numbers, not {value.dtype}")
+    try:
+        if value.format in ("csr", "csc", "bsr"):
+            value.check_format(full_check=True)
+        elif value.format == "coo":  # looks when it is made
+            value = coo_array((value.data, (value.row, value.col)), shape=value.shape)
+        return value.tocsr()
+    except (ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"{name} is a damaged sparse array: {error}") from error
 
 
 def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:

@@ -14,7 +14,7 @@ from .store import DEFAULT_FOLDER, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "out", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -95,9 +95,10 @@ def add_shared(parser, *names, **defaults):
 def add_database(parser, source, name="database", more=""):
     """The flags --database and --datapath, for two parameters of `source`."""
     text = f"'sample' (photographs that scikit-learn ships), 'dead_leaves', {more}"
-    text += "or a folder of images in --datapath"
+    text += "or a folder in --datapath (None: its only one, or 'sample' without --datapath)"
     add_parameter(parser, source, name, text, "--database", metavar="NAME")
-    add_parameter(parser, source, "datapath", "where database folders are", metavar="DIR")
+    text = "a folder of images, or of such folders"
+    add_parameter(parser, source, "datapath", text, metavar="DIR")
 
 
 def cache_folder(args):
@@ -115,12 +116,12 @@ def claim_folder(args) -> Path:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
-    text, path = json.dumps(run, indent=1, default=str) + "\n", out / RUN_FILE
+    content, path = json_bytes(run), out / RUN_FILE
     if not path.exists() and any(out.iterdir()):
         _say(args, f"{out}/ is not empty: files of the same names are replaced")
-    elif path.exists() and path.read_text() != text:
+    elif path.exists() and path.read_bytes() != content:
         _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
-    path.write_text(text)
+    write_bytes(path, content)
     return out
 
 

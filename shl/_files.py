@@ -104,7 +104,7 @@ def is_gone(name: str, age: float) -> bool:
         return age > FORGOTTEN
     try:
         os.kill(int(pid), 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError, ValueError):  # no process has such a number
         return True
     except OSError:  # there, but another user's
         return False

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Hashable
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from inspect import signature
 from pickle import PicklingError
 from typing import NamedTuple
 
@@ -14,9 +15,10 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from ._orphans import follow_parent
 from ._progress import progress
-from .store import Store, key_of, read, read_info
+from .store import Store, damage_of, key_of, read, read_info
 
 MOST_TRIES = 2  # of a job, after its worker was killed
+TAKES_INITIALIZER = "backend_kwargs" in signature(Parallel).parameters  # not before joblib 1.6
 
 
 class Job(NamedTuple):
@@ -114,9 +116,16 @@ def _lost(error):
 
 def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
+    parent, options = os.getpid(), {}
+    if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
+        options = {"initializer": follow_parent, "initargs": (parent,)}
     yield from Parallel(
-        n_jobs=n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-    )(delayed(_try)(key, job.function, job.arguments, os.getpid()) for key, job in jobs.items())
+        n_jobs=n_jobs,
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch="n_jobs",
+        **options,
+    )(delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
 
 
 def _try(key, function, arguments, parent):
@@ -159,8 +168,7 @@ class StoredFunction:
         """The result where it is in the store, with or without its arrays; else None."""
         if self.store is None:
             return None
-        found = self.store.get(self._path(parameters), read if has_arrays else _read_values)
-        return found and {**found[0], **found[1]["metrics"]}
+        return self.store.get(self._path(parameters), _read if has_arrays else _read_values)
 
     def __call__(self, parameters):
         """The result of `function(**parameters)`, from the store, or computed now and stored."""
@@ -178,8 +186,20 @@ class StoredFunction:
         return self.store.path(self.kind, self.key(parameters), self.tag)
 
 
+def _read(path):
+    """The result in a file."""
+    arrays, info = read(path)
+    return {**arrays, **_values_of(path, info)}
+
+
 def _read_values(path):
-    return {}, read_info(path)
+    """The result in a file without its arrays."""
+    return _values_of(path, read_info(path))
+
+
+def _values_of(path, info):
+    with damage_of(path):
+        return dict(info["metrics"])
 
 
 def split_arrays(result):

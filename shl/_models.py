@@ -1,10 +1,13 @@
 """The commands that work with a saved model: `shl show`, `shl encode`, `shl decode`."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
 
 from . import store
+from ._checks import check_sparse
 from ._commands import Command, add_shared, announce_overwrite, claim_folder, report, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
@@ -123,32 +126,42 @@ def _add_encode_flags(parser):
 
 def encode_command(args):
     """Shl encode: the code of samples, CSR (scipy.sparse.load_npz) or the events of images."""
-    from scipy import sparse
-
     model = load_model(args.model).set_params(n_jobs=args.n_jobs)
     X = read_samples(args.file, model)
+    if not is_of_images(model):
+        model.set_params(sparse_output=True)
+    code = model.transform(X, l0_sparseness=args.l0_sparseness)
     announce_overwrite(args, args.target)
-    if is_of_images(model):
-        code = model.transform(X, l0_sparseness=args.l0_sparseness)
-        arrays = {name: getattr(code, name) for name in EVENTS}
-        arrays["shape"] = np.array(code.shape)
-        np.savez(args.target, **arrays)
-        n_events = code.n_events
-    else:
-        code = model.set_params(sparse_output=True).transform(X, l0_sparseness=args.l0_sparseness)
-        sparse.save_npz(args.target, sparse.csr_array(code))
-        n_events = code.nnz
-    rest = X - model.inverse_transform(code)
+    store.write_bytes(Path(args.target), _code_bytes(code, model))
+    decoded = model.inverse_transform(code)
     summary = {
-        "samples": len(X),
-        "events": n_events,
-        "error": float(np.linalg.norm(rest) / np.linalg.norm(X)),
+        "samples": len(decoded),
+        "events": code.n_events if is_of_images(model) else code.nnz,
+        "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
         "code": str(args.target),
     }
-    line = (
-        f"{len(X)} samples, {n_events} events, error {summary['error']:.4f}; code in {args.target}"
-    )
-    report(args, summary, [line])
+    line = "{samples} samples, {events} events, error {error:.4f}; code in {code}"
+    report(args, summary, [line.format_map(summary)])
+
+
+def _code_bytes(code, model):
+    """A code as an npz file, of CSR as SciPy writes it."""
+    from scipy import sparse
+
+    file = io.BytesIO()
+    if is_of_images(model):
+        arrays = {name: getattr(code, name) for name in EVENTS}
+        np.savez(file, **arrays, shape=np.array(code.shape))
+    else:
+        sparse.save_npz(file, sparse.csr_array(code))
+    return file.getvalue()
+
+
+def _error_of(X, decoded):
+    """|X - decoded| / |X| of the entries that are there, 0 where all are 0."""
+    X = X.astype(np.float64)
+    total, left = np.nansum(X**2), np.nansum((X - decoded) ** 2)
+    return float(np.sqrt(left / total)) if total else 0.0
 
 
 def _add_decode_flags(parser):
@@ -164,8 +177,9 @@ def decode_command(args):
     model = load_model(args.model)
     X = model.inverse_transform(read_code(args.code, model))
     announce_overwrite(args, args.target)
-    with open(args.target, "wb") as file:
-        np.save(file, X)
+    file = io.BytesIO()
+    np.save(file, X)
+    store.write_bytes(Path(args.target), file.getvalue())
     shape = " x ".join(map(str, X.shape))
     summary = {"shape": list(X.shape), "samples": str(args.target)}
     report(args, summary, [f"samples of shape {shape} in {args.target}"])
@@ -177,14 +191,12 @@ def read_code(path, model):
 
     from .convolution import ConvolutionalCode
 
-    try:
+    with _file(path, "code of shl encode with this model") as file:
         if not is_of_images(model):
-            return sparse.load_npz(path)
-        with np.load(path, allow_pickle=False) as arrays:
+            return check_sparse(sparse.load_npz(file), "the code")
+        with np.load(file, allow_pickle=False) as arrays:
             events = {name: arrays[name] for name in EVENTS}
             return ConvolutionalCode(**events, shape=tuple(map(int, arrays["shape"])))
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} is no code of shl encode with this model: {error}") from error
 
 
 def read_samples(path, model):
@@ -197,23 +209,37 @@ def read_samples(path, model):
 
 def _read_array(path):
     """The array of an npy file, or the only one, or 'data', of an npz."""
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found
-    with found:
-        names = list(found)
-        if len(names) != 1 and "data" not in names:
-            raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
-        return found["data" if "data" in names else names[0]]
+    with _file(path, "array of samples") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = list(found)
+            if len(names) == 1 or "data" in names:
+                return found["data" if "data" in names else names[0]]
+    raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
+
+
+@contextlib.contextmanager
+def _file(path, what):
+    """An open file, and a ValueError for whatever reading it raises where it is something else."""
+    if not Path(path).is_file():  # to open a pipe would wait for ever
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with store.damage_of(path), open(path, "rb") as file:
+            yield file
+    except ValueError as error:
+        raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
 
 
 def _read_images(path):
     """The grey images of a file or a folder."""
     from .images import load_images, read_image
 
-    if path.is_dir():
-        return [image for _, image in load_images(path.name, path.parent, 1, 1)]
-    return [read_image(path)]
+    if path.is_dir():  # "." is no name of the data sets that need no folder
+        return [image for _, image in load_images(".", path, 1, 1)]
+    with _file(path, "image that can be used"):
+        return [read_image(path)]
 
 
 def _cut(images, model):
@@ -230,8 +256,21 @@ def _cut(images, model):
     patches = [
         _tiles(preparation.preprocess(preparation.centre(image), width), width) for image in images
     ]
-    is_seen = model.components_.any(axis=0)  # a mask that all atoms have
-    return (np.concatenate(patches) * is_seen).astype(model.components_.dtype)
+    seen = preparation.disc(width).ravel() if _is_masked(model.components_, width) else 1
+    return (np.concatenate(patches) * seen).astype(model.components_.dtype)
+
+
+def _is_masked(atoms, width):
+    """Whether atoms were learned from patches masked by a disc.
+
+    Then what they started from has nearly gone outside of it: a pixel there has less than a tenth
+    of the energy of one inside.
+    """
+    from .images import disc
+
+    inside = disc(width).ravel()
+    energy = (atoms**2).sum(axis=0)
+    return energy[~inside].sum() * inside.sum() < 0.1 * energy[inside].sum() * (~inside).sum()
 
 
 def _tiles(image, width):

@@ -14,7 +14,8 @@ _parents: list[int] = []
 def follow_parent(pid: int) -> None:
     """End this process some seconds after its parent, the process `pid` that hands out its jobs.
 
-    Called with each job.  Processes that are no workers of joblib's are left alone.
+    Called when a worker starts, and with each job.  Processes that are no workers of joblib's are
+    left alone.
     """
     is_worker = multiprocessing.current_process().name.startswith("LokyProcess")
     if os.name == "posix" and is_worker and os.getpid() != pid and not _parents:

@@ -45,14 +45,18 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error
         raise error(f"{owner} has no parameter {name!r}: {hint}")
 
 
-def check_names(init: Callable) -> Callable:
-    """An `__init__` that names the nearest parameter where it is given an unknown one."""
-    known = [name for name in signature(init).parameters if name != "self"]
+def check_names(function: Callable) -> Callable:
+    """A function, or an `__init__`, that names the nearest parameter where it is given an unknown
+    one.
+    """
+    known = [name for name in signature(function).parameters if name != "self"]
+    is_init = function.__name__ == "__init__"
 
-    @wraps(init)
-    def checked(self, *values, **parameters):
-        refuse_unknown(parameters, known, type(self).__name__, TypeError)
-        init(self, *values, **parameters)
+    @wraps(function)
+    def checked(*values, **parameters):
+        owner = type(values[0]).__name__ if is_init else function.__qualname__
+        refuse_unknown(parameters, known, owner, TypeError)
+        return function(*values, **parameters)
 
     return checked
 

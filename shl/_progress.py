@@ -24,8 +24,31 @@ class _Forgiving:
         return getattr(self._file, name)
 
 
+class _OneLine(_Forgiving):
+    """A log, in which a bar is one line: its last state."""
+
+    def __init__(self, file):
+        super().__init__(file)
+        self._bar = ""
+
+    def write(self, text):
+        if text.startswith("\r"):
+            self._bar = text[1:].rstrip()
+        elif text == "\n" and self._bar:  # which tqdm writes where a bar closes
+            super().write(f"{self._bar}\n")
+            self._bar = ""
+
+
 def progress(**options) -> tqdm:
-    """A bar of `tqdm` whose writes end nothing."""
-    file = None if sys.stderr is None else _Forgiving(sys.stderr)
-    is_disabled = options.pop("disable", False) or file is None
+    """A bar of `tqdm` whose writes end nothing; in a log one line, written where the bar closes."""
+    is_disabled = options.pop("disable", False) or sys.stderr is None
+    file = None if is_disabled else (_Forgiving if _is_redrawn() else _OneLine)(sys.stderr)
     return tqdm(**options, disable=is_disabled, file=file)
+
+
+def _is_redrawn():
+    """Whether a line of stderr can be written again in its place: on a terminal, in a notebook."""
+    try:
+        return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
+    except (AttributeError, OSError, ValueError):  # ValueError: it is closed
+        return False

@@ -66,6 +66,8 @@ def _checked(name, array, schema, sizes):
     if field is None:
         raise ValueError(f"{name} is not known")
     array = np.asarray(array)
+    if field.kinds == "iu" and array.dtype.kind in field.kinds:
+        array = array.astype(np.int64, copy=False)  # counts go on growing
     dtype = array.dtype
     is_float = dtype.kind == "f" and dtype in (np.float32, np.float64) and dtype.isnative
     if dtype.kind not in field.kinds or (dtype.kind == "f" and not is_float):

@@ -118,15 +118,17 @@ def learn_command(args):
     from .plotting.figures import save_both
 
     began = time.perf_counter()
-    shl, out = _make_experiment(args, args.n_jobs), claim_folder(args)
-    data = shl.get_data()
+    shl = _make_experiment(args, args.n_jobs)
+    data, out = shl.get_data(), claim_folder(args)
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
     drawn = {
         "dictionary": plotting.show_dico(
             shl, dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
         ),
-        "P_cum": plotting.plot_P_cum(dico.P_cum, title=args.homeo_method),
+        "P_cum": plotting.plot_P_cum(
+            dico.P_cum, title=args.homeo_method, c=plotting.COLORS.get(args.homeo_method, "g")
+        ),
         "learning": plotting.plot_learning(dico),
         "usage": plotting.plot_usage(plotting.activity(dico), title=args.homeo_method),
     }

@@ -5,15 +5,17 @@ a `Competition` into a `Coder` (filters, Gram matrix, bounds), which runs over f
 
 `shl.learning` asks the same of patches, here, and of images, in `shl.convolution.coding`:
 
-    coding.prepare(dictionary, competition, precision, threads)     a coder
+    coding.prepare(dictionary, competition, precision, threads, former)     a coder
     coder.compete(competition)                      the same under another competition
     coder.code_batch(X, rows, threads)              a `Batch`: samples, their code, their residuals
     coder.gradient(batch, threads)                  of the dictionary's shape
     coder.cosines(), coder.is_signed                between atoms, for `shl.replacement`
     coder.cut_residuals(batch, n_most)              rows of the size of an atom, n_windows a sample
+    coder.seen_share(batch)                         of the entries of its samples, 1 without gaps
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
+    code.follow_quantiles(P_cum, C, rate)           P_cum after a batch; patches alone
     code.mean_positive()                            of coefficients above 0; patches alone
     code.count_pairs()                              (n_dictionary, n_dictionary); patches alone
     code.weight                                     (n_samples,), or None: each sample counts once
@@ -36,6 +38,7 @@ from ._checks import (
     check_magnitude,
     check_memory,
     check_number,
+    check_sparse,
     set_checked,
 )
 from ._threads import Threads, chunks, map_serially
@@ -58,7 +61,8 @@ MOST_STEPS = 100
 CACHED_ROWS = 512  # of samples, that are summed by atom while they are in a second-level cache
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
-SEEN_ROWS = 64  # of samples with missing entries at once: each keeps a basis of its own
+FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
+LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
 
 # ------------------------------------------------------------------------------------ codes
@@ -142,9 +146,12 @@ class Events:
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
         self.check()
-        used, weights = self.values != 0, None
-        if self.weight is not None:
-            weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
+        if self.weight is None:
+            counts = np.zeros(self.n_dictionary, np.int64)
+            kernels.count_events(self.indices, self.values, counts)
+            return counts
+        used = self.values != 0
+        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
         return np.bincount(self.indices[used], weights, self.n_dictionary)
 
     def power_sums(self, power: int) -> np.ndarray:
@@ -172,10 +179,21 @@ class Events:
         self.check()
         if self.weight is not None:
             return self._weigh_quantiles(C, n_bins)
-        counts = np.zeros((self.n_dictionary, n_bins), np.int64)
+        counts = np.empty((self.n_dictionary, n_bins), np.int64)
         kernels.count_quantiles(self.indices, self.values, C, counts)
-        counts[:, 0] += len(self) - counts.sum(axis=1)
         return counts
+
+    def follow_quantiles(self, P_cum: np.ndarray, C: float, rate: float) -> np.ndarray:
+        """(1 - rate) P_cum + rate CDF, the CDF of `count_quantiles` where each sample counts once,
+        behind a column of zeros.
+        """
+        self.check()
+        if len(P_cum) != self.n_dictionary:
+            raise ValueError(f"P_cum must have {self.n_dictionary} rows, not {len(P_cum)}")
+        P_cum = np.ascontiguousarray(P_cum)
+        moved = np.empty(P_cum.shape, P_cum.dtype)
+        kernels.follow_quantiles(self.indices, self.values, C, rate, P_cum, moved)
+        return moved
 
     def _weigh_quantiles(self, C, n_bins):
         """`count_quantiles` of weighted samples, float64."""
@@ -210,7 +228,7 @@ class Events:
         self.check()
         if len(rows) != len(self):
             raise ValueError(f"rows must be those of {len(self)} samples, not {len(rows)}")
-        total = np.zeros((self.n_dictionary, rows.shape[1]), rows.dtype)
+        total = np.empty((self.n_dictionary, rows.shape[1]), rows.dtype)
         parts = chunks(len(self), most=CACHED_ROWS, fewest=CACHED_ROWS)
 
         def order(part):
@@ -219,6 +237,7 @@ class Events:
         ordered = threads.map(order, parts)
 
         def add(atoms):
+            total[atoms] = 0
             for events, part in zip(ordered, parts, strict=True):
                 kernel(events, rows[part], atoms.start, atoms.stop, total)
 
@@ -253,7 +272,7 @@ class Events:
     def from_dense(cls, code, l0_sparseness: int | None = None) -> "Events":
         """The events of a dense or CSR code; with l0_sparseness, each sample's largest alone."""
         if sparse.issparse(code):
-            code = code.toarray()
+            code = check_sparse(code, "code").toarray()
         most = int((code != 0).sum(axis=1).max(initial=0))
         n_slots = max(1, most if l0_sparseness is None else min(l0_sparseness, code.shape[1]))
         order = np.argsort(-np.abs(code), axis=1, kind="stable")[:, :n_slots].astype(np.int32)
@@ -388,8 +407,13 @@ class Coding:
         """The probability that a sample selects an atom, before anything is known."""
         return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
 
-    def prepare(self, dictionary, competition=PLAIN, precision=None, threads=None) -> "Coder":
+    def prepare(
+        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
+    ) -> "Coder":
         """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
+
+        It takes over the memory of the Gram matrix of a former coder, whose use is over: new pages
+        for a large one take as long as a sixth of its products.
 
         With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
         gram_ij = <d_i, w_j d_j> / n_j.
@@ -407,9 +431,10 @@ class Coding:
             filters = filters * scale[:, None]
         gram = np.empty((0, 0), dictionary.dtype)
         if self.algorithm in PURSUITS:
-            gram = _gram(dictionary, filters, map_serially if threads is None else threads.map)
+            run = map_serially if threads is None else threads.map
+            gram = _gram(dictionary, filters, run, None if former is None else former.atoms.gram)
         atoms = kernels.Atoms(dictionary, gram, scale)
-        return Coder(self, atoms, filters, self._contest(atoms, competition))
+        return Coder(self, atoms, filters, filters.T, self._contest(atoms, competition))
 
     def _contest(self, atoms, competition):
         """What the kernels need of a competition, with the bounds of a table."""
@@ -427,6 +452,11 @@ class Coding:
         bounds[:, n_dictionary:] = np.inf
         kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
         return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
+
+
+def _seen(batch):
+    """Where samples have entries: where they miss one, sample and residual are 0."""
+    return (batch.samples != 0) | (batch.residual != 0)
 
 
 def _padded(n_rows, n_columns, dtype):
@@ -447,10 +477,15 @@ def _padded(n_rows, n_columns, dtype):
     return rows
 
 
-def _gram(dictionary, filters, run):
-    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric."""
-    blocks = chunks(len(dictionary), most=512, fewest=256)
-    gram = _padded(len(dictionary), len(dictionary), dictionary.dtype)
+def _gram(dictionary, filters, run, memory=None):
+    """Dictionary @ filters.T, tile by tile; only half of it is computed where symmetric.
+
+    memory: another such matrix, which is written over.
+    """
+    blocks, n_dictionary = chunks(len(dictionary), most=512, fewest=256), len(dictionary)
+    gram = memory
+    if memory is None or (len(memory), memory.dtype) != (n_dictionary, dictionary.dtype):
+        gram = _padded(n_dictionary, n_dictionary, dictionary.dtype)
     is_symmetric = filters is dictionary
 
     def fill(tile):
@@ -469,7 +504,8 @@ class Coder:
 
     coding: Coding
     atoms: kernels.Atoms
-    filters: np.ndarray  # (n_dictionary, n_pixels): rho = X @ filters.T
+    filters: np.ndarray  # (n_dictionary, n_pixels)
+    columns: np.ndarray  # (n_pixels, n_dictionary), their transpose: rho = X @ columns
     contest: kernels.Contest
 
     @property
@@ -493,23 +529,32 @@ class Coder:
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
-        that their squares count as often.
+        that their squares count as often, those of which a share p is seen by p^-1.5: two of them
+        share p^2 of their entries, and a unit vector along one has grown by p^-.5.
         """
         rows, weight = batch.residual[:n_most], batch.code.weight
+        if self.coding.has_gaps:
+            share = np.maximum(_seen(batch)[:n_most].mean(axis=1), LEAST_SEEN)
+            rows = rows * (share**-1.5).astype(rows.dtype)[:, None]
         if weight is None:
             return rows
         return rows * np.sqrt(weight[:n_most, None] / weight.mean(), dtype=rows.dtype)
+
+    def seen_share(self, batch: Batch) -> float:
+        """The share of the entries of a batch that are not missing."""
+        return float(_seen(batch).mean()) if self.coding.has_gaps else 1.0
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=self.coding._contest(self.atoms, competition))
 
-    def code(self, X: np.ndarray) -> Events:
-        """The events of one chunk of samples (n_samples, n_pixels), on this thread."""
+    def code(self, X: np.ndarray, rho: np.ndarray | None = None) -> Events:
+        """The events of one chunk of samples (n_samples, n_pixels), on this thread; their
+        correlations where they are known are overwritten.
+        """
         X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
         if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
-            rows = chunks(len(X), most=SEEN_ROWS, fewest=SEEN_ROWS)
-            return Events.join([self._code_seen(X[some]) for some in rows])
+            return self._code_seen(X)
         exponents = np.zeros((len(X), 1), int)
         if algorithm in SCALED:
             exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
@@ -525,8 +570,9 @@ class Coder:
             np.zeros((len(X), n_slots), X.dtype),
             n_dictionary,
         )
-        rho = _padded(len(X), n_dictionary, X.dtype)
-        np.matmul(X, self.filters.T, out=rho[:, :n_dictionary])
+        if rho is None:
+            rho = _padded(len(X), n_dictionary, X.dtype)
+            np.matmul(X, self.columns, out=rho[:, :n_dictionary])
         if algorithm == "mp":
             self._pursue(X, rho, events)
         else:
@@ -534,33 +580,34 @@ class Coder:
         return events if self.coding.fit_tol is None else events.trim()
 
     def _code_seen(self, X):
-        """The events of a few samples, by the entries that are not NaN.
+        """The events of one chunk of samples, by the entries that are not NaN.
 
-        No Gram matrix serves samples that each see other entries: the correlations with the
-        residuals are computed anew in each step.  A tolerance is in proportion to what is seen.
+        No Gram matrix serves samples that each see other entries: each step takes as long as the
+        first correlations.
         """
-        D, (n_samples, n_pixels) = self.dictionary, X.shape
-        is_seen = ~np.isnan(X)
-        seen, residual = is_seen.astype(D.dtype), np.where(is_seen, X, D.dtype.type(0))
-        squares = seen @ (D**2).T
-        norms = np.sqrt(np.where(squares >= LEAST_SEEN, squares, 0))
-        n_slots, tolerance = self.n_slots, np.zeros(n_samples, D.dtype)
-        if self.coding.fit_tol is not None:
-            n_slots = min(n_pixels, len(D))
-            tolerance = (self.coding.fit_tol * is_seen.mean(axis=1)).astype(D.dtype)
-        indices, values = (
-            np.zeros((n_samples, n_slots), np.int32),
-            np.zeros_like(D, shape=(n_samples, n_slots)),
+        n_dictionary, n_pixels = self.dictionary.shape
+        n_slots, number, fit_tol = self.n_slots, X.dtype.type, self.coding.fit_tol
+        if fit_tol is not None:
+            n_slots = min(n_pixels, n_dictionary)
+        columns = _padded(n_pixels, n_dictionary, X.dtype)
+        columns[:, :n_dictionary] = self.dictionary.T
+        events = Events(
+            np.zeros((len(X), n_slots), np.int32),
+            np.zeros((len(X), n_slots), X.dtype),
+            n_dictionary,
         )
-        basis = np.empty((n_samples, n_slots, n_pixels), D.dtype)
-        factors = np.empty((n_samples, n_slots, n_slots), D.dtype)
-        given, kept = (D, seen, self.contest.gain, tolerance), (residual, indices, values)
-        for k in range(n_slots):
-            rho = residual @ D.T
-            if not kernels.take_seen_atoms(rho, norms, *given, *kept, basis, factors, k):
-                break
-        kernels.solve_seen_atoms(factors, indices, values)
-        return Events(indices, values, len(D)).trim()
+        kernels.pursue_seen(
+            X,
+            self.dictionary,
+            columns,
+            columns**2,
+            self.contest.gain,
+            number(LEAST_SEEN),
+            number(fit_tol or 0),
+            events.indices,
+            events.values,
+        )
+        return events if fit_tol is None else events.trim()
 
     @property
     def n_slots(self) -> int:
@@ -594,16 +641,40 @@ class Coder:
         )
         np.ldexp(events.values, exponents, out=events.values)
 
+    def _correlate(self, X, threads):
+        """Rho of all samples where they are few, (n_samples, n_padded), else None.
+
+        Chunks of few rows would have BLAS set up the whole dictionary for each: it is cut instead.
+        """
+        if not 0 < len(X) <= FEW_ROWS or self.coding.algorithm != "mp":
+            return None
+        rho = _padded(len(X), len(self.filters), self.dictionary.dtype)
+        rows, atoms = chunks(len(X), fewest=512), chunks(len(self.filters), most=512, fewest=176)
+
+        def fill(block):
+            np.matmul(X[block[0]], self.columns[:, block[1]], out=rho[block])
+
+        threads.map(fill, [(some, part) for some in rows for part in atoms])
+        return rho
+
+    def _lay_out(self, n_samples):
+        """The same coder, whose `columns` are rows in memory if there are enough samples: BLAS then
+        sets up each chunk faster.
+        """
+        if n_samples < LAID_OUT or self.coding.algorithm not in PURSUITS:
+            return self
+        return replace(self, columns=np.ascontiguousarray(self.columns))
+
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        coding = self.coding
+        coding, coder = self.coding, self._lay_out(len(X))
         if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
-            return Events.join(threads.map(lambda rows: self.code(X[rows]), chunks(len(X))))
+            return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
         indices = np.empty((len(X), self.n_slots), np.int32)
         values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
 
         def fill(rows):
-            events = self.code(X[rows])
+            events = coder.code(X[rows])
             indices[rows], values[rows] = events.indices, events.values
 
         threads.map(fill, chunks(len(X)))
@@ -615,28 +686,36 @@ class Coder:
         """
         dtype, shape = self.dictionary.dtype, (len(rows), X.shape[1])
         samples, residual = np.empty(shape, dtype), np.empty(shape, dtype)
+        coder, parts, rho = self._lay_out(len(rows)), chunks(len(rows)), None
+
+        def gather(chunk):
+            samples[chunk] = X[rows[chunk]]
+
+        if len(rows) <= FEW_ROWS:
+            threads.map(gather, parts)
+            rho = self._correlate(samples, threads)
 
         def code(chunk):
-            samples[chunk] = residual[chunk] = X[rows[chunk]]
-            events = self.code(samples[chunk])
+            if len(rows) > FEW_ROWS:
+                gather(chunk)
+            events = coder.code(samples[chunk], None if rho is None else rho[chunk])
             kernels.subtract_reconstruction(
-                events.indices, events.values, self.dictionary, residual[chunk]
+                events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
             if self.coding.has_gaps:
                 is_missing = np.isnan(samples[chunk])
                 samples[chunk][is_missing] = residual[chunk][is_missing] = 0
             return events
 
-        return Batch(samples, Events.join(threads.map(code, chunks(len(rows)))), residual)
+        return Batch(samples, Events.join(threads.map(code, parts)), residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
-        rows, weight = batch.residual, batch.code.weight
-        if weight is not None:
-            rows = rows * weight[:, None]
-        gradient = batch.code.sum_products(rows, threads)
-        gradient *= gradient.dtype.type(-1 / batch.code.n_draws)
-        return gradient
+        factors = np.full((len(batch.code), 1), -1 / batch.code.n_draws)
+        if batch.code.weight is not None:
+            factors *= batch.code.weight[:, None]
+        values = batch.code.values * factors.astype(batch.residual.dtype)
+        return replace(batch.code, values=values).sum_products(batch.residual, threads)
 
 
 def _unscale(penalty, exponents):
@@ -860,8 +939,8 @@ def sparse_encode(
     Parameters
     ----------
     X : array of shape (n_samples, n_pixels)
-        float32 or float64 (kept; other dtypes become float64); a memory map is read in chunks.  On
-        a GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
+        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.  On a
+        GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
         arrays, and is the code (extra `gpu`; 'mp' and 'omp').
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.

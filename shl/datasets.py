@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from ._checks import (
     check_choice,
     check_count,
+    check_file_name,
     check_flag,
     check_generator,
     check_memory,
@@ -130,8 +131,10 @@ def fetch_natural_images(
     except ImportError as error:
         raise ImportError('fetch_natural_images needs pooch: pip install "shl[fetch]"') from error
 
+    for name in (registry := dict(registry)):
+        check_file_name(name, "registry")
     folder = pooch.os_cache("shl") / "natural" if data_home is None else Path(data_home)
-    store = pooch.create(path=folder, base_url=base_url, registry=dict(registry))
+    store = pooch.create(path=folder, base_url=base_url, registry=registry)
     downloader = pooch.HTTPDownloader(progressbar=False, timeout=30)
     return [_fetch_file(store, name, downloader, base_url) for name in registry]
 

@@ -104,7 +104,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         y : None
             Ignored.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -127,7 +127,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows, held_out = self._hold_out(len(X), weight, stopping, rng)
         n_samples = len(X) if rows is None else len(rows)
         n_steps = self._n_steps(n_samples)
-        plan = self.plan((n_samples, *X.shape[1:]), host_dtype(X), n_steps)
+        plan = self._plan_fit((n_samples, *X.shape[1:]), host_dtype(X), n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         state = learning.check_state(state, plan, X, self._shape(X.shape))
         batches = learning.Batches(n_samples, plan.batch_size, state.seed, rows)
@@ -228,6 +228,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         task.done(lambda: self._fitted(state, plan, 1))
         return self
 
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are."""
+        return self.plan(shape, dtype, n_steps)
+
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
         most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
@@ -324,7 +328,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
-        self.n_replaced_ = int(state.replacement.get("n_replaced", 0))
+        counts = state.replacement.get("n_replaced", np.zeros(0))
+        self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())
         self.n_steps_ = state.step
         return self
 
@@ -478,7 +483,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.homeostasis.Fading`); None lets it act throughout.
     replace : bool or Replacement, default=True
-        Whether an atom that others explain is replaced by what is badly coded, and how.
+        Whether an atom that others explain is replaced by what is badly coded, and how; `fit` to
+        fewer samples than atoms replaces none.
     do_precision : bool, default=False
         Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
     eta_precision : float, default=0.0
@@ -497,7 +503,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     tol : float, optional
         `fit` stops when the error on held-out samples, coded by plain pursuit, has not fallen by
         this share in n_iter_no_change passes (of at least 10 steps), and keeps the best dictionary.
-        None never stops.  (A resumed fit counts anew.)
+        None never stops.  A resumed fit counts anew.
     n_iter_no_change : int, default=10
     validation_fraction : float, default=0.1
         Samples held out for that, at most 10000.
@@ -533,6 +539,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Atoms that no sample of the last pass over the data selected.
     n_replaced_ : int
         Replacements of atoms so far.
+    replaced_ : array of int
+        The atoms that were replaced, each once.
 
     References
     ----------
@@ -665,9 +673,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             Ignored.
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts: in the mean gradient of its batch, in usage, histograms
-            and records.
+            and records.  Integers equal repeated samples, up to rounding, where a batch holds all
+            samples and no atom is replaced: both draw samples at random.
         on_step : callable, optional
-            on_step(state) after each step: True stops with a fitted model; it may raise.
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
             Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
 
@@ -716,6 +725,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             **self._changes(n_steps),
         )
 
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are; none are left to replace atoms by where
+        there are fewer than atoms, which then know them by heart.
+        """
+        plan = self.plan(shape, dtype, n_steps)
+        return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
+
     def _batch_size(self, n_samples):
         """Samples of a step, of so many."""
         size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
@@ -737,8 +753,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """How samples of so many pixels are coded by so many atoms."""
         algorithm = self.learning_algorithm
         if algorithm is None:
-            needs_mp = self.do_precision or self.do_sym or self.precision_init is not None
-            needs_mp = needs_mp or self.positive_code
+            names = ("do_precision", "do_sym", "positive_code")
+            flags = [check_flag(getattr(self, name), name) for name in names]
+            needs_mp = any(flags) or self.precision_init is not None
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         check_choice(algorithm, "learning_algorithm", coding.ALGORITHMS)

@@ -9,15 +9,16 @@ import numpy as np
 from . import _checkpoints, plotting, store
 from ._checks import check_choice, check_count, check_names
 from ._params import check_names as check_parameter_names
+from ._schema import Field
+from ._schema import check as check_schema
 from ._threads import count_threads
 from .coding import ALGORITHMS, sparse_encode
 from .estimator import SparseHebbianLearning
-from .images import Patches, find_database
+from .images import DATAPATH, Patches, choose_database
 from .replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
-DATAPATH = "database/"
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -28,7 +29,7 @@ FIGURES = (
     "plot_error",
     "plot_proba_histogram",
     *OF_CODE,
-    *(f"time_plot_{variable}" for variable in plotting.LABELS),
+    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
 )
 # What draws a figure of another name.
 PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
@@ -147,8 +148,7 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        if self.name_database is None:
-            self._choose_database()
+        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -162,14 +162,6 @@ class SHL:
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, self.patch_width**2), np.float32)
         self.store = store.open_store(self.cache_dir)
-
-    def _choose_database(self):
-        """The only database of a given datapath, else the photographs that need none."""
-        if Path(self.datapath) == Path(DATAPATH):
-            self.name_database = "sample"
-        else:
-            datapath, self.name_database = find_database(self.datapath)
-            self.datapath = str(datapath)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
@@ -217,9 +209,9 @@ class SHL:
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
         path = self._data_path(matname)
-        found = self.store.get(path) if self.store else None
+        found = self.store.get(path, _read_data) if self.store else None
         if found is not None:
-            return found[0]["data"]
+            return found
         data = self.patches.draw(self.verbose)
         if self.store:
             self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
@@ -229,8 +221,7 @@ class SHL:
         """The digest of the patches that `get_data()` keeps in the store, None where they are not
         there yet.
         """
-        info = self.store.get(self._data_path(None), store.read_info) if self.store else None
-        return None if info is None else info["digest"]
+        return self.store.get(self._data_path(None), _read_digest) if self.store else None
 
     def _data_path(self, matname):
         """Where the patches are kept, or None without a store."""
@@ -252,6 +243,7 @@ class SHL:
             verbose=self.verbose,
         )
 
+    @check_parameter_names
     def learn_dico(
         self,
         data=None,
@@ -266,15 +258,19 @@ class SHL:
 
         Parameters
         ----------
-        data : array (n_samples, n_pixels), optional.  Patches; without, `get_data()`.
-        dictionary, precision, P_cum : arrays, optional.  Start values.
-        matname : str, optional.  Keep the result in the store, under the hash of the parameters,
-            the data and the start values, with this name in front; a learning that was interrupted
-            goes on where it was.
-        list_figures : names among show_dico, show_dico_in_order, show_Pcum, plot_error,
+        data : array of shape (n_samples, n_pixels), optional
+            Patches; None is `get_data()`.
+        dictionary, precision, P_cum : arrays, optional
+            Start values.
+        matname : str, optional
+            Keep the result in the store, under the hash of the parameters, the data and the start
+            values, with this name in front; a learning that was interrupted goes on where it was.
+        list_figures : sequence of str, default=()
+            Drawn into `figures`: show_dico, show_dico_in_order, show_Pcum, plot_error,
             plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
-            time_plot_<variable>.  They are drawn into `figures`.
-        fig_kwargs : dict, optional.  Passed to the figures that take them.
+            time_plot_<variable>.
+        fig_kwargs : dict, optional
+            Passed to the figures that take them.
         """
         for name in check_names(list_figures, "list_figures"):
             check_choice(name, "list_figures", FIGURES)
@@ -322,6 +318,7 @@ class SHL:
 
     # --------------------------------------------------------------------------------------- coding
 
+    @check_parameter_names
     def code(
         self,
         data,
@@ -355,12 +352,11 @@ class SHL:
             {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
         )
         path = self.store.path("code", key, matname)
-        found = self.store.get(path)
-        if found is None:
+        code = self.store.get(path, _read_code)
+        if code is None:
             code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
             self.store.put(path, {"code": code}, {"kind": "code"})
-            return code
-        return found[0]["code"]
+        return code
 
     def decode(self, code, dico):
         """The patches (n_samples, n_pixels) that a code stands for."""
@@ -412,6 +408,28 @@ class SHL:
     def time_plot(self, dico, variable="F", **options):
         """See `shl.plotting.time_plot`."""
         return plotting.time_plot(self, dico, variable, **options)
+
+
+def _read_data(path):
+    """The patches in a file."""
+    return _read_array(path, "data", ("n_samples", "n_pixels"))
+
+
+def _read_code(path):
+    """The code in a file."""
+    return _read_array(path, "code", ("n_samples", "n_dictionary"))
+
+
+def _read_array(path, name, shape):
+    """The only array of a file, whose axes are as many as `shape` has names."""
+    arrays, _ = store.read(path)
+    with store.damage_of(path):
+        return check_schema(arrays, {name: Field(shape)})[name]
+
+
+def _read_digest(path):
+    """The digest of the patches in a file."""
+    return str(store.read_values(path, "digest")[0])
 
 
 def _options_of(name):

@@ -26,7 +26,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ._arrays import astype, beside, copy_of, namespace
+from ._arrays import astype, beside, copy_of, is_tensor, namespace
 from ._checks import check_choice, check_count, check_number
 from .coding import Competition, check_competition, check_P_cum
 
@@ -335,9 +335,14 @@ class HEH2019:
         C = self.C or self._adapt(float(state["C"]), code)
         if C == 0:
             return state
-        batch = astype(cumulative_distribution(code, C, self.nb_quant), state["P_cum"].dtype)
-        P_cum = (1 - self.eta_homeo) * state["P_cum"] + self.eta_homeo * batch
-        return {"P_cum": P_cum, "C": np.array(C)}
+        return {"P_cum": self._follow(state["P_cum"], code, C), "C": np.array(C)}
+
+    def _follow(self, P_cum, code, C):
+        """P_cum after one more batch."""
+        if code.weight is None and not is_tensor(P_cum):
+            return code.follow_quantiles(P_cum, C, self.eta_homeo)
+        batch = astype(cumulative_distribution(code, C, self.nb_quant), P_cum.dtype)
+        return (1 - self.eta_homeo) * P_cum + self.eta_homeo * batch
 
     def renew(self, state: dict, i: int) -> dict:
         """Atom i is new: its distribution is the mean."""

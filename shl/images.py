@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import store
-from ._checks import check_count, check_flag, check_memory, set_checked
+from ._checks import check_count, check_flag, check_memory, check_path, set_checked
 from ._progress import progress
 from .windows import extract as extract
 from .windows import reconstruct as reconstruct
@@ -23,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # others, as PostScript, start program
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
+DATAPATH = "database/"
 STRIP = 1 << 22  # pixels of an image of colours that are made grey at a time
 BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 258, 339, 274  # tags of TIFF and EXIF
 
@@ -88,6 +89,20 @@ def load_images(
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
+def choose_database(
+    name_database: str | None, datapath: str | Path = DATAPATH
+) -> tuple[str | Path, str]:
+    """(datapath, name_database): where there is no name, that of the only database of a datapath
+    that is given (`find_database`), else of the photographs that need none.
+    """
+    if name_database is not None:
+        return datapath, name_database
+    if Path(check_path(datapath, "datapath")) == Path(DATAPATH):
+        return datapath, "sample"
+    folder, name = find_database(datapath)
+    return str(folder), name
+
+
 def find_database(datapath: str | Path) -> tuple[Path, str]:
     """The folder of databases and the only database in it; a folder of images is one itself.
 
@@ -131,7 +146,8 @@ def _folder_images(folder, height, width):
         )
         raise FileNotFoundError(
             f"there is no folder {folder}; {folder.parent} holds {', '.join(there) or 'nothing'}. "
-            f"Databases without a folder: 'sample', 'dead_leaves'"
+            f"Databases without a folder: 'sample', 'dead_leaves'; of a folder of images elsewhere "
+            f"give the datapath alone"
         )
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     images = []
@@ -600,8 +616,7 @@ class Patches:
 
     def __post_init__(self):
         for name in ("datapath", "name_database"):
-            if not isinstance(getattr(self, name), (str, Path)):
-                raise TypeError(f"{name} must be a text or a path, not {getattr(self, name)!r}")
+            check_path(getattr(self, name), name)
         counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
         set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
         most = min(self.height, self.width) // self.patch_ds

@@ -31,7 +31,9 @@ UNROLLED = 2
 STRIP = UNROLLED * VECTOR
 BLOCK = 32  # items of a loop without a remainder
 TILE = 16  # rows and columns that are transposed at once
-GROUP = 4  # rows that are subtracted in one pass
+GROUP = 4  # rows that are subtracted, or added up, in one pass
+TILED = 4  # strips of a sum of rows at a time
+SPAN = 4  # vectors of a row that sums over events keep in registers
 TURNS = 2  # samples that take their steps in turn: one waits for its arg-max while another works
 
 
@@ -125,6 +127,21 @@ class _Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, [vector])
 
+    def zeros(self, count):
+        """Places of vectors of zeros, which stay in registers."""
+        return [cgutils.alloca_once_value(self.builder, self.numbers(None)) for _ in range(count)]
+
+    def add_up(self, vector):
+        """The sum of a vector's numbers, by halves."""
+        lanes, index = self.lanes, ir.IntType(32)
+        while lanes > 1:
+            lanes //= 2
+            kind = ir.VectorType(index, lanes)
+            halves = (kind(list(range(start, start + lanes))) for start in (0, lanes))
+            low, high = (self.builder.shuffle_vector(vector, vector, half) for half in halves)
+            vector = self.builder.fadd(low, high)
+        return self.builder.extract_element(vector, index(0))
+
     def keep_bits(self, vector, mask):
         """The numbers that the bits of a vector that are set in mask are."""
         bits = self.builder.and_(self.builder.bitcast(vector, self.integers), mask)
@@ -137,9 +154,18 @@ class _Vectors:
             rho = self.keep_bits(rho, without_sign)
         return self.builder.fmul(gain, rho)
 
-    def parts(self, i):
-        """The starts of the vectors of the strip at i."""
-        return [self.builder.add(i, self.index(k * self.lanes)) for k in range(UNROLLED)]
+    def parts(self, i, n_vectors=UNROLLED):
+        """The starts of the vectors from i on, those of a strip or so many."""
+        return [self.builder.add(i, self.index(k * self.lanes)) for k in range(n_vectors)]
+
+    def row(self, data, i, size):
+        """Where the i-th row of so many items begins."""
+        return self.builder.gep(data, [self.builder.mul(i, size)])
+
+    def store_all(self, values, data, i):
+        """Store vectors one behind the other, from the i-th item on."""
+        for vector, part in zip(values, self.parts(i, len(values)), strict=True):
+            self.store(vector, data, part)
 
     def flags(self, tests):
         """The results of comparing the vectors of a strip, as the bits of one integer."""
@@ -267,6 +293,141 @@ def _subtract_rows(typing_context, row, source, rows, first, factors):
     return types.void(row, source, rows, types.intp, factors), emit
 
 
+@intrinsic
+def _dot(typing_context, a, b):
+    """<a, b>, in as many sums as a strip has numbers: one alone would wait for each addition."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, a.dtype)
+        left, right = (vectors.array(signature, args, k) for k in (0, 1))
+        sums = vectors.zeros(UNROLLED)
+        with vectors.strips(left.nitems) as loop:
+            start = builder.mul(loop.index, vectors.index(vectors.strip))
+            for i, total in zip(vectors.parts(start), sums, strict=True):
+                x, y = vectors.load(left.data, i), vectors.load(right.data, i)
+                builder.store(vectors.multiply_add(x, y, builder.load(total)), total)
+        return vectors.add_up(functools.reduce(builder.fadd, map(builder.load, sums)))
+
+    return a.dtype(a, b), emit
+
+
+@intrinsic
+def _combine_rows(typing_context, total, rows, places, factors, n_rows):
+    """Total = sum_k factors_k rows[places_k] over the first n_rows; those behind them up to a
+    multiple of GROUP have factors 0.
+
+    A tile of totals stays in registers, and neighbouring rows add to different ones of them, as an
+    addition waits for the one before it.
+    """
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, total.dtype)
+        arrays = [vectors.array(signature, args, k) for k in range(4)]
+        size, tiled = arrays[0].nitems, vectors.index(TILED * vectors.strip)
+        n_groups = builder.sdiv(
+            builder.add(args[4], vectors.index(GROUP - 1)), vectors.index(GROUP)
+        )
+        n_tiles = builder.sdiv(size, tiled)
+        with cgutils.for_range(builder, n_tiles, intp=vectors.index) as loop:
+            start = builder.mul(loop.index, tiled)
+            add(vectors, arrays, n_groups, start, TILED * UNROLLED, 2)
+        with vectors.strips(size, builder.mul(n_tiles, vectors.index(TILED))) as loop:
+            start = builder.mul(loop.index, vectors.index(vectors.strip))
+            add(vectors, arrays, n_groups, start, UNROLLED, GROUP)
+        return context.get_dummy_value()
+
+    def add(vectors, arrays, n_groups, start, n_vectors, n_sums):
+        builder, (target, source, where, numbers) = vectors.builder, arrays
+        sums = [vectors.zeros(n_vectors) for _ in range(n_sums)]
+        starts = vectors.parts(start, n_vectors)
+        with cgutils.for_range(builder, n_groups, intp=vectors.index) as loop:
+            first = builder.mul(loop.index, vectors.index(GROUP))
+            for part in range(GROUP):
+                k = builder.add(first, vectors.index(part))
+                factor = vectors.repeat(builder.load(builder.gep(numbers.data, [k])))
+                place = builder.load(builder.gep(where.data, [k]))
+                row = vectors.row(source.data, place, target.nitems)
+                for i, one in zip(starts, sums[part % n_sums], strict=True):
+                    value = vectors.multiply_add(factor, vectors.load(row, i), builder.load(one))
+                    builder.store(value, one)
+        for i, *parts in zip(starts, *sums, strict=True):
+            value = functools.reduce(builder.fadd, map(builder.load, parts))
+            vectors.store(value, target.data, i)
+
+    return types.void(total, rows, places, factors, types.intp), emit
+
+
+@intrinsic
+def _sum_rows(typing_context, target, source, t, rows, places, factors, start, stop):
+    """Row t of target = that of source + sum of factors_k rows[places_k] over start <= k < stop.
+
+    Rows have at least SPAN vectors.  Their last SPAN vectors overlap those before: the sums there
+    are taken first and written last, as target and source may be one.
+    """
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, target.dtype)
+        out, base, *terms = (vectors.array(signature, args, k) for k in (0, 1, 3, 4, 5))
+        size = builder.extract_value(out.shape, 1)
+        width = vectors.index(SPAN * vectors.lanes)
+        first, n_terms = args[6], builder.sub(args[7], args[6])
+        place, begin = (vectors.row(array.data, args[2], size) for array in (out, base))
+        tail = builder.sub(size, width)
+        last = add(vectors, begin, tail, size, terms, first, n_terms)
+        n_spans = builder.sdiv(builder.sub(size, vectors.index(1)), width)
+        with cgutils.for_range(builder, n_spans, intp=vectors.index) as loop:
+            i = builder.mul(loop.index, width)
+            vectors.store_all(add(vectors, begin, i, size, terms, first, n_terms), place, i)
+        vectors.store_all(last, place, tail)
+        return context.get_dummy_value()
+
+    def add(vectors, begin, i, size, terms, first, n_terms):
+        builder, (others, numbers, weights) = vectors.builder, terms
+        parts = vectors.parts(i, SPAN)
+        sums = [cgutils.alloca_once_value(builder, vectors.load(begin, part)) for part in parts]
+        with cgutils.for_range(builder, n_terms, intp=vectors.index) as loop:
+            k = builder.add(first, loop.index)
+            number = builder.load(builder.gep(numbers.data, [k]))
+            data = vectors.row(others.data, builder.sext(number, vectors.index), size)
+            factor = vectors.repeat(builder.load(builder.gep(weights.data, [k])))
+            for total, part in zip(sums, parts, strict=True):
+                term = vectors.load(data, part)
+                builder.store(vectors.multiply_add(factor, term, builder.load(total)), total)
+        return [builder.load(total) for total in sums]
+
+    counts = types.intp, types.intp
+    return types.void(target, source, types.intp, rows, places, factors, *counts), emit
+
+
+@intrinsic
+def _sum_squares(typing_context, rows, i):
+    """The squared norm of row i, lane by lane, as LLVM changes the order of no sum."""
+
+    def emit(context, builder, signature, args):
+        vectors = _Vectors(context, builder, rows.dtype)
+        array, zero = vectors.array(signature, args, 0), vectors.number(0)
+        size, lanes = builder.extract_value(array.shape, 1), vectors.index(vectors.lanes)
+        data = vectors.row(array.data, args[1], size)
+        sums = cgutils.alloca_once_value(builder, vectors.numbers(None))
+        total = cgutils.alloca_once_value(builder, zero)
+        n_whole = builder.sdiv(size, lanes)
+        with cgutils.for_range(builder, n_whole, intp=vectors.index) as loop:
+            part = vectors.load(data, builder.mul(loop.index, lanes))
+            builder.store(vectors.multiply_add(part, part, builder.load(sums)), sums)
+        rest = builder.mul(n_whole, lanes)
+        with cgutils.for_range(builder, size, rest, vectors.index) as loop:
+            value = builder.load(builder.gep(data, [loop.index]))
+            square = builder.fmul(value, value)
+            builder.store(builder.fadd(builder.load(total), square), total)
+        lane_sums = builder.load(sums)
+        for lane in range(vectors.lanes):
+            square = builder.extract_element(lane_sums, ir.IntType(32)(lane))
+            builder.store(builder.fadd(builder.load(total), square), total)
+        return builder.load(total)
+
+    return rows.dtype(rows, types.intp), emit
+
+
 if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is compiled
 
     def _subtract_and_find(rho, step, gram_row, gain, is_signed):
@@ -279,8 +440,20 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
         found = np.nonzero(scores[start:] >= bound[start:])[0]
         return start + int(found[0]) if found.size else rho.size
 
+    def _dot(a, b):
+        return a @ b
+
+    def _combine_rows(total, rows, places, factors, n_rows):
+        total[:] = factors[:n_rows] @ rows[places[:n_rows]]
+
     def _subtract_rows(row, source, rows, first, factors):
         row[:] = source - factors[first : first + GROUP] @ rows[first : first + GROUP]
+
+    def _sum_squares(rows, i):
+        return rows[i] @ rows[i]
+
+    def _sum_rows(target, source, t, rows, places, factors, start, stop):
+        target[t] = source[t] + factors[start:stop] @ rows[places[start:stop]]
 
 
 # ----------------------------------------------------------------------------------------- pursuit
@@ -536,78 +709,88 @@ def transpose(source, target):
 
 
 @jit
-def take_seen_atoms(
-    rho, norms, dictionary, seen, gain, tolerance, residual, indices, values, basis, factors, k
-):
-    """Step k of orthogonal matching pursuit over the entries of each sample that are seen, s = 1.
-
-    i = argmax gain_i |rho_i| / norm_i;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j;   q_k = v / |v|
-    c_k = <q_k, r>;   r -= c_k q_k
-
-    rho (n_samples, n_dictionary) are correlations with the residuals and norms those of the atoms'
-    seen entries, 0 for an atom that may not be taken.  residual (n_samples, n_pixels) is 0 where
-    nothing is seen.  basis (n_samples, n_slots, n_pixels) receives q_k, factors (n_samples,
-    n_slots, n_slots) <s d_i, q_j> and, at j = k, |v|.  values[:, k] is c_k until
-    `solve_seen_atoms`.  A sample ends where its squared residual is at most tolerance_n, or where
-    the atom depends on those before it.  Returns how many go on.
+def _see(sample, places, residual):
+    """The places and values of the entries that are not NaN, zeros behind them; returns how many
+    there are, and their squared norm.
     """
-    n_samples, n_pixels = residual.shape
-    dependent = n_pixels * np.finfo(rho.dtype).eps
-    n_going = 0
-    for n in range(n_samples):
-        if k > 0 and values[n, k - 1] == 0:
-            continue
-        energy = rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            energy += residual[n, pixel] * residual[n, pixel]
-        if energy <= tolerance[n]:
-            continue
-        atom, top = -1, rho.dtype.type(0)
-        for i in range(rho.shape[1]):
-            if norms[n, i] > 0:
-                score = gain[i] * abs(rho[n, i]) / norms[n, i]
-                if score > top:
-                    atom, top = i, score
-        if atom < 0:
-            continue
-        new = basis[n, k]
-        for pixel in range(n_pixels):
-            new[pixel] = seen[n, pixel] * dictionary[atom, pixel]
-        for j in range(k):
-            product = rho.dtype.type(0)
-            for pixel in range(n_pixels):
-                product += new[pixel] * basis[n, j, pixel]
-            for pixel in range(n_pixels):
-                new[pixel] -= product * basis[n, j, pixel]
-            factors[n, k, j] = product
-        square, share = rho.dtype.type(0), rho.dtype.type(0)
-        for pixel in range(n_pixels):
-            square += new[pixel] * new[pixel]
-            share += new[pixel] * residual[n, pixel]
-        if square <= dependent:
-            continue
-        length = np.sqrt(square)
-        for pixel in range(n_pixels):
-            new[pixel] /= length
-            residual[n, pixel] -= share / length * new[pixel]
-        factors[n, k, k] = length
-        indices[n, k] = atom
-        values[n, k] = share / length
-        n_going += values[n, k] != 0
-    return n_going
+    n_seen, energy = 0, residual.dtype.type(0)
+    places[:], residual[:] = 0, 0
+    for pixel in range(sample.size):
+        value = sample[pixel]
+        if value == value:
+            places[n_seen], residual[n_seen] = pixel, value
+            energy += value * value
+            n_seen += 1
+    return n_seen, energy
 
 
 @jit
-def solve_seen_atoms(factors, indices, values):
-    """Values from c to the coefficients a, c_j = sum_{k >= j} factors_kj a_k."""
-    for n in range(values.shape[0]):
-        n_used = 0
-        while n_used < values.shape[1] and values[n, n_used] != 0:
+def _orthonormalise(k, basis, factors, n_padded):
+    """Take off row k of the basis its parts along those before it, and scale it to norm 1; returns
+    the squared norm it had in between.
+    """
+    for j in range(k):
+        product = _dot(basis[k, :n_padded], basis[j, :n_padded])
+        factors[k, j] = product
+        for pixel in range(n_padded):
+            basis[k, pixel] -= product * basis[j, pixel]
+    square = _dot(basis[k, :n_padded], basis[k, :n_padded])
+    factors[k, k] = np.sqrt(square)
+    for pixel in range(n_padded):
+        basis[k, pixel] /= factors[k, k]
+    return square
+
+
+@jit
+def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, indices, values):
+    """Orthogonal matching pursuit over the entries of each sample that are not NaN, s = 1.
+
+    i = argmax gain_i |<d_i, r>| / |s d_i|;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j
+    q_k = v / |v|;   c_k = <q_k, r>;   r -= c_k q_k
+
+    Last, the coefficients a solve c_j = sum_{k >= j} <s d_k, q_j> a_k.  columns (n_pixels,
+    n_padded) is dictionary.T and squares its square; indices and values, of zeros, receive the
+    events.  A sample ends early where its squared residual is at most tolerance times the share
+    that is seen, or where the chosen atom depends on those before it; an atom of which less than
+    least_seen of its squared norm is seen is never chosen.
+
+    All vectors over pixels are of those that are seen, so that missing ones cost nothing.
+    """
+    n_pixels, n_slots, zero = X.shape[1], indices.shape[1], X.dtype.type(0)
+    size = STRIP // X.itemsize
+    most = -(-n_pixels // size) * size
+    places, residual = np.empty(most, np.intp), np.empty(most, X.dtype)
+    ones, rho, weight = np.ones(most, X.dtype), np.empty_like(gain), np.empty_like(gain)
+    basis, factors = np.zeros((n_slots, most), X.dtype), np.empty((n_slots, n_slots), X.dtype)
+    dependent = n_pixels * np.finfo(X.dtype).eps
+    for n in range(X.shape[0]):
+        n_seen, energy = _see(X[n], places, residual)
+        n_padded = -(-n_seen // size) * size
+        ones[:n_seen], ones[n_seen:] = 1, 0
+        _combine_rows(weight, squares, places, ones, n_seen)
+        for i in range(weight.size):
+            weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
+        enough, n_used = tolerance * n_seen / n_pixels, 0
+        while n_used < n_slots and energy > enough:
+            _combine_rows(rho, columns, places, residual, n_seen)
+            atom = _subtract_and_find(rho, zero, weight, weight, True)
+            if atom < 0:
+                break
+            for k in range(n_seen):
+                basis[n_used, k] = dictionary[atom, places[k]]
+            basis[n_used, n_seen:] = 0
+            if _orthonormalise(n_used, basis, factors, n_padded) <= dependent:
+                break
+            step = _dot(basis[n_used, :n_padded], residual[:n_padded])
+            for k in range(n_padded):
+                residual[k] -= step * basis[n_used, k]
+            energy -= step * step
+            indices[n, n_used], values[n, n_used] = atom, step
             n_used += 1
         for j in range(n_used - 1, -1, -1):
             for k in range(j + 1, n_used):
-                values[n, j] -= factors[n, k, j] * values[n, k]
-            values[n, j] /= factors[n, j, j]
+                values[n, j] -= factors[k, j] * values[n, k]
+            values[n, j] /= factors[j, j]
 
 
 # ------------------------------------------------------------------------------------------- events
@@ -661,36 +844,28 @@ def scatter(indices, values, code):
 
 
 @jit
-def subtract_reconstruction(indices, values, dictionary, residual):
-    """Residual -= A D for the code A of the events: samples in, their residuals out."""
-    n_slots = indices.shape[1]
-    for n in range(indices.shape[0]):
-        row = residual[n]
-        for slot in range(0, n_slots - 3, 4):
-            i, j, k, m = indices[n, slot : slot + 4]
-            a, b, c, d = values[n, slot : slot + 4]
-            if a != 0 or b != 0 or c != 0 or d != 0:
-                _add_four(row, -a, -b, -c, -d, dictionary, i, j, k, m)
-        for slot in range(n_slots - n_slots % 4, n_slots):
-            if values[n, slot] != 0:
-                _add_one(row, -values[n, slot], dictionary[indices[n, slot]])
+def subtract_reconstruction(indices, values, dictionary, samples, residual):
+    """Residual = samples - A D for the code A of the events; the two may be one array."""
+    n_samples, n_slots = indices.shape
+    atoms, factors = indices.ravel(), -values.ravel()
+    for n in range(n_samples):
+        start, stop = n * n_slots, (n + 1) * n_slots
+        while stop > start and factors[stop - 1] == 0:
+            stop -= 1
+        _add_rows(residual, samples, n, dictionary, atoms, factors, start, stop)
 
 
 @jit
-def _add_one(total, a, row):
-    """Total += a row."""
-    for pixel in range(total.size):
-        total[pixel] += a * row[pixel]
-
-
-@jit
-def _add_four(total, a, b, c, d, rows, i, j, k, m):
-    """Total += a rows_i + b rows_j + c rows_k + d rows_m, in one pass over total."""
-    first, second, third, fourth = rows[i], rows[j], rows[k], rows[m]
-    for pixel in range(total.size):
-        total[pixel] += (a * first[pixel] + b * second[pixel]) + (
-            c * third[pixel] + d * fourth[pixel]
-        )
+def _add_rows(target, source, t, rows, places, factors, start, stop):
+    """Row t of target = that of source + sum of factors_k rows[places_k] over start <= k < stop."""
+    if rows.shape[1] * rows.itemsize >= SPAN * VECTOR:
+        _sum_rows(target, source, t, rows, places, factors, start, stop)
+        return
+    for pixel in range(rows.shape[1]):
+        total = source[t, pixel]
+        for k in range(start, stop):
+            total += factors[k] * rows[places[k], pixel]
+        target[t, pixel] = total
 
 
 @jit
@@ -718,25 +893,9 @@ def accumulate(events, rows, first, last, total):
     """total[i] += sum_n a_ni rows_n for the atoms first <= i < last: a range of the rows of A^T
     rows.
     """
-    n_of, a = events.samples, events.values
     for i in range(first, last):
         start, stop = events.starts[i], events.starts[i + 1]
-        rest = stop - (stop - start) % 4
-        for k in range(start, rest, 4):
-            _add_four(
-                total[i],
-                a[k],
-                a[k + 1],
-                a[k + 2],
-                a[k + 3],
-                rows,
-                n_of[k],
-                n_of[k + 1],
-                n_of[k + 2],
-                n_of[k + 3],
-            )
-        for k in range(rest, stop):
-            _add_one(total[i], a[k], rows[n_of[k]])
+        _add_rows(total, total, i, rows, events.samples, events.values, start, stop)
 
 
 @jit
@@ -752,19 +911,53 @@ def accumulate_squares(events, rows, first, last, total):
 
 
 @jit
-def count_quantiles(indices, values, C, counts):
-    """counts[i, b] += samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th
-    of equal bins.
+def count_events(indices, values, counts):
+    """counts[i] += samples that use atom i, int64."""
+    for n in range(indices.shape[0]):
+        for slot in range(indices.shape[1]):
+            counts[indices[n, slot]] += values[n, slot] != 0
 
-    counts (n_dictionary, n_bins), int64.  Samples that do not use an atom are not counted here.
+
+@jit
+def count_quantiles(indices, values, C, counts):
+    """counts[i, b] = samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th of
+    equal bins.
+
+    counts (n_dictionary, n_bins), int64.  A sample that does not use an atom counts in the first.
     """
     n_bins = counts.shape[1]
+    counts[:] = 0
+    counts[:, 0] = indices.shape[0]
     for n in range(indices.shape[0]):
         for slot in range(indices.shape[1]):
             value = values[n, slot]
             if value != 0:
                 ratio = 1 - math.exp(-max(value, 0.0) / C)
+                counts[indices[n, slot], 0] -= 1
                 counts[indices[n, slot], min(int(ratio * n_bins), n_bins - 1)] += 1
+
+
+@jit
+def follow_quantiles(indices, values, C, rate, P_cum, moved):
+    """Moved = (1 - rate) P_cum + rate CDF, the CDF of r = 1 - exp(-max(a, 0) / C) over the equal
+    bins of `count_quantiles`, as many as P_cum has columns but for the first, in which it is 0.
+    """
+    n_dictionary, n_bins = P_cum.shape[0], P_cum.shape[1] - 1
+    events = order_by_atom(indices, values, n_dictionary)
+    kept, share = P_cum.dtype.type(1 - rate), rate / indices.shape[0]
+    below = np.empty(n_bins, np.int32)  # samples in this bin and those before it
+    for i in range(n_dictionary):
+        start, stop = events.starts[i], events.starts[i + 1]
+        below[:] = 0
+        below[0] = indices.shape[0] - (stop - start)
+        for k in range(start, stop):
+            ratio = 1 - math.exp(-max(events.values[k], 0.0) / C)
+            below[min(int(ratio * n_bins), n_bins - 1)] += 1
+        for b in range(1, n_bins):
+            below[b] += below[b - 1]
+        moved[i, 0] = kept * P_cum[i, 0]
+        for b in range(n_bins):
+            moved[i, b + 1] = kept * P_cum[i, b + 1] + P_cum.dtype.type(share * below[b])
 
 
 @jit
@@ -782,17 +975,79 @@ def count_pairs(indices, values, counts):
 
 
 @jit
-def adam(dictionary, gradient, mean, square, beta1, beta2, eta, epsilon, correction1, correction2):
-    """One Adam step in place (Kingma & Ba 2015, algorithm 1) on some rows.
+def adam(dictionary, gradient, unit, moments, decays, rate, epsilon, corrections, moved, norms):
+    """One Adam step (Kingma & Ba 2015, algorithm 1) on the gradient over its unit, and norm 1.
 
     m <- b1 m + (1 - b1) g;  s <- b2 s + (1 - b2) g^2;  d -= eta (m / c1) / (sqrt(s / c2) + epsilon)
+
+    moments (m, s); the new (d, m, s) go to `moved`, the norms of d before it is scaled to `norms`.
     """
+    (mean, square), (atoms, new_mean, new_square), (beta1, beta2) = moments, moved, decays
+    n_pixels = dictionary.shape[1]
     one = dictionary.dtype.type(1)
-    rate, root = eta / correction1, one / np.sqrt(correction2)  # no division in the loop but one
+    rate, root = rate / corrections[0], one / np.sqrt(corrections[1])
+    scale = one / unit  # no division in the loop but one
     for i in range(dictionary.shape[0]):
-        for pixel in range(dictionary.shape[1]):
-            slope = gradient[i, pixel]
-            mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * slope
-            square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
-            spread = root * np.sqrt(square[i, pixel]) + epsilon
-            dictionary[i, pixel] -= rate * mean[i, pixel] / spread
+        # One array is written in each loop: with more, LLVM gives up telling them apart, and the
+        # loop stays scalar.
+        for pixel in range(n_pixels):
+            new_mean[i, pixel] = beta1 * mean[i, pixel] + (one - beta1) * scale * gradient[i, pixel]
+        for pixel in range(n_pixels):
+            slope = scale * gradient[i, pixel]
+            new_square[i, pixel] = beta2 * square[i, pixel] + (one - beta2) * slope * slope
+        for pixel in range(n_pixels):
+            move = rate * new_mean[i, pixel] / (root * np.sqrt(new_square[i, pixel]) + epsilon)
+            atoms[i, pixel] = dictionary[i, pixel] - move
+        norms[i] = _scale_to_1(atoms, i)
+
+
+@jit
+def normalise(atoms, norms):
+    """Scale rows in place to norm 1, a row of zeros stays; norms receives what they were."""
+    for i in range(atoms.shape[0]):
+        norms[i] = _scale_to_1(atoms, i)
+
+
+@jit
+def _scale_to_1(atoms, i):
+    """Scale row i to norm 1, unless it is of zeros, and return its norm before."""
+    norm = np.sqrt(_sum_squares(atoms, i))
+    if norm > 0:
+        scale = atoms.dtype.type(1) / norm
+        for pixel in range(atoms.shape[1]):
+            atoms[i, pixel] *= scale
+    return norm
+
+
+@jit
+def explain(gram, nearest, rest):
+    """For each atom the largest cosine with another, c_i = max_j (G_ij)+, and what that one leaves
+    to a second, e_i = max_l (G_il - c_i G_jl)+ with l != i, j.
+    """
+    others, lanes = np.empty(gram.shape[1], gram.dtype), np.empty(BLOCK, gram.dtype)
+    for i in range(gram.shape[0]):
+        others[:] = gram[i]
+        others[i] = 0
+        c = _largest(others, lanes)
+        if c > 0:
+            j = 0
+            while others[j] != c:
+                j += 1
+            for k in range(others.size):
+                others[k] -= c * gram[j, k]
+            others[i], others[j] = 0, 0
+        nearest[i], rest[i] = c, _largest(others, lanes)
+
+
+@jit
+def _largest(row, lanes):
+    """The largest item above 0, or 0; lanes of it are compared at once."""
+    lanes[:] = 0
+    n_whole = row.size - row.size % BLOCK
+    for start in range(0, n_whole, BLOCK):
+        for k in range(BLOCK):
+            lanes[k] = row[start + k] if row[start + k] > lanes[k] else lanes[k]
+    largest = lanes.max()
+    for k in range(n_whole, row.size):
+        largest = max(largest, row[k])
+    return largest

@@ -99,11 +99,12 @@ class Plan:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads) -> Coder:
-        """A coder of the state's dictionary under its own competition."""
-        return self.coding.prepare(
-            state.dictionary, self.rule.competition(state.homeostasis), state.precision, threads
-        )
+    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
+        """A coder of the state's dictionary under its own competition; it may take over what a
+        former one has, whose use is over.
+        """
+        competition = self.rule.competition(state.homeostasis)
+        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -268,9 +269,10 @@ def learn(
     def code(rows, coder):
         return code_rows(X, rows, coder, threads, sample_weight)
 
+    coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
@@ -290,7 +292,7 @@ def learn(
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
-        coder = plan.prepare(state, threads)
+        coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
         record(state, plan, coder, own, threads)
     return state
@@ -331,11 +333,13 @@ def _move(state, plan, coder, batch, n_samples, threads):
         if not xp.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
-    former = copy_of(state.dictionary) if plan.positive_dict else None
-    plan.optimizer.step(state.dictionary, gradient, state.moments, state.step - 1, rate)
+    former = state.dictionary
+    state.dictionary, norms = plan.optimizer.step(
+        former, gradient, state.moments, state.step - 1, rate
+    )
     if plan.positive_dict:
         rectify(state.dictionary, former)
-    norms = normalise(state.dictionary)
+        normalise(state.dictionary)
     if not (xp.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
@@ -353,14 +357,16 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """A copy of all that a step changes; the rule's state and the histogram may be one."""
-    homeostasis, histogram = deepcopy((state.homeostasis, state.histogram))
+    """What a step changes, as it is: a copy of what is written to, as a rule may do to its state.
+
+    The rule's state and the histogram may be one.
+    """
+    is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     return replace(
         state,
-        dictionary=copy_of(state.dictionary),
-        moments={name: copy_of(moment) for name, moment in state.moments.items()},
+        moments=dict(state.moments),
         homeostasis=homeostasis,
-        histogram=histogram,
+        histogram=homeostasis if is_shared else state.histogram,
         variance=None if state.variance is None else copy_of(state.variance),
         last_selected=copy_of(state.last_selected),
         # The next step writes over what a failed one put into the pool, which is large.
@@ -372,9 +378,16 @@ def _copy(state):
 
 
 def _restore(state, before):
-    """Undo a step; the dictionary stays the same array, which a model shares."""
-    state.dictionary[...] = before.dictionary
-    changed = ("moments", "homeostasis", "histogram", "variance", "last_selected", "replacement")
+    """Undo a step."""
+    changed = (
+        "dictionary",
+        "moments",
+        "homeostasis",
+        "histogram",
+        "variance",
+        "last_selected",
+        "replacement",
+    )
     for name in (*changed, "step"):
         setattr(state, name, getattr(before, name))
 
@@ -432,7 +445,12 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if not replacement.is_due(step, plan.n_steps):
         return
     found = replacement.propose(
-        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows
+        kept,
+        coder.cosines(),
+        coder.is_signed,
+        [state.seed, step],
+        coder.n_windows,
+        coder.seen_share(batch),
     )
     if found is None:
         return
@@ -450,7 +468,7 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     if state.variance is not None:
         state.variance[i] = state.variance.mean(axis=0)
     kept["age"][i], kept["energy"][i] = 0, gain
-    kept["n_replaced"] = kept["n_replaced"] + 1
+    kept["n_replaced"][i] += 1
     state.last_selected[i] = step
     renew(state, plan, i)
 
@@ -597,7 +615,8 @@ STATE = {
     "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
     "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
     "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
-    "replacement/n_*": Field((), "iu", least=0),
+    "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }

@@ -1,10 +1,16 @@
-"""Metrics of a code and a dictionary: arrays or a code in, scalars (or one number per atom) out."""
+"""Metrics of a code and a dictionary: arrays or a code in, scalars (or one number per atom) out.
+
+A code is what a coder returns, or an array (n_samples, n_dictionary), dense or sparse.
+"""
 
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
 
 from ._arrays import namespace
+from ._checks import check_array
 from .gabor import fit_gabor, orientation_entropy
 
 if TYPE_CHECKING:
@@ -23,6 +29,34 @@ class Code(Protocol):
     @property
     def n_draws(self) -> int:
         """How often an atom could have been active: zeros are counted up to it."""
+
+
+class _Array:
+    """An array (n_samples, n_dictionary), dense or sparse, as a `Code`."""
+
+    def __init__(self, code):
+        dense = code if sparse.issparse(code) else check_array(code, "code", ndim=2)
+        self.code = sparse.csr_array(dense)
+        if not self.code.has_canonical_format:
+            self.code = self.code.copy()
+            self.code.sum_duplicates()
+        self.n_draws, self.n_dictionary = self.code.shape
+
+    def counts(self):
+        return np.bincount(self.code.indices[self.code.data != 0], minlength=self.n_dictionary)
+
+    def power_sums(self, power):
+        powers = self.code.data.astype(np.float64) ** power
+        return np.bincount(self.code.indices, powers, self.n_dictionary)
+
+    def count_pairs(self):
+        is_active = (self.code != 0).astype(np.int64)
+        return (is_active.T @ is_active).toarray()
+
+
+def _as_code(code):
+    """A code as it is, or an array with the methods of one."""
+    return code if hasattr(code, "counts") else _Array(code)
 
 
 def reconstruction_error(
@@ -52,13 +86,13 @@ def quantization_error(P_cum: np.ndarray) -> float:
     return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
-def usage(events: Code) -> np.ndarray:
+def usage(events: Code | ArrayLike) -> np.ndarray:
     """Each atom's share of the events, (n_dictionary,), of sum 1; NaN where there are no events."""
-    counts = events.counts()
+    counts = _as_code(events).counts()
     return counts / counts.sum() if counts.sum() else np.full(len(counts), np.nan)
 
 
-def usage_entropy(events: Code) -> float:
+def usage_entropy(events: Code | ArrayLike) -> float:
     """Entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events.
 
     1 if all atoms are used equally; NaN where there are no events or one atom.
@@ -72,16 +106,16 @@ def usage_entropy(events: Code) -> float:
     )
 
 
-def usage_variation(events: Code) -> float:
+def usage_variation(events: Code | ArrayLike) -> float:
     """Cv = std_i k_i / mean_i k_i, k the events of each atom.
 
     0 if all atoms are used equally; NaN if none is used.
     """
-    counts = events.counts()
+    counts = _as_code(events).counts()
     return float(counts.std() / counts.mean()) if counts.any() else np.nan
 
 
-def probability_error(events: Code) -> float:
+def probability_error(events: Code | ArrayLike) -> float:
     """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares of the events.
 
     The share of events that would have to move for equal usage; NaN where there are no events.
@@ -90,12 +124,13 @@ def probability_error(events: Code) -> float:
     return float(np.abs(shares - 1 / len(shares)).sum() / 2)
 
 
-def log_likelihood(events: Code) -> float:
+def log_likelihood(events: Code | ArrayLike) -> float:
     """LogL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N.
 
     How likely equal use makes the counts k: the normal approximation of a binomial with one
     probability for all atoms, N samples.  NaN if no or every coefficient is active.
     """
+    events = _as_code(events)
     counts, n_samples = events.counts(), max(events.n_draws, 1)
     variance = counts.mean() * (1 - counts.mean() / n_samples)
     if variance <= 0:
@@ -106,7 +141,7 @@ def log_likelihood(events: Code) -> float:
     )
 
 
-def mutual_information(events: "Events") -> float:
+def mutual_information(events: "Events | ArrayLike") -> float:
     """MI = sum_ij P_ij log(P_ij / (q_i q_j)), nats: dependence of the atoms' activations.
 
     P_ij is the share of (sample, i, j) with both atoms active (i = j included) and q_i atom i's
@@ -115,7 +150,7 @@ def mutual_information(events: "Events") -> float:
     Parameters
     ----------
     events : Events
-        A code of patches: which atoms occur together is not asked of images.
+        Or an array; of patches: which atoms occur together is not asked of images.
 
     Returns
     -------
@@ -126,6 +161,7 @@ def mutual_information(events: "Events") -> float:
     ----------
     Cover & Thomas (2006), eq. 2.28.
     """
+    events = _as_code(events)
     pairs = events.count_pairs()
     xp = namespace(pairs)
     i, j = xp.nonzero(pairs)
@@ -174,26 +210,29 @@ def _participation(energy):
     return energy.sum(axis=1) ** 2 / np.maximum((energy**2).sum(axis=1), np.finfo(float).tiny)
 
 
-def kurtosis(events: Code) -> np.ndarray:
+def kurtosis(events: Code | ArrayLike) -> np.ndarray:
     """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,).
 
     NaN for an unused atom.
     """
+    events = _as_code(events)
     second, fourth = (events.power_sums(power) / max(events.n_draws, 1) for power in (2, 4))
     return np.divide(fourth, second**2, out=np.full(len(second), np.nan), where=second > 0) - 3
 
 
-def activation_probability(events: Code) -> np.ndarray:
+def activation_probability(events: Code | ArrayLike) -> np.ndarray:
     """prob_active_i = mean_n(a_ni != 0), (n_dictionary,)."""
+    events = _as_code(events)
     return events.counts() / max(events.n_draws, 1)
 
 
-def variance(events: Code) -> np.ndarray:
+def variance(events: Code | ArrayLike) -> np.ndarray:
     """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
+    events = _as_code(events)
     return events.power_sums(2) / max(events.n_draws, 1)
 
 
-def kl_divergence(events: Code) -> float:
+def kl_divergence(events: Code | ArrayLike) -> float:
     """KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events.
 
     Their distance from equal usage, (1 - entropy) log n (Cover & Thomas 2006, eq. 2.94); NaN where

@@ -3,8 +3,7 @@
 An optimizer is a small object; its moments are a dict of arrays that learning carries along:
 
     moments = optimizer.init(dictionary, energy)
-    optimizer.step(dictionary, gradient, moments, step, rate)     both are changed in place
-    norms = normalise(dictionary)
+    dictionary, norms = optimizer.step(dictionary, gradient, moments, step, rate)
 """
 
 from dataclasses import dataclass
@@ -30,8 +29,13 @@ class Optimizer(Protocol):
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary and the moments in place; step counts from 0, rate scales eta."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary, of atoms of norm 1, and their norms before; step counts from 0,
+        rate scales eta.
+
+        The dictionary stays as it is and moments get new arrays: where a learning step fails later,
+        the old ones are still there.
+        """
 
 
 @dataclass(frozen=True)
@@ -80,25 +84,31 @@ class Adam:
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary (n_dictionary, n_pixels) and the moments in place."""
-        number = number_type(dictionary)
-        # Gradients go with the square of the data: in units of it, epsilon means the same and
-        # squares stay within the range of float32 at any scale.
-        gradient = gradient * number(1 / moments["energy"])
-        move = namespace(dictionary).adam if is_tensor(dictionary) else kernels.adam
-        move(
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary (n_dictionary, n_pixels), and the norms of its atoms before they
+        were scaled; the moments become new arrays.
+        """
+        number, decays = number_type(dictionary), (self.beta1, self.beta2)
+        xp = namespace(dictionary)
+        moved, norms = xp.empty_like(dictionary), xp.zeros_like(dictionary, shape=len(dictionary))
+        names = ("mean", "square")
+        former = tuple(moments[name] for name in names)
+        moments.update({name: xp.empty_like(moments[name]) for name in names})
+        (xp if is_tensor(dictionary) else kernels).adam(
             dictionary,
             gradient,
-            moments["mean"],
-            moments["square"],
-            number(self.beta1),
-            number(self.beta2),
+            # Gradients go with the square of the data: in units of it, epsilon means the same and
+            # squares stay within the range of float32 at any scale.
+            number(moments["energy"]),
+            former,
+            tuple(number(decay) for decay in decays),
             number(self.eta * rate),
             number(10.0**-self.epsilon),
-            number(1 - self.beta1 ** (step + 1)),
-            number(1 - self.beta2 ** (step + 1)),
+            tuple(number(1 - decay ** (step + 1)) for decay in decays),
+            (moved, *(moments[name] for name in names)),
+            norms,
         )
+        return moved, norms
 
 
 @dataclass(frozen=True)
@@ -130,11 +140,14 @@ class GradientDescent:
         moments: dict,
         step: int,
         rate: float = 1.0,
-    ) -> None:
-        """Move the dictionary in place; the gradient, too, is scaled in place."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The moved dictionary, and the norms of its atoms before they were scaled; the gradient is
+        scaled in place.
+        """
         if self.is_normalised:
             normalise(gradient)
-        dictionary -= number_type(dictionary)(self.eta * rate) * gradient
+        moved = dictionary - number_type(dictionary)(self.eta * rate) * gradient
+        return moved, normalise(moved)
 
 
 @dataclass(frozen=True)
@@ -172,6 +185,6 @@ def normalise(atoms: np.ndarray) -> np.ndarray:
     """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
     flat = atoms.reshape(len(atoms), -1)
     xp = namespace(flat)
-    norms = xp.sqrt(xp.einsum("ij,ij->i", flat, flat))
-    flat /= xp.where(norms > 0, norms, 1)[:, None]
+    norms = xp.zeros_like(flat, shape=len(flat))
+    (xp if is_tensor(flat) else kernels).normalise(flat, norms)
     return norms

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._arrays import astype, copy_of, namespace, to_host
+from . import kernels
+from ._arrays import astype, copy_of, is_tensor, namespace, to_host
 from ._checks import check_count, check_interval, check_number, set_checked
 
 
@@ -47,9 +48,11 @@ class Replacement:
         Steps for which an atom is left alone after its replacement.
     n_candidates : int, default=8
         Residuals that are tried each time.
-    least_cosine : float, default=0.7
-        In [0, 1]: residuals of a smaller cosine with a candidate do not count for it.
-    margin, floor : float, default=2.0, 0.02
+    least_cosine : float, default=0.5
+        In [0, 1]: residuals of a smaller cosine with a candidate do not count for it.  At .7 noise
+        hides what is missing (noise .1: .67 of the planted atoms used as 1 / rank, .98 at .5);
+        lower, chance agreements count.
+    margin, floor : float, default=4.0, 0.02
         At least 0.
     rate : float, default=0.01
         In (0, 1], of the running mean, and 1 / age for younger atoms.
@@ -61,8 +64,8 @@ class Replacement:
     window: tuple[float, float] = (0.05, 0.8)
     min_age: int = 100
     n_candidates: int = 8
-    least_cosine: float = 0.7
-    margin: float = 2.0
+    least_cosine: float = 0.5
+    margin: float = 4.0
     floor: float = 0.02
     rate: float = 0.01
     n_pooled: int = 2560
@@ -81,14 +84,14 @@ class Replacement:
         )
 
     def init(self, dictionary: np.ndarray) -> dict:
-        """What is kept from step to step, before the first: ages, energies v, residuals."""
+        """What is kept from step to step, before the first step."""
         n_dictionary = len(dictionary)
         return {
             "age": np.zeros(n_dictionary, np.int64),
             "energy": np.zeros(n_dictionary),
             "pool": dictionary[:0].reshape(0, math.prod(dictionary.shape[1:])),
             "n_seen": np.array(0),  # residuals so far: the pool is a ring
-            "n_replaced": np.array(0),
+            "n_replaced": np.zeros(n_dictionary, np.int64),
         }
 
     def is_over(self, step: int, n_steps: int | None) -> bool:
@@ -110,7 +113,7 @@ class Replacement:
         kept : dict
             As `init` makes it.
         energy : array of shape (n_dictionary,)
-            mean_n a_ni^2 of the batch.
+            Of the batch, mean_n a_ni^2.
         residuals : array of shape (n, n_pixels)
         n_most : int, optional
             Residuals of a pass over the data, in which each sample stands once.
@@ -124,8 +127,10 @@ class Replacement:
             size = self.n_pooled if n_most is None else min(self.n_pooled, n_most)
             kept["pool"] = xp.zeros_like(rows, shape=(max(size, len(rows)), rows.shape[1]))
             kept["n_seen"] = np.array(0)
-        places = (kept["n_seen"] + np.arange(len(rows))) % len(kept["pool"])
-        kept["pool"][places] = rows
+        first = int(kept["n_seen"]) % len(kept["pool"])
+        n_before_end = min(len(rows), len(kept["pool"]) - first)
+        kept["pool"][first : first + n_before_end] = rows[:n_before_end]
+        kept["pool"][: len(rows) - n_before_end] = rows[n_before_end:]
         kept["n_seen"] = kept["n_seen"] + len(rows)
 
     def forget(self, kept: dict) -> None:
@@ -133,7 +138,13 @@ class Replacement:
         kept["pool"] = copy_of(kept["pool"][:0])
 
     def propose(
-        self, kept: dict, gram: np.ndarray, is_signed: bool, seed: list[int], n_windows: int = 1
+        self,
+        kept: dict,
+        gram: np.ndarray,
+        is_signed: bool,
+        seed: list[int],
+        n_windows: int = 1,
+        seen_share: float = 1.0,
     ) -> tuple[int, np.ndarray, float] | None:
         """An atom's index, what should take its place, (n_pixels,) of norm 1, and the gain of that;
         None where nothing would gain enough.
@@ -150,6 +161,8 @@ class Replacement:
             Of the draw.
         n_windows : int, default=1
             Residuals of a sample: of an image there are several.
+        seen_share : float, default=1.0
+            Of the entries of samples that are not missing: cosines are smaller by it.
         """
         use = kept["energy"] * unexplained(gram, is_signed)
         use[kept["age"] < self.min_age] = np.inf
@@ -163,7 +176,7 @@ class Replacement:
         n_drawn = min(self.n_candidates, np.count_nonzero(likely))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
-        share = self._shares(pool, norms, drawn, is_signed)
+        share = self._shares(pool, norms, drawn, is_signed, seen_share)
         gains = (astype(share, xp.float64) ** 2).sum(axis=1) * n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
@@ -173,11 +186,12 @@ class Replacement:
         atom = weights @ pool
         return i, atom / xp.linalg.norm(atom), float(gains[k])
 
-    def _shares(self, pool, norms, drawn, is_signed):
+    def _shares(self, pool, norms, drawn, is_signed, seen_share):
         """P (n_drawn, n_samples)."""
         share = (pool[drawn] / norms[drawn, None]) @ pool.T
         similarity, xp = abs(share) if is_signed else share, namespace(share)
-        share[similarity < self.least_cosine * xp.maximum(norms, xp.finfo(norms.dtype).tiny)] = 0
+        least = seen_share * self.least_cosine * xp.maximum(norms, xp.finfo(norms.dtype).tiny)
+        share[similarity < least] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
 
@@ -188,12 +202,10 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)
     """
-    xp = namespace(gram)
-    others = abs(gram) if is_signed else copy_of(gram)
-    xp.fill_diagonal(others, 0)
-    nearest = others.argmax(axis=1)
-    c = xp.clip(xp.amax(others, axis=1), 0, 1)
-    rest = others - c[:, None] * others[nearest]
-    xp.fill_diagonal(rest, 0)
-    e = xp.clip(xp.amax(rest, axis=1), 0, 1)
-    return xp.maximum(1 - astype(c, xp.float64) ** 2 - astype(e, xp.float64) ** 2, 0)
+    if is_tensor(gram):
+        c, e = namespace(gram).explain(abs(gram) if is_signed else gram)
+        return (1 - c**2 - e.clamp(min=c) ** 2).clamp(min=0)
+    gram = np.abs(gram) if is_signed else np.ascontiguousarray(gram)
+    c, e = np.empty(len(gram)), np.empty(len(gram))
+    kernels.explain(gram, c, e)
+    return np.maximum(1 - np.minimum(c, 1) ** 2 - np.clip(e, c, 1) ** 2, 0)

@@ -28,6 +28,7 @@ from ._checks import (
     check_number,
 )
 from ._jobs import Job, as_done, run_jobs
+from ._params import check_names as check_parameter_names
 from ._threads import count_threads
 from .coding import ALGORITHMS
 from .estimator import SparseHebbianLearning
@@ -186,6 +187,7 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
+    @check_parameter_names
     def run(
         self,
         variables: str | Sequence[str] = ("eta",),
@@ -326,8 +328,7 @@ class SHL_set:
             path = experiment.result_path(matname=self.tag, data_digest=digest)
         except Exception:  # of any kind: its worker says why
             return None
-        info = results.get(path, store.read_info)
-        return info and {"seconds": info["seconds"], **info["metrics"]}
+        return results.get(path, _read_metrics)
 
     # -------------------------------------------------------------------------------------- results
 
@@ -369,6 +370,7 @@ class SHL_set:
         text = json.dumps(self._records, indent=1, default=str) + "\n"
         store.write_bytes(path, text.encode())
 
+    @check_parameter_names
     def scan(
         self,
         variable: str = "eta",
@@ -485,6 +487,13 @@ def _make_data(source):
     except Exception as error:  # of any kind
         logger.info("no patches to share: %s", error)
         return source
+
+
+def _read_metrics(path):
+    """The result of a learning, in its file."""
+    seconds, metrics = store.read_values(path, "seconds", "metrics")
+    with store.damage_of(path):
+        return {"seconds": seconds, **metrics}
 
 
 def _learn(parameters, source, tag):

@@ -34,7 +34,7 @@ from ._files import (
 )
 
 # Raise it when the same parameters and data give other results: old entries are then not used.
-ALGORITHM = 3
+ALGORITHM = 4
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
 OF_OTHERS = ("shl", "builtins", "abc", "typing", "collections")  # packages whose code is not hashed
@@ -121,6 +121,13 @@ def _constant(value):
 
 
 # --------------------------------------------------------------------------------- a folder of them
+
+
+def read_values(path: str | Path, *names: str) -> list:
+    """Some values beside the arrays of a file; it is damaged where one is missing."""
+    info = read_info(path)
+    with damage_of(path):
+        return [info[name] for name in names]
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
@@ -283,6 +290,7 @@ __all__ = [
     "open_store",
     "read",
     "read_info",
+    "read_values",
     "take",
     "write",
     "write_bytes",

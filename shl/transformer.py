@@ -20,7 +20,7 @@ from ._arrays import (
     namespace,
     to_host,
 )
-from ._checks import check_array, check_flag
+from ._checks import check_array, check_flag, check_sparse
 from ._params import NamedEstimator, check_names
 from ._threads import chunks
 from .coding import Competition, default_sparseness, limit_sparseness, sparse_encode
@@ -93,7 +93,8 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             code = import_tensor(X)
             atoms = astype(beside(atoms, code), code.dtype)
         else:
-            code, atoms = X if sparse.issparse(X) else np.asarray(X), to_host(atoms)
+            code = check_sparse(X, "X") if sparse.issparse(X) else np.asarray(X)
+            atoms = to_host(atoms)
         if self.split_sign:
             code = code[:, : len(atoms)] - code[:, len(atoms) :]
         return like(code @ atoms, X)
@@ -172,7 +173,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     l0_sparseness : int, optional
         Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
         where a penalty makes codes sparse.
-    fit_tol, alpha_MP, competition, do_sym, positive_code, missing
+    fit_tol, alpha_MP, competition, do_sym, positive_code, missing : optional
         See `sparse_encode`.
     split_sign : bool, default=False
         True gives positive coefficients, then the absolute values of negative ones, in twice the

@@ -215,3 +215,30 @@ def proposal(D, energy, pool, least_cosine, is_signed):
         atoms.append(atom / np.linalg.norm(atom))
     best = int(np.argmax(gains))
     return int(np.argmin(energy * unexplained(D, is_signed))), atoms[best], gains[best]
+
+
+def student_responses(weights, sizes, activation, X):
+    """The outputs of a network of the teacher-student study by PyTorch, patch by patch.
+
+    weights are tensors (n_filters, n_in * kernel, n_out), sizes (n_in, n_out, kernel, n_filters).
+    """
+    import torch
+
+    f = {
+        "relu": torch.relu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "gelu": torch.nn.functional.gelu,
+    }[activation]
+    units = X.reshape(len(X), -1, sizes[0][0])
+    for W, (n_in, n_out, kernel, n_filters) in zip(weights, sizes, strict=True):
+        filters = W.reshape(n_filters, n_in, kernel, n_out)
+        patches = [units[:, start : start + kernel] for start in range(0, units.shape[1], kernel)]
+        units = torch.stack(
+            [
+                f(torch.einsum("bkc,cko->bo", patch, filters[place % n_filters]))
+                for place, patch in enumerate(patches)
+            ],
+            1,
+        )
+    return units.reshape(len(X))

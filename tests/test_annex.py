@@ -137,8 +137,10 @@ def test_sections_are_joined_and_a_failed_one_says_so(tmp_path, monkeypatch, cap
     options = ["--out", str(tmp_path), "--cache-dir", "none", "--only"]
     assert cli.main(["annex", *options, "one"]) == 0
     assert cli.main(["annex", *options, "two"]) == 1
-    assert "two: 0.0 s, failed: learning diverged" in capsys.readouterr().out
+    assert re.search(r"two: \d+\.\d s, failed: learning diverged", capsys.readouterr().out)
     text = (tmp_path / "report.md").read_text()
+    assert cli.main(["annex", "--scale", "paper", *options, "one"]) == 0
+    assert "holds another run" in capsys.readouterr().err
     assert "## One\n\na line" in text and "## Two" in text and "Failed: learning diverged" in text
 
 
@@ -192,3 +194,10 @@ def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
         == 0
     )
     assert {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()} == began
+
+
+def test_a_study_has_as_many_learnings_as_are_asked_for():
+    study = Study("paper", n_seeds=2)
+    assert study.seeds == study.few_seeds == [42, 43] and study.scale.n_planted == 2
+    with pytest.raises(ValueError, match="n_seeds must be at least 2, not 1"):
+        Study(n_seeds=1)

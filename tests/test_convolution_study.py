@@ -88,6 +88,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
         "atoms_second.png",
     }
     assert {str(path) for path in out.glob("*.png")} == set(summary["pictures"])
+    assert {path.stem for path in out.glob("*.pdf")} == {path.stem for path in out.glob("*.png")}
     assert ConvolutionalSHL.load(out / "model_epochEXP.npz").components_.shape == (5, 1, 9, 9)
 
 

@@ -4,7 +4,7 @@ import joblib
 import numpy as np
 import pytest
 
-from shl import SHL_set, sparse_encode
+from shl import SHL_set, SparseHebbianLearning, sparse_encode
 
 pytestmark = pytest.mark.slow
 distributed = pytest.importorskip("distributed")
@@ -58,3 +58,25 @@ def test_blocks_of_a_dask_array_are_coded_alike(client, rng, dictionary):
         sparse_encode, dictionary, dtype=X.dtype, chunks=(50, 70)
     )
     np.testing.assert_array_equal(code.compute(), sparse_encode(X, dictionary))
+
+
+@pytest.mark.filterwarnings("default")
+def test_blocks_of_a_dask_array_are_learned_from_in_turn(rng):
+    array = pytest.importorskip("dask.array")
+    X = rng.standard_normal((400, 24))
+    blocks = array.from_array(X, chunks=(100, 24)).to_delayed().ravel()
+    streamed, wanted = (SparseHebbianLearning(30, random_state=0) for _ in range(2))
+    for block in blocks:
+        streamed.partial_fit(block.compute())
+    for start in range(0, 400, 100):
+        wanted.partial_fit(X[start : start + 100])
+    np.testing.assert_array_equal(streamed.components_, wanted.components_)
+
+
+@pytest.mark.filterwarnings("default")
+def test_incremental_learns_from_a_dask_array(rng):
+    array, wrappers = (pytest.importorskip(name) for name in ("dask.array", "dask_ml.wrappers"))
+    X = rng.standard_normal((400, 24))
+    model = wrappers.Incremental(SparseHebbianLearning(30, random_state=0))
+    model.fit(array.from_array(X, chunks=(100, 24)))
+    assert model.estimator_.n_iter_ == 4 and model.estimator_.components_.shape == (30, 24)

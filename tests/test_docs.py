@@ -1,6 +1,7 @@
 """The Python of the documentation's pages runs, and its gallery is complete."""
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.glob("**/*.md") if "```python" in path.read_text())
-EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+EXAMPLES = sorted((DOCS / "examples").glob("plot_*.py"))
 NEEDS_TORCH = ("shl.networks",)
 
 
@@ -32,13 +33,25 @@ def test_blocks_of_a_page_run_one_after_another(page, tmp_path):
     run(code, tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def docs_are_importable(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+
+
+def test_every_public_name_has_its_page():
+    from shl_api import listed_names, missing_names
+
+    modules, names = listed_names()
+    assert {"shl", "shl.coding", "shl.store"} <= set(modules) and len(names) > 100
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("public names of shl.networks need PyTorch")
+    assert missing_names() == set()
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_has_its_place_and_says_what_one_sees(example):
-    sys.path.insert(0, str(DOCS))
-    try:
-        from shl_gallery import PAGES as PLACES
-    finally:
-        sys.path.remove(str(DOCS))
+    from shl_gallery import PAGES as PLACES
+
     assert example.stem.removeprefix("plot_") in PLACES
     text = example.read_text()
     assert "You will see" in ast.get_docstring(ast.parse(text))

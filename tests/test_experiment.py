@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shl import SHL, cli
+from shl import SHL, SHL_set, cli
 from shl.experiment import STUDY
 
 SMALL = {
@@ -228,6 +228,7 @@ def test_learn_says_what_is_wrong(tmp_path, capsys):
         == 1
     )
     assert "nowhere" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())  # not even what says which run wrote there
     with pytest.raises(SystemExit):
         cli.main(["learn", "--nonsense"])
 
@@ -292,6 +293,13 @@ def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
     make_images(tmp_path / "two", rng)
     with pytest.raises(ValueError, match="name_database must be one of one, two"):
         SHL(**SMALL, datapath=tmp_path)
+
+
+def test_an_unknown_keyword_of_a_method_names_the_nearest_known():
+    with pytest.raises(TypeError, match="SHL.learn_dico .*'list_figure': did you mean list_fig"):
+        SHL(**SMALL).learn_dico(list_figure=["show_dico"])
+    with pytest.raises(TypeError, match="SHL_set.run .*'variable': did you mean variables"):
+        SHL_set(SMALL).run(variable="eta")
 
 
 @pytest.mark.parametrize(

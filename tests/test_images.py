@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from shl import images
+from shl.annex.study import Study
+from shl.convolution import study
 
 
 @pytest.fixture
@@ -187,6 +189,15 @@ def test_missing_and_empty_folders_are_errors_that_list_what_is_there(folder):
     (folder.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no usable image .* which holds nothing"):
         images.load_images("empty", folder.parent)
+
+
+def test_a_datapath_alone_is_where_studies_learn_from(folder):
+    assert images.choose_database(None) == ("database/", "sample")
+    assert images.choose_database("other", folder) == (folder, "other")
+    assert Study(datapath=folder).database == "photos"
+    X = study.load(datapath=folder, n_images=3, size=40)
+    np.testing.assert_array_equal(X, study.load("photos", folder.parent, n_images=3, size=40))
+    assert not np.array_equal(X, study.load(n_images=3, size=40))
 
 
 def test_a_flat_image_has_no_crop(rng):

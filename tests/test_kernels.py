@@ -11,6 +11,7 @@ PACKAGE = TESTS.parent / "shl"
 MODULES = {
     "kernels": PACKAGE / "kernels.py",
     "convolution.kernels": PACKAGE / "convolution" / "kernels.py",
+    "networks.kernels": PACKAGE / "networks" / "kernels.py",
 }
 JIT = "njit(nogil=True, error_model='numpy')"
 TOOLS = {"cgutils", "config", "intrinsic", "types"}
@@ -21,10 +22,7 @@ TESTED = {
     "test_coding.test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn": (
         "kernels.pursue_orthogonal",
     ),
-    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": (
-        "kernels.take_seen_atoms",
-        "kernels.solve_seen_atoms",
-    ),
+    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": ("kernels.pursue_seen",),
     "test_coding.test_sparse_output_is_the_same_code": ("kernels.sort_events",),
     "test_learning.test_adam_equals_the_oracle": ("kernels.adam",),
     "test_learning.test_gradient_equals_the_oracle": (
@@ -36,10 +34,14 @@ TESTED = {
         "kernels.order_by_atom",
     ),
     "test_learning.test_histogram_equals_the_oracle": ("kernels.count_quantiles",),
+    "test_homeostasis.test_histogram_equalisation_is_its_equations": ("kernels.follow_quantiles",),
+    "test_learning.test_events_of_each_atom_are_counted": ("kernels.count_events",),
+    "test_learning.test_atoms_are_scaled_to_norm_1_but_for_zeros": ("kernels.normalise",),
     "test_learning.test_pairs_and_quantile_bounds": ("kernels.bound_scores", "kernels.count_pairs"),
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (
         "kernels.accumulate_squares",
     ),
+    "test_replacement.test_what_others_cannot_explain_equals_the_oracle": ("kernels.explain",),
     "test_convolution.test_codes_equal_the_oracle": (
         "convolution.kernels.unfold",
         "convolution.kernels.rank",
@@ -55,6 +57,10 @@ TESTED = {
     "test_convolution_learning.test_the_move_is_the_masked_hebbian_sum": (
         "convolution.kernels.accumulate",
     ),
+    "test_networks_teacher.test_responses_are_those_of_patches_and_of_full_layers": (
+        "networks.kernels.respond",
+    ),
+    "test_networks_teacher.test_epochs_are_those_of_pytorch": ("networks.kernels.learn_epoch",),
 }
 
 

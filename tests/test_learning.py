@@ -87,9 +87,21 @@ def test_histogram_equals_the_oracle(code):
     np.testing.assert_allclose(found, naive.cumulative_distribution(code, 2.0, 64), atol=1e-12)
 
 
+@pytest.mark.parametrize("n_pixels", [7, 32, 33, 64, 70])
+def test_residuals_of_wide_samples(rng, n_pixels):
+    code = rng.standard_normal((9, 12)) * (rng.random((9, 12)) < 0.3)
+    code[4] = 0
+    X, atoms = rng.standard_normal((9, n_pixels)), rng.standard_normal((12, n_pixels))
+    events, residual = Events.from_dense(code), np.empty_like(X)
+    kernels.subtract_reconstruction(events.indices, events.values, atoms, X, residual)
+    np.testing.assert_allclose(residual, X - code @ atoms, atol=1e-12)
+    kernels.subtract_reconstruction(events.indices, events.values, atoms, residual, residual)
+    np.testing.assert_allclose(residual, X - 2 * code @ atoms, atol=1e-12)
+
+
 def test_gradient_equals_the_oracle(X, dictionary, code):
-    events, residual = Events.from_dense(code), X.copy()
-    kernels.subtract_reconstruction(events.indices, events.values, dictionary, residual)
+    events, residual = Events.from_dense(code), np.empty_like(X)
+    kernels.subtract_reconstruction(events.indices, events.values, dictionary, X, residual)
     np.testing.assert_allclose(residual, X - code @ dictionary, atol=1e-12)
     with Threads(2) as threads:
         coder = Coding().prepare(dictionary, threads=threads)
@@ -97,10 +109,25 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 
 
-def test_sums_over_events_in_several_parts_are_the_product(rng):
+def test_events_of_each_atom_are_counted(code):
+    np.testing.assert_array_equal(Events.from_dense(code).counts(), (code != 0).sum(axis=0))
+
+
+@pytest.mark.parametrize("n_pixels", [1, 31, 32, 33, 70])
+def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
+    atoms = rng.standard_normal((5, n_pixels))
+    atoms[2] = 0
+    expected = np.linalg.norm(atoms, axis=1)
+    found = atoms.copy()
+    np.testing.assert_allclose(optimizers.normalise(found), expected, rtol=1e-14)
+    np.testing.assert_allclose(found * expected[:, None], atoms, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_pixels", [7, 31, 32, 33, 64, 70])
+def test_sums_over_events_in_several_parts_are_the_product(rng, n_pixels):
     code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
     code[:, :5] = 0  # atoms that no sample uses
-    events, rows = Events.from_dense(code), rng.standard_normal((1100, 7))
+    events, rows = Events.from_dense(code), rng.standard_normal((1100, n_pixels))
     for kernel, expected in (
         (kernels.accumulate, code.T @ rows),
         (kernels.accumulate_squares, (code != 0).T @ rows**2),
@@ -118,8 +145,9 @@ def test_adam_equals_the_oracle(dictionary, rng):
     adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
     moments = adam.init(found)
     for step, slope in enumerate(gradients):
-        adam.step(found, slope, moments, step)
-        optimizers.normalise(found)
+        found, norms = adam.step(found, slope, moments, step)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-12)
+    assert (norms > 1.0001).any()
     np.testing.assert_allclose(
         found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12
     )

@@ -56,6 +56,20 @@ def test_a_dictionary_is_learned_from_half_of_the_entries(data):
     assert -1 < half.score(hide(X, 0.5)) < 0
 
 
+def test_atoms_are_replaced_by_what_is_seen(data):
+    """What no atom codes is found in residuals of which half is missing."""
+    X, atoms = data
+    start = atoms.copy()
+    start[0] = start[1]
+    options = {"l0_sparseness": 3, "n_iter": 300, "dict_init": start, "random_state": 0}
+    found, without = (
+        SparseHebbianLearning(40, missing="mask", replace=replace, **options).fit(hide(X, 0.5))
+        for replace in (True, False)
+    )
+    found, without = (np.abs(m.components_ @ atoms[0]).max() for m in (found, without))
+    assert found > 0.9 > without
+
+
 @pytest.mark.slow
 def test_hidden_entries_are_found_nearly_as_well_as_by_whole_data(data):
     X, _ = data

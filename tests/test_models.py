@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from scipy import sparse
 
-from shl import SparseHebbianLearning, _models, cli
+from shl import SHL, SparseHebbianLearning, _models, cli
 from shl.convolution import ConvolutionalSHL
+from shl.images import disc
 
 SMALL = {"n_dictionary": 12, "n_iter": 9, "random_state": 0}
 
@@ -73,6 +74,20 @@ def test_images_are_cut_into_patches_side_by_side(patches, folder, tmp_path, cap
     assert sparse.load_npz(code).shape == (10 * 12, 12)
 
 
+@pytest.mark.parametrize("do_mask", [True, False])
+def test_images_are_masked_where_the_model_was(do_mask, folder):
+    """From their own image, patches are then coded nearly as well as those learned from."""
+    sizes = {"height": 40, "width": 40, "patch_width": 8, "N_patches": 600, "over_patches": 1}
+    steps = {"n_iter": 60, "batch_size": 100, "record_num_batches": 100, "cache_dir": None}
+    learning = {"n_dictionary": 30, "l0_sparseness": 4, "seed": 0}
+    shl = SHL(datapath=folder, do_mask=do_mask, **sizes, **steps, **learning)
+    data = shl.get_data()
+    model = shl.learn_dico(data=data)
+    X = _models.read_samples(folder, model)
+    assert (X[:, ~disc(8).ravel()] == 0).all() == do_mask
+    assert -model.score(X) < 1.15 * -model.score(data)
+
+
 def test_tiles_are_rows_of_an_image():
     image = np.arange(24.0).reshape(4, 6)
     tiles = _models._tiles(image, 2)
@@ -88,11 +103,15 @@ def test_a_model_of_images_is_shown_and_codes(folder, tmp_path, rng, capsys):
     model = ConvolutionalSHL.load(path)
     assert cli.main(["show", path, "--out", str(tmp_path / "shown"), "--quiet"]) == 0
     assert (tmp_path / "shown" / "dictionary.png").exists()
-    assert cli.main(["encode", path, str(folder), "--out", code, "--quiet"]) == 0
+    assert cli.main(["encode", path, str(folder), "--out", code, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
     assert cli.main(["decode", path, code, "--out", decoded, "--quiet"]) == 0
     found = model.transform(_models.read_samples(folder, model))
     np.testing.assert_allclose(np.load(decoded), model.inverse_transform(found))
     assert np.load(decoded).shape == (2, 1, 40, 44)
+    rest = _models.read_samples(folder, model)[:, None] - np.load(decoded)
+    energy = np.linalg.norm(_models.read_samples(folder, model))
+    assert summary["error"] == pytest.approx(np.linalg.norm(rest) / energy)
     capsys.readouterr()
     assert cli.main(["decode", path, path]) == 1
     assert "is no code of shl encode" in capsys.readouterr().err

@@ -29,31 +29,58 @@ def test_defaults_are_those_of_the_study():
         False,
         True,
     )
-    assert load_config("config.json") == config
+    assert load_config("config.json") == replace(config, name="exp1")
+
+
+@pytest.mark.parametrize("init", [0.2, 1])
+@pytest.mark.parametrize(
+    ("penalty", "l1", "l2"), [("l1", 1e-5, 0), ("l2", 0, 1e-5), ("noReg", 0, 0)]
+)
+def test_literal_configurations(penalty, l1, l2, init):
+    """All that the study of 2025 has under these names, but for the folder of its results."""
+    literal = Config(
+        batch_size=16,
+        patience=100,
+        dataset_size=100000,
+        num_epochs=100000,
+        lr=[0.005],
+        l1_norm=[l1],
+        l2_norm=[l2],
+        loss_func="MSE",
+        init=init,
+        clipping=0,
+        same_act=False,
+        name=f"{penalty}_init{init}",
+    )
+    assert load_config(f"config_{penalty}_{init}.json") == literal
+    size = 100000 if penalty == "noReg" else 5120
+    literal = replace(literal, dataset_size=size, name=f"cnn_{penalty}_init{init}")
+    assert load_config(f"config_cnn_{penalty}_{init}.json") == literal
 
 
 def test_every_shipped_configuration_loads():
-    names = config_names()
-    assert {
-        f"config_{penalty}_{init}.json"
-        for penalty in ("l1", "l2", "noReg")
-        for init in ("0.2", "1")
-    } < set(names)
-    for name in names:
-        config = load_config(name)
-        if name.startswith(("config_l1_", "config_l2_", "config_noReg_")):
-            _, penalty, init = name.removesuffix(".json").split("_")
-            assert config.init == float(init)
-            assert (config.l1_norm[0] > 0, config.l2_norm[0] > 0) == (
-                penalty == "l1",
-                penalty == "l2",
-            )
+    for name in config_names():
+        load_config(name)
+
+
+def test_a_base_holds_what_a_file_has_not(tmp_path):
+    (tmp_path / "mine.json").write_text('{"base": "config_l2_0.2.json", "lr": 0.5}')
+    mine = load_config(tmp_path / "mine.json")
+    assert mine == replace(load_config("config_l2_0.2.json"), lr=[0.5])
+    for base, error, message in (
+        (f'"{tmp_path}/circle.json"', ValueError, "circle.json is its own base"),
+        ('"nowhere.json"', FileNotFoundError, "circle.json: base 'nowhere.json' is neither"),
+        ("3", TypeError, "circle.json: base must be a text, not 3"),
+    ):
+        (tmp_path / "circle.json").write_text(f'{{"base": {base}}}')
+        with pytest.raises(error, match=message):
+            load_config(tmp_path / "circle.json")
 
 
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are batch_size"),
+        ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are base, batch_size"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
         ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
         ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
@@ -66,8 +93,11 @@ def test_every_shipped_configuration_loads():
         ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
         ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
         ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
-        ({"clipping": "no"}, TypeError, "clipping must be True or False"),
+        ({"clipping": "no"}, TypeError, "clipping must be a number, not 'no'"),
+        ({"clipping": True}, TypeError, "clipping must be a number, not True"),
+        ({"scaled": "no"}, TypeError, "scaled must be True or False"),
         ({"name": 3}, TypeError, "name must be a text, not 3"),
+        ({"name": "../x"}, ValueError, "name must be the name of a file"),
         ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
         ([1], TypeError, "must hold a JSON object"),
     ],
@@ -125,7 +155,8 @@ def test_a_key_holds_all_that_decides_a_result_and_nothing_else():
         "l1_path": [0],
         "restarts": 2,
         "init": 0.2,
-        "clipping": True,
+        "clipping": 1e-3,
+        "scaled": True,
     }
     keys = [key(), key(seed=1), *(key(**{name: value}) for name, value in changes.items())]
     assert len(set(keys)) == len(keys)

@@ -194,3 +194,16 @@ def test_normalized_weights_have_norm_one():
 def test_bad_layers_are_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_zero_connections_sets_the_weakest_to_zero():
+    layer = SparseLinear(20, 15, density=0.5, zeta=0.3, generator=generator())
+    before, mask = layer.weight.detach().clone(), layer.mask.clone()
+    n_zeroed = layer.zero_connections()
+    is_zeroed = (layer.weight == 0) & (before != 0)
+    assert int(is_zeroed.sum()) == n_zeroed > 30
+    for sign in (1, -1):
+        one = sign * before > 0
+        assert before[one & is_zeroed].abs().max() < before[one & ~is_zeroed].abs().min()
+        assert int((one & is_zeroed).sum()) == int(0.3 * int(one.sum()))
+    assert torch.equal(layer.mask, mask)

@@ -1,29 +1,22 @@
 from dataclasses import replace
 
+import naive
 import numpy as np
 import pytest
 
 from shl.networks.configs import MODELS, load_config, make_config, single_run
-
-torch = pytest.importorskip("torch")
-
-from shl.networks.penalties import L1, L2  # noqa: E402
-from shl.networks.sweep import sweep  # noqa: E402
-from shl.networks.teacher_student import (  # noqa: E402
-    Filters,
-    Model,
-    Penalties,
-    compare,
-    learn_run,
-    make_data,
-    make_teacher,
-)
+from shl.networks.kernels import Rule, learn_epoch
+from shl.networks.models import ACTIVATIONS, Model, compare, make_teacher
+from shl.networks.sweep import sweep
+from shl.networks.teacher_student import learn_run, make_data
 
 QUICK = {"batch_size": 64, "lr": [0.02], "dataset_size": 320, "num_epochs": 6}
+all_models = pytest.mark.parametrize("kind", MODELS)
+all_activations = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+def rng(seed=0):
+    return np.random.default_rng(seed)
 
 
 def quick_run(seed=0, teacher="baselineCNN_relu", student="multiChannelCNN_relu", **values):
@@ -33,40 +26,28 @@ def quick_run(seed=0, teacher="baselineCNN_relu", student="multiChannelCNN_relu"
 # ------------------------------------------------------------------------------------------- models
 
 
-@pytest.mark.parametrize(
-    ("n_in", "n_out", "kernel"), [(1, 1, 3), (1, 4, 3), (4, 4, 2), (4, 1, 2), (12, 8, 1)]
-)
-def test_filters_are_a_convolution(n_in, n_out, kernel):
-    layer = Filters(n_in, n_out, kernel)
-    with torch.no_grad():
-        layer.weight.normal_(generator=generator())
-    x = torch.randn(5, 12, n_in, generator=generator(1))
-    kernels = torch.from_numpy(layer.taps()).permute(2, 1, 0)
-    expected = torch.nn.functional.conv1d(x.permute(0, 2, 1), kernels, stride=kernel).permute(
-        0, 2, 1
-    )
-    torch.testing.assert_close(layer(x), expected)
-    torch.testing.assert_close(
-        x.flatten(1) @ torch.from_numpy(layer.matrix(12)), expected.flatten(1)
-    )
+@all_models
+@all_activations
+def test_responses_are_those_of_patches_and_of_full_layers(kind, activation):
+    torch = pytest.importorskip("torch")
+    model, X = Model(kind, activation, float).draw(rng()), rng(1).standard_normal((300, 12))
+    tensors = [torch.from_numpy(layer) for layer in model.layers]
+    expected = naive.student_responses(tensors, model.sizes, activation, torch.from_numpy(X))
+    np.testing.assert_allclose(model.respond(X), expected, atol=1e-13)
+    full = [torch.from_numpy(matrix) for matrix in model.matrices()]
+    sizes = [(*matrix.shape[1:], 1, 1) for matrix in full]
+    expected = naive.student_responses(full, sizes, activation, torch.from_numpy(X))
+    np.testing.assert_allclose(model.respond(X), expected, atol=1e-13)
 
 
 def test_filters_in_turn_take_every_other_patch():
-    layer = Filters(1, 1, 3, n_filters=2)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 10, 0]]).view(2, 3, 1))
-    x = torch.arange(12.0).view(1, 12, 1)
-    assert layer(x).flatten().tolist() == [0, 40, 6, 100]
-    torch.testing.assert_close(
-        x.flatten(1) @ torch.from_numpy(layer.matrix(12)), layer(x).flatten(1)
-    )
+    model = Model("splitFilterCNN", "relu", float)
+    model.layers[0][:] = np.reshape([[1.0, 0, 0], [0, 10, 0]], (2, 3, 1))
+    np.testing.assert_array_equal(np.arange(12) @ model.matrices()[0][0], [0, 40, 6, 100])
 
 
 def test_models_have_the_sizes_of_the_study():
-    sizes = {
-        kind: sum(layer.weight.numel() for layer in Model(kind, "relu").layers) for kind in MODELS
-    }
-    assert sizes == {
+    assert {kind: Model(kind, "relu").weights.size for kind in MODELS} == {
         "baselineCNN": 7,
         "multiChannelCNN": 52,
         "splitFilterCNN": 12,
@@ -76,65 +57,41 @@ def test_models_have_the_sizes_of_the_study():
     }
 
 
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "gelu"])
-def test_a_model_is_the_full_network_of_its_matrices(kind, activation):
-    model = Model(kind, activation).draw(generator())
-    act = {
-        "relu": torch.relu,
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-        "gelu": torch.nn.functional.gelu,
-    }[activation]
-    X = torch.randn(7, 12, generator=generator(1))
-    expected = X
-    for matrix in model.matrices():
-        expected = act(expected @ torch.from_numpy(matrix[0]))
-    torch.testing.assert_close(model(X), expected[:, 0])
-
-
 def test_the_baseline_is_computed_as_written():
-    x = np.random.default_rng(0).standard_normal((20, 12))
+    x = rng().standard_normal((20, 12))
     hidden = x
     for weights in ([2.59, -2.83, 0.87], [-1.38, 1.29], [0.86, -0.84]):
         hidden = np.tanh(hidden.reshape(20, -1, len(weights)) @ weights)
-    teacher = make_teacher("baselineCNN", "tanh", generator())
-    with torch.no_grad():
-        np.testing.assert_allclose(
-            teacher(torch.tensor(x, dtype=torch.float32)), hidden[:, 0], atol=1e-5
-        )
+    teacher = make_teacher("baselineCNN", "tanh")
+    np.testing.assert_allclose(teacher.respond(x.astype(np.float32)), hidden[:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_initial_weights_have_their_scale(activation):
-    model = Model("fcn_256_32", activation).draw(generator(), scale=0.2)
+@pytest.mark.parametrize(
+    ("activation", "gain"), [("relu", None), ("gelu", None), ("tanh", 5 / 3), ("sigmoid", 1)]
+)
+def test_initial_weights_have_their_scale(activation, gain):
+    model = Model("fcn_256_32", activation).draw(rng(), scale=0.2)
     for layer, (n_in, n_out) in zip(model.layers, [(12, 256), (256, 32)], strict=False):
-        expected = np.sqrt(2 / n_out) if activation == "relu" else np.sqrt(2 / (n_in + n_out))
-        assert float(layer.weight.detach().std()) == pytest.approx(0.2 * expected, rel=0.05)
+        expected = gain * np.sqrt(2 / (n_in + n_out)) if gain else np.sqrt(2 / n_out)
+        assert float(layer.std()) == pytest.approx(0.2 * expected, rel=0.05)
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_a_random_teacher_says_more_than_one_thing(kind):
-    for seed in range(3):
-        teacher = make_teacher(kind, "relu", generator(seed))
-        assert float(make_data(teacher, 500, generator(seed + 10)).y.std()) > 1e-4
+@all_models
+@all_activations
+def test_a_teacher_says_more_than_one_thing_and_always_the_same(kind, activation):
+    teacher = make_teacher(kind, activation)
+    assert make_data(teacher, 500, rng()).y.std() > 1e-4
+    np.testing.assert_array_equal(teacher.weights, make_teacher(kind, activation).weights)
 
 
 def test_data_are_what_the_teacher_says():
-    teacher = make_teacher("baselineCNN", "relu", generator())
-    data = make_data(teacher, 500, generator(1))
-    assert [len(part) for part in (data.X, data.y, data.X_held, data.X_test, data.y_test)] == [
-        400,
-        400,
-        100,
-        100,
-        100,
-    ]
-    with torch.no_grad():
-        for X, y in ((data.X, data.y), (data.X_held, data.y_held), (data.X_test, data.y_test)):
-            assert torch.equal(teacher(X), y)
-    assert abs(float(data.X.mean())) < 0.05
-    assert abs(float(data.X.std()) - 1) < 0.05
+    teacher = make_teacher("baselineCNN", "relu")
+    data = make_data(teacher, 500, rng(1))
+    assert [len(part) for part in data] == [400, 400, 100, 100, 100, 100]
+    for X, y in zip(data[::2], data[1::2], strict=True):
+        np.testing.assert_array_equal(teacher.respond(X), y)
+    assert abs(data.X.mean()) < 0.05
+    assert abs(data.X.std() - 1) < 0.05
 
 
 # ----------------------------------------------------------------------------------------- distance
@@ -143,15 +100,17 @@ def test_data_are_what_the_teacher_says():
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
 def test_equal_networks_of_any_build_are_at_distance_zero(activation):
     """The teacher hidden in a student of four channels, and in a full network."""
-    teacher = make_teacher("baselineCNN", activation, generator())
+    teacher = make_teacher("baselineCNN", activation)
     wide, full = Model("multiChannelCNN", activation), Model("fcn_256_32", activation)
-    with torch.no_grad():
-        for layer, own in zip(wide.layers, teacher.layers, strict=True):
-            taps = layer.weight.view(layer.kernel, layer.n_in, layer.n_out)
-            taps[:, -1, -1] = own.weight.view(-1)
-        for layer, matrix in zip(full.layers, teacher.matrices(), strict=True):
-            layer.weight[0, -matrix.shape[1] :, -matrix.shape[2] :] = torch.from_numpy(matrix[0])
+    for layer, (n_in, n_out, kernel, _), own in zip(
+        wide.layers, wide.sizes, teacher.layers, strict=True
+    ):
+        layer.reshape(n_in, kernel, n_out)[-1, :, -1] = own.ravel()
+    for layer, matrix in zip(full.layers, teacher.matrices(), strict=True):
+        layer[0, -matrix.shape[1] :, -matrix.shape[2] :] = matrix[0]
+    X = rng().standard_normal((9, 12), np.float32)
     for student in (wide, full):
+        np.testing.assert_allclose(student.respond(X), teacher.respond(X), atol=1e-6)
         placed_teacher, placed_student, distance = compare(teacher, student)
         assert distance < 1e-6
         for t, s in zip(placed_teacher, placed_student, strict=True):
@@ -160,32 +119,93 @@ def test_equal_networks_of_any_build_are_at_distance_zero(activation):
 
 def test_signs_count_for_even_and_cancel_for_odd_activations():
     for activation, is_free in (("tanh", True), ("sigmoid", False)):
-        teacher, student = (make_teacher("baselineCNN", activation, generator()) for _ in range(2))
-        with torch.no_grad():
-            for index in (0, 2):  # both hidden units turn over
-                student.layers[index].weight.neg_()
+        teacher, student = (make_teacher("baselineCNN", activation) for _ in range(2))
+        for index in (0, 2):  # both hidden units turn over
+            student.layers[index][:] *= -1
         assert (compare(teacher, student)[2] < 1e-6) == is_free
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student", "has_meaning"),
+    [
+        ("baselineCNN_relu", "multiChannelCNN_relu", True),
+        ("baselineCNN_relu", "multiChannelCNN_tanh", False),
+        ("baselineCNN_relu", "fcn_128_128_relu", False),
+    ],
+)
+def test_a_distance_is_told_where_it_means_something(teacher, student, has_meaning):
+    metrics = learn_run(quick_run(teacher=teacher, student=student, num_epochs=1))[1]
+    assert (metrics["distance"] is not None) == has_meaning
+    assert metrics["teacher_weights"] == [3, 2, 2]
+    assert metrics["teacher_shown"] == ([12, 4, 2] if "fcn" in student else [3, 2, 2])
 
 
 # ----------------------------------------------------------------------------------------- learning
 
 
-def test_the_proximal_step_is_that_of_the_penalties():
-    layer = torch.randn(1, 30, 4, generator=generator())
-    weights = [layer.clone()]
-    Penalties(0.5, 0.25).step(weights, 0.3)
-    torch.testing.assert_close(weights[0], L2().prox(L1().prox(layer, 0.15), 0.075))
-    assert bool((weights[0] == 0).any())
+@all_models
+@all_activations
+def test_epochs_are_those_of_pytorch(kind, activation):
+    """Three epochs of SGD with momentum and proximal steps, the last batch of each smaller; the
+    first step tells the gradient alone.
+    """
+    torch = pytest.importorskip("torch")
+    from shl.networks.penalties import L1, L2
+
+    X, y = rng(1).standard_normal((44, 12)), rng(2).standard_normal(44)
+    model = Model(kind, activation, float).draw(rng())
+    weights = [torch.tensor(layer, requires_grad=True) for layer in model.layers]
+    rule = Rule(1e-3, 0.9, 0.5, 0.1)
+    optimizer = torch.optim.SGD(weights, lr=rule.lr, momentum=rule.momentum)
+    gradient, velocity = np.zeros_like(model.weights), np.zeros_like(model.weights)
+    network, mask = model.network(16, gradient), np.ones_like(model.weights)
+    for seed in range(3):
+        order = rng(seed).permutation(44)
+        memory = model.weights, gradient, velocity, mask
+        total = learn_epoch(network, *memory, rule, X, y, order)
+        expected = 0.0
+        for batch in np.split(order, [16, 32]):
+            optimizer.zero_grad()
+            responses = naive.student_responses(
+                weights, model.sizes, activation, torch.from_numpy(X[batch])
+            )
+            loss = (responses - torch.from_numpy(y[batch])).square().mean()
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                for weight in weights:
+                    weight.copy_(L2().prox(L1().prox(weight, 5e-3), 1e-3))
+            expected += len(batch) * float(loss.detach())
+        assert total == pytest.approx(expected)
+        for layer, weight, slope in zip(model.layers, weights, network.gradients, strict=True):
+            np.testing.assert_allclose(layer, weight.detach(), atol=1e-12)
+            np.testing.assert_allclose(slope, weight.grad, atol=1e-12)
+    assert model.weights.size < 50 or (model.weights == 0).any()
 
 
-def test_a_run_is_the_same_each_time_and_leaves_the_callers_random_state():
-    torch.manual_seed(5)
-    before, n_threads = torch.get_rng_state(), torch.get_num_threads()
+def test_masked_weights_stay_zero():
+    model = Model("multiChannelCNN", "tanh").draw(rng())
+    mask = (rng(1).random(52) < 0.5).astype(np.float32)
+    model.weights *= mask
+    X, y = (rng(2).standard_normal(shape, np.float32) for shape in ((64, 12), 64))
+    gradient, velocity = np.zeros_like(mask), np.zeros_like(mask)
+    network = model.network(16, gradient)
+    rule = Rule(0.01, 0.9, 0.0, 0.0)
+    learn_epoch(network, model.weights, gradient, velocity, mask, rule, X, y, np.arange(64))
+    assert gradient[mask == 0].any()
+    np.testing.assert_array_equal(model.weights != 0, mask != 0)
+
+
+def test_a_run_is_the_same_each_time_and_watched():
+    seen = []
     (arrays, metrics), (again, metrics_again) = (
-        learn_run(quick_run(l1_norm=[1e-2], restarts=2)) for _ in range(2)
+        learn_run(
+            quick_run(l1_norm=[1e-2], restarts=2),
+            lambda learning: seen.append((learning.objective, learning.n_weights)),
+        )
+        for _ in range(2)
     )
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == n_threads
+    assert len(seen) == 2 * metrics["n_epochs"]
     assert arrays.keys() == again.keys()
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
     assert {**metrics, "seconds": 0} == {**metrics_again, "seconds": 0}
@@ -194,13 +214,13 @@ def test_a_run_is_the_same_each_time_and_leaves_the_callers_random_state():
 
 
 def test_counts_and_losses_are_those_of_the_kept_student():
-    run = quick_run(l1_norm=[0.02], num_epochs=12)
-    arrays, metrics = learn_run(run)
+    arrays, metrics = learn_run(quick_run(l1_norm=[0.02], num_epochs=12))
     students = [arrays[f"student_{index}"] for index in range(3)]
     assert metrics["weights"] == [int((w != 0).sum()) for w in students]
     assert metrics["n_weights"] == sum(metrics["weights"]) < sum(metrics["n_all"]) == 52
-    assert metrics["teacher_weights"] == [3, 2, 2]
-    best = arrays["history_loss"].argmin()
+    assert metrics["n_large"] == sum(int((abs(w) >= 1e-4).sum()) for w in students)
+    best = arrays["history_objective"].argmin()
+    assert metrics["objective"] == arrays["history_objective"][best]
     assert metrics["held_loss"] == pytest.approx(arrays["history_loss"][best])
     assert metrics["weights"] == arrays["history_weights"][best].tolist()
     assert metrics["penalty"] == pytest.approx(
@@ -215,21 +235,57 @@ def test_a_path_keeps_its_zeros():
     )
     stages, counts = arrays["history_stage"], arrays["history_weights"]
     assert set(stages) == {0, 1, 2}
-    kept = counts[np.flatnonzero(stages == 1)[0] - 1 :]
+    kept = counts[np.flatnonzero(stages == 1)[0] :]
     assert (np.diff(kept, axis=0) <= 0).all()
     assert metrics["penalty"] == 0
 
 
-def test_learning_stops_where_the_held_out_loss_stays():
+def test_learning_stops_where_the_objective_stays():
+    """Held-out loss has no say: it is worse at the end than it was."""
     arrays, _ = learn_run(quick_run(lr=[1e-9], num_epochs=500, patience=7))
     assert len(arrays["history_steps"]) == 8
+    arrays, _ = learn_run(quick_run(l1_norm=[0.05], num_epochs=5000, patience=7))
+    objectives = arrays["history_objective"]
+    assert len(objectives) < 5000
+    assert objectives[-8:].min() > (1 - 2e-3) * objectives[:-7].min()
 
 
-def test_clipping_changes_the_learning():
-    plain, clipped = (
-        learn_run(quick_run(lr=[0.001], clipping=clipping))[0] for clipping in (False, True)
-    )
-    assert not np.array_equal(plain["student_0"], clipped["student_0"])
+def test_a_scaled_run_is_one_of_loss_relative_to_the_variance_of_y():
+    """Strengths times var(y) and a rate divided by it, of the loss itself, do the same."""
+    values = {"student": "multiChannelCNN_tanh", "teacher": "baselineCNN_tanh", "num_epochs": 20}
+    scaled, metrics = learn_run(quick_run(l1_norm=[0.02], l2_norm=[0.1], scaled=True, **values))
+    data_seed = np.random.SeedSequence(0).spawn(2)[0]
+    var_y = float(make_data(make_teacher("baselineCNN", "tanh"), 320, rng(data_seed)).y.var())
+    same = {"lr": [0.02 / var_y], "l1_norm": [0.02 * var_y], "l2_norm": [0.1 * var_y]}
+    plain, others = learn_run(quick_run(**same, **values))
+    assert 0.1 < var_y < 0.6
+    assert metrics["objective"] * var_y == pytest.approx(others["objective"], rel=1e-4)
+    np.testing.assert_allclose(scaled["student_0"], plain["student_0"], atol=1e-4)
+
+
+def test_a_dead_start_is_drawn_again(monkeypatch):
+    """The first draw has negative weights alone after its first layer, and never answers."""
+    draw, n_draws = Model.draw, []
+
+    def draw_dead_first(model, rng, scale):
+        n_draws.append(1)
+        draw(model, rng, scale)
+        if len(n_draws) < 3:
+            model.layers[2][:] = -abs(model.layers[2])
+        return model
+
+    monkeypatch.setattr(Model, "draw", draw_dead_first)
+    arrays, metrics = learn_run(quick_run(num_epochs=3))
+    assert metrics["n_starts"] == 3
+    assert metrics["n_epochs"] == 2 + 3 and len(arrays["history_steps"]) == 3
+    assert metrics["spread"] > 0
+
+
+def test_clipping_makes_small_weights_zero():
+    plain, clipped = (learn_run(quick_run(clipping=size))[0] for size in (0, 0.2))
+    weights = np.concatenate([clipped[f"student_{index}"].ravel() for index in range(3)])
+    assert (weights == 0).any() and not (abs(weights[weights != 0]) < 0.2).any()
+    assert all((plain[f"student_{index}"] != 0).all() for index in range(3))
 
 
 def test_a_learning_that_diverges_says_so():
@@ -241,90 +297,58 @@ def test_a_learning_that_diverges_says_so():
 
 # ----------------------------------------------------------------------------------------- findings
 
-STUDY = {"batch_size": 64, "lr": [0.02], "patience": 30}
 
-
-def study(seeds, teacher="baselineCNN_relu", student="multiChannelCNN_relu", **values):
-    """The records of several seeds."""
-    run = single_run(make_config({**STUDY, **values}), teacher, student, 0)
-    return sweep([replace(run, seed=seed) for seed in seeds])
+def study(config, seeds, activations=("relu", "relu"), student="multiChannelCNN", **values):
+    """The records of several seeds under a shipped configuration, changed by values."""
+    config = replace(load_config(config), **values)
+    teacher, student = f"baselineCNN_{activations[0]}", f"{student}_{activations[1]}"
+    return sweep([single_run(config, teacher, student, seed) for seed in seeds])
 
 
 @pytest.mark.slow
-def test_a_path_of_l1_finds_the_teachers_seven_weights():
-    """One large strength, then smaller ones with the zeros kept, from the best of three starts:
-    most seeds.
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_one_strength_finds_the_teachers_seven_weights_as_the_study_of_2025_had_it(activation):
+    """At 1e-4, where ten times fewer epochs are enough; tanh sometimes keeps a second path through
+    the network, as it did there.
     """
-    records = study(range(5), l1_norm=[1e-2], l1_path=[1e-3, 0], restarts=3)
-    recovered = [record for record in records if record["is_recovered"]]
-    assert len(recovered) >= 4
-    for record in recovered:
+    records = study("config_record.json", (1, 2), [activation] * 2, l1_norm=[1e-4])
+    assert any(record["is_recovered"] for record in records)
+    for record in records:
+        assert record["n_weights"] <= (7 if activation == "relu" else 18)
+        assert record["relative_loss"] < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+def test_a_path_of_l1_finds_them_in_seconds(activation):
+    """One large strength, then smaller ones with the zeros kept, from the best of ten starts."""
+    for record in study("config_path.json", range(5), [activation] * 2):
+        assert record["is_recovered"]
         assert record["weights"] == [3, 2, 2]
         assert record["relative_loss"] < 1e-8
         assert record["distance"] < 1e-3
 
 
 @pytest.mark.slow
-def test_a_single_strength_leaves_seven_or_many_more():
-    """Large enough, L1 alone finds seven and pays with its loss; a hundredth of it leaves several
-    times as many.
-    """
-    strong, weak = study(range(4), l1_norm=[1e-2]), study(range(4), l1_norm=[1e-4])
-    assert np.median([record["n_weights_last"] for record in strong]) == 7
-    assert min(record["n_weights"] for record in weak) > 14
-    assert np.median([record["n_weights"] for record in weak]) > 21
-    assert (
-        np.median([record["relative_loss"] for record in weak])
-        < np.median([record["relative_loss"] for record in strong])
-        < 1e-3
-    )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [{"l1_norm": [0]}, {"l1_norm": [0], "l2_norm": [1e-5]}])
 def test_without_l1_nearly_all_weights_stay(penalty):
-    for record in study(range(4), num_epochs=100, **penalty):
+    for record in study("config_record.json", range(4), num_epochs=300, **penalty):
         assert 44 <= record["n_weights"] <= 52
         assert not record["is_recovered"]
 
 
 @pytest.mark.slow
-def test_a_full_student_keeps_little_more_than_the_eighteen_weights_it_needs():
-    """Of 18048: four units of three inputs, two of two, and one of two; L1 on finite data leaves a
-    few small more.
-    """
-    run = single_run(
-        load_config("config_path_full.json"), "baselineCNN_relu", "fcn_128_128_relu", 0
-    )
-    for record in sweep([replace(run, seed=seed) for seed in range(2)]):
-        assert sum(record["n_all"]) == 18048
-        assert record["weights"][1:] == [4, 2]
-        assert 18 <= record["n_weights"] <= 27
-        assert record["relative_loss"] < 1e-8
-
-
-@pytest.mark.slow
 def test_a_sigmoid_student_of_small_weights_collapses_to_a_constant():
-    for record in study(
-        range(3), "baselineCNN_sigmoid", "multiChannelCNN_sigmoid", l1_norm=[1e-5], init=0.2
-    ):
+    activations = ("sigmoid", "sigmoid")
+    for record in study("config_cnn_l1_0.2.json", range(3), activations, num_epochs=300):
         assert record["spread"] < 0.05
         assert record["relative_loss"] == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("teacher", "student"), [("relu", "tanh"), ("tanh", "relu"), ("relu", "sigmoid")]
-)
-def test_other_activations_fail(teacher, student):
+@pytest.mark.parametrize("activations", [("relu", "tanh"), ("tanh", "relu"), ("relu", "sigmoid")])
+def test_other_activations_fail(activations):
     """What matched activations learn to 1e-8 of the variance stays above a third of it."""
-    for record in study(
-        range(2),
-        f"baselineCNN_{teacher}",
-        f"multiChannelCNN_{student}",
-        l1_norm=[1e-2],
-        l1_path=[1e-3, 0],
-        num_epochs=150,
-    ):
+    for record in study("config_path.json", range(2), activations):
         assert not record["is_recovered"]
         assert record["relative_loss"] > 1 / 3

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 from making import planted
+from matplotlib.figure import Figure
 from scipy import sparse
 
 from shl import SparseHebbianLearning, plotting
+from shl.homeostasis import RULES
 from shl.plotting import figures
 
 
@@ -92,6 +94,26 @@ def test_plots_share_axes_and_are_saved(dico, tmp_path):
     fig, same = plotting.time_plot(None, dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
     assert same is ax and len(ax.lines) == 2
     assert (tmp_path / "F.png").stat().st_size > 1000
+
+
+def test_a_figure_is_filled_from_its_first_free_axes_on(dico):
+    fig = Figure()
+    first, second = fig.subplots(1, 2)
+    assert plotting.show_dico(None, dico, fig=fig)[1] is first
+    assert plotting.time_plot(None, dico, "prob", ylabel="p", fig=fig)[1] is second
+    assert plotting.time_plot(None, dico, "F", fig=fig)[1] is second  # none is free
+    assert len(second.lines) == 2
+
+
+def test_an_axis_has_the_label_that_is_asked_for(dico):
+    assert plotting.time_plot(None, dico, "F", ylabel="F")[1].get_ylabel() == "F"
+    assert plotting.time_plot(None, dico, "F", "bits")[1].get_ylabel().endswith("(bits)")
+    assert plotting.plot_scan([1, 2], [3, 4], "eta", ylabel="F")[1].get_ylabel() == "F"
+
+
+def test_every_rule_has_a_colour_of_its_own():
+    assert set(plotting.COLORS) == set(RULES)
+    assert len(set(plotting.COLORS.values())) == len(RULES)
 
 
 def test_a_figure_is_written_as_png_and_pdf(tmp_path):

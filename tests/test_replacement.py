@@ -14,9 +14,10 @@ def unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.parametrize("n_atoms", [20, 32, 70])
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_what_others_cannot_explain_equals_the_oracle(rng, is_signed):
-    D = unit(rng.standard_normal((20, 6)))
+def test_what_others_cannot_explain_equals_the_oracle(rng, is_signed, n_atoms):
+    D = unit(rng.standard_normal((n_atoms, 6)))
     found = unexplained(D @ D.T, is_signed)
     np.testing.assert_allclose(found, naive.unexplained(D, is_signed), atol=1e-12)
     twins = np.eye(4)[[0, 0, 1, 2]]
@@ -33,7 +34,7 @@ def test_a_proposal_equals_the_oracle(rng, is_signed):
     replacement.follow(kept, energy, pool)
     kept["age"][:] = 1000
     i, atom, gain = replacement.propose(kept, D @ D.T, is_signed, [1, 2])
-    best, wanted, best_gain = naive.proposal(D, energy, pool, 0.7, is_signed)
+    best, wanted, best_gain = naive.proposal(D, energy, pool, 0.5, is_signed)
     assert i == best
     assert gain == pytest.approx(best_gain)
     np.testing.assert_allclose(atom, wanted, atol=1e-12)
@@ -100,7 +101,7 @@ def test_learning_with_replacement_can_stop_and_go_on(rule, options):
     X = planted(np.random.default_rng(0), n_samples=1500, n_pixels=16, n_atoms=20)[0]
     options = {"homeo_method": rule, "n_iter": 400, "random_state": 1, "l0_sparseness": 3} | options
     whole, kept = SparseHebbianLearning(20, **options).fit(X), {}
-    assert whole.n_replaced_ > 0
+    assert whole.n_replaced_ >= len(whole.replaced_) > 0
 
     def stop(state):
         if state.step == 173:

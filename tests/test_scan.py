@@ -226,8 +226,10 @@ def test_the_scan_command(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
     assert cli.main(flags) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "run.json",
         "scan.csv",
         "scan.json",
+        "scan.pdf",
         "scan.png",
     }
     assert cli.main([*flags, "--json", "--dry-run"]) == 0

@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
 
 from shl import SparseCoder, SparseHebbianLearning, sparse_encode
 from shl.coding import Competition
@@ -192,6 +193,11 @@ def test_integer_weights_are_repetitions(X, options):
             np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-9, err_msg=name)
     if "learning_algorithm" in options:
         np.testing.assert_allclose(weighed.precision_, repeated.precision_, rtol=1e-7)
+
+
+def test_weights_are_repetitions_to_scikit_learn_as_the_estimator_comes():
+    model = SparseHebbianLearning(n_iter=300)  # steps enough for atoms to be replaced
+    check_sample_weight_equivalence_on_dense_data("SparseHebbianLearning", model)
 
 
 def test_samples_without_weight_are_not_seen(X):

@@ -14,8 +14,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shl import SparseHebbianLearning
-from shl.annex.study import COLORS
 from shl.datasets import load_sample_patches
+from shl.plotting import COLORS
 
 X = load_sample_patches(n_patches=16000, patch_width=10)
 models = {

@@ -12,9 +12,8 @@ them, and a report, at the size of the paper.
 import matplotlib.pyplot as plt
 
 from shl import SHL, plot_P_cum, show_dico, time_plot
-from shl.annex.study import COLORS
 from shl.experiment import STUDY
-from shl.plotting import plot_scan
+from shl.plotting import COLORS, plot_scan
 
 options = STUDY | {
     "patch_width": 10,

@@ -9,6 +9,7 @@ from .._commands import (
     add_parameter,
     add_shared,
     cache_folder,
+    claim_folder,
     report,
     verbosity,
 )
@@ -21,6 +22,7 @@ def _add_flags(parser):
     text = "quick: minutes; paper: 441 pixels, 676 atoms, 10 learnings of each rule, an hour or two"
     add_parameter(parser, Study, "scale", f"{text} on 2 cores", choices=tuple(SCALES))
     add_database(parser, Study)
+    add_parameter(parser, Study, "n_seeds", "learnings of each rule (none: the scale's number)")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -55,8 +57,9 @@ def annex_command(args):
             args.n_jobs,
             cache_folder(args) or spare,
             verbose,
+            args.n_seeds,
         )
-        path = write_report(study, args.out, args.only, section_done)
+        path = write_report(study, claim_folder(args), args.only, section_done)
     summary = {
         "report": str(path),
         "seconds": time.perf_counter() - began,

@@ -9,12 +9,13 @@ from .._tables import summary_of, table
 from ..experiment import SHL
 from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
-from ..plotting.figures import new_figure, save_both
-from .study import COLORS, FADE, RULES, Study, code, measure
+from ..plotting.figures import COLORS, new_figure, save_both
+from .study import FADE, RULES, Study, code, measure
 from .tables import claims_table, means_table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
+DECAYING = {"eta_decay": (0.6, 0.05), "replace": True}
 SOME = ("None", "HAP", "HEH")
 FADED = SOME[1:]
 SCANS = {"alpha_homeo": ("OLS", "EMP"), "l0_sparseness": SOME, "n_dictionary": SOME}
@@ -191,11 +192,9 @@ def decaying(study: Study, out: Path) -> Iterator[str]:
     """A rate that decays late, and replacement of atoms, beside the rules by themselves."""
     seeds, patches = study.few_seeds, study.fresh()
     runs = study.run(
-        ["homeo_method", "seed"],
-        {"homeo_method": ("None", "HAP"), "seed": seeds},
-        eta_decay=(0.6, 0.05),
-        replace=True,
+        ["homeo_method", "seed"], {"homeo_method": ("None", "HAP"), "seed": seeds}, **DECAYING
     )
+    default = study.run(["seed"], {"seed": seeds}, **DECAYING, homeo_method="HAP", eta=SHL.eta)
     found = {
         rule: {name: study.measured[rule][name][: len(seeds)] for name in MEANS} for rule in RULES
     }
@@ -203,6 +202,7 @@ def decaying(study: Study, out: Path) -> Iterator[str]:
         f"{rule}, decay, replacement": measure(runs.models(homeo_method=rule), patches)
         for rule in ("None", "HAP")
     }
+    new[f"HAP, decay from {SHL.eta:g}, replacement"] = measure(default.models(), patches)
     yield f"The same number of steps; on new patches, over {len(seeds)} seeds.\n"
     yield from means_table(["scheme"], MEANS, found | new)
     yield "Is the error, and is F, below those of the rules? A paired t-test:\n"
@@ -214,11 +214,25 @@ def decaying(study: Study, out: Path) -> Iterator[str]:
             for name in ("error", "F")
         ]
     )
-    replaced = [model.n_replaced_ for model in runs.models()]
+    replaced = [model.n_replaced_ for model in runs.models() + default.models()]
     yield f"Atoms replaced in a run: {min(replaced)} to {max(replaced)}.\n"
-    dico = runs.models(homeo_method="HAP")[0]
+    dico = default.models()[0]
     show_dico(None, dico, dim_graph=(4, 18), fname=out / "decaying.png")
-    yield "HAP, decay, replacement: ![Atoms](decaying.png)\n"
+    yield f"The last scheme, seed {seeds[0]}: ![Atoms](decaying.png)\n"
+    unreplaced = study.run(
+        ["seed"], {"seed": seeds[:1]}, homeo_method="HAP", **DECAYING | {"replace": False}
+    )
+    without, dico = unreplaced.models()[0], runs.models(homeo_method="HAP")[0]
+    if not len(dico.replaced_):
+        yield "Replacement replaced none of HAP's atoms: it is inert here.\n"
+        return
+    some = dico.replaced_[:18]
+    fig = new_figure(figsize=(9, 1.6), layout="constrained")
+    for ax, model in zip(fig.subplots(2, 1), (without, dico), strict=True):
+        show_dico(None, model.components_[some], dim_graph=(1, 18), order="index", ax=ax)
+        ax.set_title("with replacement" if model is dico else "without", fontsize="small")
+    save_both(fig, out / "replaced")
+    yield "Atoms of HAP that were replaced, at the end: ![Atoms](replaced.png)\n"
 
 
 # ---------------------------------------------------------------------------------------- databases

@@ -8,8 +8,8 @@ import numpy as np
 from .._tables import table
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
-from ..plotting.figures import new_figure, save_both
-from .study import COLORS, RULES, Study
+from ..plotting.figures import COLORS, new_figure, save_both
+from .study import RULES, Study
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")

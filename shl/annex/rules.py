@@ -17,8 +17,8 @@ from ..plotting import (
     tile,
     time_plot,
 )
-from ..plotting.figures import new_figure, save_both
-from .study import COLORS, RULES, Study, code, measure
+from ..plotting.figures import COLORS, new_figure, save_both
+from .study import RULES, Study, code, measure
 from .tables import claims_table, means_table
 
 if TYPE_CHECKING:

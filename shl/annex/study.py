@@ -1,32 +1,25 @@
 """A study: experiments of one size and database, learned in parallel and kept in the store."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from .. import metrics, store
-from .._checks import check_choice
+from .._checks import check_choice, check_count
 from .._jobs import failure_lines
 from .._threads import Threads
 from ..coding import PLAIN, Coding, Competition, Events
 from ..estimator import SparseHebbianLearning
 from ..experiment import SHL, STUDY
 from ..homeostasis import cumulative_distribution
+from ..images import DATAPATH, choose_database
 from ..learning import QERROR_WEIGHT, code_all
 from ..scan import SHL_set
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
-COLORS = {
-    "None": "black",
-    "OLS": "orange",
-    "EMP": "red",
-    "HAP": "green",
-    "HEH2019": "blue",
-    "HEH": "purple",
-}
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
 FRESH_SEED = 10**6  # of new patches
 RULER = {
@@ -97,7 +90,7 @@ class Study:
     scale : {'quick', 'paper'}, default='quick'
         'quick', minutes; 'paper', the size of Perrinet (2019): 441 pixels, 676 atoms, 21 events,
         4097 steps of 256 patches, 10 runs of each rule.
-    database, datapath : str
+    database, datapath : str, optional
         As `name_database` and `datapath` of `SHL`.
     n_jobs : int, default=-1
         Runs at a time; -1 is one for each core.
@@ -105,23 +98,30 @@ class Study:
         Folder of results; a study that was interrupted goes on.
     verbose : int, default=0
         1 shows progress bars.
+    n_seeds : int, default=None
+        Learnings of each rule, and runs of planted atoms, at least 2; None is the scale's number.
     """
 
     def __init__(
         self,
         scale: str = "quick",
-        database: str = "sample",
-        datapath: str = "database/",
+        database: str | None = None,
+        datapath: str = DATAPATH,
         n_jobs: int | None = -1,
         cache_dir: str | Path | None = store.DEFAULT_FOLDER,
         verbose: int = 0,
+        n_seeds: int | None = None,
     ) -> None:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
-        self.database, self.n_jobs, self.verbose = database, n_jobs, verbose
+        if check_count(n_seeds, "n_seeds", least=2, is_optional=True) is not None:
+            n_few = min(n_seeds, self.scale.n_few)
+            self.scale = replace(self.scale, n_seeds=n_seeds, n_few=n_few, n_planted=n_seeds)
+        datapath, self.database = choose_database(database, datapath)
+        self.n_jobs, self.verbose = n_jobs, verbose
         self.opts = {
             **STUDY,
             **self.scale.opts,
-            "name_database": database,
+            "name_database": self.database,
             "datapath": datapath,
             "cache_dir": cache_dir,
         }

@@ -43,7 +43,7 @@ def _add_flags(parser):
         options = {"type": OPTIONAL[name]} if name in OPTIONAL else {}
         add_parameter(parser, ConvolutionalSHL, name, text, **options)
     add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
-    text = f"rules of homeostasis, one learning each: {', '.join(study.COLORS)}"
+    text = f"rules of homeostasis, one learning each: {', '.join(study.METHODS)}"
     add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
     for name, text in SECOND_FLAGS.items():
         options = {"default": study.SECOND[name], "dest": f"second_{name}"}

@@ -95,10 +95,11 @@ class ConvolutionalCoding:
         return 1 / n_dictionary
 
     def prepare(
-        self, dictionary, competition=PLAIN, precision=None, threads=None
+        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
     ) -> "ConvolutionalCoder":
         """A `ConvolutionalCoder` for a validated dictionary (n_dictionary, n_channels, width,
-        width) of unit norms; there is no precision of pixels in images.
+        width) of unit norms; there is no precision of pixels in images, and a former coder leaves
+        nothing of use.
         """
         n_dictionary, n_channels, width = dictionary.shape[:3]
         filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
@@ -154,6 +155,10 @@ class ConvolutionalCoder:
         n_dictionary = len(self.dictionary)
         gram = self.gram.reshape(n_dictionary, -1, n_dictionary)
         return (np.abs(gram) if self.is_signed else gram).max(axis=1)
+
+    def seen_share(self, batch: Batch) -> float:
+        """1: no pixels are missing."""
+        return 1.0
 
     def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
         """Windows of the residuals where their energy is largest, n_windows an image, under the
@@ -474,19 +479,25 @@ def convolutional_encode(
 
     Parameters
     ----------
-    X : array (n_images, n_channels, height, width), or (n_images, height, width), or one image
-        (height, width); float32 or float64 (kept; other dtypes become float64), in the units of the
-        values.
-    dictionary : array (n_dictionary, n_channels, patch_width, patch_width), atoms of unit norm.
-    l0_sparseness : int, at most the number of places.  Events an image; a place may be selected
-        again.
-    alpha_MP : float in (0, 1].  Share of a coefficient that one event takes.
-    gain : array (n_dictionary,), non-negative, optional.
-    do_sym : bool.  True lets values be negative: the score is gain_i |rho_i(p)|.
-    stride : int, at most patch_width.  Pixels between two places.
-    n_jobs : int, optional.  Threads; None is 1, -1 all cores.  The result has the same bits for any
-        number.
-    verbose : int.  1 shows progress bars for large images.
+    X : array of shape (n_images, n_channels, height, width)
+        Or (n_images, height, width), or one image (height, width).  Float32 or float64 (kept; other
+        dtypes become float64), in the units of the values.
+    dictionary : array of shape (n_dictionary, n_channels, patch_width, patch_width)
+        Atoms of unit norm.
+    l0_sparseness : int, default=20
+        Events an image, at most the number of places; a place may be selected again.
+    alpha_MP : float, default=1.0
+        Share of a coefficient that one event takes, in (0, 1].
+    gain : array of shape (n_dictionary,), optional
+        At least 0; None is 1.
+    do_sym : bool, default=False
+        True lets values be negative: the score is gain_i |rho_i(p)|.
+    stride : int, default=1
+        Pixels between two places, at most patch_width.
+    n_jobs : int, optional
+        Threads; None is 1, -1 all cores.  The result has the same bits for any number.
+    verbose : int, default=0
+        1 shows progress bars for large images.
 
     Returns
     -------

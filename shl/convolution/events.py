@@ -224,7 +224,9 @@ class ConvolutionalCode:
                 f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
                 f"not {tuple(shape)}"
             )
-        images = np.zeros((self.shape[0], dictionary.shape[1], *shape[-2:]), self.value.dtype)
+        size = (self.shape[0], dictionary.shape[1], *shape[-2:])
+        check_memory(self.value.itemsize * math.prod(map(int, size)), "shape", self.shape)
+        images = np.zeros(size, self.value.dtype)
         for n in range(len(images)):
             atoms, rows, columns, values = self._of_image(n)
             negative = kernels.Slots(atoms, rows, columns, -values)

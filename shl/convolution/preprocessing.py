@@ -30,7 +30,7 @@ def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -
     Returns
     -------
     Y : array of X's shape
-        float32 if X is, else float64.  A constant image becomes 0.
+        Of float32 if X is, else of float64.  A constant image becomes 0.
 
     References
     ----------

@@ -11,15 +11,15 @@ import numpy as np
 from .. import _checkpoints, metrics
 from .._checks import check_choice, check_count, check_memory
 from ..homeostasis import RULES
-from ..images import crop, load_images
+from ..images import DATAPATH, choose_database, crop, load_images
 from ..plotting import time_plot
-from ..plotting.figures import new_figure, save
+from ..plotting.figures import COLORS, new_figure, save_both
 from ..store import Store, digest, key_of, open_store, write_bytes
 from . import plots
 from .estimator import ConvolutionalSHL
 from .preprocessing import gaussian_mask, preprocess
 
-COLORS = {"None": "black", "shareHAP": "tab:green", "epochEXP": "tab:blue"}
+METHODS = ("None", "shareHAP", "epochEXP")
 FACES = "olivettifaces.mat"
 FACES_URL = "https://ndownloader.figshare.com/files/5976027"
 FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
@@ -27,8 +27,8 @@ SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.0
 
 
 def load(
-    database: str = "sample",
-    datapath: str | Path = "database/",
+    database: str | None = None,
+    datapath: str | Path = DATAPATH,
     n_images: int = 400,
     size: int = 65,
     seed: int = 42,
@@ -37,11 +37,12 @@ def load(
 
     Parameters
     ----------
-    database : str, default='sample'
+    database : str, optional
         'faces', the Olivetti faces (400 at most), downloaded once into datapath; else crops of the
-        images that `shl.images.load_images` knows by this name.
-    datapath : str or Path, default='database'
-        The folder of databases.
+        images that `shl.images.load_images` knows by this name.  None is the only database of a
+        given datapath, else 'sample'.
+    datapath : str or Path, default='database/'
+        The folder of databases, or a folder of images.
     n_images : int, default=400
     size : int, default=65
         Pixels of a side, at least 2.
@@ -64,6 +65,7 @@ def load(
     rng = np.random.default_rng(check_count(seed, "seed", least=0))
     if database == "faces":
         return _faces(n_images, size, rng, datapath)
+    datapath, database = choose_database(database, datapath)
     images = load_images(database, datapath, height=size, width=size, rng=rng)
     crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
     return np.stack(crops)[:, None].astype(np.float32)
@@ -143,7 +145,7 @@ def run(
     X: np.ndarray,
     out: str | Path,
     *,
-    methods: Sequence[str] = tuple(COLORS),
+    methods: Sequence[str] = METHODS,
     second: Mapping | None = None,
     cache_dir: str | Path | None = None,
     **parameters: object,
@@ -188,7 +190,7 @@ def run(
         summary["rules"][method] = {**measure(model, X), "seconds": model.seconds_}
         summary["pictures"] += _draw_model(model, X, method, out)
         model.save(out / f"model_{method}.npz")
-    summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence.png"))
+    summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence"))
     if second is not None:
         summary["second"] = run_second(
             models[methods[-1]], X, second, out, summary["pictures"], results
@@ -210,19 +212,24 @@ def _fit(model, X, results):
 def _draw_model(model, X, method, out):
     """Atoms, places and a reconstruction of one model; returns the pictures' names."""
     code = model.transform(X, gain=model.gain_)
-    names = [str(out / f"{kind}_{method}.png") for kind in ("atoms", "where", "reconstruction")]
-    plots.show_atoms(model, title=f"{method}: atoms", fname=names[0])
-    plots.show_where(code, title=f"{method}: where each atom was used", fname=names[1])
-    plots.show_reconstruction(
-        X,
-        model.inverse_transform(code, X.shape),
-        fname=names[2],
-        title=f"{method}: {model.l0_sparseness} events an image, own competition",
-    )
-    return names
+    title = f"{method}: {model.l0_sparseness} events an image, own competition"
+    drawn = {
+        "atoms": plots.show_atoms(model, title=f"{method}: atoms"),
+        "where": plots.show_where(code, title=f"{method}: where each atom was used"),
+        "reconstruction": plots.show_reconstruction(
+            X, model.inverse_transform(code, X.shape), title=title
+        ),
+    }
+    return [_save(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
 
 
-def _draw_comparison(models, figures, fname):
+def _save(fig, stem):
+    """Write a picture as PNG and as PDF; returns the name of the PNG."""
+    save_both(fig, stem)
+    return f"{stem}.png"
+
+
+def _draw_comparison(models, figures, stem):
     """Convergence of all rules, and each one's activation histogram; returns the picture's name."""
     fig = new_figure(figsize=(4 + 3 * len(models), 3), layout="constrained")
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
@@ -238,8 +245,7 @@ def _draw_comparison(models, figures, fname):
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     axs[0].set_ylabel("error (own competition)")
     axs[0].legend()
-    save(fig, fname)
-    return str(fname)
+    return _save(fig, stem)
 
 
 def run_second(
@@ -283,12 +289,10 @@ def run_second(
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters)
     model = _fit(model, code, results)
-    name = str(out / "atoms_second.png")
-    plots.show_atoms(
+    fig, _ = plots.show_atoms(
         plots.project_atoms(model.components_, first.components_, first.stride),
-        fname=name,
         title="second layer: atoms, seen through the first",
     )
-    pictures.append(name)
+    pictures.append(_save(fig, out / "atoms_second"))
     model.save(out / "model_second.npz")
     return {**measure(model, code), "seconds": model.seconds_}

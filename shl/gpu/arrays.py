@@ -72,20 +72,39 @@ def zeros_like(a: torch.Tensor, shape: tuple | None = None) -> torch.Tensor:
 def adam(
     dictionary: torch.Tensor,
     gradient: torch.Tensor,
-    mean: torch.Tensor,
-    square: torch.Tensor,
-    beta1: float,
-    beta2: float,
-    eta: float,
+    unit: float,
+    moments: tuple[torch.Tensor, torch.Tensor],
+    decays: tuple[float, float],
+    rate: float,
     epsilon: float,
-    correction1: float,
-    correction2: float,
+    corrections: tuple[float, float],
+    moved: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    norms: torch.Tensor,
 ) -> None:
-    """`shl.kernels.adam`: one step in place (Kingma & Ba 2015, algorithm 1)."""
-    mean.mul_(beta1).add_(gradient, alpha=1 - beta1)
-    square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-    spread = torch.sqrt(square).mul_(correction2**-0.5).add_(epsilon)
-    dictionary.addcdiv_(mean, spread, value=-eta / correction1)
+    """`shl.kernels.adam`: a step (Kingma & Ba 2015, algorithm 1), to `moved` and norms."""
+    (mean, square), (atoms, new_mean, new_square) = moments, moved
+    gradient = gradient * (1 / unit)
+    torch.mul(mean, decays[0], out=new_mean).add_(gradient, alpha=1 - decays[0])
+    torch.mul(square, decays[1], out=new_square).addcmul_(gradient, gradient, value=1 - decays[1])
+    spread = torch.sqrt(new_square).mul_(corrections[1] ** -0.5).add_(epsilon)
+    torch.addcdiv(dictionary, new_mean, spread, value=-rate / corrections[0], out=atoms)
+    normalise(atoms, norms)
+
+
+def normalise(atoms: torch.Tensor, norms: torch.Tensor) -> None:
+    """`shl.kernels.normalise`: rows to norm 1, in place."""
+    torch.sqrt(torch.einsum("ij,ij->i", atoms, atoms), out=norms)
+    atoms /= torch.where(norms > 0, norms, 1)[:, None]
+
+
+def explain(gram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`shl.kernels.explain`: c and e of each atom, at most 1, float64."""
+    others = gram.clone().fill_diagonal_(0)
+    nearest = others.argmax(dim=1)
+    c = others.amax(dim=1).clamp(0, 1)
+    rest = others - c[:, None] * others[nearest]
+    rest.fill_diagonal_(0).scatter_(1, nearest[:, None], 0)
+    return c.double(), rest.amax(dim=1).clamp(0, 1).double()
 
 
 def fill_diagonal(a: torch.Tensor, value: float) -> None:

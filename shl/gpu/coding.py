@@ -147,6 +147,10 @@ class DeviceCoder:
         is_gram = self.filters is self.dictionary
         return self.gram if is_gram else self.dictionary @ self.dictionary.T
 
+    def seen_share(self, batch: Batch) -> float:
+        """The share of entries that are seen: all."""
+        return 1.0
+
     def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
         """At most so many residuals of a batch, those of weighted samples scaled so that their
         squares count as often.

@@ -80,8 +80,8 @@ class Recorder(Callback):
     """Adds to a `History` every `each` epochs and the last one, and stops a learning that diverged.
 
     Columns: steps (epochs done), loss (mean training loss of the epoch, without penalty), penalty
-    (alpha R of all layers), score and, with validation data, val_score (accuracy or R2), zeros and
-    units (n_layers,): exact zeros and rows left.
+    (alpha R of all layers), score and, with validation data, val_score (accuracy or R2) and
+    val_loss, zeros and units (n_layers,): exact zeros and rows left.
 
     Parameters
     ----------

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from .._checks import check_choice, check_count, check_file_name, check_flag, check_number
 from ..store import key_of
+from .data import identity_of, name_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
-N_INPUTS = 12
+N_INPUTS, PATCH = 12, (4, 3)  # a filter of the first layer sees a row of a patch
+NORMAL = "normal"
 # (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the
 # inputs as channels
 MODELS = {
@@ -25,7 +27,7 @@ MODELS = {
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
-VERSION = 1  # raise it when a learning would give another result: stored ones are then not used
+VERSION = 2  # raise it when a learning would give another result: stored ones are then not used
 STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
 
 
@@ -36,20 +38,38 @@ class Config:
 
     Parameters
     ----------
-    batch_size, patience, dataset_size, num_epochs : int.  Samples of a step; epochs without a
-        better held-out loss after which a learning stops; samples, of which a fifth is held out;
-        most epochs of a learning.
-    lr, l1_norm, l2_norm : lists of float.  Learning rates, and strengths of the penalties sum |w|
-        and sum w^2 / 2.
-    l1_path : list of float.  Strengths of L1 that follow l1_norm in the same learning, where zeros
-        are kept.
-    restarts : int.  Starts under l1_norm, of which the one with the least loss + penalty goes on.
-    loss_func : 'MSE'.
-    init : float.  Factor of the student's initial weights.
-    clipping : bool.  Whether a gradient's norm is clipped to 1.
-    same_act : bool.  Whether a sweep is over equal activations of teacher and student only.
-    save_path : str or None.  Folder of pictures and tables; None for the command's.
-    name : str.  A readable prefix of results' files.
+    batch_size : int, default=16
+    patience : int, default=100
+        Epochs without a better training loss + penalty after which a learning stops.
+    dataset_size : int, default=5120
+        Samples, of which a fifth is held out.
+    num_epochs : int, default=50000
+        Most epochs of a learning.
+    lr : list of float, default=[0.005]
+    l1_norm, l2_norm : list of float, default=[1e-5] and [0]
+        Strengths of the penalties sum |w| and sum w^2 / 2.
+    l1_path : list of float, default=[]
+        Strengths of L1 that follow l1_norm in the same learning, where zeros are kept.
+    scaled : bool, default=False
+        Whether loss / var(y) + penalty is minimised, and not loss + penalty: strengths and rate
+        then mean the same for all teachers.  The baseline's y has a variance of 4.0 with relu, .37
+        with tanh, .0026 with sigmoid.
+    restarts : int, default=1
+        Starts under l1_norm, of which the one with the least loss + penalty goes on.
+    loss_func : 'MSE'
+    init : float, default=1
+        Factor of the student's initial weights.
+    clipping : float or False, default=False
+        Weights under this size become 0, after every epoch.
+    same_act : bool, default=True
+        Whether a sweep is over equal activations of teacher and student only.
+    data : str, default='normal'
+        What the inputs are: 'normal' is N(0, 1); images, see `shl.networks.data.load_images`, give
+        patches of 4 x 3 pixels, of mean 0 and variance 1, and 12 columns are taken as they are.
+    save_path : str or None, default=None
+        Folder of pictures and tables; None for the command's.
+    name : str, default='noName'
+        A readable name for the results' folder and files, without folders in it.
     """
 
     batch_size: int = 16
@@ -60,11 +80,13 @@ class Config:
     l1_norm: list = field(default_factory=lambda: [1e-5])
     l2_norm: list = field(default_factory=lambda: [0.0])
     l1_path: list = field(default_factory=list)
+    scaled: bool = False
     restarts: int = 1
     loss_func: str = "MSE"
     init: float = 1.0
-    clipping: bool = False
+    clipping: float = 0.0
     same_act: bool = True
+    data: str = NORMAL
     save_path: str | None = None
     name: str = "noName"
 
@@ -79,9 +101,13 @@ class Config:
         self._set("l1_path", _check_numbers(self.l1_path, "l1_path", least=0, may_be_empty=True))
         self._set("init", check_number(self.init, "init", above=0))
         check_choice(self.loss_func, "loss_func", ("MSE",))
-        for name in ("clipping", "same_act"):
+        no_clipping = self.clipping is False
+        self._set("clipping", 0.0 if no_clipping else check_number(self.clipping, "clipping", 0))
+        for name in ("scaled", "same_act"):
             self._set(name, check_flag(getattr(self, name), name))
         check_file_name(self.name, "name")
+        if not isinstance(self.data, str):
+            raise TypeError(f"data must be a text, not {self.data!r}")
         if not isinstance(self.save_path, str | None):
             raise TypeError(f"save_path must be a text, not {self.save_path!r}")
 
@@ -107,6 +133,8 @@ def config_names():
 def load_config(path):
     """The `Config` of a JSON file: a name in `config_names()`, or the path of a file.
 
+    Its key "base" names another such file, whose values hold where it has none.
+
     Raises
     ------
     FileNotFoundError
@@ -114,16 +142,30 @@ def load_config(path):
     ValueError, TypeError
         With file and key, for text that is not a JSON object, an unknown key, or a bad value.
     """
-    place = next((place for place in (CONFIG_FOLDER / path, Path(path)) if place.is_file()), None)
+    place, values = _read_values(path, "config_path", ())
+    return make_config(values, str(place))
+
+
+def _read_values(path, name, above):
+    """(place, values) of a file and its bases; above are the files that it is the base of."""
+    found = (place for place in (CONFIG_FOLDER / path, Path(path)) if place.is_file())
+    place = next(found, None)
     if place is None:
         raise FileNotFoundError(
-            f"config_path {str(path)!r} is neither a file nor one of {', '.join(config_names())}"
+            f"{name} {str(path)!r} is neither a file nor one of {', '.join(config_names())}"
         )
+    if place in above:
+        raise ValueError(f"{place} is its own base")
     try:
-        values = json.loads(place.read_text())
-    except ValueError as error:
+        values = json.loads(place.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{place} is not JSON: {error}") from error
-    return make_config(values, str(place))
+    if isinstance(values, dict) and "base" in values:
+        base = values.pop("base")
+        if not isinstance(base, str):
+            raise TypeError(f"{place}: base must be a text, not {base!r}")
+        values = _read_values(base, f"{place}: base", (*above, place))[1] | values
+    return place, values
 
 
 def make_config(values, source="config"):
@@ -133,7 +175,7 @@ def make_config(values, source="config"):
     known = [item.name for item in fields(Config)]
     unknown = [key for key in values if key not in known]
     if unknown:
-        raise ValueError(f"{source}: unknown key {unknown[0]!r}; keys are {', '.join(known)}")
+        raise ValueError(f"{source}: unknown key {unknown[0]!r}; keys are base, {', '.join(known)}")
     try:
         return Config(**values)
     except (ValueError, TypeError) as error:
@@ -168,6 +210,7 @@ class Run:
     l1_norm: float
     l2_norm: float
     l1_path: tuple
+    scaled: bool
     restarts: int
     init: float
     batch_size: int
@@ -175,20 +218,33 @@ class Run:
     dataset_size: int
     num_epochs: int
     loss_func: str
-    clipping: bool
+    clipping: float
     seed: int
+    data: str
+    data_hash: str | None  # of a file's content
 
     def key(self):
         """The hash of all that decides the result."""
         return key_of({**STUDY, **asdict(self)})
 
+    def models(self):
+        """The names of teacher and student."""
+        return (
+            f"{self.teacher_type}_{self.teacher_activation}",
+            f"{self.student_type}_{self.student_activation}",
+        )
+
     def label(self):
         """A readable name."""
+        inputs = "" if self.data == NORMAL else f"{name_of(self.data)}, "
         return (
-            f"{self.teacher_type}_{self.teacher_activation} -> "
-            f"{self.student_type}_{self.student_activation}, "
+            f"{' -> '.join(self.models())}, {inputs}"
             f"lr {self.lr:g}, l1 {self.l1_norm:g}, l2 {self.l2_norm:g}, seed {self.seed}"
         )
+
+    def slug(self):
+        """A name for files, another one for every run."""
+        return f"{'-'.join(self.models())}-seed{self.seed}-{self.key()[:8]}"
 
 
 def single_run(config, teacher_model, student_model, seed):
@@ -224,6 +280,7 @@ def _runs(config, teacher_type, student_type, pairs, seeds):
     same = {
         name: getattr(config, name)
         for name in (
+            "scaled",
             "restarts",
             "init",
             "batch_size",
@@ -232,8 +289,9 @@ def _runs(config, teacher_type, student_type, pairs, seeds):
             "num_epochs",
             "loss_func",
             "clipping",
+            "data",
         )
-    }
+    } | {"data_hash": None if config.data == NORMAL else identity_of(config.data)}
     shared = Run(
         teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same
     )

@@ -71,7 +71,7 @@ PARAMETERS = """
     intercepts_ : list of arrays (n_out,)
     history_ : shl.history.History
         steps (epochs), loss, penalty, score, zeros and units (n_records, n_layers), and val_score
-        where `fit` had X_val.  A `partial_fit` adds to it.
+        and val_loss where `fit` had X_val.  A `partial_fit` adds to it.
     module_ : the PyTorch network, in evaluation mode
     loss_ : float
         Mean training loss of the last epoch, without the penalty.
@@ -160,7 +160,8 @@ class _SparseMLP(BaseEstimator):
         validation = None
         if X_val is not None:
             X_val = validate_data(self, X_val, reset=False, dtype=samples.X.dtype)
-            validation = Samples(X_val, np.asarray(y_val))
+            y_val = np.asarray(y_val)
+            validation = Samples(X_val, y_val, self._encode_known(y_val))
         epochs = check_count(self.max_iter, "max_iter")
         with one_thread():
             return self._learn(samples, goes_on, epochs, validation)
@@ -237,6 +238,13 @@ class _SparseMLP(BaseEstimator):
         """The parameters that decide what the network is."""
         form = {name: getattr(self, name) for name in ARCHITECTURE}
         return {"hidden_layer_sizes": self._sizes(), **form}
+
+    def _encode_known(self, y):
+        """Targets of labels that are only scored; None where a class is unknown."""
+        if is_classifier(self):
+            known = np.isin(y, self.classes_).all()
+            return np.searchsorted(self.classes_, y) if known else None
+        return y.reshape(len(y), -1)
 
     def _sizes(self):
         """Units of each hidden layer, a list."""

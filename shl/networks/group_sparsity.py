@@ -4,16 +4,18 @@ import time
 
 import numpy as np
 
-from .._checks import check_choice, check_count, check_number
+from .._checks import check_count, check_number
 from .._commands import Command, add_parameter
 from .._tables import table
 from ..store import Store
 from . import studies
+from .data import WANTED, identity_of, name_of, split_images
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
     "digits": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5, "max_iter": 1500},
     "diabetes": {"hidden_layer_sizes": (20, 15), "alpha": 1e-2, "max_iter": 500},
+    "others": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5, "max_iter": 200},
 }
 LEARNING = {
     "activation": "leaky_relu",
@@ -49,12 +51,12 @@ COLUMNS = {
 }
 
 
-def load_split(data: str, seed: int) -> list[np.ndarray]:
-    """(X, X_test, y, y_test): digits in 0..1 and their classes, or diabetes standardised by its
-    training part.
+def load_split(data: str, seed: int, n_samples: int | None = None) -> list[np.ndarray]:
+    """(X, X_test, y, y_test): diabetes standardised by its training part, or images and their
+    classes, see `shl.networks.data.split_images`.
     """
-    if check_choice(data, "data", SETTINGS) == "digits":
-        return studies.split_images("digits", seed)
+    if data != "diabetes":
+        return split_images(data, seed, n_samples)
     from sklearn.datasets import load_diabetes
     from sklearn.model_selection import train_test_split
 
@@ -69,12 +71,18 @@ def load_split(data: str, seed: int) -> list[np.ndarray]:
     )
 
 
+def settings_of(data):
+    """Network, strength and epochs for data."""
+    return SETTINGS.get(data, SETTINGS["others"])
+
+
 def learn_one(
     penalty: str,
     seed: int,
     epochs: int | None = None,
     data: str = "digits",
     alpha: float | None = None,
+    n_samples: int | None = None,
 ) -> dict:
     """Learn under a penalty, then shrink; epochs and alpha that are None are those of `SETTINGS`.
 
@@ -87,13 +95,16 @@ def learn_one(
     from .estimators import SparseMLPClassifier, SparseMLPRegressor
     from .shrinking import shrink
 
-    X, X_test, y, y_test = load_split(data, seed)
+    X, X_test, y, y_test = load_split(data, seed, n_samples)
     given = {
         "alpha": check_number(alpha, "alpha", least=0, is_optional=True),
         "max_iter": check_count(epochs, "epochs", is_optional=True),
     }
-    settings = SETTINGS[data] | {name: value for name, value in given.items() if value is not None}
-    cls = SparseMLPClassifier if data == "digits" else SparseMLPRegressor
+    settings = settings_of(data) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    is_regression = data == "diabetes"
+    cls = SparseMLPRegressor if is_regression else SparseMLPClassifier
     model = cls(
         penalty=penalty,
         random_state=seed,
@@ -106,7 +117,7 @@ def learn_one(
     seconds = time.perf_counter() - began
     zeros, n_weights = studies.count_parameters(model)
     smaller = shrink(model)
-    outputs = "predict_proba" if data == "digits" else "predict"
+    outputs = "predict" if is_regression else "predict_proba"
     return {
         "penalty": penalty,
         "alpha": settings["alpha"],
@@ -136,17 +147,16 @@ def compare_penalties(
     data: str = "digits",
     penalties: tuple[str, ...] = PENALTIES,
     alpha: float | None = None,
+    n_samples: int | None = None,
     n_jobs: int = 1,
     store: Store | None = None,
     verbose: int = 0,
 ) -> list[dict]:
     """`learn_one` for each seed and penalty: its records, see `run_study`."""
-    calls = [
-        {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
-        for seed in seeds
-        for penalty in penalties
-    ]
-    return _run(calls, store, n_jobs, verbose)
+    epochs = settings_of(data)["max_iter"] if epochs is None else epochs
+    same = {"epochs": epochs, "data": data, "alpha": alpha, "n_samples": n_samples}
+    calls = [{"penalty": penalty, "seed": seed, **same} for seed in seeds for penalty in penalties]
+    return _run(calls, data, store, n_jobs, verbose)
 
 
 def follow_path(
@@ -154,21 +164,22 @@ def follow_path(
     seed: int = 0,
     epochs: int = 300,
     data: str = "digits",
+    n_samples: int | None = None,
     penalty: str = PATH_PENALTY,
     n_jobs: int = 1,
     store: Store | None = None,
     verbose: int = 0,
 ) -> list[dict]:
     """`learn_one` for each strength of a penalty: its records, see `run_study`."""
-    calls = [
-        {"penalty": penalty, "seed": seed, "epochs": epochs, "data": data, "alpha": alpha}
-        for alpha in alphas
-    ]
-    return _run(calls, store, n_jobs, verbose)
+    same = {"penalty": penalty, "seed": seed, "epochs": epochs}
+    same |= {"data": data, "n_samples": n_samples}
+    calls = [{"alpha": alpha, **same} for alpha in alphas]
+    return _run(calls, data, store, n_jobs, verbose)
 
 
-def _run(calls, *how):
-    return studies.run_study("group_sparsity", learn_one, calls, (SETTINGS, LEARNING), *how)
+def _run(calls, data, *how):
+    settings = SETTINGS, LEARNING, None if data == "diabetes" else identity_of(data)
+    return studies.run_study("group_sparsity", learn_one, calls, settings, *how)
 
 
 def tabulate(records: list[dict]) -> list[dict]:
@@ -179,8 +190,8 @@ def tabulate(records: list[dict]) -> list[dict]:
 def _add_flags(parser):
     """The flags of the command."""
     studies.add_study_flags(parser, compare_penalties, "shl_group_sparsity")
-    sets = tuple(SETTINGS)
-    add_parameter(parser, compare_penalties, "data", "data sets", default=sets, choices=sets)
+    text = f"data sets: 'diabetes', {WANTED}"
+    studies.add_data_flags(parser, compare_penalties, text=text, default=("digits", "diabetes"))
     alphas = ", ".join(f"{settings['alpha']:.2g} for {data}" for data, settings in SETTINGS.items())
     text = f"strength of the penalties; None: {alphas}"
     add_parameter(parser, compare_penalties, "alpha", text)
@@ -197,14 +208,18 @@ def group_sparsity_command(args):
     head = "accuracy on digits, R2 on diabetes; zeros are exact (zero_tol 0)"
     lines = [f"{len(args.seeds)} seeds; {head}"]
     for data in args.data:
-        found = compare_penalties(args.seeds, args.epochs, data, alpha=args.alpha, **how)
+        found = compare_penalties(
+            args.seeds, args.epochs, data, alpha=args.alpha, n_samples=args.n_samples, **how
+        )
         records, learned = records + found, studies.done(found)
         tables[data], epochs[data] = tabulate(learned), learned[0]["epochs"]
         lines += ["", f"{data}, {epochs[data]} epochs", *table(COLUMNS, tables[data])]
-        pictures[f"units_{data}"] = _draw_units(learned, out / f"units_{data}.png")
+        picture = f"units_{name_of(data)}"
+        pictures[picture] = _draw_units(learned, out / f"{picture}.png")
     if args.path_epochs:
         data, seed = args.data[0], args.seeds[0]
-        found = follow_path(seed=seed, epochs=args.path_epochs, data=data, **how)
+        same = {"seed": seed, "epochs": args.path_epochs, "n_samples": args.n_samples}
+        found = follow_path(data=data, **same, **how)
         records, tables["path"] = records + found, tabulate(studies.done(found))
         lines += ["", f"{data}, {PATH_PENALTY}, seed {seed}, {args.path_epochs} epochs"]
         lines += table(COLUMNS, tables["path"])

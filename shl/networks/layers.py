@@ -212,6 +212,17 @@ class SparseLinear(_Dense):
         _reset_state(optimizer, self.weight, torch.cat((removed, grown)))
         return len(grown)
 
+    @torch.no_grad()
+    def zero_connections(self):
+        """Set the connections that an evolution would remove to zero, before inference: the weakest
+        have not learned yet, or will not; return how many.
+
+        Changes weight in place; mask and connections stay.
+        """
+        weakest = _weakest(self.weight.view(-1)[self.connections], self.zeta, self.mask.numel())
+        self.weight.view(-1)[self.connections[weakest]] = 0
+        return len(weakest)
+
     def _draw(self, n):
         """N(0, sqrt(2 / n_in)) weights (n,)."""
         dtype = self.weight.dtype if hasattr(self, "weight") else None

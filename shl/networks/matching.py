@@ -50,16 +50,17 @@ def match(teacher, student, is_odd=False):
     n_hidden, rng = len(teacher) - 1, np.random.default_rng(0)
     best, best_gain = None, -np.inf
     for start in range(N_STARTS if n_hidden else 1):
-        places = [None] * n_hidden
+        arrangements = [None] * n_hidden
         order = (
             range(n_hidden) if start != 1 else range(n_hidden - 1, -1, -1)
         )  # from the inputs, from the outputs,
         if start > 1:  # or from anywhere
-            places = [_chance(layer.shape[2], is_odd, rng) for layer in teacher[:-1]]
-        places, gain = _climb(teacher, student, places, order, is_odd)
+            sizes = [layer.shape[2] for layer in teacher[:-1]]
+            arrangements = [_random_arrangement(size, is_odd, rng) for size in sizes]
+        arrangements, gain = _improve_in_turn(teacher, student, arrangements, order, is_odd)
         if gain > best_gain * (1 + 1e-9):
-            best, best_gain = places, gain
-    matched = _place(student, best)
+            best, best_gain = arrangements, gain
+    matched = _rearrange(student, best)
     difference = sum(((t - s) ** 2).sum() for t, s in zip(teacher, matched, strict=True))
     norm = np.sqrt(sum((layer**2).sum() for layer in teacher))
     return teacher, matched, float(np.sqrt(difference) / norm)
@@ -87,48 +88,47 @@ def _pad(*networks):
     return [list(network) for network in zip(*padded, strict=True)]
 
 
-def _chance(n, is_odd, rng):
+def _random_arrangement(n, is_odd, rng):
     """A random place: the order of n units and their signs."""
     return rng.permutation(n), rng.choice([-1, 1], n) if is_odd else np.ones(n)
 
 
-def _climb(teacher, student, places, order, is_odd):
-    """(places, gain) after the layers' places were chosen in turn until the gain, sum_l <T_l, S_l>,
-    stays.
+def _improve_in_turn(teacher, student, arrangements, order, is_odd):
+    """(arrangements, gain) after one layer's units were arranged after the other's, until the gain,
+    sum_l <T_l, S_l>, stays.
     """
-    places, gain = list(places), -np.inf
+    arrangements, gain = list(arrangements), -np.inf
     for _ in range(MOST_SWEEPS):
         for index in order:
-            places[index] = _assign(_similarity(teacher, student, places, index), is_odd)
-        before, gain = (
-            gain,
-            sum((t * s).sum() for t, s in zip(teacher, _place(student, places), strict=True)),
-        )
+            similarities = _similarities(teacher, student, arrangements, index)
+            arrangements[index] = _best_arrangement(similarities, is_odd)
+        pairs = zip(teacher, _rearrange(student, arrangements), strict=True)
+        before, gain = gain, sum((t * s).sum() for t, s in pairs)
         if gain <= before + 1e-12 * abs(before):
             break
-    return places, gain
+    return arrangements, gain
 
 
-def _similarity(teacher, student, places, index):
+def _similarities(teacher, student, arrangements, index):
     """<T, S> (n, n) of a layer's hidden units by their incoming and outgoing weights, where these
     are placed.
     """
-    around = list(places)
+    around = list(arrangements)
     around[index] = None
-    placed = _place(student, around)
+    placed = _rearrange(student, around)
     similarity = 0.0
     if index == 0 or around[index - 1] is not None:
         similarity = similarity + np.einsum(
             "tki,tkj->ij", teacher[index], placed[index], optimize=True
         )
-    if index == len(places) - 1 or around[index + 1] is not None:
+    if index == len(arrangements) - 1 or around[index + 1] is not None:
         similarity = similarity + np.einsum(
             "tik,tjk->ij", teacher[index + 1], placed[index + 1], optimize=True
         )
     return similarity
 
 
-def _assign(similarity, is_odd):
+def _best_arrangement(similarity, is_odd):
     """The place of each unit, (order, signs): teacher's unit i takes student's unit order[i] times
     signs[i].
     """
@@ -143,12 +143,12 @@ def _assign(similarity, is_odd):
     return order, signs[np.arange(len(order)), order]
 
 
-def _place(layers, places):
+def _rearrange(layers, arrangements):
     """The layers with their hidden units placed; None leaves a layer's units where they are."""
     layers = list(layers)
-    for index, place in enumerate(places):
-        if place is not None:
-            order, signs = place
+    for index, arrangement in enumerate(arrangements):
+        if arrangement is not None:
+            order, signs = arrangement
             layers[index] = layers[index][:, :, order] * signs
             layers[index + 1] = layers[index + 1][:, order] * signs[:, None]
     return layers

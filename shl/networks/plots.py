@@ -56,14 +56,43 @@ def _image(values, shape=None):
 
 def plot_curves(curves, *, ylabel, xlabel="epoch", fname=None, fig=None, ax=None):
     """Lines, one for each entry of a dict from a label to (x, y); returns (fig, ax)."""
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    fig, ax = get_axes(fig, ax, figsize=(7, 4))
     for label, (x, y) in curves.items():
         ax.plot(x, y, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(curves) > 1:
-        ax.legend()
+        put_legend_beside(ax)
     save(fig, fname)
     return fig, ax
+
+
+def put_legend_beside(ax):
+    """A legend that hides no line."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
+
+
+def plot_train_and_test(records, *, fname=None):
+    """Accuracy and loss over the epochs, of the training set (dotted) and the test set; returns
+    (fig, (ax, ax)).
+
+    Parameters
+    ----------
+    records : dict
+        From a label to a mapping with steps, train_accuracies, accuracies, train_losses, losses
+        (n_records,).
+    """
+    fig = new_figure(figsize=(8, 6), layout="constrained")
+    axs = fig.subplots(2, 1, sharex=True)
+    for ax, name in zip(axs, ("accuracies", "losses"), strict=True):
+        for i, (label, record) in enumerate(records.items()):
+            ax.plot(record["steps"], record[name], f"C{i}", label=f"{label}, test")
+            train = record[f"train_{name}"]
+            ax.plot(record["steps"], train, f"C{i}:", label=f"{label}, training")
+        put_legend_beside(ax)
+    axs[0].set(ylabel="accuracy")
+    axs[1].set(xlabel="epoch", ylabel="loss, without the penalty", yscale="log")
+    save(fig, fname)
+    return fig, axs
 
 
 def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None):
@@ -71,9 +100,10 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
 
     Parameters
     ----------
-    history : the `history_` of an estimator, or a mapping with steps (n_records,) and units
-        (n_records, n_layers).
-    sizes : sequence of int.  Inputs, and units of each hidden layer.
+    history : mapping
+        The `history_` of an estimator, or steps (n_records,) and units (n_records, n_layers).
+    sizes : sequence of int
+        Inputs, and units of each hidden layer.
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for i, (size, units) in enumerate(zip(sizes, np.asarray(history["units"]).T, strict=True)):
@@ -95,8 +125,10 @@ def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None)
 
     Parameters
     ----------
-    alphas, sparsity : sequences (n,): strengths, and shares of weights that are exactly zero.
-    losses : dict from a label to losses (n,).
+    alphas, sparsity : sequences of float
+        Strengths, and shares of weights that are exactly zero.
+    losses : dict
+        From a label to the losses at the strengths.
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for label, loss in losses.items():
@@ -125,9 +157,12 @@ def plot_connections(
 
     Parameters
     ----------
-    counts : array (n_pixels,).  Connections of each input.
-    shape : (height, width), optional.  Of the image; None is square.
-    axs : pair of axes, optional.
+    counts : array of shape (n_pixels,)
+        Connections of each input.
+    shape : tuple of int, optional
+        Height and width of the image; None is square.
+    axs : pair of Axes, optional
+        Of the image and of the trend.
     """
     if axs is None:
         fig = fig or new_figure(figsize=(9, 4), layout="constrained")
@@ -170,6 +205,6 @@ def plot_weight_histogram(weights, *, title=None, bins=60, fname=None, fig=None,
         ax.hist(np.ravel(w), bins=edges, histtype="step", label=label)
     ax.set(xlabel="weight", ylabel="connections", yscale="log", title=title or "")
     if len(weights) > 1:
-        ax.legend()
+        put_legend_beside(ax)
     save(fig, fname)
     return fig, ax

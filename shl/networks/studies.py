@@ -1,15 +1,16 @@
-"""What the studies of `shl.networks` share: data, runs in parallel that are kept in the store,
-means over seeds, and the flags and reports of their commands.
+"""What the studies of `shl.networks` share: runs in parallel that are kept in the store, means over
+seeds, and the flags and reports of their commands.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from importlib import import_module
 
-import numpy as np
+from joblib import effective_n_jobs
+from tqdm.auto import tqdm
 
-from .._checks import check_choice, check_count
+from .._checks import check_count
 from .._commands import (
     add_parameter,
     add_shared,
@@ -21,36 +22,10 @@ from .._commands import (
 from .._jobs import StoredFunction, failure_lines, run_function
 from .._tables import mean_std, show_mean_std
 from ..store import Store, open_store
-from .configs import VERSION
+from .data import MOST_IMAGES, WANTED, load_images
 
-DATASETS = ("digits", "mnist")
-
-
-@lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
-def load_images(name: str = "digits") -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (n, n_pixels) float32 in 0..1 and labels (n,) of 'digits' (ships with scikit-learn) or
-    'mnist' (OpenML).
-
-    MNIST is downloaded by `sklearn.datasets.fetch_openml`, which keeps it in its own folder.
-    Read-only arrays.
-    """
-    from sklearn.datasets import fetch_openml, load_digits
-
-    if check_choice(name, "data", DATASETS) == "digits":
-        (X, y), white = load_digits(return_X_y=True), 16
-    else:
-        (X, y), white = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False), 255
-    X, y = (X / white).astype(np.float32), y.astype(int)
-    X.flags.writeable = y.flags.writeable = False
-    return X, y
-
-
-def split_images(name: str, seed: int) -> list[np.ndarray]:
-    """(X, X_test, y, y_test) of images, a quarter held out, each class in equal shares."""
-    from sklearn.model_selection import train_test_split
-
-    X, y = load_images(name)
-    return train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y)
+VERSION = 2  # raise it when a learning would give another result: stored ones are then not used
+LONG = 30  # seconds: what takes longer is announced
 
 
 def count_parameters(model) -> tuple[int, int]:
@@ -92,11 +67,32 @@ def run_study(
     n_jobs : int, default=1
         Workers; -1 is all cores.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows how long it will take, where that is long, and a progress bar.
     """
     identity = {"study": name, "version": VERSION, "settings": settings}
     function = StoredFunction(learn, name, store, identity)
+    missing = [call for call in calls if function.find(call, has_arrays=False) is None]
+    if verbose and missing:
+        _announce(learn, missing, n_jobs)
     return run_function(function, calls, n_jobs, verbose, "runs")
+
+
+def _announce(learn, calls, n_jobs):
+    """Say how long runs will take, where that is long, after an epoch of one of them.
+
+    The parameters of a call have "epochs", and its results "seconds".
+    """
+    n_workers = min(effective_n_jobs(n_jobs), len(calls))
+    for _ in range(2):  # the first learning of a process is slow
+        try:
+            seconds = learn(**calls[0] | {"epochs": 1})["seconds"]
+        except Exception:  # of any kind: it will be that run's failure
+            return
+    total = seconds * sum(call["epochs"] or 1 for call in calls) / n_workers
+    if total > LONG:
+        time_left = f"{total / 60:.0f} minutes" if total > 90 else f"{total:.0f} seconds"
+        text = f"about {time_left}: {len(calls)} runs on {n_workers} workers, "
+        tqdm.write(f"{text}{seconds:.2g} s an epoch", file=sys.stderr)
 
 
 def done(records: list[dict]) -> list[dict]:
@@ -114,7 +110,8 @@ def summarise(
     more: Callable[[list[dict]], dict] | None = None,
 ) -> list[dict]:
     """A row for each group of records that agree in the names `by`: their values, n_runs, n_failed,
-    and <name>, <name>_std, mean and standard deviation over what did not fail (None without any).
+    and <name>, <name>_std, mean and standard deviation over what did not fail and is not None (or
+    None).
 
     Parameters
     ----------
@@ -133,8 +130,8 @@ def summarise(
         row = {name: group[0][name] for name in by}
         row |= {"n_runs": len(group), "n_failed": len(group) - len(found)}
         for name in names:
-            values = [record[name] for record in found]
-            row[name], row[f"{name}_std"] = mean_std(values) if found else (None, None)
+            values = [record[name] for record in found if record[name] is not None]
+            row[name], row[f"{name}_std"] = mean_std(values) if values else (None, None)
         rows.append(row | (more(found) if more else {}))
     return rows
 
@@ -156,6 +153,14 @@ def add_study_flags(parser, compare, out, n_jobs=-1):
     add_shared(parser, "cache_dir", "quiet", "json", out=out, n_jobs=n_jobs)
 
 
+def add_data_flags(parser, compare, **options):
+    """The flags --data and --n-samples, for parameters of `compare`."""
+    text = options.pop("text", WANTED)
+    add_parameter(parser, compare, "data", text, metavar="DATA", **options)
+    text = f"images to learn from and to test (None: all, at most {MOST_IMAGES})"
+    add_parameter(parser, compare, "n_samples", text)
+
+
 def require_extra():
     """An error that says what to install, where PyTorch or skorch is missing."""
     for module in ("torch", "skorch"):
@@ -173,6 +178,10 @@ def begin_study(args):
     check_count(args.epochs, "epochs", is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
+    check_count(args.n_samples, "n_samples", least=8, is_optional=True)
+    for data in (args.data,) if isinstance(args.data, str) else args.data:
+        if data != "diabetes":
+            load_images(data)
     out = claim_folder(args)
     return out, time.perf_counter()
 

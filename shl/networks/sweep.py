@@ -3,19 +3,22 @@ their means; the command `shl teacher-student`.
 """
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from .._checks import check_file_name
 from .._commands import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .._jobs import Job, StoredFunction, run_jobs, split_arrays
-from .._tables import table
-from ..store import Store, open_store
+from .._tables import show_value, table
+from ..store import Store, key_of, open_store, write
 from .configs import (
     MODEL_ACTIVATIONS,
     MODELS,
+    NORMAL,
     STUDY,
     Run,
     config_names,
@@ -23,33 +26,36 @@ from .configs import (
     single_run,
     sweep_runs,
 )
-from .studies import end_study, require_extra, summarise, with_std
+from .data import WANTED
+from .studies import end_study, summarise, with_std
 
 OUT = "shl_teacher_student"
-SUMMARISED = ("n_weights", "n_weights_last", "relative_loss", "distance", "spread")
+SUMMARISED = ("n_weights", "n_large", "relative_loss", "var_y", "distance", "spread")
 COLUMNS = {
     "teacher -> student": "{teacher_activation} -> {student_activation}".format_map,
     "lr": "lr",
     "l1": "l1_norm",
     "l2": "l2_norm",
     "weights left": with_std("n_weights"),
+    "of 1e-4 or more": with_std("n_large"),
     "loss / var(y)": with_std("relative_loss"),
+    "var(y)": lambda row: show_value(row["var_y"], 2),
     "distance": with_std("distance"),
     "recovered": "{n_recovered} of {n_runs}".format_map,
     "failed": "n_failed",
 }
 
 
-def _students(store, tag):
+def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(_learn, "student", store, STUDY, tag)
+    return StoredFunction(partial(_learn, watch), "student", store, STUDY, tag)
 
 
-def _learn(**parameters):
+def _learn(watch, /, **parameters):
     """The arrays and metrics of `learn_run` in one dict."""
     from .teacher_student import learn_run
 
-    arrays, metrics = learn_run(Run(**parameters))
+    arrays, metrics = learn_run(Run(**parameters), watch)
     return {**arrays, **metrics}
 
 
@@ -59,12 +65,19 @@ def _learn_metrics(students, parameters):
 
 
 def result_of(
-    run: Run, store: Store | None = None, tag: str = ""
+    run: Run, store: Store | None = None, tag: str = "", verbose: int = 0
 ) -> tuple[dict[str, np.ndarray], dict]:
     """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
-    or learned now and stored there.
+    or learned now and stored there; verbose 1 shows epochs, objective and weights left.
     """
-    return split_arrays(_students(store, tag)(asdict(run)))
+    with tqdm(unit=" epochs", mininterval=0.5, disable=not verbose) as bar:
+
+        def show(learning):
+            shown = {"objective": f"{learning.objective:.3g}", "weights": learning.n_weights}
+            bar.set_postfix(shown, refresh=False)
+            bar.update()
+
+        return split_arrays(_students(store, tag, show if verbose else None)(asdict(run)))
 
 
 def sweep(
@@ -111,8 +124,7 @@ def summarise_sweep(records: list[dict]) -> list[dict]:
     seed alone.
 
     Keys: the parameters, n_runs, n_failed, n_recovered, n_all and n_teacher (weights of student and
-    teacher; None where all failed), and <metric>, <metric>_std of n_weights, n_weights_last,
-    relative_loss, distance and spread over the runs done.
+    teacher; None where all failed), and <metric>, <metric>_std of `SUMMARISED` over the runs done.
     """
     names = [name for name in Run.__dataclass_fields__ if name != "seed"]
     return summarise(records, names, SUMMARISED, _count_weights)
@@ -157,10 +169,10 @@ def _add_flags(parser):
         metavar="SEED",
         help="multiple: several seeds, instead of --seed",
     )
-    add(
-        "--name",
-        help="readable name in front of results' files; default: that of the configuration",
-    )
+    text = f"inputs: '{NORMAL}' for N(0, 1), or images for patches of them ({WANTED}); default: "
+    add("--data", metavar="DATA", help=f"{text}the configuration's")
+    text = "readable name of the results' folder; default: that of the configuration"
+    add("--name", help=text)
     add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=42)
     text = f"{SHARED['out']['help']}; default: the configuration's save_path, or {OUT}"
     add("--out", **SHARED["out"] | {"help": text})
@@ -168,17 +180,23 @@ def _add_flags(parser):
 
 def teacher_student_command(args):
     """Shl teacher-student: tables and pictures of one student or of a sweep."""
-    require_extra()
     config = load_config(args.config_path)
-    store, tag = open_store(cache_folder(args)), check_file_name(args.name or config.name, "name")
-    out = Path(args.out or config.save_path or OUT)
+    config = config if args.data is None else replace(config, data=args.data)
+    name = config.name if args.name is None else check_file_name(args.name, "name")
+    out = Path(args.out or config.save_path or OUT) / name
     if args.mode == "single" and args.seeds:
         raise ValueError("seeds needs --mode multiple; a single student has --seed")
     if args.mode == "single":
         run = single_run(config, args.teacher_model, args.student_model, args.seed)
-        return _learn_one(args, run, store, tag, out)
+        return _learn_one(args, run, name, out / run.slug())
     runs = sweep_runs(config, args.teacher_type, args.student_type, args.seeds or [args.seed])
-    return _learn_several(args, runs, store, tag, out)
+    return _learn_several(args, runs, name, out / _slug(runs))
+
+
+def _slug(runs):
+    """A name for files, another one for every sweep."""
+    keys = key_of({"runs": [run.key() for run in runs]})
+    return f"{runs[0].teacher_type}-{runs[0].student_type}-{keys[:8]}"
 
 
 COMMAND = Command(
@@ -189,57 +207,82 @@ COMMAND = Command(
 )
 
 
-def _learn_one(args, run, store, tag, out):
+def _learn_one(args, run, name, out):
     """Learn one student; draw it beside its teacher, and its learning."""
     from .teacher_plots import plot_learning, plot_match
 
     began = time.perf_counter()
-    arrays, metrics = result_of(run, store, tag)
+    arrays, metrics = result_of(run, open_store(cache_folder(args)), name, verbosity(args))
     out.mkdir(parents=True, exist_ok=True)
-    pictures = {name: str(out / f"{tag}_{name}.png") for name in ("match", "learning")}
+    pictures = {name: str(out / f"{name}.png") for name in ("match", "learning")}
     plot_match(arrays, title=run.label(), fname=pictures["match"])
     plot_learning(arrays, fname=pictures["learning"])
+    summary = {**metrics, "run": run.__dict__, "pictures": pictures}
+    write(out / "student.npz", arrays, summary)
     lines = [
         run.label(),
         *_layer_lines(metrics),
-        "loss {loss:.3g} = {relative_loss:.3g} of var(y) on unseen samples; held out "
-        "{held_loss:.3g}, with the penalty {0:.3g}".format(
-            metrics["held_loss"] + metrics["penalty"], **metrics
-        ),
-        f"distance to the teacher {metrics['distance']:.3g} of its norm, its weights "
-        f"{'recovered exactly' if metrics['is_recovered'] else 'not recovered'}",
-        f"{metrics['n_epochs']} epochs, {time.perf_counter() - began:.1f} s; pictures and "
-        f"summary in {out}/",
+        *_loss_lines(run, metrics),
+        f"{metrics['n_epochs']} epochs of {metrics['n_starts']} starts, "
+        f"{time.perf_counter() - began:.1f} s; student, pictures and summary in {out}/",
     ]
-    write_report(args, out, {**metrics, "run": run.__dict__, "pictures": pictures}, lines)
+    write_report(args, out, summary, lines)
 
 
 def _layer_lines(metrics):
-    """A table of the weights of each layer."""
-    counts = [metrics[name] for name in ("n_all", "weights", "teacher_weights")]
+    """A table of the weights of each layer; the teacher's as its picture shows them too, if that is
+    otherwise.
+    """
+    columns = {
+        "weights": metrics["n_all"],
+        "not exactly zero": metrics["weights"],
+        "teacher": metrics["teacher_weights"],
+    }
+    if metrics["teacher_shown"] != metrics["teacher_weights"]:
+        columns["as full layers"] = metrics["teacher_shown"]
     rows = [
-        *([str(index + 1), *row] for index, row in enumerate(zip(*counts, strict=True))),
-        ["all", *map(sum, counts)],
+        *([str(index + 1), *row] for index, row in enumerate(zip(*columns.values(), strict=True))),
+        ["all", *map(sum, columns.values())],
     ]
-    return table(["layer", "weights", "not exactly zero", "teacher"], rows)
+    return table(["layer", *columns], rows)
 
 
-def _learn_several(args, runs, store, tag, out):
+def _loss_lines(run, metrics):
+    """What a student reached, and whether that is the teacher."""
+    values = {name: show_value(metrics[name], 3) for name in ("loss", "relative_loss", "var_y")}
+    distance = metrics["distance"]
+    near = "" if distance is None else f", at distance {distance:.3g} of the teacher's norm"
+    return [
+        "loss {loss} = {relative_loss} of var(y) {var_y}, on unseen samples".format_map(values),
+        f"{_minimised(run)} {metrics['objective']:.4g}, of which penalty {metrics['penalty']:.4g}",
+        f"the teacher's weights {'recovered' if metrics['is_recovered'] else 'not recovered'}"
+        f" (which are zero){near}",
+    ]
+
+
+def _minimised(run):
+    return "loss / var(y) + penalty" if run.scaled else "loss + penalty (not scaled to var(y))"
+
+
+def _learn_several(args, runs, name, out):
     """Learn a sweep; draw weights and loss against l1_norm, and the best student of each pair of
     activations.
     """
     from .teacher_plots import plot_match, plot_path
 
     began = time.perf_counter()
-    records = sweep(runs, store, tag, args.n_jobs, verbosity(args))
+    # Pictures need students: without a store they are kept beside them.
+    store = open_store(cache_folder(args)) or Store(out / "students")
+    records = sweep(runs, store, name, args.n_jobs, verbosity(args))
     out.mkdir(parents=True, exist_ok=True)
     groups = summarise_sweep(records)
-    pictures = {"path": str(out / f"{tag}_path.png")}
+    pictures = {"path": str(out / "path.png")}
     plot_path(records, fname=pictures["path"])
-    for pair, run in _best_runs(runs, records).items() if store else ():
-        pictures[pair] = str(out / f"{tag}_{pair}.png")
-        plot_match(result_of(run, store, tag)[0], title=run.label(), fname=pictures[pair])
-    head = f"{runs[0].teacher_type} -> {runs[0].student_type}, {len(runs)} runs"
+    for pair, run in _best_runs(runs, records).items():
+        pictures[pair] = str(out / f"{pair}.png")
+        plot_match(result_of(run, store, name)[0], title=run.label(), fname=pictures[pair])
+    head = f"{runs[0].teacher_type} -> {runs[0].student_type}, {len(runs)} runs; minimised is "
+    head += _minimised(runs[0])
     summary = {"runs": records, "groups": groups, "pictures": pictures}
     return end_study(args, out, began, records, summary, [head, *table(COLUMNS, groups)], _label)
 

@@ -168,8 +168,15 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
     penalize = _penalize(model, module)
     sets = {"score": samples} | ({"val_score": validation} if validation else {})
     is_recorded_alike = before is not None and "val_score" not in before.records
+
+    def rate(module):
+        losses = (
+            {"val_loss": _mean_loss(model._criterion(), module, validation)} if validation else {}
+        )
+        return {name: model._rate(module, chosen) for name, chosen in sets.items()} | losses
+
     recorder = Recorder(
-        lambda module: {name: model._rate(module, chosen) for name, chosen in sets.items()},
+        rate,
         check_count(model.record_each, "record_each"),
         before.records if is_recorded_alike else History(),
         penalize,
@@ -194,6 +201,15 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
         net.optimizer_.state_dict()["state"],
         shuffler,
     )
+
+
+@torch.no_grad()
+def _mean_loss(criterion, module, samples):
+    """The mean loss of a module in evaluation mode; NaN for labels that it cannot say."""
+    if samples.target is None:
+        return float("nan")
+    prediction = module(as_tensor(samples.X))
+    return float(criterion(prediction, as_tensor(samples.target)))
 
 
 def _penalize(model, module):

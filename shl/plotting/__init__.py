@@ -14,10 +14,12 @@ from .distributions import (
     plot_variance,
     plot_variance_histogram,
 )
+from .figures import COLORS
 from .gabor import plot_frequencies, plot_orientations, plot_width_length
 from .records import LABELS, plot_error, plot_learning, plot_scan, time_plot
 
 __all__ = [
+    "COLORS",
     "LABELS",
     "activity",
     "plot_P_cum",

@@ -10,18 +10,35 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# One colour a rule in all figures.
+COLORS = {
+    "None": "black",
+    "OLS": "orange",
+    "EMP": "red",
+    "HAP": "green",
+    "EXP": "teal",
+    "eHAP": "olive",
+    "HEH": "purple",
+    "HEH2019": "blue",
+    "shareHAP": "tab:green",
+    "epochEXP": "tab:blue",
+}
+
 
 def get_axes(
     fig: "Figure | None" = None,
     ax: "Axes | None" = None,
     figsize: tuple[float, float] | None = None,
 ) -> "tuple[Figure, Axes]":
-    """(fig, ax) to draw in: what is given, completed by what is not."""
+    """(fig, ax) to draw in: what is given, completed by what is not, of a figure its first axes
+    without data.
+    """
     if ax is not None:
         return ax.figure if fig is None else fig, ax
     if fig is None:
         fig = new_figure(figsize)
-    return fig, fig.axes[-1] if fig.axes else fig.add_subplot()
+    free = [axes for axes in fig.axes if not axes.has_data()] or fig.axes[-1:]
+    return fig, free[0] if free else fig.add_subplot()
 
 
 def new_figure(figsize: tuple[float, float] | None = None, **options: object) -> "Figure":

@@ -45,6 +45,7 @@ def time_plot(
     color: str | None = None,
     alpha: float = 1.0,
     label: str | None = None,
+    ylabel: str | None = None,
     N_nosample: int = 0,
     fname: str | Path | None = None,
     fig: "Figure | None" = None,
@@ -62,7 +63,7 @@ def time_plot(
     dico : SparseHebbianLearning, or mapping of names to arrays
         A fitted model, or its record.
     variable : str, default='F'
-        One of LABELS.
+        One of LABELS, or 'prob' for 'prob_active'.
     unit : str, default=None
         Written behind the label of the axis.
     color : str, default=None
@@ -71,6 +72,8 @@ def time_plot(
         Opacity of the line.
     label : str, default=None
         As in matplotlib.
+    ylabel : str, default=None
+        Of the axis; None is the variable's line in LABELS.
     N_nosample : int, default=0
         Records to leave out at the start.
     fname : str or Path, default=None
@@ -88,6 +91,7 @@ def time_plot(
     ValueError
         If the variable is none of LABELS, or there is no record.
     """
+    variable = "prob_active" if variable == "prob" else variable
     check_choice(variable, "variable", LABELS)
     record = getattr(dico, "record_", dico)
     if not len(record):
@@ -101,7 +105,8 @@ def time_plot(
             low, middle, high = _percentiles(values)
         (line,) = ax.plot(steps, middle, color=color, alpha=alpha, label=label)
         ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.2 * alpha, lw=0)
-    ax.set(xlabel="learning step", ylabel=LABELS[variable] + (f" ({unit})" if unit else ""))
+    name = ylabel or LABELS[variable]
+    ax.set(xlabel="learning step", ylabel=f"{name} ({unit})" if unit else name)
     save(fig, fname)
     return fig, ax
 
@@ -157,6 +162,7 @@ def plot_scan(
     color: str | None = None,
     alpha: float = 1.0,
     label: str | None = None,
+    ylabel: str | None = None,
     fname: str | Path | None = None,
     fig: "Figure | None" = None,
     ax: "Axes | None" = None,
@@ -180,6 +186,8 @@ def plot_scan(
         Opacity of the line.
     label : str, default=None
         As in matplotlib.
+    ylabel : str, default=None
+        Of the axis; None is that of the result in LABELS.
     fname : str or Path, default=None
         File to save the figure in.
     fig, ax : Figure and Axes, default=None
@@ -199,7 +207,7 @@ def plot_scan(
     ax.plot(places, results, "o-", color=color, alpha=alpha, label=label)
     if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
         use_log_axis(ax)
-    ax.set(xlabel=variable, ylabel=LABELS.get(display_variable, display_variable))
+    ax.set(xlabel=variable, ylabel=ylabel or LABELS.get(display_variable, display_variable))
     save(fig, fname)
     return fig, ax
 

@@ -98,7 +98,7 @@ HOWS = ["emptied", "cut", "garbage", "flipped", "another"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("first", range(2))  # each damage is on files of both kinds in both
 def test_damaged_files_are_made_again(compiled, tmp_path, first):
     package, rng = copy(compiled / "shl", tmp_path), np.random.default_rng(first)
     files = sorted([*package.rglob("*.nbi"), *package.rglob("*.nbc")])

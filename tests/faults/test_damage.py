@@ -16,7 +16,7 @@ from shl import SHL, SparseHebbianLearning, _checkpoints, learning, store
 from shl.convolution import ConvolutionalSHL
 from shl.replacement import Replacement
 
-N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 3000))  # of the slow test; 20000 is all of it
+N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 1500))  # of the slow test; 20000 is all of it
 KEY = "0123456789abcdef" * 2
 
 
@@ -234,6 +234,16 @@ CRAFTED = {
     "variance": ("HAP", {"variance": np.ones((12, 2))}),
     "p": ("HAP", {"homeostasis/p": np.full(5, 0.1)}),
     "gain": ("HAP", {"competition/gain": np.ones(5)}),
+    "ages": ("HAP", {"replacement/age": np.zeros(3, np.int64)}),
+    "ages that are fractions": ("HAP", {"replacement/age": np.ones(12)}),
+    "ages below 0": ("HAP", {"replacement/age": np.full(12, -1)}),
+    "no ages": ("HAP", {"replacement/age": None}),
+    "energies": ("HAP", {"replacement/energy": np.full(12, np.nan)}),
+    "residuals of 3 pixels": ("HAP", {"replacement/pool": np.zeros((5, 3))}),
+    "residuals in a row": ("HAP", {"replacement/pool": np.zeros(16)}),
+    "a count below 0": ("HAP", {"replacement/n_seen": np.array(-1)}),
+    "two counts": ("HAP", {"replacement/n_seen": np.array([1, 2])}),
+    "no count": ("HAP", {"replacement/n_replaced": None}),
     "a table that decreases": ("HEH", {"competition/P_cum": np.tile([0.0, 1, 0.5, 1], (12, 1))}),
     "a table of one column": ("HEH", {"histogram/P_cum": np.ones((12, 1))}),
     "a table above 1": ("HEH", {"homeostasis/P_cum": np.full((12, 128), 2.0)}),
@@ -262,10 +272,30 @@ def test_crafted_shapes_are_refused_by_name(files, tmp_path, how):
         "one moment missing": "beta1",
         "atoms": "last_selected",
         "4-D patches": "variance",
+        "no ages": "replace",
+        "no count": "replace",
     }
     names = "|".join(name.split("/")[-1] for name in changes)
     with pytest.raises(ValueError, match=words.get(how, names)):
         use(kind, tmp_path / "a.npz", X, images)
+
+
+def test_counts_of_small_integers_go_on_growing(files, tmp_path):
+    paths, X, _ = files
+    arrays, info = store.read(paths["HAP"])
+    info["state"]["step"] = 250
+    small = {"last_selected": np.full(12, 5, np.uint8)}
+    small |= {"replacement/age": np.full(12, 120, np.int8)}
+    found = []
+    for dtype in (None, np.int64):
+        changes = {name: array.astype(dtype or array.dtype) for name, array in small.items()}
+        store.write(tmp_path / "a.npz", arrays | changes, info)
+        found.append(SparseHebbianLearning.load(tmp_path / "a.npz"))
+        for _ in range(12):
+            found[-1].partial_fit(X)
+    assert found[0]._state.last_selected.max() > 255
+    assert found[0]._state.replacement["age"].max() > 127
+    np.testing.assert_array_equal(found[0].components_, found[1].components_)
 
 
 def test_a_fortran_ordered_file_is_the_same_model(files, tmp_path):

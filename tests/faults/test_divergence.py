@@ -58,7 +58,8 @@ def test_a_sample_that_overflows_is_named_and_changes_nothing(name, value):
         model.partial_fit(bad)
         assert np.isfinite(model.components_).all()
         return
-    with pytest.raises(FloatingPointError, match=r"overflowed in step \d+: sample 1 of X"):
+    named = r"overflowed in step \d+: sample 1 of X|X must hold no number .* at \(1, 0, 0, 5\)"
+    with pytest.raises((FloatingPointError, ValueError), match=named):
         model.partial_fit(bad)
     assert_equal(all_of(model), before)
     untouched = model.transform(X)

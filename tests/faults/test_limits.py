@@ -9,6 +9,7 @@ from shl import SHL, SHL_set, SparseHebbianLearning, cli, sparse_encode
 from shl._checks import memory_bytes
 from shl.convolution import ConvolutionalSHL, convolutional_encode, study
 from shl.convolution.events import ConvolutionalCode
+from shl.datasets import fetch_natural_images
 
 X = np.random.default_rng(0).standard_normal((60, 16))
 IMAGES = np.random.default_rng(0).standard_normal((3, 1, 20, 20))
@@ -123,6 +124,23 @@ def test_a_configuration_s_name_is_a_file_s(name):
     with pytest.raises((TypeError, ValueError), match="name must be"):
         Config(name=name)
     assert Config(name="my study, 1.5").name == "my study, 1.5"
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe{", b"", b"{", b"[1]", b"1e999"])
+def test_a_configuration_that_is_no_json_is_named(tmp_path, text):
+    from shl.networks.configs import load_config
+
+    (tmp_path / "mine.json").write_bytes(text)
+    with pytest.raises((ValueError, TypeError), match=r"mine\.json"):
+        load_config(tmp_path / "mine.json")
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/a.png", "a/b.png", ".."])
+def test_downloads_stay_in_their_folder(tmp_path, name):
+    pytest.importorskip("pooch")
+    with pytest.raises(ValueError, match="registry must be the name of a file"):
+        fetch_natural_images(tmp_path / "kept", base_url="http://127.0.0.1:9/", registry={name: ""})
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_code_is_a_code():
