@@ -94,7 +94,8 @@ class Adam:
         names = ("mean", "square")
         former = tuple(moments[name] for name in names)
         moments.update({name: xp.empty_like(moments[name]) for name in names})
-        (xp if is_tensor(dictionary) else kernels).adam(
+        move = xp.adam if is_tensor(dictionary) else kernels.adam
+        move(
             dictionary,
             gradient,
             # Gradients go with the square of the data: in units of it, epsilon means the same and
@@ -186,5 +187,6 @@ def normalise(atoms: np.ndarray) -> np.ndarray:
     flat = atoms.reshape(len(atoms), -1)
     xp = namespace(flat)
     norms = xp.zeros_like(flat, shape=len(flat))
-    (xp if is_tensor(flat) else kernels).normalise(flat, norms)
+    scale = xp.normalise if is_tensor(flat) else kernels.normalise
+    scale(flat, norms)
     return norms
