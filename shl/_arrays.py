@@ -4,12 +4,15 @@ Arrays of a GPU are PyTorch tensors inside the package.  Modules whose formulas 
 functions from `namespace`, which has NumPy's names for either, and never import PyTorch.
 """
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numba import config
 
 CUDA, CUDA_MANAGED, HOST = 2, 13, 1  # kinds of devices, as DLPack numbers them
+ON_DEVICE = CUDA, CUDA_MANAGED
 
 
 def is_on_device(value: Any) -> bool:
@@ -22,15 +25,19 @@ def is_on_device(value: Any) -> bool:
     if hasattr(type(value), "__dlpack_device__"):
         kind = value.__dlpack_device__()[0]
         is_simulated = bool(config.ENABLE_CUDASIM) and kind == HOST and is_tensor(value)
-        return kind in (CUDA, CUDA_MANAGED) or is_simulated
+        return kind in ON_DEVICE or is_simulated
     return hasattr(type(value), "__cuda_array_interface__")
 
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of PyTorch, which need not be installed."""
-    return any(
-        kind.__module__ == "torch" and kind.__name__ == "Tensor" for kind in type(value).__mro__
-    )
+    return _is_kind_of_tensor(type(value))
+
+
+@cache
+def _is_kind_of_tensor(kind):
+    """Whether a type is PyTorch's Tensor or one made of it."""
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in kind.__mro__)
 
 
 def is_dtype_of_tensors(dtype: Any) -> bool:
@@ -72,6 +79,34 @@ def beside(array: Any, other: Any) -> Any:
 
         return to_device(array, other.device)
     return to_host(array)
+
+
+def copy_of(array: Any) -> Any:
+    """A copy."""
+    return array.clone() if is_tensor(array) else array.copy()
+
+
+def host_dtype(array: Any) -> np.dtype:
+    """NumPy's dtype of an array, wherever it is."""
+    return np.dtype(str(array.dtype).removeprefix("torch.")) if is_tensor(array) else array.dtype
+
+
+def number_type(array: Any) -> Callable[[float], Any]:
+    """What makes a number by which an array is multiplied without a change of its dtype."""
+    return float if is_tensor(array) else array.dtype.type
+
+
+def all_beside(arrays: dict, other: Any) -> dict:
+    """Arrays of a state where another one is; numbers stay in the host's memory."""
+    is_moved = is_tensor(other) or any(map(is_tensor, arrays.values()))
+    return (
+        {
+            name: beside(array, other) if np.ndim(array) or is_tensor(array) else array
+            for name, array in arrays.items()
+        }
+        if is_moved
+        else arrays
+    )
 
 
 def to_host(array: Any) -> Any:

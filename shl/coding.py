@@ -244,6 +244,14 @@ class Events:
         threads.map(add, chunks(self.n_dictionary))
         return total
 
+    def sum_products(self, rows: np.ndarray, threads) -> np.ndarray:
+        """A^T rows for the code A, (n_dictionary, n_pixels)."""
+        return self.sum_rows(kernels.accumulate, rows, threads)
+
+    def sum_squares(self, rows: np.ndarray, threads) -> np.ndarray:
+        """The sum of rows_n^2 over the samples n that use each atom, (n_dictionary, n_pixels)."""
+        return self.sum_rows(kernels.accumulate_squares, rows, threads)
+
     @classmethod
     def join(cls, parts: list["Events"]) -> "Events":
         """The events of several chunks in order, each padded to the most slots among them."""
@@ -707,9 +715,7 @@ class Coder:
         if batch.code.weight is not None:
             factors *= batch.code.weight[:, None]
         values = batch.code.values * factors.astype(batch.residual.dtype)
-        return replace(batch.code, values=values).sum_rows(
-            kernels.accumulate, batch.residual, threads
-        )
+        return replace(batch.code, values=values).sum_products(batch.residual, threads)
 
 
 def _unscale(penalty, exponents):

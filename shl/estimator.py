@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import coding, learning, store
-from ._arrays import beside, like
+from ._arrays import astype, beside, host_dtype, like, namespace, to_host
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._checks import (
     check_array,
@@ -127,9 +127,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows, held_out = self._hold_out(len(X), weight, stopping, rng)
         n_samples = len(X) if rows is None else len(rows)
         n_steps = self._n_steps(n_samples)
-        plan = self._plan_fit((n_samples, *X.shape[1:]), X.dtype, n_steps)
+        plan = self._plan_fit((n_samples, *X.shape[1:]), host_dtype(X), n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
-        learning.check_state(state, plan, self._shape(X.shape))
+        state = learning.check_state(state, plan, X, self._shape(X.shape))
         batches = learning.Batches(n_samples, plan.batch_size, state.seed, rows)
         per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
         if weight is not None:
@@ -176,7 +176,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         is_first = not hasattr(self, "components_")
         X = self._validate(X, reset=is_first)
         weight = check_weight(sample_weight, X)
-        rows = None if weight is None else np.flatnonzero(weight)
+        rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
         if is_first:
@@ -184,7 +184,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
         else:
             state = self._state
-        learning.check_state(state, plan, self._shape(X.shape))
+        state = learning.check_state(state, plan, X, self._shape(X.shape))
         batches = learning.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
@@ -235,11 +235,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
         most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
-        return self.plan((max(n_samples, most), *X.shape[1:]), X.dtype, n_steps)
+        return self.plan((max(n_samples, most), *X.shape[1:]), host_dtype(X), n_steps)
 
     def _hold_out(self, n_samples, weight, stopping, rng):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
-        usable = None if weight is None else np.flatnonzero(weight)
+        usable = None if weight is None else np.flatnonzero(to_host(weight))
         n_usable = n_samples if usable is None else len(usable)
         n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
         if not n_held_out:
@@ -278,18 +278,22 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
-        squares = np.square(X[some], dtype=np.float64).reshape(len(some), -1)
-        share = np.ones(len(some)) if weight is None else weight[some]
-        count = share @ (~np.isnan(squares)).sum(axis=1)
-        energy = share @ np.nansum(squares, axis=1) / count if count else 0.0
-        return learning.start(dictionary, plan, seed, variance, float(energy) or 1.0)
+        xp = namespace(X)
+        squares = (astype(X[some], xp.float64) ** 2).reshape(len(some), -1)
+        share = (
+            beside(np.ones(len(some)), X) if weight is None else astype(weight[some], xp.float64)
+        )
+        count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
+        energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
+        start = beside(dictionary, X), plan, seed, beside(variance, X)
+        return learning.start(*start, float(energy) or 1.0)
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
         if self.dict_init is None:
             return None
         dictionary = check_array(
-            self.dict_init, "dict_init", ndim=len(shape), dtype=dtype, shape=shape
+            to_host(self.dict_init), "dict_init", ndim=len(shape), dtype=dtype, shape=shape
         )
         if not dictionary.reshape(len(dictionary), -1).any(axis=1).all():
             raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
@@ -325,7 +329,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self.components_, self.record_ = state.dictionary, state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
         counts = state.replacement.get("n_replaced", np.zeros(0))
-        self.replaced_, self.n_replaced_ = np.flatnonzero(counts), int(counts.sum())
+        self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())
         self.n_steps_ = state.step
         return self
 
@@ -357,6 +361,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         if isinstance(parameters["replace"], Replacement):
             parameters["replace"] = asdict(parameters["replace"])
         for prefix, values in (("param", parameters), ("competition", vars(self.competition_))):
+            values = {name: to_host(value) for name, value in values.items()}
             for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
                 arrays[f"{prefix}/{name}"] = values[name]
         info = {
@@ -803,7 +808,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             raise ValueError(
                 "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
             )
-        return coding.check_P_cum(self.P_cum_init, "P_cum_init", n_dictionary, self.nb_quant, dtype)
+        P_cum = to_host(self.P_cum_init)
+        return coding.check_P_cum(P_cum, "P_cum_init", n_dictionary, self.nb_quant, dtype)
 
     def _make_rule(self, n_batches=1, P_cum=None):
         """The rule of homeostasis by itself."""
@@ -837,13 +843,15 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     def _start_dictionary(self, X, plan, rng):
         """dict_init, or white noise, or patches of 1/f noise; precision_init as variances."""
         shape = self._shape(X.shape)
-        dictionary = self._check_start(shape, X.dtype)
+        dtype = host_dtype(X)
+        dictionary = self._check_start(shape, dtype)
         if dictionary is None:
             draw = self._draw_noise if self.one_over_F else rng.standard_normal
-            dictionary = (draw(shape, rng) if self.one_over_F else draw(shape)).astype(X.dtype)
+            dictionary = (draw(shape, rng) if self.one_over_F else draw(shape)).astype(dtype)
         if self.positive_dict:
             dictionary = self._check_positive(dictionary)
-        precision = coding.check_precision(self.precision_init, shape, X.dtype, "precision_init")
+        precision = to_host(self.precision_init)
+        precision = coding.check_precision(precision, shape, dtype, "precision_init")
         return dictionary, None if precision is None else 1 / precision
 
     def _check_positive(self, dictionary):

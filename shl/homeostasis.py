@@ -26,6 +26,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from ._arrays import astype, beside, copy_of, is_tensor, namespace
 from ._checks import check_choice, check_count, check_number
 from .coding import Competition, check_competition, check_P_cum
 
@@ -67,7 +68,7 @@ class Plain:
 
 def _with_mean(values, i):
     """A copy of values of each atom in which atom i has the mean."""
-    values = values.copy()
+    values = copy_of(values)
     values[i] = values.mean(axis=0)
     return values
 
@@ -107,13 +108,15 @@ class ActivationRule(_WithRate):
         """The state after one more batch."""
         if not code.n_draws:
             return state
-        p = (code.counts() / code.n_draws).astype(state["p"].dtype)
+        p = astype(code.counts() / code.n_draws, state["p"].dtype)
         return {"p": (1 - self.eta_homeo) * state["p"] + self.eta_homeo * p, "target": p.mean()}
 
     def competition(self, state: dict) -> Competition:
         """z_i(a) = gain(p_i, target) a, with p kept off 0 and 1 where logarithms and powers end."""
-        tiny = np.finfo(state["p"].dtype).eps
-        p, target = (np.clip(state[name], tiny, 1 - tiny) for name in ("p", "target"))
+        xp = namespace(state["p"])
+        tiny = xp.finfo(state["p"].dtype).eps
+        p = xp.clip(state["p"], tiny, 1 - tiny)
+        target = xp.clip(beside(state["target"], p), tiny, 1 - tiny)
         return Competition(gain=self.gain(p, target))
 
     def renew(self, state: dict, i: int) -> dict:
@@ -137,7 +140,7 @@ class EMP(ActivationRule):
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """1 or 0, and 1 for one atom at least."""
-        return (p < max(target, p.mean()) * (1 + self.alpha_homeo)).astype(p.dtype)
+        return astype(p < max(target, p.mean()) * (1 + self.alpha_homeo), p.dtype)
 
 
 class HAP(ActivationRule):
@@ -145,7 +148,8 @@ class HAP(ActivationRule):
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
-        return np.log(p) / np.log(target)
+        xp = namespace(p)
+        return xp.log(p) / xp.log(target)
 
 
 class ShareHAP(ActivationRule):
@@ -168,9 +172,9 @@ class ShareHAP(ActivationRule):
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the mean."""
-        tiny = np.finfo(p.dtype).eps
-        among = np.maximum(-np.expm1(-p / target), tiny)
-        return np.log(among) / np.log(-np.expm1(-1.0)).astype(p.dtype)
+        xp = namespace(p)
+        among = xp.maximum(-xp.expm1(-p / target), xp.finfo(p.dtype).eps)
+        return xp.log(among) / float(np.log(-np.expm1(-1.0)))
 
 
 class EXP(ActivationRule):
@@ -178,7 +182,7 @@ class EXP(ActivationRule):
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
-        return np.exp(-(p - target) / self.alpha_homeo)
+        return namespace(p).exp(-(p - target) / self.alpha_homeo)
 
 
 class EHAP(ActivationRule):
@@ -227,7 +231,11 @@ class EpochEXP:
             return {**state, "counts": counts, "n_seen": n_seen}
         old = state["log_gain"]
         new = (1 - self.eta_homeo) * old - self.eta_homeo * self._excess(counts)
-        return {**self.init(len(counts), 0, old.dtype), "log_gain": new.astype(old.dtype)}
+        return {
+            "log_gain": astype(new, old.dtype),
+            "counts": counts - counts,
+            "n_seen": np.int64(0),
+        }
 
     def renew(self, state: dict, i: int) -> dict:
         """Atom i is new: its gain and its count are the mean's."""
@@ -238,11 +246,11 @@ class EpochEXP:
     def _excess(counts):
         """(n - mean n) / tau: -log 0.1 for the most used atom; 0 where all are used alike."""
         above = counts - counts.mean()
-        return np.zeros(len(counts)) if above.max() == 0 else -np.log(0.1) * above / above.max()
+        return above if above.max() == 0 else float(-np.log(0.1)) * above / above.max()
 
     def competition(self, state: dict) -> Competition:
         """z_i(a) = g_i a."""
-        return Competition(gain=np.exp(state["log_gain"]))
+        return Competition(gain=namespace(state["log_gain"]).exp(state["log_gain"]))
 
 
 class OLS(_WithRate):
@@ -260,7 +268,7 @@ class OLS(_WithRate):
         variance = code.power_sums(2)
         if variance.sum() == 0:
             return state
-        relative = (variance / variance.mean()).astype(state["V"].dtype)
+        relative = astype(variance / variance.mean(), state["V"].dtype)
         return {"V": (1 - self.eta_homeo) * state["V"] + self.eta_homeo * relative}
 
     def renew(self, state: dict, i: int) -> dict:
@@ -269,8 +277,9 @@ class OLS(_WithRate):
 
     def competition(self, state: dict) -> Competition:
         """z_i(a) = V_i^-alpha_homeo a."""
-        tiny = np.finfo(state["V"].dtype).eps
-        return Competition(gain=np.maximum(state["V"], tiny) ** -self.alpha_homeo)
+        xp = namespace(state["V"])
+        tiny = xp.finfo(state["V"].dtype).eps
+        return Competition(gain=xp.maximum(state["V"], tiny) ** -self.alpha_homeo)
 
 
 class HEH2019:
@@ -330,9 +339,9 @@ class HEH2019:
 
     def _follow(self, P_cum, code, C):
         """P_cum after one more batch."""
-        if code.weight is None:
+        if code.weight is None and not is_tensor(P_cum):
             return code.follow_quantiles(P_cum, C, self.eta_homeo)
-        batch = cumulative_distribution(code, C, self.nb_quant).astype(P_cum.dtype)
+        batch = astype(cumulative_distribution(code, C, self.nb_quant), P_cum.dtype)
         return (1 - self.eta_homeo) * P_cum + self.eta_homeo * batch
 
     def renew(self, state: dict, i: int) -> dict:
@@ -394,13 +403,14 @@ class HEH(HEH2019):
 
     def table(self, state: dict) -> np.ndarray:
         """-a log T_i(a), divided by its largest value."""
-        tiny, q = np.finfo(state["P_cum"].dtype).eps, state["q"]
-        tail = np.maximum(1 - state["P_cum"].astype(np.float64), 0)
-        mean = np.maximum(tail.mean(axis=0), tiny)
-        tail = np.clip(mean * (tail + q) / (mean + q), tiny, 1 - tiny)
-        nb_quant = tail.shape[1]
-        z = np.log1p(-np.arange(nb_quant) / nb_quant) * np.log(tail)
-        return (z / z.max()).astype(state["P_cum"].dtype)
+        P_cum, q = state["P_cum"], float(state["q"])
+        xp, nb_quant = namespace(P_cum), P_cum.shape[1]
+        tiny = xp.finfo(P_cum.dtype).eps
+        tail = xp.maximum(1 - astype(P_cum, xp.float64), 0)
+        mean = xp.maximum(tail.mean(axis=0), tiny)
+        tail = xp.clip(mean * (tail + q) / (mean + q), tiny, 1 - tiny)
+        z = beside(np.log1p(-np.arange(nb_quant) / nb_quant), P_cum) * xp.log(tail)
+        return astype(z / z.max(), P_cum.dtype)
 
 
 def scale(state: dict) -> float:
@@ -466,8 +476,9 @@ def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
     column is 0.
     """
     counts = code.count_quantiles(C, nb_quant - 1)
-    shares = np.cumsum(counts, axis=1) / code.n_draws
-    return np.concatenate((np.zeros((len(counts), 1)), shares), axis=1)
+    xp = namespace(counts)
+    shares = xp.cumsum(counts, axis=1) / code.n_draws
+    return xp.concatenate((0 * shares[:, :1], shares), axis=1)
 
 
 RULES = {

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from . import kernels, metrics
+from . import metrics
+from ._arrays import all_beside, astype, beside, copy_of, host_dtype, is_tensor, namespace, to_host
 from ._checks import check_count, check_number, set_checked
 from ._schema import Field, check, check_names, not_distributions, not_of_norm_1
 from ._threads import Threads
@@ -107,11 +108,18 @@ class Plan:
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
-        sizes = len(dictionary), self.coding.activity(len(dictionary)), dictionary.dtype
-        homeostasis = self.rule.init(*sizes)
+        n_dictionary = len(dictionary)
+        sizes = n_dictionary, self.coding.activity(n_dictionary), host_dtype(dictionary)
+        homeostasis = all_beside(self.rule.init(*sizes), dictionary)
         if "P_cum" in homeostasis:  # the rule follows them itself
             return homeostasis, homeostasis
-        return homeostasis, {} if self.observer is None else self.observer.init(*sizes)
+        histogram = {} if self.observer is None else self.observer.init(*sizes)
+        return homeostasis, all_beside(histogram, dictionary)
+
+    def init_replacement(self, dictionary: np.ndarray) -> dict:
+        """What replacement keeps, before the first step; {} without."""
+        kept = {} if self.replacement is None else self.replacement.init(dictionary)
+        return all_beside(kept, dictionary)
 
 
 @dataclass
@@ -135,8 +143,29 @@ class State:
         """W = 1 / variance, of mean 1 for each atom; None where no precision is learned."""
         if self.variance is None:
             return None
-        precision = 1 / np.maximum(self.variance, np.finfo(self.variance.dtype).eps)
+        xp = namespace(self.variance)
+        precision = 1 / xp.maximum(self.variance, xp.finfo(self.variance.dtype).eps)
         return precision / precision.mean(axis=1, keepdims=True)
+
+    def beside(self, X: np.ndarray) -> "State":
+        """The same state where X is: itself, or a copy on another device."""
+        if beside(self.dictionary, X) is self.dictionary:
+            return self
+        atoms = beside(self.dictionary, X)
+        homeostasis, replacement, moments = (
+            all_beside(part, atoms) for part in (self.homeostasis, self.replacement, self.moments)
+        )
+        is_shared = self.histogram is self.homeostasis
+        return replace(
+            self,
+            dictionary=atoms,
+            moments=moments,
+            homeostasis=homeostasis,
+            histogram=homeostasis if is_shared else all_beside(self.histogram, atoms),
+            variance=beside(self.variance, atoms),
+            last_selected=beside(self.last_selected, atoms),
+            replacement=replacement,
+        )
 
 
 def start(
@@ -150,10 +179,10 @@ def start(
 
     energy is the mean square of the data, the unit of gradients.
     """
-    dictionary = dictionary.copy()
+    dictionary = copy_of(dictionary)
     normalise(dictionary)
     if plan.eta_precision is not None and variance is None:
-        variance = np.ones_like(dictionary)
+        variance = namespace(dictionary).ones_like(dictionary)
     homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
@@ -161,18 +190,23 @@ def start(
         homeostasis,
         histogram,
         variance,
-        np.zeros(len(dictionary), np.int64),
-        {} if plan.replacement is None else plan.replacement.init(dictionary),
+        beside(np.zeros(len(dictionary), np.int64), dictionary),
+        plan.init_replacement(dictionary),
         seed,
     )
 
 
-def check_state(state: State, plan: Plan, shape: tuple) -> None:
-    """An error where a state cannot go on under this plan, as after a change of parameters."""
+def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
+    """The state, where X is, or an error where it cannot go on under this plan, as after a change
+    of parameters.
+    """
     if not isinstance(state, State):
         raise TypeError(f"resume must be a shl.learning.State, not {type(state).__name__}")
-    if state.dictionary.shape != shape:
-        raise ValueError(f"resume must hold atoms of shape {shape}, not {state.dictionary.shape}")
+    state = state.beside(X)
+    if tuple(state.dictionary.shape) != shape:
+        raise ValueError(
+            f"resume must hold atoms of shape {shape}, not {tuple(state.dictionary.shape)}"
+        )
     homeostasis, histogram = plan.init_homeostasis(state.dictionary)
     wanted, found = (
         [{name: np.shape(value) for name, value in part.items()} for part in parts]
@@ -190,18 +224,20 @@ def check_state(state: State, plan: Plan, shape: tuple) -> None:
         raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
     if plan.eta_precision is not None and state.variance is None:
         raise ValueError("do_precision must not become True while a state is learned on: call fit")
-    kept = {} if plan.replacement is None else plan.replacement.init(state.dictionary)
+    kept = plan.init_replacement(state.dictionary)
     if kept and kept.keys() != state.replacement.keys():
         raise ValueError("replace must not become True while a state is learned on: call fit")
     if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
         raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
-    check(_parts_of(state), STATE)
+    if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
+        check(_parts_of(state), STATE)
     for name, moment in moments.items():
         if state.moments[name].dtype != moment.dtype:
             raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
     check_competition_of(
         plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
     )
+    return state
 
 
 def learn(
@@ -286,14 +322,15 @@ def _move(state, plan, coder, batch, n_samples, threads):
     """The step itself; an error may leave the state in parts."""
     state.step += 1
     gradient = coder.gradient(batch, threads)
-    if not np.isfinite(np.vdot(gradient, gradient)):
+    xp = namespace(gradient)
+    if not xp.isfinite(xp.vdot(gradient, gradient)):
         raise Overflow(f"learning overflowed in step {state.step}")
     state.last_selected[batch.code.counts() > 0] = state.step
     follow(state, plan, batch.code)
     check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
         update_variance(state, plan.eta_precision, batch, threads)
-        if not np.isfinite(state.variance.sum()):
+        if not xp.isfinite(state.variance.sum()):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
     former = state.dictionary
@@ -303,7 +340,7 @@ def _move(state, plan, coder, batch, n_samples, threads):
     if plan.positive_dict:
         rectify(state.dictionary, former)
         normalise(state.dictionary)
-    if not (np.isfinite(norms).all() and norms.all()):
+    if not (xp.isfinite(norms).all() and norms.all()):
         raise FloatingPointError(
             f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
             f"help"
@@ -314,7 +351,7 @@ def _move(state, plan, coder, batch, n_samples, threads):
 
 def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
     """Set what is negative to 0 in place; an atom of which nothing is left stays as it was."""
-    np.maximum(atoms, 0, out=atoms)
+    atoms[atoms < 0] = 0
     is_lost = ~atoms.any(axis=1)
     atoms[is_lost] = former[is_lost]
 
@@ -330,11 +367,11 @@ def _copy(state):
         moments=dict(state.moments),
         homeostasis=homeostasis,
         histogram=homeostasis if is_shared else state.histogram,
-        variance=None if state.variance is None else state.variance.copy(),
-        last_selected=state.last_selected.copy(),
+        variance=None if state.variance is None else copy_of(state.variance),
+        last_selected=copy_of(state.last_selected),
         # The next step writes over what a failed one put into the pool, which is large.
         replacement={
-            name: value if name == "pool" else value.copy()
+            name: value if name == "pool" else copy_of(value)
             for name, value in state.replacement.items()
         },
     )
@@ -357,10 +394,10 @@ def _restore(state, before):
 
 def _name_largest(X, rows):
     """What to do about the largest sample of a batch."""
-    row = max(rows, key=lambda row: np.abs(X[row]).max())
+    row = max(rows, key=lambda row: abs(X[row]).max())
     return (
         f"sample {row} of X, the largest of its batch, holds "
-        f"{np.abs(X[row]).max():.3g}; leave it out, or scale X"
+        f"{abs(X[row]).max():.3g}; leave it out, or scale X"
     )
 
 
@@ -382,13 +419,13 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     samples, code, _ = batch
     counts, rows, roots = code.counts(), samples, samples
     if code.weight is not None:
-        rows, roots = samples * code.weight[:, None], samples * np.sqrt(code.weight)[:, None]
-    squares = code.sum_rows(kernels.accumulate_squares, roots, threads)
-    products = code.sum_rows(kernels.accumulate, rows, threads)
-    powers = code.power_sums(2).astype(samples.dtype)[:, None]
+        root = namespace(samples).sqrt(code.weight)
+        rows, roots = samples * code.weight[:, None], samples * root[:, None]
+    squares, products = code.sum_squares(roots, threads), code.sum_products(rows, threads)
+    powers = astype(code.power_sums(2), samples.dtype)[:, None]
     used = counts > 0
     total = (squares - 2 * state.dictionary * products + state.dictionary**2 * powers)[used]
-    share = rate * total / counts[used, None].astype(samples.dtype)
+    share = rate * total / astype(counts[used, None], samples.dtype)
     state.variance[used] = (1 - rate) * state.variance[used] + share
 
 
@@ -399,7 +436,9 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
         replacement.forget(kept)
         return
     weight = batch.code.weight
-    n_coded = len(batch.samples) if weight is None else weight.sum(dtype=np.float64)
+    n_coded = len(batch.samples)
+    if weight is not None:
+        n_coded = weight.sum(dtype=namespace(weight).float64)
     energy = batch.code.power_sums(2) / n_coded
     n_most = None if plan.n_steps is None else coder.n_windows * n_samples
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
@@ -417,10 +456,11 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
         return
     i, atom, gain = found
     if plan.positive_dict:  # the sign of a residual is free
-        atom = np.maximum(atom if atom.sum() > 0 or not coder.is_signed else -atom, 0)
+        xp = namespace(atom)
+        atom = xp.maximum(atom if atom.sum() > 0 or not coder.is_signed else -atom, 0)
         if not atom.any():
             return
-        atom /= np.linalg.norm(atom)
+        atom /= xp.linalg.norm(atom)
     state.dictionary[i] = atom.reshape(state.dictionary.shape[1:])
     for values in state.moments.values():
         if values.ndim:
@@ -523,20 +563,22 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     error, error_own = (
         metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
     )
+    # What is kept of each atom goes to the host's memory, as all records.
+    own_code, code = (c.in_host() if is_tensor(X) else c for c in (own.code, plain.code))
     found = {
         "steps": state.step,
         "error": error,
         "error_own": error_own,
-        "logL": metrics.log_likelihood(plain.code),
-        "perror": metrics.probability_error(plain.code),
-        "entropy": metrics.usage_entropy(plain.code),
-        "KL": metrics.kl_divergence(plain.code),
-        "kurt": metrics.kurtosis(plain.code),
-        "prob_active": metrics.activation_probability(plain.code),
-        "var": metrics.variance(plain.code),
-        "cv_own": metrics.usage_variation(own.code),
-        "counts_own": own.code.counts(),
-        "gain": np.ones(len(state.dictionary)) if gain is None else np.asarray(gain),
+        "logL": metrics.log_likelihood(code),
+        "perror": metrics.probability_error(code),
+        "entropy": metrics.usage_entropy(code),
+        "KL": metrics.kl_divergence(code),
+        "kurt": metrics.kurtosis(code),
+        "prob_active": metrics.activation_probability(code),
+        "var": metrics.variance(code),
+        "cv_own": metrics.usage_variation(own_code),
+        "counts_own": own_code.counts(),
+        "gain": np.ones(len(state.dictionary)) if gain is None else np.asarray(to_host(gain)),
         "cputime": state.seconds,
     }
     if state.histogram:
@@ -546,7 +588,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
             "qerror": qerror,
             "F": error + QERROR_WEIGHT * qerror,
             "F_own": error_own + QERROR_WEIGHT * qerror,
-            "KS": metrics.ks_distance(P_cum),
+            "KS": to_host(metrics.ks_distance(P_cum)),
             "MC": metrics.mutual_coherence(state.dictionary, plan.coding.do_sym),
             "MI": metrics.mutual_information(plain.code),
         }
@@ -593,8 +635,8 @@ def _parts_of(state, parts=PARTS[:-1]):
         arrays["variance"] = state.variance
     for part in parts:
         values = getattr(state, part)
-        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in values.items()}
-    return arrays
+        arrays |= {f"{part}/{name}": value for name, value in values.items()}
+    return {name: np.asarray(to_host(value)) for name, value in arrays.items()}
 
 
 def from_arrays(arrays: dict, info: dict) -> State:

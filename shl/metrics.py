@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from ._arrays import namespace
 from ._checks import check_array
 from .gabor import fit_gabor, orientation_entropy
 
@@ -66,22 +67,23 @@ def reconstruction_error(
     With weights, squares of a sample count as often.
     """
     if weight is not None:
-        root = np.sqrt(weight)[:, None]
+        root = namespace(weight).sqrt(weight)[:, None]
         X, residual = root * X, root * residual
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = np.linalg.norm(residual), np.linalg.norm(X)
-        least = np.sqrt(np.finfo(X.dtype).tiny / np.finfo(X.dtype).eps)
+        xp = namespace(X)
+        norms = xp.linalg.norm(residual), xp.linalg.norm(X)
+        least = (xp.finfo(X.dtype).tiny / xp.finfo(X.dtype).eps) ** 0.5
         if not all(least < norm < np.inf for norm in norms):  # squares that X's dtype cannot hold
-            peak = np.abs(X).max(initial=0)
+            peak = abs(X).max() if len(X) else 0
             if peak == 0:
                 return 0.0
-            norms = np.linalg.norm(residual / peak), np.linalg.norm(X / peak)
+            norms = xp.linalg.norm(residual / peak), xp.linalg.norm(X / peak)
         return float(norms[0] / norms[1])
 
 
 def quantization_error(P_cum: np.ndarray) -> float:
     """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
-    return float(np.abs(P_cum - P_cum.mean(axis=0)).sum())
+    return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
 def usage(events: Code | ArrayLike) -> np.ndarray:
@@ -161,18 +163,19 @@ def mutual_information(events: "Events | ArrayLike") -> float:
     """
     events = _as_code(events)
     pairs = events.count_pairs()
-    i, j = np.nonzero(pairs)
+    xp = namespace(pairs)
+    i, j = xp.nonzero(pairs)
     if not len(i):
         return np.nan
     joint, shares = pairs[i, j] / pairs.sum(), usage(events)
-    return float((joint * np.log(joint / (shares[i] * shares[j]))).sum())
+    return float((joint * xp.log(joint / (shares[i] * shares[j]))).sum())
 
 
 def mutual_coherence(dictionary: np.ndarray, do_sym: bool = False) -> float:
     """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
     gram = dictionary @ dictionary.T
-    np.fill_diagonal(gram, 0)
-    return float(np.abs(gram).max() if do_sym else gram.max())
+    namespace(gram).fill_diagonal(gram, 0)
+    return float(abs(gram).max() if do_sym else gram.max())
 
 
 def disorder(dictionary: np.ndarray) -> np.ndarray:
@@ -245,7 +248,7 @@ def ks_distance(P_cum: np.ndarray) -> np.ndarray:
 
     Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """
-    return np.abs(P_cum - P_cum.mean(axis=0)).max(axis=1)
+    return namespace(P_cum).amax(abs(P_cum - P_cum.mean(axis=0)), axis=1)
 
 
 __all__ = [

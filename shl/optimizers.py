@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from . import kernels
+from ._arrays import copy_of, is_tensor, namespace, number_type
 from ._checks import check_number, set_checked
 
 
@@ -73,8 +74,8 @@ class Adam:
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """Zeros of the dictionary's shape and dtype, and the unit of gradients."""
-        zeros = np.zeros_like(dictionary)
-        return {"mean": zeros, "square": zeros.copy(), "energy": np.array(energy)}
+        zeros = namespace(dictionary).zeros_like(dictionary)
+        return {"mean": zeros, "square": copy_of(zeros), "energy": np.array(energy)}
 
     def step(
         self,
@@ -87,12 +88,14 @@ class Adam:
         """The moved dictionary (n_dictionary, n_pixels), and the norms of its atoms before they
         were scaled; the moments become new arrays.
         """
-        number, decays = dictionary.dtype.type, (self.beta1, self.beta2)
-        moved, norms = np.empty_like(dictionary), np.empty(len(dictionary), dictionary.dtype)
+        number, decays = number_type(dictionary), (self.beta1, self.beta2)
+        xp = namespace(dictionary)
+        moved, norms = xp.empty_like(dictionary), xp.zeros_like(dictionary, shape=len(dictionary))
         names = ("mean", "square")
         former = tuple(moments[name] for name in names)
-        moments.update({name: np.empty_like(moments[name]) for name in names})
-        kernels.adam(
+        moments.update({name: xp.empty_like(moments[name]) for name in names})
+        move = xp.adam if is_tensor(dictionary) else kernels.adam
+        move(
             dictionary,
             gradient,
             # Gradients go with the square of the data: in units of it, epsilon means the same and
@@ -144,7 +147,7 @@ class GradientDescent:
         """
         if self.is_normalised:
             normalise(gradient)
-        moved = dictionary - dictionary.dtype.type(self.eta * rate) * gradient
+        moved = dictionary - number_type(dictionary)(self.eta * rate) * gradient
         return moved, normalise(moved)
 
 
@@ -181,6 +184,9 @@ def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Op
 
 def normalise(atoms: np.ndarray) -> np.ndarray:
     """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
-    flat, norms = atoms.reshape(len(atoms), -1), np.empty(len(atoms), atoms.dtype)
-    kernels.normalise(flat, norms)
+    flat = atoms.reshape(len(atoms), -1)
+    xp = namespace(flat)
+    norms = xp.zeros_like(flat, shape=len(flat))
+    scale = xp.normalise if is_tensor(flat) else kernels.normalise
+    scale(flat, norms)
     return norms

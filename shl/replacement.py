@@ -5,11 +5,13 @@ repairs: homeostasis balances, replacement finds.  It is a step of learning of i
 the dictionary, the code and the residuals.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import kernels
+from ._arrays import astype, copy_of, is_tensor, namespace, to_host
 from ._checks import check_count, check_interval, check_number, set_checked
 
 
@@ -87,7 +89,7 @@ class Replacement:
         return {
             "age": np.zeros(n_dictionary, np.int64),
             "energy": np.zeros(n_dictionary),
-            "pool": np.zeros((0, dictionary.size // n_dictionary), dictionary.dtype),
+            "pool": dictionary[:0].reshape(0, math.prod(dictionary.shape[1:])),
             "n_seen": np.array(0),  # residuals so far: the pool is a ring
             "n_replaced": np.zeros(n_dictionary, np.int64),
         }
@@ -117,11 +119,13 @@ class Replacement:
             Residuals of a pass over the data, in which each sample stands once.
         """
         kept["age"] += 1
-        kept["energy"] += np.maximum(self.rate, 1 / kept["age"]) * (energy - kept["energy"])
+        xp = namespace(kept["age"])
+        rate = xp.maximum(self.rate, 1 / astype(kept["age"], xp.float64))
+        kept["energy"] += rate * (energy - kept["energy"])
         rows = residuals[: self.n_rows]
         if not len(kept["pool"]):
             size = self.n_pooled if n_most is None else min(self.n_pooled, n_most)
-            kept["pool"] = np.zeros((max(size, len(rows)), rows.shape[1]), rows.dtype)
+            kept["pool"] = xp.zeros_like(rows, shape=(max(size, len(rows)), rows.shape[1]))
             kept["n_seen"] = np.array(0)
         first = int(kept["n_seen"]) % len(kept["pool"])
         n_before_end = min(len(rows), len(kept["pool"]) - first)
@@ -131,7 +135,7 @@ class Replacement:
 
     def forget(self, kept: dict) -> None:
         """Drop the residuals, in place, when no atom will be replaced any more."""
-        kept["pool"] = kept["pool"][:0].copy()
+        kept["pool"] = copy_of(kept["pool"][:0])
 
     def propose(
         self,
@@ -164,28 +168,29 @@ class Replacement:
         use[kept["age"] < self.min_age] = np.inf
         i = int(use.argmin())
         pool = kept["pool"][: int(kept["n_seen"])]
-        norms = np.sqrt(np.einsum("ij,ij->i", pool, pool))
-        if not np.isfinite(use[i]) or not norms.any():
+        xp = namespace(pool)
+        norms = xp.sqrt(xp.einsum("ij,ij->i", pool, pool))
+        if not xp.isfinite(use[i]) or not norms.any():
             return None
-        likely = norms.astype(np.float64) ** 2
+        likely = to_host(norms).astype(np.float64) ** 2
         n_drawn = min(self.n_candidates, np.count_nonzero(likely))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
         share = self._shares(pool, norms, drawn, is_signed, seen_share)
-        gains = (share.astype(np.float64) ** 2).sum(axis=1) * n_windows / len(norms)
+        gains = (astype(share, xp.float64) ** 2).sum(axis=1) * n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
             return None
         weights = share[k] / norms[drawn[k]]  # of order 1: products stay within float32's range
         weights[drawn[k]] = 1
         atom = weights @ pool
-        return i, atom / np.linalg.norm(atom), float(gains[k])
+        return i, atom / xp.linalg.norm(atom), float(gains[k])
 
     def _shares(self, pool, norms, drawn, is_signed, seen_share):
         """P (n_drawn, n_samples)."""
         share = (pool[drawn] / norms[drawn, None]) @ pool.T
-        similarity = np.abs(share) if is_signed else share
-        least = seen_share * self.least_cosine * np.maximum(norms, np.finfo(norms.dtype).tiny)
+        similarity, xp = abs(share) if is_signed else share, namespace(share)
+        least = seen_share * self.least_cosine * xp.maximum(norms, xp.finfo(norms.dtype).tiny)
         share[similarity < least] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
@@ -197,6 +202,9 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)
     """
+    if is_tensor(gram):
+        c, e = namespace(gram).explain(abs(gram) if is_signed else gram)
+        return (1 - c**2 - e.clamp(min=c) ** 2).clamp(min=0)
     gram = np.abs(gram) if is_signed else np.ascontiguousarray(gram)
     c, e = np.empty(len(gram)), np.empty(len(gram))
     kernels.explain(gram, c, e)

@@ -24,9 +24,10 @@ def run(*command, **environment):
     )
 
 
-def test_the_simulator_passes_the_tests_of_a_gpu():
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_the_simulator_passes_the_tests_of_a_gpu(which):
     pytest.importorskip("torch")
-    options = "-q", "-p", "no:cacheprovider", "-m", "", "--durations=5"
+    options = "-q", "-p", "no:cacheprovider", "-m", which, "--durations=5"
     done = run("-m", "pytest", TESTS / "gpu", *options, NUMBA_ENABLE_CUDASIM="1")
     assert done.returncode == 0 and " skipped" not in done.stdout, done.stdout + done.stderr
 

@@ -8,7 +8,8 @@ docs/gpu.md is for users.  How it is built:
   DLPack or the CUDA array interface, without a copy (`launching.tensor_of`, `launching.export`).
 - Rules, replacement, metrics and the loop of learning are those of the CPU, written once over
   `shl._arrays.namespace`: NumPy, or `arrays`, which gives tensors the same functions.
-- `coding` has the counterparts of `shl.coding.Events` and `Coder`, `kernels` the loops.
+- `events` and `coding` have the counterparts of `shl.coding.Events` and `Coder`, `kernels` the
+  loops.
 - Nothing goes to the host but scalars, with these exceptions: what a record keeps of each atom,
   and the norms of pooled residuals, from which NumPy's generator draws candidates.
 

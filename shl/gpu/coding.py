@@ -1,78 +1,25 @@
-"""Sparse coding on a GPU: the counterparts of `shl.coding.Events` and `Coder`, on tensors."""
+"""Sparse coding on a GPU: the counterpart of `shl.coding.Coder`, on tensors."""
 
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Coding, Competition
+from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Batch, Coding, Competition
 from . import kernels
-from .launching import check_device, count_blocks, count_threads, launch, most_shared, number
+from .events import DeviceEvents
+from .launching import (
+    check_device,
+    count_blocks,
+    count_threads,
+    launch,
+    most_shared,
+    number,
+    total_memory,
+)
 
 CHUNK_BYTES = 2**29  # of the correlations and events of the samples that are coded at once
-
-
-# ------------------------------------------------------------------------------------ codes
-
-
-@dataclass(frozen=True)
-class DeviceEvents:
-    """A sparse code, as `shl.coding.Events` has it, on a GPU."""
-
-    indices: torch.Tensor  # (n_samples, n_slots), int32
-    values: torch.Tensor  # (n_samples, n_slots)
-    n_dictionary: int
-    weight: torch.Tensor | None = None  # (n_samples,)
-
-    def __len__(self) -> int:
-        """The number of samples."""
-        return len(self.indices)
-
-    def to_dense(self) -> torch.Tensor:
-        """The code (n_samples, n_dictionary)."""
-        code = self.values.new_zeros((len(self), self.n_dictionary))
-        n_threads = count_threads(self.indices.shape[1])
-        launch(kernels.scatter, len(self), n_threads, self.indices, self.values, code)
-        return code
-
-    def to_csr(self) -> torch.Tensor:
-        """The code as a sparse CSR tensor of PyTorch, its columns sorted."""
-        is_used = self.values != 0
-        behind = torch.where(is_used, self.indices, self.n_dictionary)
-        columns, order = torch.sort(behind, dim=1, stable=True)
-        is_used, values = is_used.gather(1, order), self.values.gather(1, order)
-        offsets = torch.nn.functional.pad(is_used.sum(dim=1).cumsum(0), (1, 0))
-        parts = offsets, columns[is_used].long(), values[is_used]
-        with warnings.catch_warnings():  # PyTorch says once that such tensors are new
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(*parts, size=(len(self), self.n_dictionary))
-
-    @classmethod
-    def join(cls, parts: list["DeviceEvents"]) -> "DeviceEvents":
-        """The events of several chunks in order, each padded to the most slots among them."""
-        if len(parts) == 1:
-            return parts[0]
-        n_slots = max(part.values.shape[1] for part in parts)
-
-        def stack(arrays):
-            padded = [
-                torch.nn.functional.pad(array, (0, n_slots - array.shape[1])) for array in arrays
-            ]
-            return torch.cat(padded)
-
-        indices, values = stack([p.indices for p in parts]), stack([p.values for p in parts])
-        return cls(indices, values, parts[0].n_dictionary)
-
-    def trim(self) -> "DeviceEvents":
-        """The same events without the slots that no sample uses."""
-        n_slots = max(1, int((self.values != 0).sum(dim=1).max()))
-        indices, values = (a[:, :n_slots].contiguous() for a in (self.indices, self.values))
-        return replace(self, indices=indices, values=values)
-
-
-# ------------------------------------------------------------------------------------ coding
 
 
 def prepare(
@@ -101,9 +48,8 @@ def prepare(
         filters = precision * dictionary
         scale = 1 / torch.sqrt((filters * dictionary).sum(dim=1))
         filters = filters * scale[:, None]
-    gram = dictionary @ filters.T
     contest = make_contest(coding, dictionary, competition)
-    return DeviceCoder(coding, dictionary, filters, gram, scale, contest)
+    return DeviceCoder(coding, dictionary, filters, scale, contest)
 
 
 @dataclass(frozen=True)
@@ -159,9 +105,71 @@ class DeviceCoder:
     coding: Coding
     dictionary: torch.Tensor  # (n_dictionary, n_pixels), unit norms
     filters: torch.Tensor  # (n_dictionary, n_pixels): rho = X @ filters.T
-    gram: torch.Tensor  # (n_dictionary, n_dictionary)
     scale: torch.Tensor  # (n_dictionary,): value of an event / rho
     contest: Contest
+
+    _gram: dict = field(default_factory=dict)  # kept for coders under other competitions
+
+    @property
+    def gram(self) -> torch.Tensor:
+        """What one unit of an atom takes off every rho, (n_dictionary, n_dictionary)."""
+        if not self.has_room:
+            raise ValueError(
+                f"dictionary has {len(self.dictionary)} atoms, whose Gram matrix does not fit on "
+                f"{self.dictionary.device}: 'mp' without replacement and records does without"
+            )
+        if not self._gram:
+            self._gram["gram"] = self.dictionary @ self.filters.T
+        return self._gram["gram"]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the Gram matrix fits on the device, with as much again for all else."""
+        n_bytes = self.dictionary.element_size() * len(self.dictionary) ** 2
+        return 2 * n_bytes <= total_memory(self.dictionary.device)
+
+    def needs_gram(self, n_samples: int) -> bool:
+        """Whether matching pursuit of so many samples goes by the Gram matrix: it costs as much as
+        the products of n_dictionary samples, and saves one product a step.
+        """
+        is_cheaper = bool(self._gram) or n_samples * self.n_slots >= len(self.dictionary)
+        return self.has_room and (is_cheaper or self.coding.fit_tol is not None)
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.is_signed
+
+    def cosines(self) -> torch.Tensor:
+        """D D^T, (n_dictionary, n_dictionary)."""
+        is_gram = self.filters is self.dictionary
+        return self.gram if is_gram else self.dictionary @ self.dictionary.T
+
+    def seen_share(self, batch: Batch) -> float:
+        """The share of entries that are seen: all."""
+        return 1.0
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
+        """At most so many residuals of a batch, those of weighted samples scaled so that their
+        squares count as often.
+        """
+        rows, weight = batch.residual[:n_most], batch.code.weight
+        return rows if weight is None else rows * torch.sqrt(weight[:n_most, None] / weight.mean())
+
+    def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
+        """The samples X[rows], their events and residuals."""
+        samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
+        events, residual = self.encode(samples), samples.clone()
+        events.subtract_from(residual, self.dictionary)
+        return Batch(samples, events, residual)
+
+    def gradient(self, batch: Batch, threads=None) -> torch.Tensor:
+        """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
+        rows, weight = batch.residual, batch.code.weight
+        total = batch.code.sum_products(rows if weight is None else rows * weight[:, None])
+        return total * (-1 / batch.code.n_draws)
 
     def compete(self, competition: Competition) -> "DeviceCoder":
         """The same coder under another competition."""
@@ -179,11 +187,11 @@ class DeviceCoder:
         """The events of all samples, in chunks of rows that depend on sizes alone."""
         check_device(self.dictionary, "dictionary", X.device)
         n_bytes = X.element_size() * (len(self.dictionary) + 2 * self.n_slots)
-        n_rows = max(1, CHUNK_BYTES // n_bytes)
-        return DeviceEvents.join([self.code(rows) for rows in X.split(n_rows)])
+        n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.needs_gram(len(X))
+        return DeviceEvents.join([self.code(rows, is_by_gram) for rows in X.split(n_rows)])
 
-    def code(self, X: torch.Tensor) -> DeviceEvents:
-        """The events of one chunk of samples (n_samples, n_pixels)."""
+    def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
+        """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
         X, exponents = X.contiguous(), None
         if self.coding.algorithm in SCALED:
             exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
@@ -195,45 +203,50 @@ class DeviceCoder:
         )
         rho = X @ self.filters.T
         if self.coding.algorithm == "mp":
-            self._pursue(X, rho, events)
+            self._pursue(X, rho, events, is_by_gram)
         else:
             self._pursue_orthogonal(X, rho, events, exponents)
             events = replace(events, values=scale_by_powers(events.values, exponents))
         return events if self.coding.fit_tol is None else events.trim()
 
-    def _pursue(self, X, rho, events):
+    def _pursue(self, X, rho, events, is_by_gram):
         scalar, fit_tol, contest = number(X.dtype), self.coding.fit_tol, self.contest
         residual, n_steps = X[:1], self.n_slots
         if fit_tol is not None:
             residual, n_steps = X.clone(), MOST_STEPS * X.shape[1]
-        self._launch(
-            (kernels.pursue, kernels.pursue_in_place),
-            len(X),
-            0,
-            rho,
-            residual,
-            self.dictionary,
-            self.gram,
-            self.scale,
-            contest.gain,
-            self.coding.do_sym,
-            contest.has_table,
-            contest.P_cum,
-            scalar(contest.C),
-            contest.levels,
-            contest.bounds,
-            n_steps,
-            scalar(self.coding.alpha_MP),
-            scalar(-1 if fit_tol is None else fit_tol),
-            events.indices,
-            events.values,
-        )
+        table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
+        competition = (contest.gain, self.coding.do_sym, contest.has_table, *table)
+        limits = scalar(self.coding.alpha_MP), scalar(-1 if fit_tol is None else fit_tol)
+        found = (*limits, events.indices, events.values)
+        if not is_by_gram:
+            self._step(rho, residual, competition, n_steps, found)
+            return
+        given = rho, residual, self.dictionary, self.gram, self.scale, *competition
+        forms = kernels.pursue, kernels.pursue_in_place
+        self._launch(forms, len(X), 0, *given, n_steps, *found)
+
+    def _step(self, rho, residual, competition, n_steps, found):
+        """Matching pursuit step by step, with the rows of the Gram matrix that each needs."""
+        n_samples, n_threads = len(rho), count_threads(len(self.dictionary))
+        lasts, counts = (rho.new_zeros(n_samples, dtype=torch.int32) for _ in range(2))
+        steps, rows = rho.new_zeros(n_samples), rho  # of which the first step takes none
+        tolerance = found[1]
+        if tolerance >= 0:
+            lasts -= ((residual.double() ** 2).sum(dim=1) <= float(tolerance)).int()
+        for step in range(n_steps):
+            if step:
+                rows = self.dictionary[lasts.clamp(min=0).long()] @ self.filters.T
+            given = rho, residual, self.dictionary, rows, self.scale, *competition, *found
+            launch(kernels.take_step, n_samples, n_threads, *given, lasts, steps, counts)
+            if tolerance >= 0 and not (lasts >= 0).any():
+                return
 
     def _pursue_orthogonal(self, X, rho, events, exponents):
         scalar, n_slots = number(X.dtype), self.n_slots
         fit_tol = torch.full((len(X), 1), self.coding.fit_tol or 0.0, dtype=torch.float64)
         tolerances = scale_by_powers(fit_tol.to(X.device), -2 * exponents)[:, 0]
-        n_blocks = min(len(X), count_blocks(X.device))
+        most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
+        n_blocks = min(len(X), count_blocks(X.device), most)
         self._launch(
             (kernels.pursue_orthogonal, kernels.pursue_orthogonal_in_place),
             n_blocks,

@@ -8,6 +8,10 @@ added by atomic operations.
 Arg-max and sums of a block go by warps, whose threads exchange registers.  numba's simulator
 (NUMBA_ENABLE_CUDASIM=1) has no such exchange: there, and there alone, shared memory stands in, and
 a warp has two threads, for its threads are slow.  All else is the same code.
+
+Indices of inner loops are unsigned (`UINT`): for others numba tests each time whether they count
+from the end.  The innermost are `while`, as `range` counts what is left beside its index.  Both
+were half of the instructions.
 """
 
 import math
@@ -17,6 +21,8 @@ from numba import config, cuda, float64, int32
 
 MOST_WARPS = 32  # of a block
 EVERY_LANE = 0xFFFFFFFF
+UINT = np.uint64
+AHEAD = 4  # numbers of a row of the Gram matrix that a thread asks for before it uses one
 
 # ------------------------------------------------------------------------------------------ blocks
 
@@ -142,15 +148,42 @@ def _fairest(rho, best, gain, is_signed, P_cum, C, levels, bounds, scores, atoms
     As on the CPU: the atom `best` of the largest score gives a quantile to beat, and no atom whose
     score lies under its bound at that level can reach it (see `bound_scores`).
     """
-    level = _level_of(levels, _quantile(P_cum, best, abs(rho[best]), C))
+    bound = bounds[_level_of(levels, _quantile(P_cum, best, abs(rho[best]), C))]
     top, atom = P_cum.dtype.type(0), np.int32(-1)
-    for i in range(cuda.threadIdx.x, P_cum.shape[0], cuda.blockDim.x):
+    for i in range(UINT(cuda.threadIdx.x), UINT(P_cum.shape[0]), UINT(cuda.blockDim.x)):
         value = abs(rho[i]) if is_signed else rho[i]
-        if gain[i] * value >= bounds[level, i]:
+        if gain[i] * value >= bound[i]:
             quantile = _quantile(P_cum, i, value, C)
             if quantile > top:
                 top, atom = quantile, np.int32(i)
     return _best(top, atom, scores, atoms)
+
+
+@cuda.jit(device=True)
+def _next_atom(rho, row, step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms):
+    """Rho -= step * row, and the atom that wins then; -1 where none scores above 0."""
+    me, n_threads, n_dictionary = (
+        UINT(cuda.threadIdx.x),
+        UINT(cuda.blockDim.x),
+        UINT(gain.shape[0]),
+    )
+    taken = cuda.local.array(AHEAD, gain.dtype)
+    top, mine, j = gain.dtype.type(0), np.int32(-1), me
+    while j < n_dictionary:
+        for ahead in range(AHEAD):
+            taken[ahead] = row[min(j + UINT(ahead) * n_threads, n_dictionary - UINT(1))]
+        for ahead in range(AHEAD):
+            if j < n_dictionary:
+                value = rho[j] - step * taken[ahead]
+                rho[j] = value
+                score = gain[j] * (abs(value) if is_signed else value)
+                if score > top:
+                    top, mine = score, np.int32(j)
+            j += n_threads
+    atom = _best(top, mine, scores, atoms)
+    if has_table and atom >= 0:
+        atom = _fairest(rho, atom, gain, is_signed, P_cum, C, levels, bounds, scores, atoms)
+    return atom
 
 
 @cuda.jit
@@ -215,7 +248,7 @@ def _add_event(indices, values, n_used, atom, value):
 def _subtract_is_within(residual, atom, value, tolerance, sums):
     """Residual -= value * atom; True if its squared norm is then at most tolerance."""
     energy = 0.0
-    for pixel in range(cuda.threadIdx.x, atom.shape[0], cuda.blockDim.x):
+    for pixel in range(UINT(cuda.threadIdx.x), UINT(atom.shape[0]), UINT(cuda.blockDim.x)):
         residual[pixel] -= value * atom[pixel]
         energy += float64(residual[pixel]) * float64(residual[pixel])
     return _total(energy, sums) <= tolerance
@@ -254,35 +287,39 @@ def _pursuit(is_shared):
         is then not below 0, residuals (n_samples, n_pixels) start as the samples and are
         overwritten, else they are not looked at.
         """
-        n, n_dictionary = cuda.blockIdx.x, gram.shape[0]
+        n, n_dictionary = UINT(cuda.blockIdx.x), UINT(gram.shape[0])
         if is_shared:
             rho = cuda.shared.array(0, correlations.dtype)
-            for j in range(cuda.threadIdx.x, n_dictionary, cuda.blockDim.x):
+            for j in range(UINT(cuda.threadIdx.x), n_dictionary, UINT(cuda.blockDim.x)):
                 rho[j] = correlations[n, j]
         else:
             rho = correlations[n]
         scores = cuda.shared.array(MOST_WARPS, float64)
         atoms = cuda.shared.array(MOST_WARPS, int32)
-        last, n_used, step = 0, 0, correlations.dtype.type(0)
+        last, n_used, step = UINT(0), 0, correlations.dtype.type(0)
         if tolerance >= 0 and _subtract_is_within(
             residuals[n], dictionary[0], step, tolerance, scores
         ):
             return
         for _ in range(n_steps):
-            top, mine = correlations.dtype.type(0), np.int32(-1)
-            for j in range(cuda.threadIdx.x, n_dictionary, cuda.blockDim.x):
-                value = rho[j] - step * gram[last, j]
-                rho[j] = value
-                score = gain[j] * (abs(value) if is_signed else value)
-                if score > top:
-                    top, mine = score, np.int32(j)
-            atom = _best(top, mine, scores, atoms)
-            if has_table and atom >= 0:
-                atom = _fairest(rho, atom, gain, is_signed, P_cum, C, levels, bounds, scores, atoms)
+            atom = _next_atom(
+                rho,
+                gram[last],
+                step,
+                gain,
+                is_signed,
+                has_table,
+                P_cum,
+                C,
+                levels,
+                bounds,
+                scores,
+                atoms,
+            )
             if atom < 0:
                 return
             step = alpha * rho[atom] * scale[atom]
-            last = atom
+            last = UINT(atom)
             n_used = _add_event(indices[n], values[n], n_used, atom, step)
             if tolerance >= 0 and _subtract_is_within(
                 residuals[n], dictionary[atom], step, tolerance, scores
@@ -290,6 +327,54 @@ def _pursuit(is_shared):
                 return
 
     return pursue
+
+
+@cuda.jit
+def take_step(
+    correlations,
+    residuals,
+    dictionary,
+    rows,
+    scale,
+    gain,
+    is_signed,
+    has_table,
+    P_cum,
+    C,
+    levels,
+    bounds,
+    alpha,
+    tolerance,
+    indices,
+    values,
+    lasts,
+    steps,
+    counts,
+):
+    """One step of `pursue` for each sample, where there is no Gram matrix: rows (n_samples,
+    n_dictionary) are its rows of the samples' last atoms.
+
+    lasts (n_samples,), the last atoms, -1 where a sample has ended; steps, their values; and
+    counts, the slots in use, go from step to step.
+    """
+    n = cuda.blockIdx.x
+    if lasts[n] < 0:
+        return
+    scores = cuda.shared.array(MOST_WARPS, float64)
+    atoms = cuda.shared.array(MOST_WARPS, int32)
+    rho, n_used, step = correlations[n], counts[n], steps[n]
+    atom = _next_atom(
+        rho, rows[n], step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms
+    )
+    if atom >= 0:
+        step = alpha * rho[atom] * scale[atom]
+        n_used = _add_event(indices[n], values[n], n_used, atom, step)
+        if tolerance >= 0 and _subtract_is_within(
+            residuals[n], dictionary[atom], step, tolerance, scores
+        ):
+            atom = -1
+    if cuda.threadIdx.x == 0:
+        lasts[n], steps[n], counts[n] = atom, step, n_used
 
 
 def _orthogonal_pursuit(is_shared):
@@ -316,8 +401,9 @@ def _orthogonal_pursuit(is_shared):
         n_slots) hold M.  A sample ends early where its energy is at most its tolerance, or where
         the chosen atom depends on those before it: p_k <= dependent.
         """
-        me, n_threads, n_dictionary = cuda.threadIdx.x, cuda.blockDim.x, gram.shape[0]
-        n_slots, inverse = indices.shape[1], inverses[cuda.blockIdx.x]
+        me, n_threads = UINT(cuda.threadIdx.x), UINT(cuda.blockDim.x)
+        n_dictionary, inverse = UINT(gram.shape[0]), inverses[cuda.blockIdx.x]
+        n_slots = indices.shape[1]
         zero, one = correlations.dtype.type(0), correlations.dtype.type(1)
         shared = cuda.shared.array(0, correlations.dtype)
         moves, factors = shared[:n_slots], shared[n_slots : 2 * n_slots]
@@ -333,15 +419,16 @@ def _orthogonal_pursuit(is_shared):
                 rho = correlations[n]
             energy, n_used = energies[n], 0
             while n_used < n_slots and energy > tolerances[n]:
-                top, mine = zero, np.int32(-1)
-                for j in range(me, n_dictionary, n_threads):
+                top, mine, j = zero, np.int32(-1), me
+                while j < n_dictionary:
                     value = rho[j]
-                    for k in range(n_used):
-                        value -= moves[k] * gram[indices[n, k], j]
+                    for k in range(UINT(n_used)):
+                        value -= moves[k] * gram[UINT(indices[n, k]), j]
                     rho[j] = value
                     score = gain[j] * abs(value)
                     if score > top:
                         top, mine = score, np.int32(j)
+                    j += n_threads
                 atom = _best(top, mine, scores, atoms)
                 if atom < 0:
                     break
@@ -398,10 +485,10 @@ def scatter(indices, values, code):
 def subtract_reconstruction(indices, values, dictionary, residual):
     """Residual -= A D for the code A of the events, one block a sample."""
     n = cuda.blockIdx.x
-    for pixel in range(cuda.threadIdx.x, residual.shape[1], cuda.blockDim.x):
+    for pixel in range(UINT(cuda.threadIdx.x), UINT(residual.shape[1]), UINT(cuda.blockDim.x)):
         total = residual[n, pixel]
-        for slot in range(indices.shape[1]):
-            total -= values[n, slot] * dictionary[indices[n, slot], pixel]
+        for slot in range(UINT(indices.shape[1])):
+            total -= values[n, slot] * dictionary[UINT(indices[n, slot]), pixel]
         residual[n, pixel] = total
 
 
@@ -411,10 +498,10 @@ def accumulate(starts, samples, values, rows, total):
     starts[i + 1], in order; blocks (i, part of the pixels).
     """
     i, first = cuda.blockIdx.x, cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    for pixel in range(first, rows.shape[1], cuda.gridDim.y * cuda.blockDim.x):
+    for pixel in range(UINT(first), UINT(rows.shape[1]), UINT(cuda.gridDim.y * cuda.blockDim.x)):
         entry = rows.dtype.type(0)
-        for k in range(starts[i], starts[i + 1]):
-            entry += values[k] * rows[samples[k], pixel]
+        for k in range(UINT(starts[i]), UINT(starts[i + 1])):
+            entry += values[k] * rows[UINT(samples[k]), pixel]
         total[i, pixel] = entry
 
 
@@ -422,10 +509,11 @@ def accumulate(starts, samples, values, rows, total):
 def accumulate_squares(starts, samples, rows, total):
     """total[i] = sum of rows_n^2 over the samples n that use atom i; else as `accumulate`."""
     i, first = cuda.blockIdx.x, cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x
-    for pixel in range(first, rows.shape[1], cuda.gridDim.y * cuda.blockDim.x):
+    for pixel in range(UINT(first), UINT(rows.shape[1]), UINT(cuda.gridDim.y * cuda.blockDim.x)):
         entry = rows.dtype.type(0)
-        for k in range(starts[i], starts[i + 1]):
-            entry += rows[samples[k], pixel] * rows[samples[k], pixel]
+        for k in range(UINT(starts[i]), UINT(starts[i + 1])):
+            value = rows[UINT(samples[k]), pixel]
+            entry += value * value
         total[i, pixel] = entry
 
 

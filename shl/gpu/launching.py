@@ -1,5 +1,6 @@
 """Arrays of any library as tensors, and kernels on them."""
 
+import warnings
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -91,11 +92,18 @@ def most_shared(device: torch.device) -> int:
     return getattr(properties, "shared_memory_per_block_optin", ALWAYS_SHARED) - STATIC_SHARED
 
 
+def total_memory(device: torch.device) -> float:
+    """Bytes of memory that a device has, in use or not: what is chosen by it is chosen always."""
+    if config.ENABLE_CUDASIM:
+        return float("inf")
+    return torch.cuda.get_device_properties(device).total_memory
+
+
 def count_blocks(device: torch.device) -> int:
     """Blocks of a kernel whose blocks take several samples each: some for each processor."""
     if config.ENABLE_CUDASIM:
         return 2
-    return 8 * torch.cuda.get_device_properties(device).multi_processor_count
+    return 16 * torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int = 0) -> None:
@@ -116,7 +124,9 @@ def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int =
         if n_bytes + STATIC_SHARED > ALWAYS_SHARED:
             kernel = kernel.specialize(*views)
             _allow_shared(kernel, device.index, most_shared(device))
-        kernel[grid, n_threads, stream, n_bytes](*views)
+        with warnings.catch_warnings():  # numba's, of every batch under 128 samples
+            warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU")
+            kernel[grid, n_threads, stream, n_bytes](*views)
 
 
 def _in_host(arg):

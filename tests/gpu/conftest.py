@@ -22,6 +22,17 @@ def find_device():
     return "cuda" if torch.cuda.is_available() else None
 
 
+@pytest.fixture(autouse=IS_SIMULATED)
+def no_silent_copies(monkeypatch):
+    """A simulated tensor becomes no NumPy array by itself, as one on a GPU does not."""
+    import torch
+
+    def refuse(tensor, *args, **kwargs):
+        raise TypeError("can't convert a tensor on a device to numpy")
+
+    monkeypatch.setattr(torch.Tensor, "__array__", refuse)
+
+
 @pytest.fixture
 def put():
     """A function that puts an array on the device."""

@@ -1,9 +1,14 @@
+import sys
+import types
+
 import naive
 import numpy as np
 import pytest
 from making import unlike_tables
 
-from shl import SparseCoder, sparse_encode
+from shl import SparseCoder, _arrays, sparse_encode
+from shl._arrays import CUDA, CUDA_MANAGED
+from shl.coding import Coding
 
 
 @pytest.fixture
@@ -12,6 +17,9 @@ def in_place(monkeypatch):
     from shl.gpu import coding
 
     monkeypatch.setattr(coding, "most_shared", lambda device: 0)
+
+
+SLOW = "signed", "table", "precision"
 
 
 def options_of(rng, n_dictionary):
@@ -77,6 +85,27 @@ def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, 
     np.testing.assert_allclose(get(code), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "name", ["tolerance", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
+)
+def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dictionary, rng, name):
+    from shl.gpu import coding
+
+    monkeypatch.setattr(coding, "total_memory", lambda device: 0)
+    options = options_of(rng, len(dictionary))[name]
+    code = sparse_encode(put(X), put(dictionary), **moved(options, put))
+    np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
+    with pytest.raises(ValueError, match="dictionary has 21 atoms, whose Gram matrix does not fit"):
+        sparse_encode(put(X), put(dictionary), algorithm="omp")
+
+
+def test_few_samples_take_no_gram_matrix(put, X, dictionary):
+    coder = Coding("mp", 4).prepare(put(dictionary))
+    assert not coder.needs_gram(5) and coder.needs_gram(6)
+    coder.encode(put(X[:2]))
+    assert not coder._gram
+
+
 def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
     from shl.gpu import coding
 
@@ -124,6 +153,45 @@ def test_arrays_in_two_places_are_refused_by_name(put, X, dictionary):
         sparse_encode(X, put(dictionary))
     with pytest.raises(TypeError, match="gain must be an array on a GPU"):
         sparse_encode(put(X), put(dictionary), gain=np.ones(len(dictionary)))
+
+
+def test_arrays_of_two_devices_are_refused_by_name(put, X):
+    from shl.gpu.launching import check_device
+
+    tensor = put(X)
+    check_device(tensor, "gain", tensor.device)
+    with pytest.raises(ValueError, match="gain must be on .*, as X is, not on meta"):
+        check_device(tensor.to("meta"), "gain", tensor.device)
+
+
+def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X, dictionary):
+    import torch
+
+    class Array:
+        """What CuPy's arrays do: they give and take memory by DLPack."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __dlpack__(self, **options):
+            return self.tensor.__dlpack__(**options)
+
+        def __dlpack_device__(self):
+            return self.tensor.__dlpack_device__()
+
+    library = types.ModuleType("otherpy")
+    library.from_dlpack = lambda tensor: Array(torch.from_dlpack(tensor))
+    Array.__module__ = "otherpy.arrays"
+    monkeypatch.setitem(sys.modules, "otherpy", library)
+    kinds = CUDA, CUDA_MANAGED, put(X).__dlpack_device__()[0]  # of the simulator: the host
+    monkeypatch.setattr(_arrays, "ON_DEVICE", kinds)
+    given = Array(put(X)), Array(put(dictionary))
+    code = sparse_encode(*given, l0_sparseness=3)
+    assert isinstance(code, Array)
+    expected = sparse_encode(X, dictionary, l0_sparseness=3)
+    np.testing.assert_allclose(get(code.tensor), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="sparse_output must be False for arrays of otherpy"):
+        sparse_encode(*given, l0_sparseness=3, sparse_output=True)
 
 
 def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):

@@ -1,0 +1,248 @@
+"""Pursuit and learning on a GPU against their floor, the product X D^T on the same device.
+
+Samples are sums of a few random atoms and noise, float32.  Contestants take turns in one process;
+each is waited for.  Peers: `orthogonal-matching-pursuit-gpu` (once `batched-omp`), a pursuit in
+PyTorch that redoes the product at every step, and this package on the CPU, of whose samples the
+supports are compared.  Needs a GPU, and the extra `gpu`;
+`--figure` times the paper's figure 1, too.
+"""
+
+import sys
+from functools import partial
+
+import numpy as np
+from rounds import alternate, parse, report, row
+
+from shl import SparseHebbianLearning, sparse_encode
+from shl._threads import Threads
+from shl.coding import Coding, Competition
+
+SIZES = {  # n_samples, n_pixels, n_dictionary, l0_sparseness
+    "small": (65536, 441, 676, 21),
+    "middle": (65536, 768, 4096, 25),
+    "large": (65536, 2304, 16384, 80),
+}
+AGREE = 2048  # samples whose supports are compared with the CPU's
+RULES = ("None", "OLS", "EMP", "HAP", "HEH2019")  # of the paper's figure 1
+RUNS, STEPS = 6, 4097
+
+
+def waited(function, device):
+    """The function, and then all work of the device."""
+    import torch
+
+    def run():
+        result = function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return result
+
+    return run
+
+
+def make_data(size, device):
+    """Samples and atoms of a size."""
+    import torch
+
+    n_samples, n_pixels, n_dictionary, l0_sparseness = size
+    draw = torch.Generator(device).manual_seed(0)
+    options = {"generator": draw, "device": device}
+    D = torch.randn((n_dictionary, n_pixels), **options)
+    D /= D.norm(dim=1, keepdim=True)
+    X = 0.1 * torch.randn((n_samples, n_pixels), **options)
+    for _ in range(l0_sparseness):
+        atoms = torch.randint(n_dictionary, (n_samples,), **options)
+        X += torch.rand((n_samples, 1), **options) * D[atoms]
+    return X, D
+
+
+def pursue_with_products(X, D, l0_sparseness):
+    """Matching pursuit that redoes the product at every step, in PyTorch."""
+    import torch
+
+    residual, code = X.clone(), X.new_zeros((len(X), len(D)))
+    rows = torch.arange(len(X), device=X.device)
+    for _ in range(l0_sparseness):
+        values, atoms = (residual @ D.T).clamp(min=0).max(dim=1)
+        code[rows, atoms] += values
+        residual -= values[:, None] * D[atoms]
+    return code
+
+
+def encoder(X, D, l0_sparseness, algorithm="mp", competition=None):
+    """A function that gives the events of X, the Gram matrix included."""
+    coding = Coding(algorithm, l0_sparseness)
+    competition = Competition() if competition is None else competition
+    return lambda: coding.prepare(D, competition).encode(X)
+
+
+def learned(X, n_dictionary, l0_sparseness, rule):
+    """A model after one step on all samples."""
+    model = SparseHebbianLearning(
+        n_dictionary,
+        l0_sparseness=l0_sparseness,
+        learning_algorithm="mp",
+        homeo_method=rule,
+        homeo_fade=None,
+        batch_size=len(X),
+        random_state=0,
+    )
+    return model.partial_fit(X)
+
+
+def measure(name, size, args, device):
+    """Rows of one size."""
+    n_samples, _, n_dictionary, l0 = size
+    X, D = make_data(size, device)
+    fair = learned(X, n_dictionary, l0, "HAP")
+    table = learned(X, n_dictionary, l0, "HEH2019")
+    contestants = {
+        "product": lambda: X @ D.T,
+        "gain": encoder(X, D, l0, competition=Competition(gain=fair.gain_)),
+        "table": encoder(X, table.components_, l0, competition=table.competition_),
+        "omp": encoder(X, D, l0, "omp"),
+        "step": lambda: fair.partial_fit(X),
+    }
+    times = alternate({k: waited(f, device) for k, f in contestants.items()}, args.rounds)
+    product = times["product"]
+    yield row(f"{name}: product X D^T", product, product, "product", None)
+    most = None if name == "large" else 2.5
+    yield row(f"{name}: mp, a gain, events", times["gain"], product, "product", most)
+    yield row(f"{name}: mp, HEH table, events", times["table"], product, "product", None)
+    yield row(f"{name}: omp, events", times["omp"], product, "product", None)
+    most = 4.0 if name == "middle" else None
+    yield row(f"{name}: learning step", times["step"], product, "product", most)
+    least = " (at least 250,000)" if name == "large" else ""
+    print(f"{name}: {n_samples / times['gain']:,.0f} samples/s with a gain{least}")
+    compare_with_cpu(name, X, D, l0, args)
+    yield from measure_few(name, X, D, l0, args, device)
+    if not args.no_peers:
+        yield from measure_peers(name, X, D, l0, args, device)
+
+
+def measure_few(name, X, D, l0, args, device):
+    """Rows of few samples, with and without a Gram matrix: about where the choice changes."""
+    for share in (0.25, 1, 4):
+        part = X[: max(1, int(share * len(D) / l0))]
+
+        def code(is_by_gram, part=part):
+            Coding("mp", l0).prepare(D).code(part, is_by_gram)
+
+        contestants = {kind: waited(partial(code, kind), device) for kind in (False, True)}
+        times = alternate(contestants, args.rounds)
+        work = f"{name}: {len(part)} samples, mp, rows on demand"
+        yield row(work, times[False], times[True], "Gram matrix", None)
+
+
+def measure_peers(name, X, D, l0, args, device):
+    """Rows against other ways, on a part of the samples where all would take long."""
+    part = X[: max(1, len(X) // 16)] if name == "large" else X
+    ours = waited(encoder(part, D, l0), device)
+    theirs = waited(lambda: pursue_with_products(part, D, l0), device)
+    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    most = 1 / 20 if name == "large" else None
+    work = f"{name}: mp against products at each step"
+    yield row(work, times["ours"], times["theirs"], "PyTorch", most)
+    try:
+        from orthogonal_matching_pursuit_gpu import run_omp
+    except ImportError:
+        print("orthogonal-matching-pursuit-gpu is not installed and left out")
+        return
+    options = {"n_nonzero_coefs": l0, "normalize": False, "fit_intercept": False}
+    theirs = waited(lambda: run_omp(D.T.contiguous(), part, **options), device)
+    ours = waited(encoder(part, D, l0, "omp"), device)
+    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    work = f"{name}: omp against batched-omp"
+    yield row(work, times["ours"], times["theirs"], "batched-omp", 1 / 3)
+
+
+def compare_with_cpu(name, X, D, l0, args):
+    """Print how many supports are the CPU's, and whether two runs have the same bits."""
+    part, atoms = X[:AGREE].cpu().numpy(), D.cpu().numpy()
+    for algorithm in ("mp", "omp"):
+        options = {"algorithm": algorithm, "l0_sparseness": l0}
+        code, again = (sparse_encode(X[:AGREE], D, **options) for _ in range(2))
+        expected = sparse_encode(part, atoms, n_jobs=args.n_jobs, **options)
+        found = code.cpu().numpy()
+        is_same = ((found != 0) == (expected != 0)).all(axis=1)
+        errors = [np.linalg.norm(part - c @ atoms, axis=1)[~is_same] for c in (found, expected)]
+        print(
+            f"{name}, {algorithm}: {is_same.mean():.3%} of {len(part)} supports are the CPU's, "
+            f"errors of the others differ by at most "
+            f"{np.abs(errors[0] - errors[1]).max(initial=0):.2g}; "
+            f"two runs have {'equal' if bool((code == again).all()) else 'UNEQUAL'} bits"
+        )
+
+
+def measure_cpu(size, args, device):
+    """A row of this package's CPU code against the GPU's, on the same samples."""
+    X, D = make_data((4096, *size[1:]), device)
+    part, atoms = X.cpu().numpy(), D.cpu().numpy()
+
+    def on_cpu():
+        with Threads(args.n_jobs) as threads:
+            return (
+                Coding(l0_sparseness=size[3]).prepare(atoms, threads=threads).encode(part, threads)
+            )
+
+    contestants = {"gpu": waited(encoder(X, D, size[3]), device), "cpu": on_cpu}
+    times = alternate(contestants, args.rounds)
+    yield row("4096 samples: mp on the GPU", times["gpu"], times["cpu"], "CPU", None)
+
+
+def measure_figure(device):
+    """Seconds of the runs of the paper's figure 1."""
+    import time
+
+    import torch
+
+    X, _ = make_data(SIZES["small"], device)
+    began = time.perf_counter()
+    for rule in RULES:
+        for seed in range(RUNS):
+            SparseHebbianLearning(
+                676,
+                l0_sparseness=21,
+                learning_algorithm="mp",
+                n_iter=STEPS,
+                batch_size=256,
+                homeo_method=rule,
+                homeo_fade=None,
+                replace=False,
+                random_state=seed,
+            ).fit(X)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - began
+    print(f"{RUNS * len(RULES)} runs of {STEPS} steps: {seconds:.0f} s (at most 120)")
+
+
+def find_gpu():
+    """The GPU, or the end with what is missing."""
+    try:
+        import torch
+    except ImportError:
+        sys.exit("bench_gpu.py needs PyTorch and numba-cuda: pip install 'shl[gpu]'")
+    if not torch.cuda.is_available():
+        sys.exit("bench_gpu.py needs a CUDA GPU, and PyTorch finds none: nothing was measured")
+    print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def main():
+    """Print the table."""
+    parser = parse(__doc__)
+    parser.add_argument("--size", choices=SIZES, action="append", help="default: all")
+    parser.add_argument("--figure", action="store_true", help="time the runs of figure 1, too")
+    args = parser.parse_args()
+    device, rows = find_gpu(), []
+    for name in args.size or SIZES:
+        rows += measure(name, SIZES[name], args, device)
+    rows += measure_cpu(SIZES["small"], args, device)
+    report(rows, args)
+    if args.figure:
+        measure_figure(device)
+
+
+if __name__ == "__main__":
+    main()
