@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Coding, Competition
+from ..coders import MOST_STEPS, PURSUITS, SCALED, Coding
+from ..competition import PLAIN, Competition
 from . import kernels
 from .launching import check_device, count_blocks, count_threads, launch, most_shared, number
 
