@@ -28,7 +28,7 @@ import numpy as np
 
 from ._arrays import astype, beside, copy_of, is_tensor, namespace
 from ._checks import check_choice, check_count, check_number
-from .coding import Competition, check_competition, check_P_cum
+from .competition import Competition, check_competition, check_P_cum
 
 SCALE_OF_MEAN = 3.0  # C, in units of the mean coefficient, where it adapts to the data
 PRIOR_EVENTS = 100  # of HEH: events with which an atom's distribution counts as much as the mean's

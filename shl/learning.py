@@ -1,5 +1,5 @@
 """Learning: coding, homeostasis and a Hebbian step in turn, from a state that can stop anywhere and
-go on.  One learner for patches and images: what differs is their `Coding` (see `shl.coding`).
+go on.  One learner for patches and images: what differs is their `Coding` (see `shl.coders`).
 """
 
 import time

@@ -3,7 +3,7 @@ out.
 
 `convolutional_encode` is the public edge.  Inside, a `ConvolutionalCoding` (what the user chose)
 turns a dictionary and a `shl.coding.Competition` into a `ConvolutionalCoder` (filters, Gram array),
-in the protocol that `shl.coding` describes.  What happens to an image depends on that image alone:
+in the protocol that `shl.coders` describes.  What happens to an image depends on that image alone:
 its code has the same bits in any batch and for any number of threads.
 """
 

@@ -7,7 +7,7 @@ from .._checks import check_array, check_count
 from .._params import check_names
 from .._threads import Threads
 from ..coding import Competition
-from ..estimator import HebbianEstimator
+from ..hebbian import HebbianEstimator
 from ..homeostasis import kind_of, make_rule
 from ..learning import Plan
 from ..optimizers import GradientDescent

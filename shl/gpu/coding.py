@@ -6,7 +6,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..coding import MOST_STEPS, PLAIN, PURSUITS, SCALED, Batch, Coding, Competition
+from ..coders import MOST_STEPS, PURSUITS, SCALED, Coding
+from ..competition import PLAIN, Competition
+from ..events import Batch
 from . import kernels
 from .events import DeviceEvents
 from .launching import (
