@@ -30,6 +30,8 @@ def test_blocks_of_a_page_run_one_after_another(page, tmp_path):
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     if any(name in code for name in NEEDS_TORCH):
         pytest.importorskip("torch")
+    if "import dask" in code:
+        pytest.importorskip("dask")
     run(code, tmp_path)
 
 

@@ -21,7 +21,7 @@ from shl.datasets import make_sparse_coded_signals, make_spikes
 from shl.homeostasis import RULES, make_rule
 from shl.transformer import SparseCoder
 
-N_CALLS = int(os.environ.get("SHL_FAULT_CALLS", 2000))  # of the slow test; 20000 is all of it
+N_CALLS = int(os.environ.get("SHL_FAULT_CALLS", 400))  # of the slow test; 20000 is all of it
 MOST_SECONDS = 10
 RNG = np.random.default_rng(0)
 ATOMS = RNG.standard_normal((12, 9))
