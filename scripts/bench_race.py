@@ -108,8 +108,8 @@ def main():
         X = np.asarray(X, np.float32)[np.random.default_rng(1).permutation(len(X))]
         n_test = min(4096, len(X) // 5)
         shape = f"{len(X) - n_test} samples of {X.shape[1]}"
-        print(f"\n{world}: {shape}, {n_atoms} atoms, {n_active} active")
-        print("| package | " + " | ".join(f"{s:g} s: mp, omp" for s in args.seconds) + " |")
+        head = f"{world}: {shape}, {n_atoms} atoms, {n_active} active"
+        print(f"\n| {head} | " + " | ".join(f"{s:g} s: mp, omp" for s in args.seconds) + " |")
         print("|---" * (1 + len(args.seconds)) + "|")
         for name, learn in learners.items():
             cells = []
