@@ -159,9 +159,10 @@ def _code_bytes(code, model):
 
 def _error_of(X, decoded):
     """|X - decoded| / |X| of the entries that are there, 0 where all are 0."""
+    from .metrics import reconstruction_error
+
     X = X.astype(np.float64)
-    total, left = np.nansum(X**2), np.nansum((X - decoded) ** 2)
-    return float(np.sqrt(left / total)) if total else 0.0
+    return reconstruction_error(np.nan_to_num(X), np.nan_to_num(X - decoded))
 
 
 def _add_decode_flags(parser):
