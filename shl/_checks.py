@@ -148,11 +148,14 @@ def check_generator(value: object, name: str) -> np.random.Generator:
 
 
 def as_array(value: ArrayLike, name: str) -> np.ndarray:
-    """`np.asarray` with an error that names the parameter."""
+    """`np.asarray` of real numbers (or of bools), with an error that names the parameter."""
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
+    return array
 
 
 def check_array(
@@ -201,8 +204,6 @@ def check_array(
         array = float_tensor(value, name, dtype)
     else:
         array = as_array(value, name)
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     _check_shape(array, name, ndim, shape, n_columns)
     if not is_tensor(array):
         wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
@@ -239,6 +240,16 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
             bad = tuple(int(i) for i in xp.argwhere(~is_fine)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def check_squares(patches: np.ndarray, name: str) -> int:
+    """The side, in pixels, of square patches (n_patches, width^2)."""
+    width = round(patches.shape[1] ** 0.5)
+    if width**2 != patches.shape[1]:
+        raise ValueError(
+            f"each row of {name} must be a square patch, but has {patches.shape[1]} pixels"
+        )
+    return width
 
 
 def check_sparse(value: Any, name: str) -> csr_array:

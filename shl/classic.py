@@ -16,6 +16,7 @@ def mp(X: ArrayLike, D: ArrayLike, precision: ArrayLike | None = None, **options
     >>> mp([[0.0, 3.0, 1.0]], np.eye(3), l0_sparseness=1)
     array([[0., 3., 0.]])
     """
+    D = check_array(D, "D", ndim=2)
     return sparse_encode(X, D, precision, algorithm="mp", **options)
 
 
@@ -28,7 +29,9 @@ def rescaling(code: ArrayLike, C: float = 3.0) -> np.ndarray:
     array([0.        , 0.        , 0.63212056])
     """
     scale = check_number(C, "C", above=0)
-    return -np.expm1(-np.maximum(as_array(code, "code"), 0) / scale)
+    code = as_array(code, "code")
+    kind = code.dtype if code.dtype.kind == "f" else np.float64
+    return -np.expm1(np.maximum(code, 0) / np.float64(-scale)).astype(kind)
 
 
 def quantile(P_cum: ArrayLike, r: ArrayLike) -> np.ndarray:

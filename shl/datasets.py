@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._checks import (
+    check_array,
     check_choice,
     check_count,
     check_file_name,
@@ -14,11 +15,13 @@ from ._checks import (
     check_generator,
     check_memory,
     check_number,
+    check_path,
 )
 from .images import Patches
 
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
 SPIKE_SAMPLES = 40  # of a waveform
+MOST_NOISE = 1e30  # standard deviation whose draws float32 still holds
 
 # Photographs of scikit-image (camera: CC0; coffee: CC0; chelsea: CC0; rocket: CC0; grass, gravel,
 # brick: CC0; astronaut: public domain), and their SHA-256.
@@ -75,6 +78,7 @@ def load_sample_patches(
     (100, 64)
     """
     check_count(n_patches, "n_patches")
+    check_count(random_state, "random_state", least=0)
     return Patches(
         height=256,
         width=256,
@@ -133,7 +137,11 @@ def fetch_natural_images(
 
     for name in (registry := dict(registry)):
         check_file_name(name, "registry")
-    folder = pooch.os_cache("shl") / "natural" if data_home is None else Path(data_home)
+    folder = (
+        pooch.os_cache("shl") / "natural"
+        if data_home is None
+        else Path(check_path(data_home, "data_home"))
+    )
     store = pooch.create(path=folder, base_url=base_url, registry=registry)
     downloader = pooch.HTTPDownloader(progressbar=False, timeout=30)
     return [_fetch_file(store, name, downloader, base_url) for name in registry]
@@ -209,7 +217,7 @@ def make_sparse_coded_signals(
     n_active = check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
     check_memory(24 * n_samples * (n_atoms + n_pixels), "n_samples", n_samples)
     check_memory(16 * n_atoms * n_pixels, "n_atoms", n_atoms)
-    check_number(noise, "noise", least=0)
+    check_number(noise, "noise", least=0, most=MOST_NOISE)
     rng = check_generator(random_state, "random_state")
     atoms = rng.standard_normal((n_atoms, n_pixels))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
@@ -265,7 +273,7 @@ def make_spikes(
     n_templates = check_count(n_templates, "n_templates", least=3)
     check_memory(24 * SPIKE_SAMPLES * n_samples, "n_samples", n_samples)
     check_memory(64 * SPIKE_SAMPLES * n_templates, "n_templates", n_templates)
-    check_number(noise, "noise", least=0)
+    check_number(noise, "noise", least=0, most=MOST_NOISE)
     rng = check_generator(random_state, "random_state")
     t = np.arange(SPIKE_SAMPLES)
     widths = rng.uniform(1.5, 5, (n_templates, 2))
@@ -301,13 +309,16 @@ def recovered(
     -------
     is_found : array of shape (n_atoms,), bool
     """
+    check_number(least, "least", least=-1, most=1)
     return similarity(dictionary, atoms, is_signed) >= least
 
 
 def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False) -> np.ndarray:
     """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
-    cosines = atoms @ np.asarray(dictionary).T
-    return (np.abs(cosines) if is_signed else cosines).max(axis=1)
+    dictionary = check_array(dictionary, "dictionary", ndim=2)
+    atoms = check_array(atoms, "atoms", ndim=2, n_columns=dictionary.shape[1])
+    cosines = atoms @ dictionary.T
+    return (np.abs(cosines) if check_flag(is_signed, "is_signed") else cosines).max(axis=1)
 
 
 __all__ = [

@@ -98,7 +98,8 @@ class Events:
             return counts
         used = self.values != 0
         weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
-        return np.bincount(self.indices[used], weights, self.n_dictionary)
+        counts = np.bincount(self.indices[used], weights, self.n_dictionary)
+        return counts.astype(np.float64)  # NumPy's are int64 where there is no event
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
@@ -148,7 +149,7 @@ class Events:
         places = self.indices[used] * np.int64(n_bins) + np.minimum(bins, n_bins - 1)
         weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
         counts = np.bincount(places, weights, self.n_dictionary * n_bins)
-        counts = counts.reshape(self.n_dictionary, n_bins)
+        counts = counts.reshape(self.n_dictionary, n_bins).astype(np.float64)  # int64 of no events
         counts[:, 0] += self.n_draws - counts.sum(axis=1)
         return counts
 

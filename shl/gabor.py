@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from ._checks import check_array, check_count
+from ._checks import as_array, check_array, check_count, check_memory, check_squares
 
 N_ORIENTATIONS, N_FREQUENCIES, N_PLACES = 8, 6, 7  # of the bank, on each axis
 WIDTHS = (0.35, 0.7)  # of the bank, in periods
@@ -61,11 +61,10 @@ def fit_gabor(
     """
     atoms = check_array(dictionary, "dictionary", ndim=2, dtype=np.float64)
     check_count(n_starts, "n_starts")
-    side = round(atoms.shape[1] ** 0.5)
-    if side**2 != atoms.shape[1]:
-        raise ValueError(
-            f"dictionary must hold square patches, but its atoms have {atoms.shape[1]} pixels"
-        )
+    check_count(n_jobs, "n_jobs", least=-np.inf, is_optional=True)
+    side = check_squares(atoms, "dictionary")
+    scales = _powers_of_two(atoms)
+    atoms = atoms / scales[:, None]
     used = atoms.any(axis=0)
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
@@ -73,7 +72,17 @@ def fit_gabor(
     found = Parallel(n_jobs=n_jobs)(
         delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
     )
-    return _name_columns(np.array(found))
+    fits = _name_columns(np.array(found))
+    fits["amplitude"] *= scales
+    return fits
+
+
+def _powers_of_two(atoms):
+    """What brings each atom to a norm of about 1 without a rounding: its squares may overflow."""
+    peaks = np.abs(atoms).max(axis=1)
+    peaks[peaks == 0] = 1
+    norms = np.linalg.norm(atoms / peaks[:, None], axis=1)
+    return np.exp2(np.round(np.log2(peaks) + np.log2(np.where(norms > 0, norms, 1))))
 
 
 def _choose_starts(atoms, x, y, side, n_starts):
@@ -179,8 +188,11 @@ def orientation_entropy(orientation: ArrayLike, n_bins: int = 12) -> float:
         1 if orientations are spread evenly; NaN if there are none.
     """
     check_count(n_bins, "n_bins", least=2)
-    if not np.size(orientation):
+    check_memory(32 * n_bins, "n_bins", n_bins)
+    orientation = as_array(orientation, "orientation").ravel()
+    if not orientation.size:
         return np.nan
-    counts = np.histogram(np.asarray(orientation) % np.pi, n_bins, (0, np.pi))[0]
+    orientation = check_array(orientation, "orientation", ndim=1)
+    counts = np.histogram(orientation % np.pi, n_bins, (0, np.pi))[0]
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum() / np.log(n_bins))

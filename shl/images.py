@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from . import store
-from ._checks import check_count, check_flag, check_memory, check_path, set_checked
+from ._checks import (
+    as_array,
+    check_array,
+    check_count,
+    check_flag,
+    check_magnitude,
+    check_memory,
+    check_path,
+    set_checked,
+)
 from ._progress import progress
 from .windows import extract as extract
 from .windows import reconstruct as reconstruct
@@ -282,9 +291,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     >>> to_grey(np.array([[0, 51, 255]], np.uint8))
     array([[0. , 0.2, 1. ]])
     """
-    pixels = np.asarray(pixels)
-    if pixels.dtype.kind not in "biuf":
-        raise ValueError(f"pixels must be real numbers, not of dtype {pixels.dtype}")
+    pixels = as_array(pixels, "pixels")
     is_color = pixels.ndim == 3 and pixels.shape[2] >= len(GREY)
     if pixels.ndim != 2 and not is_color:
         raise ValueError(
@@ -294,7 +301,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     most = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
     if not is_color:
         return pixels.astype(float) / most
-    size = max(1, STRIP // pixels.shape[1])  # all at once would take 24 bytes a pixel
+    size = max(1, STRIP // max(1, pixels.shape[1]))  # all at once would take 24 bytes a pixel
     strips = [slice(start, start + size) for start in range(0, len(pixels), size)]
     grey = np.empty(pixels.shape[:2])
     for rows in strips:
@@ -325,6 +332,8 @@ def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray
     ----------
     Lee, Mumford & Huang (2001), Int. J. Comput. Vision 41.
     """
+    height, width = check_count(height, "height"), check_count(width, "width")
+    check_memory(8 * height * width, "height x width", (height, width))
     least, most = 2.0, max(4.0, min(height, width) / 3)
     n_leaves = max(200, 8 * height * width // 64)
     draws = rng.random((n_leaves, 4))
@@ -348,6 +357,9 @@ def crop(image: np.ndarray, height: int, width: int, rng: np.random.Generator) -
 
     Raises ValueError after MOST_DRAWS draws.
     """
+    image = _check_image(image)
+    height = check_count(height, "height", most=image.shape[0], why="the image's")
+    width = check_count(width, "width", most=image.shape[1], why="the image's")
     for _ in range(MOST_DRAWS):
         row = rng.integers(image.shape[0] - height + 1)
         column = rng.integers(image.shape[1] - width + 1)
@@ -355,14 +367,24 @@ def crop(image: np.ndarray, height: int, width: int, rng: np.random.Generator) -
         if part.std() >= 0.2 * image.std():
             return part
     raise ValueError(
-        f"no crop of {height} x {width} pixels with a fifth of its contrast in {MOST_DRAWS} draws"
+        f"no crop of height x width = {height} x {width} pixels with a fifth of its contrast in "
+        f"{MOST_DRAWS} draws"
     )
 
 
 def centre(image: np.ndarray) -> np.ndarray:
     """The image with its median removed, divided by the largest absolute value."""
+    image = _check_image(image)
     image = image - np.median(image)
-    return image / np.abs(image).max()
+    most = np.abs(image).max()
+    return image / most if most else image
+
+
+def _check_image(image):
+    """A finite grey image whose sums are finite too."""
+    image = check_array(image, "image", ndim=2)
+    check_magnitude(image, "image", float(np.finfo(image.dtype).max) / (8 * image.size))
+    return image
 
 
 def _frequencies(height, width):
@@ -387,6 +409,7 @@ def whiten(image: np.ndarray) -> np.ndarray:
     ----------
     Olshausen & Field (1997), Vision Res. 37:3311, with the exponent 1.4 of the amplitude.
     """
+    image = _check_image(image)
     f = _frequencies(*image.shape)
     f[0, 0] = 1e-6
     power = f ** (-2 * 1.4)
@@ -399,6 +422,8 @@ def band_pass(image: np.ndarray, patch_width: int) -> np.ndarray:
 
     gain(f) = (1 - exp((f - .5) / (.5 * .07))) (f < .5) (1 + tanh(42 (f - 1 / patch_width))) / 2
     """
+    image = _check_image(image)
+    check_count(patch_width, "patch_width")
     f = _frequencies(*image.shape)
     low = (1 - np.exp((np.minimum(f, 0.5) - 0.5) / (0.5 * 0.07))) * (f < 0.5)
     high = (1 + np.tanh(42 * (f - 1 / patch_width))) / 2
@@ -408,11 +433,15 @@ def band_pass(image: np.ndarray, patch_width: int) -> np.ndarray:
 def preprocess(image: np.ndarray, patch_width: int, do_bandpass: bool = True) -> np.ndarray:
     """The image whitened and, unless told otherwise, band-passed for patches of patch_width."""
     image = whiten(image)
-    return band_pass(image, patch_width) if do_bandpass else image
+    return band_pass(image, patch_width) if check_flag(do_bandpass, "do_bandpass") else image
 
 
 def block_average(image: np.ndarray, factor: int) -> np.ndarray:
     """The image with factor x factor pixels averaged into one, without a rest right and below."""
+    image = _check_image(image)
+    factor = check_count(
+        factor, "factor", most=min(image.shape), why="the shorter side of the image"
+    )
     height, width = (size // factor for size in image.shape)
     return (
         image[: height * factor, : width * factor]
@@ -423,6 +452,8 @@ def block_average(image: np.ndarray, factor: int) -> np.ndarray:
 
 def disc(patch_width: int) -> np.ndarray:
     """True for pixels wholly inside the circle inscribed in a patch, (patch_width, patch_width)."""
+    patch_width = check_count(patch_width, "patch_width")
+    check_memory(8 * patch_width**2, "patch_width", patch_width)
     corner = np.abs(np.arange(patch_width) - (patch_width - 1) / 2) + 0.5
     return np.hypot(corner[:, None], corner) <= patch_width / 2
 
@@ -449,6 +480,12 @@ def draw_patches(
     patches : array of shape (n_patches, patch_width^2)
         Of mean 0 over the patches, pixel by pixel.
     """
+    image = _check_image(image)
+    n_patches = check_count(n_patches, "n_patches")
+    over_patches = check_count(over_patches, "over_patches")
+    most, why = min(image.shape), "the sides of the image"
+    patch_width = check_count(patch_width, "patch_width", most=most, why=why)
+    check_memory(8 * n_patches * patch_width**2, "n_patches", n_patches)
     windows = np.lib.stride_tricks.sliding_window_view(image, (patch_width, patch_width))
     places = rng.choice(
         windows.shape[0] * windows.shape[1],
@@ -531,6 +568,18 @@ def extract_patches(
         If an image has no crop with enough contrast.
     """
     rng = np.random.default_rng() if rng is None else rng
+    n_patches = check_count(n_patches, "n_patches")
+    height, width = check_count(height, "height"), check_count(width, "width")
+    patch_width = check_count(patch_width, "patch_width")
+    check_memory(8 * n_patches * patch_width**2, "n_patches", n_patches)
+    check_count(patch_ds, "patch_ds", most=min(height, width), why="the crops")
+    check_flag(patch_norm, "patch_norm")
+    check_flag(do_mask, "do_mask")
+    is_list = isinstance(images, (list, tuple)) and len(images) > 0
+    if not is_list or not all(
+        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in images
+    ):
+        raise ValueError(f"images must be a list of (name, array), not {images!r}")
     per_image = np.diff(np.linspace(0, n_patches, len(images) + 1).astype(int))
     parts = []
     for (name, image), n_here in zip(images, per_image, strict=True):
@@ -573,6 +622,9 @@ def noise_patches(
     -------
     patches : array of shape (n_patches, patch_width^2), float64
     """
+    n_patches = check_count(n_patches, "n_patches")
+    patch_width = check_count(patch_width, "patch_width")
+    check_memory(8 * (n_patches + 40) * patch_width**2, "patch_width", patch_width)
     size = 256 if patch_width < 128 else 2 * patch_width
     f = _frequencies(size, size)
     f[0, 0] = np.inf

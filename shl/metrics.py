@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from ._arrays import namespace
-from ._checks import check_array
+from ._arrays import is_tensor, namespace
+from ._checks import as_array, check_array, check_flag, check_magnitude, check_squares
 from .gabor import fit_gabor, orientation_entropy
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class _Array:
         if not self.code.has_canonical_format:
             self.code = self.code.copy()
             self.code.sum_duplicates()
+        if self.code.nnz:
+            check_magnitude(self.code.data, "code", float(np.finfo(np.float64).max) ** 0.24)
         self.n_draws, self.n_dictionary = self.code.shape
 
     def counts(self):
@@ -66,7 +68,12 @@ def reconstruction_error(
 
     With weights, squares of a sample count as often.
     """
+    if not is_tensor(X):
+        X, residual = as_array(X, "X"), as_array(residual, "residual")
+    if not X.ndim or X.shape != residual.shape:
+        raise ValueError(f"residual must have the shape of X, {X.shape}, not {residual.shape}")
     if weight is not None:
+        weight = check_array(weight, "weight", ndim=1, shape=X.shape[:1])
         root = namespace(weight).sqrt(weight)[:, None]
         X, residual = root * X, root * residual
     with np.errstate(over="ignore", invalid="ignore"):
@@ -83,6 +90,7 @@ def reconstruction_error(
 
 def quantization_error(P_cum: np.ndarray) -> float:
     """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
+    P_cum = check_array(P_cum, "P_cum", ndim=2)
     return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
@@ -173,9 +181,12 @@ def mutual_information(events: "Events | ArrayLike") -> float:
 
 def mutual_coherence(dictionary: np.ndarray, do_sym: bool = False) -> float:
     """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
+    dictionary = check_array(dictionary, "dictionary", ndim=2)
+    most = float(namespace(dictionary).finfo(dictionary.dtype).max) ** 0.5 / dictionary.shape[1]
+    check_magnitude(dictionary, "dictionary", most)
     gram = dictionary @ dictionary.T
     namespace(gram).fill_diagonal(gram, 0)
-    return float(abs(gram).max() if do_sym else gram.max())
+    return float(abs(gram).max() if check_flag(do_sym, "do_sym") else gram.max())
 
 
 def disorder(dictionary: np.ndarray) -> np.ndarray:
@@ -192,10 +203,11 @@ def disorder(dictionary: np.ndarray) -> np.ndarray:
     -------
     disorder : array of shape (n_dictionary,)
     """
-    width = round(dictionary.shape[1] ** 0.5)
+    dictionary = check_array(dictionary, "dictionary", ndim=2)
+    width = check_squares(dictionary, "dictionary")
     atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
     energy = (atoms**2).mean(axis=0)
-    n_pixels = np.count_nonzero(energy > 0.01 * energy.max())  # a mask leaves fewer
+    n_pixels = max(1, np.count_nonzero(energy > 0.01 * energy.max()))  # a mask leaves fewer
     size = 2 ** int(np.ceil(np.log2(1.5 * width)))
     spectra = np.abs(np.fft.fft2(atoms, (size, size))) ** 2
     shares = [
@@ -248,6 +260,7 @@ def ks_distance(P_cum: np.ndarray) -> np.ndarray:
 
     Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """
+    P_cum = check_array(P_cum, "P_cum", ndim=2)
     return namespace(P_cum).amax(abs(P_cum - P_cum.mean(axis=0)), axis=1)
 
 

@@ -41,8 +41,13 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.allow_nan = self.missing == "mask"
+        tags.input_tags.allow_nan = self._has_gaps
         return tags
+
+    @property
+    def _has_gaps(self):
+        """Whether NaN marks entries that are missing; `missing` may be anything yet."""
+        return isinstance(self.missing, str) and self.missing == "mask"
 
     def _validate(self, X, reset):
         """X as a finite float array, C-ordered where it has to be converted; a tensor where it is
@@ -60,14 +65,14 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 ensure_min_samples=1,
             )
         except (TypeError, ValueError, OverflowError) as error:
-            if "float" not in str(error):
+            if not any(each in str(error) for each in ("float", "array element", "Complex data")):
                 raise
             raise type(error)(f"X must hold numbers: {error}") from error
-        return check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
+        return check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
 
     def _validate_on_device(self, X, reset):
         """What scikit-learn's `validate_data` does, which takes no arrays of a GPU."""
-        X = check_array(X, "X", ndim=2, allows_nan=self.missing == "mask")
+        X = check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
         if reset:
             self.n_features_in_ = X.shape[1]
             vars(self).pop("feature_names_in_", None)

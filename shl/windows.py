@@ -8,10 +8,12 @@
 NaN marks pixels that are not known: with `missing="mask"` the same lines fill them in.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
 
-from ._checks import check_array, check_count
+from ._checks import as_array, check_array, check_count
 
 
 def extract(image, patch_width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,10 +33,11 @@ def extract(image, patch_width: int) -> tuple[np.ndarray, np.ndarray]:
     means : array of shape (n_patches, n_channels)
         0 where a patch has no pixel.
     """
-    ndim = 3 if np.ndim(image) == 3 else 2
+    image = as_array(image, "image")
+    ndim = 3 if image.ndim == 3 else 2
     image = check_array(image, "image", ndim=ndim, allows_nan=True)
     most = min(image.shape[:2])
-    check_count(patch_width, "patch_width", most=most, why="the sides of the image")
+    patch_width = check_count(patch_width, "patch_width", most=most, why="the sides of the image")
     n_channels = image.shape[2] if ndim == 3 else 1
     known = ~np.isnan(image)
     patches, seen = (
@@ -64,6 +67,9 @@ def reconstruct(patches, means, shape: tuple[int, ...]) -> np.ndarray:
     """
     patches = check_array(patches, "patches", ndim=2)
     means = check_array(means, "means", ndim=2, dtype=patches.dtype)
+    if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
+        raise ValueError(f"shape must be (height, width) or with n_channels too, not {shape!r}")
+    shape = tuple(check_count(size, f"each of shape {shape}") for size in shape)
     n_channels = shape[2] if len(shape) == 3 else 1
     width = round((patches.shape[1] / n_channels) ** 0.5)
     n_patches = (shape[0] - width + 1) * (shape[1] - width + 1)
@@ -73,11 +79,11 @@ def reconstruct(patches, means, shape: tuple[int, ...]) -> np.ndarray:
     ):
         raise ValueError(
             f"patches {patches.shape} and means {means.shape} must be all those of an image of "
-            f"shape {tuple(shape)}"
+            f"shape {shape}"
         )
     whole = patches.reshape(n_patches, -1, n_channels) + means[:, None]
     squares = whole.reshape(n_patches, width, width, *shape[2:])
-    return reconstruct_from_patches_2d(squares, tuple(shape)).astype(patches.dtype)
+    return reconstruct_from_patches_2d(squares, shape).astype(patches.dtype)
 
 
 __all__ = ["extract", "reconstruct"]

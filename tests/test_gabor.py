@@ -78,7 +78,7 @@ def test_pixels_under_a_mask_are_left_out():
 
 def test_atoms_must_be_square_patches():
     with pytest.raises(
-        ValueError, match="dictionary must hold square patches, but its atoms have 12 pixels"
+        ValueError, match="each row of dictionary must be a square patch, but has 12 pixels"
     ):
         fit_gabor(np.ones((3, 12)))
 

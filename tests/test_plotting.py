@@ -29,7 +29,9 @@ def test_tiles_hold_the_patches(rng):
     assert image.shape == (11, 16)
     np.testing.assert_allclose(image[6:10, 1:5].ravel(), patches[3] / np.abs(patches[3]).max())
     assert np.isnan(image[6:10, 11:15]).all()
-    with pytest.raises(ValueError, match="patches must be square, but each has 15 pixels"):
+    with pytest.raises(
+        ValueError, match="each row of patches must be a square patch, but has 15 pixels"
+    ):
         plotting.tile(patches[:, :15])
 
 

@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_de
 
 from shl import SparseCoder, SparseHebbianLearning, sparse_encode
 from shl.coding import Competition
+from shl.homeostasis import RULES
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,16 @@ def test_samples_without_weight_are_not_seen(X):
     np.testing.assert_array_equal(
         found.components_, make(**options).fit(changed, sample_weight=weight).components_
     )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weighted_samples_that_no_atom_codes(rule):
+    """An array of no events has another dtype in NumPy."""
+    options = {"n_dictionary": 8, "dict_init": -np.eye(8), "learning_algorithm": "mp"}
+    model = make(**options, homeo_method=rule, C=1.0, n_iter=3, record_each=1)
+    model.fit(np.eye(8), sample_weight=np.linspace(0.5, 2, 8))
+    np.testing.assert_array_equal(model.components_, -np.eye(8))
+    np.testing.assert_array_equal(model.record_["error"], 1)
 
 
 def test_replacement_sees_weights():

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._checks import check_array, check_count
+from .._checks import as_array, check_array, check_count
 from .._params import check_names
 from .._threads import Threads
 from ..coding import Competition
@@ -210,12 +210,12 @@ class ConvolutionalSHL(HebbianEstimator):
         if self.mask is None:
             return None
         shapes = [self._shape((None, n_channels))[start:] for start in (2, 1, 0)]
-        if np.shape(self.mask) not in shapes:
+        mask = as_array(self.mask, "mask")
+        if mask.shape not in shapes:
             raise ValueError(
-                f"mask must have one of the shapes {', '.join(map(str, shapes))}, not "
-                f"{np.shape(self.mask)}"
+                f"mask must have one of the shapes {', '.join(map(str, shapes))}, not {mask.shape}"
             )
-        mask = check_array(self.mask, "mask", ndim=np.ndim(self.mask), dtype=dtype)
+        mask = check_array(mask, "mask", ndim=mask.ndim, dtype=dtype)
         if mask.min() < 0 or not mask.any():
             raise ValueError(
                 f"mask must be non-negative and not all 0, its range is {mask.min():.3g} to "

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from .._checks import check_count, check_number
+from .._checks import as_array, check_count, check_memory, check_number
 from .coding import check_images
+
+SIGMAS = 1e-6, 1e6  # widths of windows whose squares are neither 0 nor infinite
 
 
 def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -> np.ndarray:
@@ -25,7 +27,7 @@ def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -
     width : int, default=9
         Pixels of the window's side, odd.
     sigma : float, default=0.5
-        Standard deviation of the window, in units of R; above 0.
+        Standard deviation of the window, in units of R, in [1e-6, 1e6].
 
     Returns
     -------
@@ -36,12 +38,12 @@ def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -
     ----------
     Jarrett et al. (2009), ICCV, section 2.
     """
-    shape = np.shape(X)
-    X = check_images(X)
+    X = as_array(X, "X")
+    shape, X = X.shape, check_images(X)
     check_count(width, "width")
     if width % 2 == 0:
         raise ValueError(f"width must be odd, so that the window has a centre, not {width}")
-    check_number(sigma, "sigma", above=0)
+    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
     window = gaussian(width, sigma)
     Y = np.empty_like(X)
     for image, target in zip(X.reshape(-1, *X.shape[2:]), Y.reshape(-1, *X.shape[2:]), strict=True):
@@ -87,15 +89,18 @@ def radial_window(shape: Sequence[int], start_R: float = 15, sigma: float = 0.25
     start_R : float, default=15
         In pixels, at least 0.
     sigma : float, default=0.25
-        In units of R, above 0.
+        In units of R, in [1e-6, 1e6].
 
     Returns
     -------
     window : array of shape (height, width), float64
     """
-    check_number(start_R, "start_R", least=0)
-    check_number(sigma, "sigma", above=0)
-    height, width = shape[-2:]
+    start_R = check_number(start_R, "start_R", least=0)
+    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
+    if not isinstance(shape, Sequence) or len(shape) < 2:
+        raise ValueError(f"shape must be (..., height, width), not {shape!r}")
+    height, width = (check_count(size, f"shape {shape}") for size in shape[-2:])
+    check_memory(16 * height * width, "shape", shape)
     rows, columns = (np.arange(size) - (size - 1) / 2 for size in (height, width))
     beyond = np.maximum(np.hypot(rows[:, None], columns) - start_R, 0)
     return np.exp(-(beyond**2) / (2 * (sigma * min(height, width) / 2) ** 2))
@@ -109,14 +114,15 @@ def gaussian_mask(patch_width: int, sigma: float = 0.8) -> np.ndarray:
     patch_width : int
         Pixels.
     sigma : float, default=0.8
-        In units of R, above 0.
+        In units of R, in [1e-6, 1e6].
 
     Returns
     -------
     mask : array of shape (patch_width, patch_width), float64
     """
-    check_count(patch_width, "patch_width")
-    check_number(sigma, "sigma", above=0)
+    patch_width = check_count(patch_width, "patch_width")
+    check_memory(16 * patch_width**2, "patch_width", patch_width)
+    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
     distance = np.arange(patch_width) - (patch_width - 1) / 2
     squares = distance[:, None] ** 2 + distance**2
     return np.exp(-squares / (2 * (half_width(patch_width) * sigma) ** 2))

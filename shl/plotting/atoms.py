@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import check_choice
+from .._checks import check_array, check_choice, check_count, check_memory, check_squares
 from .figures import get_axes, new_figure, save
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ def tile(patches: ArrayLike, n_columns: int | None = None, gap: int = 1) -> np.n
     ValueError
         If patches are not square.
     """
-    patches = np.asarray(patches, float)
-    width = round(patches.shape[1] ** 0.5)
-    if width**2 != patches.shape[1]:
-        raise ValueError(f"patches must be square, but each has {patches.shape[1]} pixels")
+    patches = check_array(patches, "patches", ndim=2, dtype=np.float64)
+    width = check_squares(patches, "patches")
+    check_count(n_columns, "n_columns", is_optional=True)
     scales = np.abs(patches).max(axis=1, keepdims=True)
     patches = patches / np.where(scales > 0, scales, 1)
     return mosaic(
@@ -67,9 +66,13 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
     image : array of two axes, float64
         NaN between and after the pictures.
     """
+    pictures = check_array(pictures, "pictures", ndim=3)
     n_pictures, height, width = pictures.shape
+    n_columns, gap = check_count(n_columns, "n_columns"), check_count(gap, "gap", least=0)
     n_rows = -(-n_pictures // n_columns)
-    image = np.full((n_rows * (height + gap) + gap, n_columns * (width + gap) + gap), np.nan)
+    shape = n_rows * (height + gap) + gap, n_columns * (width + gap) + gap
+    check_memory(8 * shape[0] * shape[1], "n_columns and gap", (n_columns, gap))
+    image = np.full(shape, np.nan)
     for i, picture in enumerate(pictures):
         row, column = i // n_columns * (height + gap) + gap, i % n_columns * (width + gap) + gap
         image[row : row + height, column : column + width] = picture
