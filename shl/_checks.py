@@ -3,6 +3,7 @@
 import numbers
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,17 @@ def as_array(value: ArrayLike, name: str) -> np.ndarray:
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be an array of real numbers, not of dtype {array.dtype}")
     return array
+
+
+@contextmanager
+def wants_numbers(name: str):
+    """Names the parameter in what scikit-learn and NumPy say of values that are no numbers."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if not any(words in str(error) for words in ("float", "array element", "Complex data")):
+            raise
+        raise type(error)(f"{name} must hold numbers: {error}") from error
 
 
 def check_array(

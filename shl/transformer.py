@@ -20,7 +20,7 @@ from ._arrays import (
     namespace,
     to_host,
 )
-from ._checks import check_array, check_flag, check_sparse
+from ._checks import check_array, check_flag, check_sparse, wants_numbers
 from ._params import NamedEstimator, check_names
 from ._threads import chunks
 from .coding import Competition, default_sparseness, limit_sparseness, sparse_encode
@@ -55,7 +55,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         if is_on_device(X):
             return self._validate_on_device(X, reset)
-        try:
+        with wants_numbers("X"):
             X = validate_data(
                 self,
                 X,
@@ -64,10 +64,6 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 ensure_all_finite=False,
                 ensure_min_samples=1,
             )
-        except (TypeError, ValueError, OverflowError) as error:
-            if not any(each in str(error) for each in ("float", "array element", "Complex data")):
-                raise
-            raise type(error)(f"X must hold numbers: {error}") from error
         return check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
 
     def _validate_on_device(self, X, reset):

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._checks import check_count, check_flag, check_generator
+from .._checks import check_count, check_flag, check_generator, wants_numbers
 from ..history import History
 from .mlp import MLP, make_generator, one_thread, weight_matrices
 from .training import CrossEntropy, HalfSquaredError, Samples, as_tensor, hold_out, train
@@ -177,14 +177,15 @@ class _SparseMLP(BaseEstimator):
 
     def _check_samples(self, X, y, sample_weight, goes_on, **known):
         """The samples; those of a learning that goes on fit what it had before."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=self.coefs_[0].dtype if goes_on else [np.float64, np.float32],
-            multi_output=self._takes_many_outputs,
-            reset=not goes_on,
-        )
+        with wants_numbers("X"):
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=self.coefs_[0].dtype if goes_on else [np.float64, np.float32],
+                multi_output=self._takes_many_outputs,
+                reset=not goes_on,
+            )
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
@@ -280,8 +281,13 @@ class _SparseMLP(BaseEstimator):
 
     def _rate(self, module, samples):
         """The score of a module in evaluation mode, a float."""
-        predictions = self._decode(_outputs(module, samples.X))
-        return float(self._metric(samples.y, predictions, sample_weight=samples.weight))
+        outputs = _outputs(module, samples.X)
+        if not np.isfinite(outputs).all():
+            raise ArithmeticError(
+                "the learning diverged: its outputs are not finite; use a smaller "
+                "learning_rate_init, or scale the data"
+            )
+        return float(self._metric(samples.y, self._decode(outputs), sample_weight=samples.weight))
 
     # ----------------------------------------------------------------------------------- prediction
 

@@ -9,7 +9,10 @@ array of W's shape for an optimizer that gives each weight a step of its own.
 
 import math
 
-from .._checks import check_choice, check_number
+import numpy as np
+
+from .._arrays import is_tensor
+from .._checks import as_array, check_array, check_choice, check_magnitude, check_number
 
 TINY = 1e-30  # float32 can hold it
 MOST_ROUNDS = 50  # of Newton's method; five are usual
@@ -47,11 +50,12 @@ class L1(Penalty):
 
     def value(self, w):
         """Sum of absolute weights."""
-        return abs(w).sum()
+        return abs(_check_weights(w)).sum()
 
     def prox(self, w, step):
         """Each weight moved towards zero by `step`, exactly zero where it was within."""
-        step = _check_step(step)
+        w = _check_weights(w)
+        step = _check_step(step, w)
         return w - w.clip(-step, step)
 
 
@@ -62,11 +66,13 @@ class L2(Penalty):
 
     def value(self, w):
         """Half the sum of squared weights."""
+        w = _check_weights(w)
         return (w * w).sum() / 2
 
     def prox(self, w, step):
         """The weights divided by 1 + step."""
-        return w / (1 + _check_step(step))
+        w = _check_weights(w)
+        return w / (1 + _check_step(step, w))
 
 
 class GroupLasso(Penalty):
@@ -82,6 +88,7 @@ class GroupLasso(Penalty):
 
         Its gradient at a row of zeros is zero, not NaN.
         """
+        w = _check_weights(w)
         self.check(w)
         squares = (w * w).sum(1)
         used = squares[squares > 0]
@@ -94,8 +101,9 @@ class GroupLasso(Penalty):
         n_i = |U_i|_2 found by Newton's method; a row is zero where |W_i / (sqrt(n_out) t_i)|_2 is
         at most 1.
         """
+        w = _check_weights(w)
         self.check(w)
-        threshold = _check_step(step) * math.sqrt(w.shape[1])
+        threshold = _check_step(step, w) * math.sqrt(w.shape[1])
         norms = (w * w).sum(1) ** 0.5
         if isinstance(threshold, float):
             return w * (1 - threshold / norms.clip(min=TINY)).clip(min=0)[:, None]
@@ -120,17 +128,37 @@ class SparseGroupLasso(GroupLasso):
 
     def value(self, w):
         """The group lasso's value plus the sum of absolute weights."""
-        return super().value(w) + abs(w).sum()
+        return super().value(w) + L1().value(w)
 
     def prox(self, w, step):
         """The soft threshold, then the rows scaled."""
-        self.check(w)
         return super().prox(L1().prox(w, step), step)
 
 
-def _check_step(step):
-    """The step: a number as float, an array as it is."""
-    return step if getattr(step, "ndim", 0) else check_number(step, "step", least=0)
+def _check_weights(w):
+    """Weights: a tensor as it is, others as a float array whose squares are finite."""
+    if is_tensor(w):
+        return w
+    w = as_array(w, "w")
+    if not w.ndim:
+        raise ValueError(f"w must be an array, not a number: {w}")
+    w = check_array(w, "w", ndim=w.ndim)
+    check_magnitude(w, "w", float(np.finfo(w.dtype).max) ** 0.5 / w.size)
+    return w
+
+
+def _check_step(step, w):
+    """The step: a number as float, an array of w's shape as it is."""
+    if not getattr(step, "ndim", 0):
+        return check_number(step, "step", least=0)
+    if not is_tensor(step):
+        step = check_array(step, "step", ndim=step.ndim)
+    if step.shape != w.shape or step.min() < 0:
+        raise ValueError(
+            f"step must be a number or have w's shape {tuple(w.shape)}, and be at least 0, not of "
+            f"shape {tuple(step.shape)} from {step.min():.3g}"
+        )
+    return step
 
 
 def _scale_rows(w, threshold):

@@ -247,14 +247,15 @@ def _make_net(model, module, callbacks, shuffler, n_samples, before):
     """A `Net` ready to learn, with the memory of the optimizer before it if that was alike."""
     solver = check_choice(model.solver, "solver", OPTIMIZERS)
     momentum = check_number(model.momentum, "momentum", least=0, below=1)
-    auto = model.batch_size == "auto"
+    size = model.batch_size
+    size = 200 if isinstance(size, str) and size == "auto" else check_count(size, "batch_size")
     net = Net(
         module.train(),
         model._criterion,
         optimizer=OPTIMIZERS[solver],
         lr=check_number(model.learning_rate_init, "learning_rate_init", above=0),
         verbose=0,
-        batch_size=min(200, n_samples) if auto else check_count(model.batch_size, "batch_size"),
+        batch_size=min(size, n_samples),
         shuffler=shuffler,
         train_split=None,
         callbacks=callbacks,

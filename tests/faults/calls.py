@@ -32,12 +32,13 @@ RNG = np.random.default_rng(0)
 ATOMS = RNG.standard_normal((12, 9))
 ATOMS /= np.linalg.norm(ATOMS, axis=1, keepdims=True)
 X = RNG.standard_normal((40, 9))
+LABELS = np.arange(len(X)) % 3
 IMAGES = RNG.standard_normal((2, 1, 12, 13))
 PICTURE = RNG.standard_normal((30, 32))
 KERNELS = RNG.standard_normal((4, 1, 3, 3))
 KERNELS /= np.sqrt((KERNELS**2).sum(axis=(1, 2, 3), keepdims=True))
 # Parameters of which a large integer is no bad value, but asks for years.
-LONG = ("n_iter", "n_passes", "n_jobs", "max_iter", "n_starts", "record_each")
+LONG = ("hidden_layer_sizes", "max_iter", "n_iter", "n_jobs", "n_passes", "n_starts", "record_each")
 TABLE = np.tile(np.linspace(0, 1, 9), (12, 1))
 
 

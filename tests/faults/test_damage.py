@@ -16,7 +16,7 @@ from shl import SHL, SparseHebbianLearning, _checkpoints, learning, store
 from shl.convolution import ConvolutionalSHL
 from shl.replacement import Replacement
 
-N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 1500))  # of the slow test; 20000 is all of it
+N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 20000))  # of the slow test
 KEY = "0123456789abcdef" * 2
 
 

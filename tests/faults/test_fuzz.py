@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from shl.coding import Competition
-from shl.homeostasis import RULES
 
 N_CALLS = int(os.environ.get("SHL_FAULT_CALLS", 20000))  # of the slow test
 MOST_SECONDS = 10
@@ -116,9 +115,9 @@ def holds_nan(found):
     )
 
 
-def attempt(name, options, tries=2):
+def attempt(function, options, tries=2):
     """What is wrong with a call, or None."""
-    function, began = CALLS[name][0], time.process_time()
+    began = time.process_time()
     said = None
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -130,7 +129,7 @@ def attempt(name, options, tries=2):
             return f"{type(error).__name__}: {error}"
     seconds = time.process_time() - began
     if seconds > MOST_SECONDS and tries > 1:  # of these, some may have been a compiler's
-        return attempt(name, options, tries - 1)
+        return attempt(function, options, tries - 1)
     if seconds > MOST_SECONDS:
         return f"took {seconds:.0f} s"
     if said is not None:
@@ -142,13 +141,13 @@ def attempt(name, options, tries=2):
 
 
 @st.composite
-def calls(draw):
-    """A function, and its arguments, a few of them odd."""
-    name = draw(st.sampled_from(sorted(CALLS)))
-    good = CALLS[name][1]
+def odd_calls(draw, table):
+    """The name of a function, the function, and its arguments, a few of them odd."""
+    name = draw(st.sampled_from(sorted(table)))
+    function, good = table[name]
     changed = draw(st.lists(st.sampled_from(sorted(good)), min_size=1, max_size=3, unique=True))
     odd = {each: draw(SHORT if each in LONG else ANY) for each in changed}
-    return name, {**good, **odd}
+    return name, function, {**good, **odd}
 
 
 def profile(n_calls):
@@ -162,23 +161,35 @@ def profile(n_calls):
     )
 
 
+def check(call):
+    _, function, options = call
+    assert attempt(function, options) is None, call
+
+
 @profile(200)
-@given(calls())
+@given(odd_calls(CALLS))
 def test_some_odd_calls(call):
-    name, options = call
-    assert attempt(name, options) is None, call
+    check(call)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @profile(N_CALLS)
-@given(calls())
+@given(odd_calls(CALLS))
 def test_odd_calls(call):
-    name, options = call
-    assert attempt(name, options) is None, call
+    check(call)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_odd_calls_of_networks():
+    pytest.importorskip("skorch")
+    from network_calls import CALLS
+
+    profile(N_CALLS // 10)(given(odd_calls(CALLS))(check))()
 
 
 def test_good_calls_are_good():
-    for name, (_, good) in CALLS.items():
-        assert attempt(name, good) is None, name
-    assert set(RULES) and len(CALLS) > 12
+    for name, (function, good) in CALLS.items():
+        assert attempt(function, good) is None, name
+    assert len(CALLS) > 45
