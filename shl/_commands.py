@@ -4,9 +4,11 @@ as lines or JSON.
 
 import inspect
 import json
+import re
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -29,6 +31,23 @@ SHARED = {
     "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
     "json": {"action": "store_true", "help": "print the summary as JSON, and no progress bar"},
 }
+
+
+class Parser(ArgumentParser):
+    """A parser whose error for an unknown flag is its own, not that of the commands' parser, and
+    names the flag that is nearest.
+    """
+
+    def parse_known_args(self, args=None, namespace=None):
+        """The namespace; what is left is an error."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flags = re.findall(r"--[a-z][a-z-]*", self.format_usage())
+            words = (word.partition("=")[0] for word in unknown if word.startswith("--"))
+            near = [flag for word in words for flag in get_close_matches(word, flags, n=1)]
+            hint = f": did you mean {' '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
 
 
 class Command(NamedTuple):

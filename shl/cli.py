@@ -1,6 +1,5 @@
 """The `shl` command: a thin layer of argparse over the package."""
 
-import argparse
 import os
 import sys
 import time
@@ -9,6 +8,7 @@ from . import __version__
 from ._checks import check_number
 from ._commands import (
     Command,
+    Parser,
     add_command,
     add_database,
     add_parameter,
@@ -71,9 +71,7 @@ def main(arguments=None):
 
 def _make_parser(name):
     """A parser of all commands, with the flags of the command `name`."""
-    parser = argparse.ArgumentParser(
-        prog="shl", description="Sparse Hebbian learning of dictionaries."
-    )
+    parser = Parser(prog="shl", description="Sparse Hebbian learning of dictionaries.")
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:

@@ -84,3 +84,19 @@ def test_help_says_what_a_command_does(command, capsys):
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert command.text[1:20] in text and "(default:" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["learn", "--n-dictionnary", "5"], "--n-dictionnary 5: did you mean --n-dictionary?"),
+        (["conv-learn", "--n-iterations=3"], "--n-iterations=3: did you mean --n-iter?"),
+        (["cache", "ls", "--xyzzy"], "--xyzzy\n"),
+    ],
+)
+def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert f"shl {arguments[0]}: error: unrecognized arguments: {said}" in error
