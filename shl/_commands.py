@@ -3,7 +3,6 @@ as lines or JSON.
 """
 
 import inspect
-import json
 import re
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
@@ -12,7 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from .store import DEFAULT_FOLDER, write_bytes
+from ._files import json_text, write_bytes
+from .store import DEFAULT_FOLDER
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
@@ -135,7 +135,7 @@ def claim_folder(args) -> Path:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
-    content, path = json_bytes(run), out / RUN_FILE
+    content, path = json_text(run).encode(), out / RUN_FILE
     if not path.exists() and any(out.iterdir()):
         _say(args, f"{out}/ is not empty: files of the same names are replaced")
     elif path.exists() and path.read_bytes() != content:
@@ -157,17 +157,12 @@ def _say(args, text):
 def report(args, summary, lines):
     """Print a summary as JSON, as lines, or not at all."""
     if args.json:
-        print(json.dumps(summary, indent=1, default=str))
+        print(json_text(summary), end="")
     elif not args.quiet:
         print("\n".join(lines))
 
 
-def json_bytes(value):
-    """A JSON text for a file; what JSON does not know stands as text."""
-    return (json.dumps(value, indent=1, default=str) + "\n").encode()
-
-
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    write_bytes(folder / "summary.json", json_bytes(summary))
+    write_bytes(folder / "summary.json", json_text(summary).encode())
     report(args, summary, lines)

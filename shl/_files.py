@@ -63,6 +63,21 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> 
     replace_file(path, n_bytes, lambda file: np.savez(file, **arrays, **members))
 
 
+def json_text(value: object) -> str:
+    """A text for other programs: NaN and infinity, which JSON has not, are null, and what else it
+    does not know stands as text.
+    """
+
+    def plain(part):
+        if isinstance(part, dict):
+            return {name: plain(member) for name, member in part.items()}
+        if isinstance(part, (list, tuple)):
+            return [plain(member) for member in part]
+        return None if isinstance(part, float) and not np.isfinite(part) else part
+
+    return json.dumps(plain(value), indent=1, default=str, allow_nan=False) + "\n"
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file, whole or not at all; errors as in `write`."""
     replace_file(path, len(content), lambda file: file.write(content))

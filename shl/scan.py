@@ -27,6 +27,7 @@ from ._checks import (
     check_names,
     check_number,
 )
+from ._files import json_text
 from ._jobs import Job, as_done, run_jobs
 from ._params import check_names as check_parameter_names
 from ._threads import count_threads
@@ -366,9 +367,8 @@ class SHL_set:
         store.write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
-        """Write the records as JSON."""
-        text = json.dumps(self._records, indent=1, default=str) + "\n"
-        store.write_bytes(path, text.encode())
+        """Write the records as JSON; NaN is null."""
+        store.write_bytes(path, json_text(self._records).encode())
 
     @check_parameter_names
     def scan(

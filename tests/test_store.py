@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shl import cli, store
+from shl._files import json_text
 
 
 @pytest.fixture
@@ -176,3 +177,14 @@ def test_a_killed_writer_leaves_no_unreadable_entry(tmp_path):
         np.testing.assert_array_equal(store.read(path)[0]["x"], np.full(100000, 7.0))
     store.Store(tmp_path).clear()
     assert not list(tmp_path.iterdir())
+
+
+def test_json_for_other_programs_has_no_nan():
+    """NaN is no JSON: readers in other languages stop at it."""
+    value = {"F": float("nan"), "list": [1.5, np.float64("inf"), {"p": -float("inf")}], "path": 1j}
+    text = json_text(value)
+    assert json.loads(text, parse_constant=pytest.fail) == {
+        "F": None,
+        "list": [1.5, None, {"p": None}],
+        "path": "1j",
+    }
