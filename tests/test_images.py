@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shl import images
+from shl import images, photographs
 from shl.annex.study import Study
 from shl.convolution import study
 
@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_used_is_skipped_and_named(folder, rng, kind, word
 
 
 def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
-    monkeypatch.setattr(images, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(photographs, "MOST_PIXELS", 1000)
     with pytest.raises(ValueError, match="90 x 80 pixels are more than 1000"):
         images.read_image(folder / "a.png")
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from running import run
 
-from shl import SHL, images
+from shl import SHL, images, photographs
 from shl.convolution import study
 
 SIZE = 40
@@ -167,7 +167,7 @@ def test_images_are_turned_as_they_are_to_be_seen(tmp_path, suffix):
     for orientation, content in stored.items():
         image = Image.fromarray(np.ascontiguousarray(content))
         exif = image.getexif()
-        exif[images.ORIENTATION] = orientation
+        exif[photographs.ORIENTATION] = orientation
         path = tmp_path / f"{orientation}.{suffix}"
         options = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
         image.save(path, exif=exif, **options)
@@ -211,7 +211,7 @@ def test_grey_levels_in_strips_are_the_same(monkeypatch):
     pixels = noise(70, 50)
     whole = images.to_grey(pixels)
     for strip in (1, 50, 149, 1000):
-        monkeypatch.setattr(images, "STRIP", strip)
+        monkeypatch.setattr(photographs, "STRIP", strip)
         np.testing.assert_allclose(images.to_grey(pixels), whole, rtol=1e-15)
 
 
