@@ -127,7 +127,8 @@ class Learning:
         rule = Rule(lr, MOMENTUM, *strengths)
         order = self.rng.permutation(len(data.X))
         memory = student.weights, gradient, self.velocity, mask
-        total = learn_epoch(network, *memory, rule, data.X, data.y, order)
+        with np.errstate(over="ignore", invalid="ignore"):  # the objective is looked at
+            total = learn_epoch(network, *memory, rule, data.X, data.y, order)
         if run.clipping:
             student.weights[abs(student.weights) < run.clipping] = 0
         self.n_epochs += 1

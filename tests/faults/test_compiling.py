@@ -4,7 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
+from numba import config
 from running import FULL, ROOT, run
+
+pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
 # Warnings are counted, so that there is one.
 USE = """
