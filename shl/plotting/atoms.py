@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import check_array, check_choice, check_count, check_memory, check_squares
+from .._checks import as_array, check_array, check_choice, check_count, check_memory, check_squares
 from .figures import get_axes, new_figure, save
 
 if TYPE_CHECKING:
@@ -127,8 +127,11 @@ def show_dico(
     fig : Figure
     ax : Axes
     """
-    order = check_choice({True: "minmax", False: "index"}.get(order, order), "order", ORDERS)
-    atoms = np.asarray(getattr(dico, "components_", dico))
+    if isinstance(order, bool):
+        order = "minmax" if order else "index"
+    check_choice(order, "order", ORDERS)
+    atoms = check_array(getattr(dico, "components_", dico), "dico", ndim=2)
+    check_squares(atoms, "dico")
     n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
     n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])
     fig, ax = get_axes(fig, ax, figsize=(8, 8 * max(1, -(-n_shown // n_columns)) / n_columns))
@@ -201,7 +204,9 @@ def show_data(
     fig : Figure
     axs : sequence of Axes
     """
-    patches = np.atleast_2d(data)[:n_shown]
+    patches = check_array(np.atleast_2d(as_array(data, "data")), "data", ndim=2)
+    check_squares(patches, "data")
+    patches = patches[: check_count(n_shown, "n_shown")]
     if axs is None:
         fig = fig or new_figure(figsize=(len(patches), 1.2))
         axs = np.atleast_1d(fig.subplots(1, len(patches)))

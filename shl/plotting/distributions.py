@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from .._checks import check_count
+from .._checks import check_array, check_count, check_magnitude, check_sparse
 from .figures import get_axes, save
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def plot_P_cum(
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
-    P_cum = np.asarray(P_cum)
+    P_cum = check_array(P_cum, "P_cum", ndim=2)
     ymin = min(0.95, P_cum[:, 1].min() - 0.02) if ymin is None else ymin
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
@@ -117,8 +117,8 @@ def plot_usage(
     fig : Figure
     ax : Axes
     """
+    ranked = np.sort(check_array(prob_active, "prob_active", ndim=1))[::-1]
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ranked = np.sort(prob_active)[::-1]
     ax.plot(ranked, color=color, label=label)
     ax.axhline(ranked.mean(), color=color, lw=0.8, ls="--")
     ax.set(
@@ -135,7 +135,18 @@ def plot_usage(
 
 def _deviations(sparse_code):
     """Standard deviation around 0 of each atom's coefficients in a code, dense or CSR."""
-    return np.sqrt(np.asarray((sparse_code**2).mean(axis=0))).ravel()
+    code = _check_code(sparse_code)
+    return np.sqrt(np.asarray((code**2).mean(axis=0))).ravel()
+
+
+def _check_code(sparse_code):
+    """A code, dense or CSR, whose squares are finite and whose indices have been looked at."""
+    is_sparse = sparse.issparse(sparse_code)
+    code = sparse_code if is_sparse else check_array(sparse_code, "sparse_code", ndim=2)
+    code = check_sparse(code, "sparse_code") if is_sparse else code
+    values = check_array(code.data if is_sparse else code.ravel(), "sparse_code", ndim=1)
+    check_magnitude(values, "sparse_code", float(np.finfo(values.dtype).max) ** 0.5 / len(values))
+    return code
 
 
 def plot_variance(
@@ -171,8 +182,8 @@ def plot_variance(
     fig : Figure
     ax : Axes
     """
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
     spread = _deviations(sparse_code)
+    fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ax.bar(np.arange(len(spread)), spread, width=1, color=color, label=label)
     ax.set(
         xlim=(-0.5, len(spread) - 0.5), xlabel="atom", ylabel="standard deviation of coefficients"
@@ -212,8 +223,9 @@ def plot_variance_histogram(
     fig : Figure
     ax : Axes
     """
+    spread = _deviations(sparse_code)
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.hist(_deviations(sparse_code), bins=bins, color=color, label=label)
+    ax.hist(spread, bins=bins, color=color, label=label)
     ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
     save(fig, fname)
     return fig, ax
@@ -251,6 +263,7 @@ def plot_proba_histogram(
     fig : Figure
     ax : Axes
     """
+    prob_active = check_array(prob_active, "prob_active", ndim=1)
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ax.hist(prob_active, bins=bins, color=color, label=label)
     ax.axvline(np.mean(prob_active), color="k", lw=0.8, ls="--")
@@ -292,8 +305,8 @@ def plot_coefficients(
     ax : Axes
     """
     check_count(n_atoms, "n_atoms")
+    columns = sparse.csc_array(_check_code(sparse_code))
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    columns = sparse.csc_array(sparse_code)
     columns.eliminate_zeros()
     counts = np.diff(columns.indptr)
     order = np.argsort(counts, kind="stable")[(counts == 0).sum() :]
@@ -348,8 +361,10 @@ def plot_recovery(
     fig : Figure
     ax : Axes
     """
+    code_true = check_array(code_true, "code_true", ndim=2)
+    code_found = check_array(code_found, "code_found", ndim=2, shape=code_true.shape)
+    check_count(most, "most")
     fig, ax = get_axes(fig, ax, figsize=(5, 5))
-    code_true, code_found = np.asarray(code_true), np.asarray(code_found)
     active = np.flatnonzero((code_true != 0) | (code_found != 0))
     shown = active[:: -(-len(active) // most)] if len(active) else active
     ax.plot(

@@ -122,6 +122,17 @@ def measure(code):
     return found
 
 
+def draw(plot, *first):
+    """A figure, drawn: nothing is found out before."""
+
+    def draw_all(**options):
+        fig, _ = plot(*first, **options)
+        fig.canvas.draw()
+        return []
+
+    return draw_all
+
+
 def defaults(function, *left_out):
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("self", *left_out)}
@@ -226,6 +237,14 @@ CALLS = {
         lambda **options: [np.nan_to_num(plotting.atoms.mosaic(**options))],
         {"pictures": IMAGES[:, 0], "n_columns": 2, "gap": 1},
     ),
+    "plot_P_cum": (draw(plotting.plot_P_cum), {"P_cum": TABLE}),
+    "plot_usage": (draw(plotting.plot_usage), {"prob_active": TABLE[0]}),
+    "plot_proba_histogram": (draw(plotting.plot_proba_histogram), {"prob_active": TABLE[0]}),
+    "plot_variance": (draw(plotting.plot_variance, None), {"sparse_code": X}),
+    "plot_coefficients": (draw(plotting.plot_coefficients), {"sparse_code": X, "n_atoms": 2}),
+    "plot_recovery": (draw(plotting.plot_recovery), {"code_true": X, "code_found": X, "most": 50}),
+    "show_dico": (draw(plotting.show_dico, None), {"dico": ATOMS, "order": "minmax"}),
+    "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2}),
     "extract_patches": (
         lambda **options: [images.extract_patches(rng=np.random.default_rng(0), **options)],
         {**defaults(images.extract_patches, "rng", "on_crop"), "images": [("a", PICTURE)]}
