@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from ._checks import as_array, check_array, check_number
 from .coding import sparse_encode
+from .competition import check_P_cum
 
 
 def mp(X: ArrayLike, D: ArrayLike, precision: ArrayLike | None = None, **options) -> np.ndarray:
@@ -54,7 +55,7 @@ def quantile(P_cum: ArrayLike, r: ArrayLike) -> np.ndarray:
     >>> quantile([[0.0, 0.5], [0.9, 1.0]], [[0.25, 0.25]])
     array([[0.25, 0.95]])
     """
-    P_cum = check_array(P_cum, "P_cum", ndim=2)
+    P_cum = check_P_cum(P_cum, "P_cum")
     r = check_array(r, "r", ndim=2, n_columns=len(P_cum))
     position = np.clip(r, 0, 1) * P_cum.shape[1]
     below, above = (np.minimum(position.astype(int) + step, P_cum.shape[1] - 1) for step in (0, 1))

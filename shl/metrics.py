@@ -11,6 +11,7 @@ from scipy import sparse
 
 from ._arrays import is_tensor, namespace
 from ._checks import as_array, check_array, check_flag, check_magnitude, check_squares
+from .competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def reconstruction_error(
         raise ValueError(f"residual must have the shape of X, {X.shape}, not {residual.shape}")
     if weight is not None:
         weight = check_array(weight, "weight", ndim=1, shape=X.shape[:1])
+        if weight.min() < 0:
+            raise ValueError(f"weight must be at least 0, not {weight.min():.3g}")
         root = namespace(weight).sqrt(weight)[:, None]
         X, residual = root * X, root * residual
     with np.errstate(over="ignore", invalid="ignore"):
@@ -91,6 +94,7 @@ def reconstruction_error(
 def quantization_error(P_cum: np.ndarray) -> float:
     """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
     P_cum = check_array(P_cum, "P_cum", ndim=2)
+    check_P_cum(P_cum, "P_cum")
     return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
@@ -261,6 +265,7 @@ def ks_distance(P_cum: np.ndarray) -> np.ndarray:
     Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """
     P_cum = check_array(P_cum, "P_cum", ndim=2)
+    check_P_cum(P_cum, "P_cum")
     return namespace(P_cum).amax(abs(P_cum - P_cum.mean(axis=0)), axis=1)
 
 

@@ -86,9 +86,9 @@ class ConvolutionalCoding:
     def check_memory(self, n_dictionary: int, shape: tuple, width: int) -> None:
         """Errors for a Gram array, or maps of an image, that are larger than the memory."""
         side = 2 * ((width - 1) // self.stride) + 1
-        check_memory(4.0 * (n_dictionary * side) ** 2, "n_dictionary", n_dictionary)
+        check_memory(4 * (n_dictionary * side) ** 2, "n_dictionary", n_dictionary)
         n_rows, n_columns = places(shape, width, self.stride)
-        check_memory(4.0 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
+        check_memory(4 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
 
     def activity(self, n_dictionary: int) -> float:
         """The probability that an event falls on an atom, before anything is known."""

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._checks import check_array, check_count, check_magnitude, check_sparse
+from ..competition import check_P_cum
 from .figures import get_axes, save
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def plot_P_cum(
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
-    P_cum = check_array(P_cum, "P_cum", ndim=2)
+    P_cum = check_P_cum(P_cum, "P_cum")
     ymin = min(0.95, P_cum[:, 1].min() - 0.02) if ymin is None else ymin
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
@@ -363,7 +364,7 @@ def plot_recovery(
     """
     code_true = check_array(code_true, "code_true", ndim=2)
     code_found = check_array(code_found, "code_found", ndim=2, shape=code_true.shape)
-    check_count(most, "most")
+    most = check_count(most, "most")
     fig, ax = get_axes(fig, ax, figsize=(5, 5))
     active = np.flatnonzero((code_true != 0) | (code_found != 0))
     shown = active[:: -(-len(active) // most)] if len(active) else active
