@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from .._checks import check_array, check_count, check_magnitude, check_sparse
+from .._checks import as_array, check_array, check_count, check_magnitude, check_sparse
 from ..competition import check_P_cum
 from .figures import get_axes, save
 
@@ -362,8 +362,13 @@ def plot_recovery(
     fig : Figure
     ax : Axes
     """
-    code_true = check_array(code_true, "code_true", ndim=2)
-    code_found = check_array(code_found, "code_found", ndim=2, shape=code_true.shape)
+    code_true = as_array(code_true, "code_true")  # of no atom, where none was recovered
+    code_found = as_array(code_found, "code_found")
+    if code_true.ndim != 2 or code_true.shape != code_found.shape:
+        raise ValueError(
+            f"code_true and code_found must have one shape (n_samples, n_dictionary), not "
+            f"{code_true.shape} and {code_found.shape}"
+        )
     most = check_count(most, "most")
     fig, ax = get_axes(fig, ax, figsize=(5, 5))
     active = np.flatnonzero((code_true != 0) | (code_found != 0))
