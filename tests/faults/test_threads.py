@@ -12,7 +12,7 @@ from shl import SparseHebbianLearning
 from shl._threads import Threads
 from shl.convolution import ConvolutionalSHL
 
-ROUNDS = int(os.environ.get("SHL_FAULT_ROUNDS", 30))
+ROUNDS = int(os.environ.get("SHL_FAULT_ROUNDS", 100))
 CONTROLLER = ThreadpoolController()
 
 
