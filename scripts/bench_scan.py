@@ -40,7 +40,8 @@ def run(folder, n_jobs, n_scan):
 def efficiency(n_learnings):
     """Seconds on one worker / (workers * seconds on all), workers started before."""
     n_jobs = joblib.cpu_count()
-    joblib.Parallel(n_jobs)(joblib.delayed(time.sleep)(0.1) for _ in range(n_jobs))
+    with tempfile.TemporaryDirectory() as folder:
+        run(folder, n_jobs, n_jobs)  # a scan's workers are its own, and stay for the next
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as all_cores:
         alone, together = run(one, 1, n_learnings), run(all_cores, n_jobs, n_learnings)
     print(
