@@ -417,7 +417,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """P_cum_init as an array, or None."""
         if self.P_cum_init is None:
             return None
-        if self.C == 0:
+        if check_number(self.C, "C", least=0) == 0:
             raise ValueError(
                 "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
             )
