@@ -280,6 +280,17 @@ def check_sparse(value: Any, name: str) -> csr_array:
         raise ValueError(f"{name} is a damaged sparse array: {error}") from error
 
 
+def check_code(value: Any, name: str) -> np.ndarray | csr_array:
+    """A code (n_samples, n_dictionary) of finite floats: a dense array, or CSR that is whole."""
+    if not issparse(value):
+        return check_array(value, name, ndim=2)
+    code = check_sparse(value, name)
+    if not code.data.size:  # no atom is used
+        return code
+    values = check_array(code.data, name, ndim=1)
+    return csr_array((values, code.indices, code.indptr), shape=code.shape)
+
+
 def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
     """An error for a number of which sums or squares would overflow."""
     rows = len(array) if is_tensor(array) else rows

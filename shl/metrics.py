@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ._arrays import is_tensor, namespace
-from ._checks import as_array, check_array, check_flag, check_magnitude, check_squares
+from ._checks import as_array, check_array, check_code, check_flag, check_magnitude, check_squares
 from .competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 
@@ -36,8 +36,7 @@ class _Array:
     """An array (n_samples, n_dictionary), dense or sparse, as a `Code`."""
 
     def __init__(self, code):
-        dense = code if sparse.issparse(code) else check_array(code, "code", ndim=2)
-        self.code = sparse.csr_array(dense)
+        self.code = sparse.csr_array(check_code(code, "code"))
         if not self.code.has_canonical_format:
             self.code = self.code.copy()
             self.code.sum_duplicates()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from .._checks import as_array, check_array, check_count, check_magnitude, check_sparse
+from .._checks import as_array, check_array, check_code, check_count, check_magnitude
 from ..competition import check_P_cum
 from .figures import get_axes, save
 
@@ -142,11 +142,11 @@ def _deviations(sparse_code):
 
 def _check_code(sparse_code):
     """A code, dense or CSR, whose squares are finite and whose indices have been looked at."""
-    is_sparse = sparse.issparse(sparse_code)
-    code = sparse_code if is_sparse else check_array(sparse_code, "sparse_code", ndim=2)
-    code = check_sparse(code, "sparse_code") if is_sparse else code
-    values = check_array(code.data if is_sparse else code.ravel(), "sparse_code", ndim=1)
-    check_magnitude(values, "sparse_code", float(np.finfo(values.dtype).max) ** 0.5 / len(values))
+    code = check_code(sparse_code, "sparse_code")
+    values = code.data if sparse.issparse(code) else code.ravel()
+    if values.size:
+        most = float(np.finfo(values.dtype).max) ** 0.5 / values.size
+        check_magnitude(values, "sparse_code", most)
     return code
 
 

@@ -1,8 +1,10 @@
-"""Codes of images that a user built or edited are checked wherever they are used."""
+"""Codes that a user built or edited are checked wherever they are used."""
 
 import numpy as np
 import pytest
+from scipy import sparse
 
+from shl import metrics, plotting
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL
 
 
@@ -91,3 +93,25 @@ def test_atoms_that_were_edited_are_refused(model):
         with pytest.raises(ValueError, match="components_"):
             fitted.transform(images)
     fitted.components_ = kept
+
+
+OF_SPARSE = {
+    "usage": metrics.usage,
+    "variance": metrics.variance,
+    "mutual information": metrics.mutual_information,
+    "plot_variance": lambda code: plotting.plot_variance(None, code),
+    "plot_coefficients": plotting.plot_coefficients,
+}
+
+
+@pytest.mark.parametrize("name", OF_SPARSE)
+def test_a_sparse_code_is_looked_at_before_it_is_measured_or_drawn(name):
+    code = sparse.csr_array(np.eye(3))
+    code.indices[1] = 10**6
+    with pytest.raises(ValueError, match="code is a damaged sparse array"):
+        OF_SPARSE[name](code)
+    code = sparse.csr_array(np.diag([1.0, np.nan, 1.0]))
+    with pytest.raises(ValueError, match="code must hold no NaN"):
+        OF_SPARSE[name](code)
+    OF_SPARSE[name](sparse.csr_array((5, 3)))  # no event is no damage
+    OF_SPARSE[name](sparse.csr_array(np.eye(3, dtype=np.int8)))
