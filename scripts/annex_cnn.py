@@ -8,7 +8,7 @@ The command `shl conv-learn` at the study's number of steps; the flags are the s
 
 import sys
 
-from shl.cli import main
+from shl.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["conv-learn", "--n-iter", "500", "--out", "annex_cnn", *sys.argv[1:]]))

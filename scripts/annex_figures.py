@@ -10,7 +10,7 @@ Results are kept in `--cache-dir`: a run that was stopped goes on where it was.
 
 import sys
 
-from shl.cli import main
+from shl.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["annex", *sys.argv[1:]]))

@@ -10,8 +10,8 @@ from rounds import SIZE, alternate, clock_of, exponent, find_peer, parse, patche
 from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning, sparse_encode
-from shl._threads import Threads
-from shl.coding import Coding
+from shl._base.threads import Threads
+from shl.coding.coder import Coding
 
 L0 = SIZE["l0_sparseness"]
 SLOW_ROUNDS = 3  # of a peer that takes many seconds

@@ -21,12 +21,14 @@ import time
 import numpy as np
 from rounds import alternate, find_peer, parse, peak, report, row
 
-from shl import learning
-from shl._threads import Threads, chunks
-from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess, study
+from shl._base.threads import Threads, chunks
+from shl.annex import convolution as study
+from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
 from shl.convolution.coding import ConvolutionalCoding, places
 from shl.convolution.kernels import Slots
-from shl.images import load_images
+from shl.images.photographs import load_images
+from shl.learning import loop
+from shl.learning.state import start_state
 
 SIZES = (65, 129, 257, 513)
 PHOTOGRAPH = (3000, 4000)  # pixels
@@ -48,8 +50,8 @@ def measure_ours(X, model, args):
     plan, everything = model.plan(X.shape, X.dtype), [np.arange(len(X))]
 
     def step(threads):
-        state = learning.start(model.components_, plan, 0)
-        learning.learn(X, everything, state, plan, threads)
+        state = start_state(model.components_, plan, 0)
+        loop.learn(X, everything, state, plan, threads)
 
     coder = ConvolutionalCoding().prepare(model.components_)
     with Threads(args.n_jobs) as threads, Threads(1) as one:

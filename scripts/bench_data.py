@@ -18,7 +18,7 @@ from rounds import find_peer, machine, parse
 from sklearn.datasets import load_breast_cancer, load_digits, make_blobs, make_sparse_coded_signal
 
 from shl import SparseHebbianLearning, sparse_encode
-from shl._tables import table
+from shl._base.tables import table
 from shl.datasets import load_sample_patches, make_sparse_coded_signals, make_spikes
 
 

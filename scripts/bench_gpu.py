@@ -14,8 +14,9 @@ import numpy as np
 from rounds import alternate, parse, report, row
 
 from shl import SparseHebbianLearning, sparse_encode
-from shl._threads import Threads
-from shl.coding import Coding, Competition
+from shl._base.threads import Threads
+from shl.coding.coder import Coding
+from shl.coding.competition import Competition
 
 SIZES = {  # n_samples, n_pixels, n_dictionary, l0_sparseness
     "small": (65536, 441, 676, 21),

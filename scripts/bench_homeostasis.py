@@ -12,10 +12,10 @@ that was interrupted goes on, and one with more cells learns the new ones alone.
 import argparse
 import itertools
 
+from shl._base.tables import table
 from shl.annex.study import FRESH_SEED, evaluate
-from shl.annex.tables import table
-from shl.experiment import SHL
-from shl.scan import SHL_set
+from shl.experiments.experiment import SHL
+from shl.experiments.scan import SHL_set
 
 RULES = ("HAP", "HEH2019", "HEH")
 SIZES = {  # patch_width, n_dictionary, l0_sparseness

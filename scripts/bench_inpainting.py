@@ -10,7 +10,8 @@ from rounds import alternate, clock_of, find_peer, parse, report, row
 from sklearn.datasets import load_sample_image
 
 from shl import SparseHebbianLearning, sparse_encode
-from shl.images import extract, reconstruct, to_grey
+from shl.images.photographs import to_grey
+from shl.images.windows import extract, reconstruct
 
 WIDTH, N_ATOMS, N_ACTIVE = 8, 128, 8
 PRECISION_RANGE = 0.5, 1.5

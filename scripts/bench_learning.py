@@ -13,9 +13,11 @@ import numpy as np
 from rounds import SIZE, alternate, clock_of, parse, patches, peak, report, row
 from threadpoolctl import threadpool_limits
 
-from shl import SparseHebbianLearning, learning
-from shl._threads import Threads
-from shl.coding import Coding
+from shl import SparseHebbianLearning
+from shl._base.threads import Threads
+from shl.coding.coder import Coding
+from shl.learning import loop
+from shl.learning.state import start_state
 
 L0, N = SIZE["l0_sparseness"], SIZE["n_dictionary"]
 
@@ -44,13 +46,13 @@ def stepper(
     plan = model.plan(X.shape, X.dtype, ALL_STEPS)
     rng = np.random.default_rng(0)
     atoms = rng.standard_normal((n_dictionary, X.shape[1]), np.float32)
-    state = learning.start(atoms, plan, seed=0)
-    batches = learning.Batches(len(X), batch_size, 0)
+    state = start_state(atoms, plan, seed=0)
+    batches = loop.Batches(len(X), batch_size, 0)
 
     def advance(n_steps):
         with Threads(args.n_jobs) as threads:
             rows = batches.steps(state.step, state.step + n_steps)
-            learning.learn(X, rows, state, plan, threads)
+            loop.learn(X, rows, state, plan, threads)
 
     advance(warm_up)
     return lambda: advance(at_once)

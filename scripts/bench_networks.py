@@ -12,7 +12,7 @@ import time
 import torch
 from rounds import alternate
 
-from shl.cli import main as shl
+from shl.cli.main import main as shl
 from shl.networks.layers import SparseLinear
 from shl.networks.mlp import one_thread
 

@@ -1,32 +1,46 @@
 """shl: sparse Hebbian learning of dictionaries, with a homeostasis that keeps every atom in use."""
 
-from ._lazy import lazy
+from ._base.lazy import lazy
 
 __version__ = "0.2.0"
 
-_PLACES = {
-    "SHL": "experiment",
-    "SHL_set": "scan",
-    "SparseCoder": "transformer",
-    "SparseHebbianLearning": "estimator",
-    "sparse_encode": "coding",
-}
-_PLACES |= dict.fromkeys(
-    (
-        "show_dico",
-        "show_data",
+_NAMES = {
+    "coding": ("sparse_encode",),
+    "convolution": ("ConvolutionalSHL",),
+    "estimators": ("SparseCoder", "SparseHebbianLearning"),
+    "experiments": ("SHL", "SHL_set"),
+    "learning": ("Replacement",),
+    "plotting": (
         "plot_P_cum",
-        "time_plot",
-        "plot_variance",
-        "plot_variance_histogram",
         "plot_error",
         "plot_usage",
+        "plot_variance",
+        "plot_variance_histogram",
+        "show_data",
+        "show_dico",
+        "time_plot",
     ),
+}
+_PACKAGES = (
+    "classic",
+    "coding",
+    "convolution",
+    "datasets",
+    "estimators",
+    "experiments",
+    "gabor",
+    "images",
+    "learning",
+    "metrics",
+    "networks",
     "plotting",
+    "store",
 )
 
 __all__ = [
     "SHL",
+    "ConvolutionalSHL",
+    "Replacement",
     "SHL_set",
     "SparseCoder",
     "SparseHebbianLearning",
@@ -42,4 +56,4 @@ __all__ = [
     "time_plot",
 ]
 
-__getattr__, __dir__ = lazy(__name__, _PLACES, __all__)
+__getattr__, __dir__ = lazy(__name__, _NAMES, _PACKAGES)

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import as_array, check_array, check_number
-from .coding import sparse_encode
-from .competition import check_P_cum
+from ._base.checks import as_array, check_array, check_number
+from .coding.competition import check_P_cum
+from .coding.encode import sparse_encode
 
 
 def mp(X: ArrayLike, D: ArrayLike, precision: ArrayLike | None = None, **options) -> np.ndarray:

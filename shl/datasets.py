@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import (
+from ._base.checks import (
     check_array,
     check_choice,
     check_count,
@@ -17,7 +17,7 @@ from ._checks import (
     check_number,
     check_path,
 )
-from .images import Patches
+from .images.patches import Patches
 
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
 SPIKE_SAMPLES = 40  # of a waveform

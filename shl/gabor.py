@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from ._checks import as_array, check_array, check_count, check_memory, check_squares
+from ._base.checks import as_array, check_array, check_count, check_memory, check_squares
 
 N_ORIENTATIONS, N_FREQUENCIES, N_PLACES = 8, 6, 7  # of the bank, on each axis
 WIDTHS = (0.35, 0.7)  # of the bank, in periods

@@ -9,13 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from ._arrays import is_tensor, namespace
-from ._checks import as_array, check_array, check_code, check_flag, check_magnitude, check_squares
-from .competition import check_P_cum
+from ._base.arrays import is_tensor, namespace
+from ._base.checks import (
+    as_array,
+    check_array,
+    check_code,
+    check_flag,
+    check_magnitude,
+    check_squares,
+)
+from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 
 if TYPE_CHECKING:
-    from .coding import Events
+    from .coding.events import Events
 
 
 class Code(Protocol):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shl import _arrays, sparse_encode
+from shl import sparse_encode
+from shl._base import arrays
 
 TESTS = Path(__file__).resolve().parent
 
@@ -36,7 +37,7 @@ def test_without_a_gpu_nothing_of_it_is_imported():
     code = """
 import sys, numpy, shl
 shl.SparseHebbianLearning(5, n_iter=3, random_state=0).fit_transform(numpy.eye(5))
-print([name for name in sys.modules if name in ("torch", "numba.cuda") or "shl.gpu" in name])
+print([name for name in sys.modules if name in ("torch", "numba.cuda") or "shl.coding.gpu" in name])
 """
     done = run("-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
@@ -45,7 +46,7 @@ print([name for name in sys.modules if name in ("torch", "numba.cuda") or "shl.g
 def test_tensors_in_the_hosts_memory_are_arrays():
     torch = pytest.importorskip("torch")
     X, dictionary = np.eye(3), np.eye(3)
-    assert not _arrays.is_on_device(torch.from_numpy(X))
+    assert not arrays.is_on_device(torch.from_numpy(X))
     code = sparse_encode(torch.from_numpy(X), torch.from_numpy(dictionary), l0_sparseness=1)
     np.testing.assert_array_equal(code, np.eye(3))
     assert isinstance(code, np.ndarray)
@@ -54,10 +55,10 @@ def test_tensors_in_the_hosts_memory_are_arrays():
 def test_what_is_on_a_gpu_says_so():
     class ByProtocol:
         def __dlpack_device__(self):
-            return _arrays.CUDA, 0
+            return arrays.CUDA, 0
 
     class ByInterface:
         __cuda_array_interface__ = None
 
     values = ByProtocol(), ByInterface(), np.eye(2), np.float64(1), [1.0], None, object()
-    assert [_arrays.is_on_device(value) for value in values] == [True, True] + 5 * [False]
+    assert [arrays.is_on_device(value) for value in values] == [True, True] + 5 * [False]

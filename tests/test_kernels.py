@@ -9,39 +9,49 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 PACKAGE = TESTS.parent / "shl"
 MODULES = {
-    "kernels": PACKAGE / "kernels.py",
+    "coding.kernels": PACKAGE / "coding" / "kernels.py",
     "convolution.kernels": PACKAGE / "convolution" / "kernels.py",
-    "networks.kernels": PACKAGE / "networks" / "kernels.py",
+    "networks.teacher_student.kernels": PACKAGE / "networks" / "teacher_student" / "kernels.py",
 }
 JIT = "njit(nogil=True, error_model='numpy')"
 TOOLS = {"cgutils", "config", "intrinsic", "types"}
 FOREIGN = {"prange", "np.random", "random", "objmode"}
 # Tests that fail where a kernel is wrong, and the kernels they are for: a new kernel wants a place.
 TESTED = {
-    "test_coding.test_matching_pursuit_equals_the_oracle": ("kernels.pursue", "kernels.scatter"),
+    "test_coding.test_matching_pursuit_equals_the_oracle": (
+        "coding.kernels.pursue",
+        "coding.kernels.scatter",
+    ),
     "test_coding.test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn": (
-        "kernels.pursue_orthogonal",
+        "coding.kernels.pursue_orthogonal",
     ),
-    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": ("kernels.pursue_seen",),
-    "test_coding.test_sparse_output_is_the_same_code": ("kernels.sort_events",),
-    "test_learning.test_adam_equals_the_oracle": ("kernels.adam",),
+    "test_missing.test_codes_by_what_is_seen_equal_the_oracle": ("coding.kernels.pursue_seen",),
+    "test_coding.test_sparse_output_is_the_same_code": ("coding.kernels.sort_events",),
+    "test_learning.test_adam_equals_the_oracle": ("coding.kernels.adam",),
     "test_learning.test_gradient_equals_the_oracle": (
-        "kernels.accumulate",
-        "kernels.subtract_reconstruction",
+        "coding.kernels.accumulate",
+        "coding.kernels.subtract_reconstruction",
     ),
-    "test_coding.test_a_gram_matrix_in_tiles_is_the_product": ("kernels.transpose",),
+    "test_coding.test_a_gram_matrix_in_tiles_is_the_product": ("coding.kernels.transpose",),
     "test_learning.test_sums_over_events_in_several_parts_are_the_product": (
-        "kernels.order_by_atom",
+        "coding.kernels.order_by_atom",
     ),
-    "test_learning.test_histogram_equals_the_oracle": ("kernels.count_quantiles",),
-    "test_homeostasis.test_histogram_equalisation_is_its_equations": ("kernels.follow_quantiles",),
-    "test_learning.test_events_of_each_atom_are_counted": ("kernels.count_events",),
-    "test_learning.test_atoms_are_scaled_to_norm_1_but_for_zeros": ("kernels.normalise",),
-    "test_learning.test_pairs_and_quantile_bounds": ("kernels.bound_scores", "kernels.count_pairs"),
+    "test_learning.test_histogram_equals_the_oracle": ("coding.kernels.count_quantiles",),
+    "test_homeostasis.test_histogram_equalisation_is_its_equations": (
+        "coding.kernels.follow_quantiles",
+    ),
+    "test_learning.test_events_of_each_atom_are_counted": ("coding.kernels.count_events",),
+    "test_learning.test_atoms_are_scaled_to_norm_1_but_for_zeros": ("coding.kernels.normalise",),
+    "test_learning.test_pairs_and_quantile_bounds": (
+        "coding.kernels.bound_scores",
+        "coding.kernels.count_pairs",
+    ),
     "test_learning.test_variance_is_the_mean_square_of_what_atoms_leave_over": (
-        "kernels.accumulate_squares",
+        "coding.kernels.accumulate_squares",
     ),
-    "test_replacement.test_what_others_cannot_explain_equals_the_oracle": ("kernels.explain",),
+    "test_replacement.test_what_others_cannot_explain_equals_the_oracle": (
+        "coding.kernels.explain",
+    ),
     "test_convolution.test_codes_equal_the_oracle": (
         "convolution.kernels.unfold",
         "convolution.kernels.rank",
@@ -58,9 +68,11 @@ TESTED = {
         "convolution.kernels.accumulate",
     ),
     "test_networks_teacher.test_responses_are_those_of_patches_and_of_full_layers": (
-        "networks.kernels.respond",
+        "networks.teacher_student.kernels.respond",
     ),
-    "test_networks_teacher.test_epochs_are_those_of_pytorch": ("networks.kernels.learn_epoch",),
+    "test_networks_teacher.test_epochs_are_those_of_pytorch": (
+        "networks.teacher_student.kernels.learn_epoch",
+    ),
 }
 
 
@@ -103,7 +115,7 @@ USED = set().union(*map(uses, PLACES))
 
 
 def test_jit_is_serial_without_the_gil_and_cached():
-    tree = parse(PACKAGE / "_jit.py")
+    tree = parse(PACKAGE / "_base" / "jit.py")
     calls = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert JIT in calls and "_Cache(function)" in calls
     assert sum("njit" in call for call in calls) == 2  # with what it is called on
@@ -113,7 +125,7 @@ def test_jit_is_serial_without_the_gil_and_cached():
 def test_kernels_see_no_other_module_of_the_package_but_how_they_are_compiled(module):
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.ImportFrom) and node.level:
-            assert node.module == "_jit" and [alias.name for alias in node.names] == ["jit"]
+            assert node.module == "_base.jit" and [alias.name for alias in node.names] == ["jit"]
         elif isinstance(node, ast.ImportFrom):
             assert node.module.split(".")[0] != "shl"
             if node.module.split(".")[0] == "numba":  # what writes LLVM's instructions
@@ -155,4 +167,5 @@ def test_every_public_kernel_has_a_test():
 @pytest.mark.parametrize("name", TESTED)
 def test_the_test_of_a_kernel_is_there(name):
     module, test = name.split(".")
-    assert test in {function.name for function in functions(parse(TESTS / f"{module}.py"))}
+    (path,) = TESTS.rglob(f"{module}.py")
+    assert test in {function.name for function in functions(parse(path))}

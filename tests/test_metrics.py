@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from shl import metrics
-from shl.coding import Events
+from shl.coding.events import Events
 
 OF_A_CODE = (
     metrics.usage,

@@ -12,7 +12,7 @@ them, and a report, at the size of the paper.
 import matplotlib.pyplot as plt
 
 from shl import SHL, plot_P_cum, show_dico, time_plot
-from shl.experiment import STUDY
+from shl.experiments import STUDY
 from shl.plotting import COLORS, plot_scan
 
 options = STUDY | {

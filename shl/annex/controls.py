@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._tables import summary_of, table
-from ..experiment import SHL
+from .._base.tables import summary_of, table
+from ..experiments.experiment import SHL
 from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
 from ..plotting.figures import COLORS, new_figure, save_both

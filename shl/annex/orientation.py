@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._tables import table
+from .._base.tables import table
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
 from ..plotting.figures import COLORS, new_figure, save_both

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import store
-from .._jobs import StoredFunction, failure_lines, run_function
 from ..datasets import PROFILES, make_sparse_coded_signals, similarity
-from ..estimator import SparseHebbianLearning
+from ..estimators.dictionary import SparseHebbianLearning
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
+from ..store.jobs import StoredFunction, failure_lines, run_function
 from .study import FADE, Study, raise_failures
 from .tables import claims_table, means_table
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .._checks import check_choice
-from ..store import write_bytes
+from .._base.checks import check_choice
+from ..store.files import write_bytes
 from . import controls, orientation, planted, rules, tasks
 from .study import Study
 

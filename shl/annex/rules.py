@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._tables import table
-from ..estimator import SparseHebbianLearning
+from .._base.tables import table
+from ..estimators.dictionary import SparseHebbianLearning
 from ..plotting import (
     plot_coefficients,
     plot_P_cum,

@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from .. import metrics, store
-from .._checks import check_choice, check_count
-from .._jobs import failure_lines
-from .._threads import Threads
-from ..coding import PLAIN, Coding, Competition, Events
-from ..estimator import SparseHebbianLearning
-from ..experiment import SHL, STUDY
-from ..homeostasis import cumulative_distribution
-from ..images import DATAPATH, choose_database
-from ..learning import QERROR_WEIGHT, code_all
-from ..scan import SHL_set
+from .._base.checks import check_choice, check_count
+from .._base.threads import Threads
+from ..coding.coder import Coding
+from ..coding.competition import PLAIN, Competition
+from ..coding.events import Events
+from ..estimators.dictionary import SparseHebbianLearning
+from ..experiments.experiment import SHL, STUDY
+from ..experiments.scan import SHL_set
+from ..images.photographs import DATAPATH, choose_database
+from ..learning.homeostasis import cumulative_distribution
+from ..learning.loop import QERROR_WEIGHT, code_all
+from ..store.jobs import failure_lines
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade

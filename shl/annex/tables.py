@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from .._tables import summary_of, table
+from .._base.tables import summary_of, table
 
 SIGNIFICANCE = 0.05  # of a test
 FEWEST_PAIRS = 3  # that are tested

@@ -17,10 +17,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from .._tables import summary_of, table
-from ..coding import sparse_encode
-from ..estimator import SparseHebbianLearning
-from ..images import load_images
+from .._base.tables import summary_of, table
+from ..coding.encode import sparse_encode
+from ..estimators.dictionary import SparseHebbianLearning
+from ..images.photographs import load_images
 from ..plotting.figures import new_figure, save_both
 from .study import RULES, Study
 

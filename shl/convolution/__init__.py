@@ -8,16 +8,14 @@ image.
 Pursuit is exact and costs the same for every event, whatever the image's size.
 """
 
-from .._lazy import lazy
+from .._base.lazy import lazy
 
-_PLACES = {
-    "ConvolutionalCode": "events",
-    "ConvolutionalSHL": "estimator",
-    "convolutional_encode": "coding",
+_NAMES = {
+    "coding": ("convolutional_encode",),
+    "estimator": ("ConvolutionalSHL",),
+    "events": ("ConvolutionalCode",),
+    "preprocessing": ("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"),
 }
-_PLACES |= dict.fromkeys(
-    ("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"), "preprocessing"
-)
 
 __all__ = [
     "ConvolutionalCode",
@@ -29,4 +27,4 @@ __all__ = [
     "radial_window",
 ]
 
-__getattr__, __dir__ = lazy(__name__, _PLACES, __all__)
+__getattr__, __dir__ = lazy(__name__, _NAMES)

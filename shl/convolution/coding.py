@@ -3,8 +3,8 @@ out.
 
 `convolutional_encode` is the public edge.  Inside, a `ConvolutionalCoding` (what the user chose)
 turns a dictionary and a `shl.coding.Competition` into a `ConvolutionalCoder` (filters, Gram array),
-in the protocol that `shl.coders` describes.  What happens to an image depends on that image alone:
-its code has the same bits in any batch and for any number of threads.
+in the protocol that `shl.coding.coder` describes.  What happens to an image depends on that
+image alone: its code has the same bits in any batch and for any number of threads.
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ import numpy as np
 from scipy import fft
 from scipy.ndimage import uniform_filter
 
-from .._checks import (
+from .._base.checks import (
     as_array,
     check_array,
     check_choice,
@@ -25,9 +25,10 @@ from .._checks import (
     check_number,
     set_checked,
 )
-from .._progress import progress
-from .._threads import Threads, chunks
-from ..coding import PLAIN, Batch, Competition
+from .._base.progress import progress
+from .._base.threads import Threads, chunks
+from ..coding.competition import PLAIN, Competition
+from ..coding.events import Batch
 from . import kernels
 from .events import ConvolutionalCode
 

@@ -3,14 +3,14 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._checks import as_array, check_array, check_count
-from .._params import check_names
-from .._threads import Threads
-from ..coding import Competition
-from ..hebbian import HebbianEstimator
-from ..homeostasis import kind_of, make_rule
-from ..learning import Plan
-from ..optimizers import GradientDescent
+from .._base.checks import as_array, check_array, check_count
+from .._base.parameters import check_names
+from .._base.threads import Threads
+from ..coding.competition import Competition
+from ..estimators.base import HebbianEstimator
+from ..learning.homeostasis import kind_of, make_rule
+from ..learning.optimizers import GradientDescent
+from ..learning.state import Plan
 from .coding import ConvolutionalCoding, check_dictionary, check_gain, check_images
 from .events import ConvolutionalCode
 
@@ -41,7 +41,7 @@ class ConvolutionalSHL(HebbianEstimator):
         The rate is eta up to the first share of n_iter, then falls along a cosine to the second
         share of eta; None keeps it.
     homeo_method : str or Rule, default='epochEXP'
-        A name in `shl.homeostasis.RULES` of a rule that gives a gain, such as 'None', 'shareHAP'
+        A name in `shl.learning.RULES` of a rule that gives a gain, such as 'None', 'shareHAP'
         and 'epochEXP', which are made for images, or a rule of one's own.
     eta_homeo : float, optional
         In [0, 1], the rate of the rule; None is the rule's own.

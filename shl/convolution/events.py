@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from .._checks import check_count, check_memory
+from .._base.checks import check_count, check_memory
 from . import kernels
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import jit
+from .._base.jit import jit
 
 
 class Contest(NamedTuple):

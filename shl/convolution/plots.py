@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import optimizers
-from .._checks import check_array, check_choice
+from .._base.checks import check_array, check_choice
+from ..learning import optimizers
 from ..plotting.atoms import mosaic
 from ..plotting.figures import get_axes, save
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .code import ConvolutionalCode
     from .estimator import ConvolutionalSHL
+    from .events import ConvolutionalCode
 
 
 def _title_and_save(fig, ax, title, fname):

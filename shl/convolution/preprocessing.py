@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from .._checks import as_array, check_count, check_memory, check_number
+from .._base.checks import as_array, check_count, check_memory, check_number
 from .coding import check_images
 
 SIGMAS = 1e-6, 1e6  # widths of windows whose squares are neither 0 nor infinite

@@ -10,8 +10,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._checks import check_count, check_flag, check_generator, wants_numbers
-from ..history import History
+from .._base.checks import check_count, check_flag, check_generator, wants_numbers
+from ..learning.history import History
 from .mlp import MLP, make_generator, one_thread, weight_matrices
 from .training import CrossEntropy, HalfSquaredError, Samples, as_tensor, hold_out, train
 
@@ -69,7 +69,7 @@ PARAMETERS = """
     coefs_ : list of arrays (n_in, n_out)
         The weights of each layer.  A row of zeros is an input or unit without use.
     intercepts_ : list of arrays (n_out,)
-    history_ : shl.history.History
+    history_ : shl.learning.History
         steps (epochs), loss, penalty, score, zeros and units (n_records, n_layers), and val_score
         and val_loss where `fit` had X_val.  A `partial_fit` adds to it.
     module_ : the PyTorch network, in evaluation mode

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._checks import check_count, check_flag, check_number
+from .._base.checks import check_count, check_flag, check_number
 
 
 def uniform_(tensor, bound, generator):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .._checks import check_choice, check_count, check_number
+from .._base.checks import check_choice, check_count, check_number
 from .layers import GaussianLinear, Linear, NormalizedLinear, SparseLinear
 
 ACTIVATIONS = {

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn, optim
 
-from .._checks import check_choice, check_number
+from .._base.checks import check_choice, check_number
 from .penalties import Penalty, make_penalty
 
 GROUPS = ("outputs", "inputs")

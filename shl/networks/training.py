@@ -12,9 +12,9 @@ from sklearn.model_selection import train_test_split
 from skorch import NeuralNet
 from torch import nn
 
-from .._checks import check_choice, check_count, check_number
-from .._progress import progress
-from ..history import History
+from .._base.checks import check_choice, check_count, check_number
+from .._base.progress import progress
+from ..learning.history import History
 from .callbacks import Converged, EarlyStopping, Evolution, Penalize, Progress, Recorder
 from .mlp import make_generator, weight_matrices
 from .penalties import make_penalty

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import as_array, check_array, check_choice, check_count, check_memory, check_squares
+from .._base.checks import (
+    as_array,
+    check_array,
+    check_choice,
+    check_count,
+    check_memory,
+    check_squares,
+)
 from .figures import get_axes, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..estimator import SparseHebbianLearning
+    from ..estimators.dictionary import SparseHebbianLearning
 
 ORDERS = ("minmax", "index", "random")
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from .._checks import as_array, check_array, check_code, check_count, check_magnitude
-from ..competition import check_P_cum
+from .._base.checks import as_array, check_array, check_code, check_count, check_magnitude
+from ..coding.competition import check_P_cum
 from .figures import get_axes, save
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..store import write_bytes
+from ..store.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

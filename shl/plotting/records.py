@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._checks import check_choice
+from .._base.checks import check_choice
 from .figures import get_axes, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..estimator import SparseHebbianLearning
+    from ..estimators.dictionary import SparseHebbianLearning
 
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit",

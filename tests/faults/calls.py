@@ -17,16 +17,15 @@ from shl import (
     gabor,
     images,
     metrics,
-    optimizers,
     plotting,
-    replacement,
     sparse_encode,
     store,
-    windows,
 )
-from shl.coding import Events
+from shl.coding.events import Events
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL, convolutional_encode
-from shl.homeostasis import make_rule
+from shl.images import windows
+from shl.learning import optimizers, replacement
+from shl.learning.homeostasis import make_rule
 
 RNG = np.random.default_rng(0)
 ATOMS = RNG.standard_normal((12, 9))

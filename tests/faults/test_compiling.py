@@ -16,7 +16,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import numpy as np
     import shl
-    from shl import kernels
+    from shl.coding import kernels
     code = shl.sparse_encode(np.array([[0.5, 2.0], [3.0, 1.0]]), np.eye(2), l0_sparseness=1)
     code += shl.sparse_encode(np.array([[0.5, 2.0], [3.0, 1.0]]), np.eye(2), l0_sparseness=2)
 ours = [str(w.message) for w in caught if "compiled kernels" in str(w.message)]
@@ -69,7 +69,7 @@ def block(folder, name):
     [{"HOME": None, "XDG_CACHE_HOME": "file"}, {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": None}],
 )
 def test_without_a_folder_to_write_kernels_are_compiled_with_one_warning(package, tmp_path, home):
-    block(package / "shl", "__pycache__")
+    block(package / "shl" / "coding", "__pycache__")
     block(package / "shl" / "convolution", "__pycache__")
     file = str(block(tmp_path, "file"))
     hits, warnings = use(package, **{k: file if v == "file" else v for k, v in home.items()})

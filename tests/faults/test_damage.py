@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from running import run
 
-from shl import SHL, SparseHebbianLearning, _checkpoints, learning, store
+from shl import SHL, SparseHebbianLearning, store
 from shl.convolution import ConvolutionalSHL
-from shl.replacement import Replacement
+from shl.learning import checkpoints
+from shl.learning.replacement import Replacement
+from shl.learning.state import to_arrays
 
 N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 20000))  # of the slow test
 KEY = "0123456789abcdef" * 2
@@ -39,8 +41,8 @@ def make_files(folder):
     paths["entry"] = keeper.path("data", KEY)
     keeper.put(paths["entry"], {"data": X}, {"kind": "data", "digest": store.digest(X)})
     paths["checkpoint"] = keeper.path("dico", KEY).with_suffix(".checkpoint")
-    arrays, info = learning.to_arrays(models["HAP"]._state)
-    about = {"state": info, "machine": _checkpoints.machine(), "writer": store.writer()}
+    arrays, info = to_arrays(models["HAP"]._state)
+    about = {"state": info, "machine": checkpoints.machine(), "writer": store.writer()}
     keeper.put(paths["checkpoint"], arrays, about)
     return paths, X, images
 
@@ -59,7 +61,7 @@ def use(kind, path, X, images):
         code = model.transform(images, gain=model.gain_)
         return [model.components_, model.partial_fit(images).components_, code.value]
     if kind == "checkpoint":
-        state = _checkpoints._read_state(path)
+        state = checkpoints._read_state(path)
         if state is None:  # of another machine
             return []
         options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 8, "record_num_batches": 20}
@@ -527,9 +529,9 @@ def test_a_checkpoint_that_is_damaged_is_set_aside_and_learned_again(tmp_path):
     shl = SHL(**SMALL, cache_dir=tmp_path, checkpoint_each=2)
     wanted = SHL(**SMALL, cache_dir=None).learn_dico(matname="x").components_
     path = shl.result_path(data=shl.get_data(), matname="a").with_suffix(".checkpoint")
-    arrays, info = learning.to_arrays(SHL(**SMALL, cache_dir=None).learn_dico()._state)
+    arrays, info = to_arrays(SHL(**SMALL, cache_dir=None).learn_dico()._state)
     arrays["moments/mean"] = np.zeros((1, 1))
-    about = {"state": info, "machine": _checkpoints.machine(), "writer": store.writer()}
+    about = {"state": info, "machine": checkpoints.machine(), "writer": store.writer()}
     store.write(path, arrays, about)
     with pytest.warns(UserWarning, match="moments/mean must have the shape.*set aside"):
         found = shl.learn_dico(matname="a").components_

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from running import FULL, python, run
 
-from shl import SHL, SparseHebbianLearning, _progress, cli, store
+from shl import SHL, SparseHebbianLearning, store
+from shl._base import progress
+from shl.cli import main as cli
 
 MOST_WRITES = int(os.environ.get("SHL_FAULT_WRITES", 8))  # 1000 is all of them
 SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
@@ -24,7 +26,7 @@ KEY = "0123456789abcdef" * 2
 
 LEARN = """
 import sys
-from shl import cli
+from shl.cli import main as cli
 sys.exit(cli.main(sys.argv[1:]))
 """
 FLAGS = [
@@ -43,7 +45,8 @@ FLAGS += ["--n-iter", "40", "--batch-size", "50", "--quiet"]
 SERVE = """
 import json, os, sys
 import matplotlib.backends.backend_agg, matplotlib.backends.backend_pdf
-from shl import cli, experiment, plotting, scan
+from shl import convolution, experiments, plotting
+from shl.cli import main as cli
 for line in sys.stdin:
     k, log, *arguments = json.loads(line)
     child = os.fork()
@@ -182,7 +185,7 @@ def test_a_progress_bar_that_cannot_be_written_ends_nothing(monkeypatch, stream)
     if stream == "closed":
         stream = io.StringIO()
         stream.close()
-    monkeypatch.setattr(_progress.sys, "stderr", stream)
+    monkeypatch.setattr(progress.sys, "stderr", stream)
     X = np.random.default_rng(0).standard_normal((60, 9))
     model = SparseHebbianLearning(8, n_iter=5, l0_sparseness=2, random_state=0, verbose=1).fit(X)
     assert model.n_iter_ == 5

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from shl import SHL, SparseHebbianLearning, learning
-from shl.coding import Competition
+from shl import SHL, SparseHebbianLearning
+from shl.coding.competition import Competition
 from shl.convolution import ConvolutionalSHL
-from shl.homeostasis import ActivationRule, Plain
+from shl.learning import loop
+from shl.learning.homeostasis import ActivationRule, Plain
+from shl.learning.state import to_arrays
 
 OPTIONS = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 12, "batch_size": 50}
 
@@ -36,7 +38,7 @@ MODELS = {
 
 def all_of(model):
     """Everything a model has learned, as arrays and numbers."""
-    arrays, info = learning.to_arrays(model._state)
+    arrays, info = to_arrays(model._state)
     return {name: array.copy() for name, array in arrays.items()}, info["step"], model.n_iter_
 
 
@@ -80,9 +82,9 @@ def test_the_steps_before_a_failed_one_are_kept():
     plan = twin.plan(X.shape, X.dtype)
     rng = np.random.default_rng(3)
     state = twin._start(X, plan, int(rng.integers(2**63)), rng)
-    rows = learning.one_pass(len(X), plan.batch_size, state)[:n_good]
-    with learning.Threads(1) as threads:
-        learning.learn(X, rows, state, plan, threads)
+    rows = loop.one_pass(len(X), plan.batch_size, state)[:n_good]
+    with loop.Threads(1) as threads:
+        loop.learn(X, rows, state, plan, threads)
     np.testing.assert_array_equal(model.components_, state.dictionary)
     model.partial_fit(X[:50])
     steps = model.record_["steps"]

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from shl.coding import Competition
+from shl.coding.competition import Competition
 
 N_CALLS = int(os.environ.get("SHL_FAULT_CALLS", 2000))  # of the slow test
 MOST_SECONDS = 10

@@ -5,9 +5,11 @@ import time
 import numpy as np
 import pytest
 
-from shl import SHL, SHL_set, SparseHebbianLearning, cli, sparse_encode
-from shl._checks import memory_bytes
-from shl.convolution import ConvolutionalSHL, convolutional_encode, study
+from shl import SHL, SHL_set, SparseHebbianLearning, sparse_encode
+from shl._base.checks import memory_bytes
+from shl.annex import convolution as study
+from shl.cli import main as cli
+from shl.convolution import ConvolutionalSHL, convolutional_encode
 from shl.convolution.events import ConvolutionalCode
 from shl.datasets import fetch_natural_images
 
@@ -119,7 +121,7 @@ def test_layers_are_named():
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/x", "a/b", "..", "", "a\\b", "x\0y", 3, None])
 def test_a_configuration_s_name_is_a_file_s(name):
-    from shl.networks.configs import Config
+    from shl.networks.teacher_student.configs import Config
 
     with pytest.raises((TypeError, ValueError), match="name must be"):
         Config(name=name)
@@ -128,7 +130,7 @@ def test_a_configuration_s_name_is_a_file_s(name):
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"\xff\xfe{", b"", b"{", b"[1]", b"1e999"])
 def test_a_configuration_that_is_no_json_is_named(tmp_path, text):
-    from shl.networks.configs import load_config
+    from shl.networks.teacher_student.configs import load_config
 
     (tmp_path / "mine.json").write_bytes(text)
     with pytest.raises((ValueError, TypeError), match=r"mine\.json"):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from shl import SHL, SHL_set, SparseCoder, SparseHebbianLearning, cli, store
-from shl._jobs import StoredFunction
-from shl.coding import Events
+from shl import SHL, SHL_set, SparseCoder, SparseHebbianLearning, store
+from shl.cli import main as cli
+from shl.coding.events import Events
 from shl.convolution import ConvolutionalSHL
+from shl.store.jobs import StoredFunction
 
 SMALL = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 4, "random_state": 0}
 EXPERIMENT = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 2}

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 from running import run
 
-from shl import SHL, images, photographs
-from shl.convolution import study
+from shl import SHL, images
+from shl.annex import convolution as study
+from shl.images import photographs
 
 SIZE = 40
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from shl import SHL, SparseHebbianLearning, metrics, sparse_encode
-from shl.coding import ALGORITHMS, Events
+from shl.coding.coder import ALGORITHMS
+from shl.coding.events import Events
 from shl.convolution import ConvolutionalSHL, convolutional_encode
-from shl.images import Patches
+from shl.images.patches import Patches
 
 
 def problem(dtype, n_samples=40):

@@ -7,7 +7,7 @@ import pytest
 from running import run
 
 from shl import SHL, SHL_set, store
-from shl.homeostasis import ActivationRule
+from shl.learning.homeostasis import ActivationRule
 
 SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
 SMALL |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
@@ -122,7 +122,7 @@ RULE = """
 import sys
 import numpy as np
 from shl import SHL
-from shl.homeostasis import ActivationRule
+from shl.learning import ActivationRule
 
 class Mine(ActivationRule):
     strength = {strength}
@@ -135,8 +135,8 @@ class Stop(Exception): pass
 shl = SHL(**opts, homeo_method=Mine(), cache_dir=sys.argv[1], checkpoint_each=2)
 model = shl._estimator()
 path = shl.result_path(model, shl.get_data(), "own")
-from shl import _checkpoints
-with _checkpoints.Checkpoints(shl.store, path, 2) as checkpoints:
+from shl.learning import checkpoints
+with checkpoints.Checkpoints(shl.store, path, 2) as checkpoints:
     last = checkpoints.last()
     first = 0 if last is None else last.step
     def on_step(state):
@@ -189,7 +189,7 @@ def test_keys_follow_the_code_of_rules_and_functions():
 def test_keys_are_the_same_in_every_process(tmp_path):
     code = (
         "from shl import store\n"
-        "from shl.homeostasis import ActivationRule\n"
+        "from shl.learning import ActivationRule\n"
         "class Mine(ActivationRule):\n"
         "    names = {'a', 'b', 'c'}\n"
         "    def gain(self, p, target):\n"

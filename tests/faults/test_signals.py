@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from running import python, run
 
-from shl import _jobs, store
+from shl import store
+from shl.store import jobs
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs /proc, and signals of POSIX"
@@ -30,8 +31,9 @@ OPTS |= {"record_num_batches": 100, "one_over_F": False}
 # there for a signal; a step takes PACE seconds.
 LEARN = f"""
 import hashlib, os, signal, sys, time
-from shl import SHL, _checkpoints, learning
-true_step_done = _checkpoints.Checkpoints.step_done
+from shl import SHL
+from shl.learning import checkpoints, loop
+true_step_done = checkpoints.Checkpoints.step_done
 hold, pace = (float(os.environ.get(name, 0)) for name in ("HOLD", "PACE"))
 context, came = [], []
 def wait():
@@ -47,7 +49,7 @@ def step_done(self, state):
         wait()
     time.sleep(pace)
     true_step_done(self, state)
-_checkpoints.Checkpoints.step_done = step_done
+checkpoints.Checkpoints.step_done = step_done
 HANDLER
 shl = SHL(**{OPTS!r}, cache_dir=sys.argv[1])
 dico = shl.learn_dico(matname="mine")
@@ -134,13 +136,13 @@ def test_what_a_handler_of_one_s_own_raises_saves_the_step(tmp_path, digest):
 
 def test_a_second_interrupt_leaves_at_once(tmp_path, digest):
     slow = (  # a step that does not end
-        "true_follow = learning.follow\n"
+        "true_follow = loop.follow\n"
         "def follow(*arguments):\n"
         "    if arguments[0].step == 20:\n"
         "        wait()\n"
         "        time.sleep(1000)\n"
         "    true_follow(*arguments)\n"
-        "learning.follow = follow\n"
+        "loop.follow = follow\n"
     )
     process = start(tmp_path, slow, hold=0)
     process.send_signal(signal.SIGINT)
@@ -159,7 +161,7 @@ CONV += ["--second-n-iter", "0", "--homeo-method", "None", "--n-jobs", "1"]
 @pytest.mark.slow
 def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
     flags = [*CONV, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "out"]
-    command = "import sys\nfrom shl import cli\nsys.exit(cli.main(sys.argv[1:]))"
+    command = "import sys\nfrom shl.cli import main as cli\nsys.exit(cli.main(sys.argv[1:]))"
     process = python(command, *flags)
     deadline = time.monotonic() + SECONDS
     status = Path(f"/proc/{process.pid}/status")
@@ -240,16 +242,16 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
 
 WAITING = """
 import time
-from shl import _jobs
+from shl.store import jobs
 class Slow:
     def __reduce__(self):
         print("on its way", flush=True)
         time.sleep(1000)
-_jobs.run_jobs([_jobs.Job(n, print, (Slow(),)) for n in range(2)], n_jobs=2)
+jobs.run_jobs([jobs.Job(n, print, (Slow(),)) for n in range(2)], n_jobs=2)
 """
 
 
-@pytest.mark.skipif(not _jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
+@pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
 def test_no_worker_waits_for_its_first_job_after_its_parent(tmp_path):
     process = python(WAITING, start_new_session=True)
     assert process.stdout.readline() == "on its way\n"

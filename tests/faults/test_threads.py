@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 from shl import SparseHebbianLearning
-from shl._threads import Threads
+from shl._base.threads import Threads
 from shl.convolution import ConvolutionalSHL
 
 ROUNDS = int(os.environ.get("SHL_FAULT_ROUNDS", 100))
@@ -50,7 +50,7 @@ def test_contexts_in_contexts_and_errors_restore_it(two_blas_threads):
 
 
 def test_a_forked_child_does_not_wait_for_a_lock_of_another_thread():
-    from shl._threads import _one_blas_thread
+    from shl._base.threads import _one_blas_thread
 
     with _one_blas_thread._lock:  # as if another thread were entering
         child = os.fork()

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from making import unlike_tables
 
-from shl import SparseCoder, _arrays, sparse_encode
-from shl._arrays import CUDA, CUDA_MANAGED
-from shl.coding import Coding
+from shl import SparseCoder, sparse_encode
+from shl._base import arrays
+from shl._base.arrays import CUDA, CUDA_MANAGED
+from shl.coding.coder import Coding
 
 
 @pytest.fixture
 def in_place(monkeypatch):
     """As if no correlations fitted into shared memory."""
-    from shl.gpu import coding
+    from shl.coding.gpu import coding
 
     monkeypatch.setattr(coding, "most_shared", lambda device: 0)
 
@@ -89,7 +90,7 @@ def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, 
     "name", ["tolerance", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
 )
 def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dictionary, rng, name):
-    from shl.gpu import coding
+    from shl.coding.gpu import coding
 
     monkeypatch.setattr(coding, "total_memory", lambda device: 0)
     options = options_of(rng, len(dictionary))[name]
@@ -107,7 +108,7 @@ def test_few_samples_take_no_gram_matrix(put, X, dictionary):
 
 
 def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
-    from shl.gpu import coding
+    from shl.coding.gpu import coding
 
     monkeypatch.setattr(coding, "CHUNK_BYTES", 1)
     X[2] = 0
@@ -156,7 +157,7 @@ def test_arrays_in_two_places_are_refused_by_name(put, X, dictionary):
 
 
 def test_arrays_of_two_devices_are_refused_by_name(put, X):
-    from shl.gpu.launching import check_device
+    from shl.coding.gpu.launching import check_device
 
     tensor = put(X)
     check_device(tensor, "gain", tensor.device)
@@ -184,7 +185,7 @@ def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X
     Array.__module__ = "otherpy.arrays"
     monkeypatch.setitem(sys.modules, "otherpy", library)
     kinds = CUDA, CUDA_MANAGED, put(X).__dlpack_device__()[0]  # of the simulator: the host
-    monkeypatch.setattr(_arrays, "ON_DEVICE", kinds)
+    monkeypatch.setattr(arrays, "ON_DEVICE", kinds)
     given = Array(put(X)), Array(put(dictionary))
     code = sparse_encode(*given, l0_sparseness=3)
     assert isinstance(code, Array)

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from shl import SparseHebbianLearning, stopping
-from shl._arrays import is_tensor
-from shl.homeostasis import RULES
-from shl.replacement import Replacement
+from shl import SparseHebbianLearning
+from shl._base.arrays import is_tensor
+from shl.learning import stopping
+from shl.learning.homeostasis import RULES
+from shl.learning.replacement import Replacement
 
 OFTEN = Replacement(each=1, window=(0, 1), min_age=1, margin=0, floor=0, least_cosine=0)
 

@@ -1,0 +1,1 @@
+"""What all other packages rest on: checks, arrays, threads and texts."""

@@ -1,0 +1,112 @@
+"""NumPy's functions over tensors: what the formulas of the package use, by NumPy's names.
+
+PyTorch has most of them under the same name and takes NumPy's `axis` and `keepdims`: they are
+looked up there.  Written out is what differs: functions that take numbers beside tensors, or whose
+sums depend on the order in which threads come.
+"""
+
+from typing import Any
+
+import torch
+
+
+def __getattr__(name: str) -> Any:
+    """The function of this name in PyTorch."""
+    return getattr(torch, name)
+
+
+class _Larger:
+    """`numpy.maximum`."""
+
+    def __call__(self, a: torch.Tensor | float, b: torch.Tensor | float) -> torch.Tensor:
+        """The larger of each pair; one of both may be a number."""
+        if not isinstance(a, torch.Tensor):
+            a, b = b, a
+        return torch.maximum(a, b) if isinstance(b, torch.Tensor) else a.clamp(min=b)
+
+    @staticmethod
+    def accumulate(a: torch.Tensor, axis: int) -> torch.Tensor:
+        """The largest so far."""
+        return a.cummax(axis).values
+
+
+maximum = _Larger()
+
+
+class linalg:
+    """`numpy.linalg`."""
+
+    @staticmethod
+    def norm(a: torch.Tensor, axis: int | None = None) -> torch.Tensor:
+        """Of each row, or of all."""
+        return torch.linalg.vector_norm(a, dim=axis)
+
+
+def vdot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The sum of products of all entries."""
+    return torch.linalg.vector_norm(a) ** 2 if a is b else (a * b).sum()
+
+
+def clip(a: torch.Tensor | float, low: float, high: float) -> torch.Tensor | float:
+    """A within the bounds."""
+    return a.clamp(low, high) if isinstance(a, torch.Tensor) else min(max(a, low), high)
+
+
+def cumsum(a: torch.Tensor, axis: int) -> torch.Tensor:
+    """Sums up to each entry of the last axis; of floats PyTorch's own differ from run to run."""
+    if not a.is_floating_point():
+        return torch.cumsum(a, axis)
+    return a @ torch.ones(2 * a.shape[-1:], dtype=a.dtype, device=a.device).triu()
+
+
+def nonzero(a: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The indices along each axis."""
+    return torch.nonzero(a, as_tuple=True)
+
+
+def zeros_like(a: torch.Tensor, shape: tuple | None = None) -> torch.Tensor:
+    """Zeros of the same dtype on the same device."""
+    return a.new_zeros(a.shape if shape is None else shape)
+
+
+def adam(
+    dictionary: torch.Tensor,
+    gradient: torch.Tensor,
+    unit: float,
+    moments: tuple[torch.Tensor, torch.Tensor],
+    decays: tuple[float, float],
+    rate: float,
+    epsilon: float,
+    corrections: tuple[float, float],
+    moved: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    norms: torch.Tensor,
+) -> None:
+    """`shl.coding.kernels.adam`: a step (Kingma & Ba 2015, algorithm 1), to `moved` and norms."""
+    (mean, square), (atoms, new_mean, new_square) = moments, moved
+    gradient = gradient * (1 / unit)
+    torch.mul(mean, decays[0], out=new_mean).add_(gradient, alpha=1 - decays[0])
+    torch.mul(square, decays[1], out=new_square).addcmul_(gradient, gradient, value=1 - decays[1])
+    spread = torch.sqrt(new_square).mul_(corrections[1] ** -0.5).add_(epsilon)
+    torch.addcdiv(dictionary, new_mean, spread, value=-rate / corrections[0], out=atoms)
+    normalise(atoms, norms)
+
+
+def normalise(atoms: torch.Tensor, norms: torch.Tensor) -> None:
+    """`shl.coding.kernels.normalise`: rows to norm 1, in place."""
+    torch.sqrt(torch.einsum("ij,ij->i", atoms, atoms), out=norms)
+    atoms /= torch.where(norms > 0, norms, 1)[:, None]
+
+
+def explain(gram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`shl.coding.kernels.explain`: c and e of each atom, at most 1, float64."""
+    others = gram.clone().fill_diagonal_(0)
+    nearest = others.argmax(dim=1)
+    c = others.amax(dim=1).clamp(0, 1)
+    rest = others - c[:, None] * others[nearest]
+    rest.fill_diagonal_(0).scatter_(1, nearest[:, None], 0)
+    return c.double(), rest.amax(dim=1).clamp(0, 1).double()
+
+
+def fill_diagonal(a: torch.Tensor, value: float) -> None:
+    """In place."""
+    a.fill_diagonal_(value)

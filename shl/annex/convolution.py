@@ -1,0 +1,301 @@
+"""Figure 4 of the annex: atoms of images without and with homeostasis, and of a second layer."""
+
+import hashlib
+import io
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .. import metrics
+from .._base.checks import check_choice, check_count, check_memory
+from ..convolution import plots
+from ..convolution.estimator import ConvolutionalSHL
+from ..convolution.preprocessing import gaussian_mask, preprocess
+from ..images.patches import crop
+from ..images.photographs import DATAPATH, choose_database, load_images
+from ..learning import checkpoints
+from ..learning.homeostasis import RULES
+from ..plotting import time_plot
+from ..plotting.figures import COLORS, new_figure, save_both
+from ..store.entries import Store, key_of, open_store
+from ..store.files import digest, write_bytes
+
+METHODS = ("None", "shareHAP", "epochEXP")
+FACES = "olivettifaces.mat"
+FACES_URL = "https://ndownloader.figshare.com/files/5976027"
+FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794"
+SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
+
+
+def load(
+    database: str | None = None,
+    datapath: str | Path = DATAPATH,
+    n_images: int = 400,
+    size: int = 65,
+    seed: int = 42,
+) -> np.ndarray:
+    """Grey images before `preprocess`.
+
+    Parameters
+    ----------
+    database : str, optional
+        'faces', the Olivetti faces (400 at most), downloaded once into datapath; else crops of the
+        images that `shl.images.load_images` knows by this name.  None is the only database of a
+        given datapath, else 'sample'.
+    datapath : str or Path, default='database/'
+        The folder of databases, or a folder of images.
+    n_images : int, default=400
+    size : int, default=65
+        Pixels of a side, at least 2.
+    seed : int, default=42
+        Decides images and crops.
+
+    Returns
+    -------
+    X : array of shape (n_images, 1, size, size), float32
+
+    Raises
+    ------
+    OSError
+        If the faces cannot be downloaded.
+    ValueError
+        If the file of the faces is another, or a parameter is out of its range.
+    """
+    n_images, size = check_count(n_images, "n_images"), check_count(size, "size", least=2)
+    check_memory(8 * n_images * size**2, "n_images", n_images)
+    rng = np.random.default_rng(check_count(seed, "seed", least=0))
+    if database == "faces":
+        return _faces(n_images, size, rng, datapath)
+    datapath, database = choose_database(database, datapath)
+    images = load_images(database, datapath, height=size, width=size, rng=rng)
+    crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
+    return np.stack(crops)[:, None].astype(np.float32)
+
+
+def _faces(n_images, size, rng, datapath):
+    """Olivetti faces (Samaria & Harter 1994), resized."""
+    from scipy.ndimage import zoom
+
+    faces = _read_faces(Path(datapath) / FACES)
+    check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
+    chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
+    return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(
+        np.float32
+    )
+
+
+def _read_faces(path):
+    """Faces (400, 64, 64) float32 in 0..1 from the original file, downloaded once.
+
+    Not by scikit-learn, which keeps them as a pickle: to read one runs the code in it.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        try:
+            with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
+                content = answer.read()
+        except OSError as error:
+            raise OSError(
+                f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
+                f"database='sample' needs no network"
+            ) from error
+        _check_faces(content, FACES_URL)
+        write_bytes(path, content)
+    content = path.read_bytes()
+    _check_faces(content, path)
+    faces = loadmat(io.BytesIO(content))["faces"].T.astype(np.float32)
+    faces = (faces - faces.min()) / np.ptp(faces)
+    return faces.reshape(-1, 64, 64).transpose(0, 2, 1)
+
+
+def _check_faces(content, place):
+    """An error unless bytes are the file of the faces."""
+    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
+        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+
+
+def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:
+    """Figures of a fitted model on images X, under plain pursuit and under its own competition.
+
+    Parameters
+    ----------
+    model : ConvolutionalSHL
+    X : array of shape (n_images, n_channels, height, width)
+
+    Returns
+    -------
+    figures : dict
+        error, |X - reconstruction| / |X|; cv, the standard deviation of the atoms' events over
+        their mean; counts, the events of each atom; and the same named `_own` under the model's
+        competition.
+    """
+    figures = {}
+    for suffix, gain in (("", None), ("_own", model.gain_)):
+        code = model.transform(X, gain=gain)
+        residual = X - model.inverse_transform(code, X.shape)
+        figures |= {
+            f"error{suffix}": metrics.reconstruction_error(X, residual),
+            f"cv{suffix}": metrics.usage_variation(code),
+            f"counts{suffix}": code.counts().tolist(),
+        }
+    return figures
+
+
+def run(
+    X: np.ndarray,
+    out: str | Path,
+    *,
+    methods: Sequence[str] = METHODS,
+    second: Mapping | None = None,
+    cache_dir: str | Path | None = None,
+    **parameters: object,
+) -> dict:
+    """Learn from raw images once with each rule; write models and pictures into a folder.
+
+    Parameters
+    ----------
+    X : array of shape (n_images, 1, height, width)
+        As `load` gives.
+    out : str or Path
+        A folder, made if missing.
+    methods : sequence of str, default=('None', 'HAP', 'EXP')
+        Rules of homeostasis.
+    second : mapping, default=None
+        Parameters of a second layer, learned on the dense code of the last rule's first layer.
+    cache_dir : str or Path, default=None
+        Folder of results and checkpoints: a study that was interrupted goes on; None for none.
+    **parameters : object
+        Of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
+
+    Returns
+    -------
+    summary : dict
+        rules, the figures of each rule; pictures, their names; second, the figures of a second
+        layer.
+    """
+    for method in methods:
+        check_choice(method, "methods", RULES)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    X = preprocess(X)
+    parameters = {"patch_width": 9, **parameters}
+    parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
+    results = open_store(cache_dir)
+    models = {
+        method: _fit(ConvolutionalSHL(homeo_method=method, **parameters), X, results)
+        for method in methods
+    }
+    summary = {"rules": {}, "pictures": []}
+    for method, model in models.items():
+        summary["rules"][method] = {**measure(model, X), "seconds": model.seconds_}
+        summary["pictures"] += _draw_model(model, X, method, out)
+        model.save(out / f"model_{method}.npz")
+    summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence"))
+    if second is not None:
+        summary["second"] = run_second(
+            models[methods[-1]], X, second, out, summary["pictures"], results
+        )
+    return summary
+
+
+def _fit(model, X, results):
+    """The fitted model, from a store, or learned from its last checkpoint on."""
+    if results is None:
+        return model.fit(X)
+    parameters = model.get_params(deep=False)
+    shown = {name: parameters.pop(name) for name in ("n_jobs", "verbose")}
+    path = results.path("conv", key_of({**parameters, "data": digest(X)}), "conv-learn")
+    found = results.get(path, ConvolutionalSHL.load)
+    return checkpoints.fit(model, X, results, path) if found is None else found.set_params(**shown)
+
+
+def _draw_model(model, X, method, out):
+    """Atoms, places and a reconstruction of one model; returns the pictures' names."""
+    code = model.transform(X, gain=model.gain_)
+    title = f"{method}: {model.l0_sparseness} events an image, own competition"
+    drawn = {
+        "atoms": plots.show_atoms(model, title=f"{method}: atoms"),
+        "where": plots.show_where(code, title=f"{method}: where each atom was used"),
+        "reconstruction": plots.show_reconstruction(
+            X, model.inverse_transform(code, X.shape), title=title
+        ),
+    }
+    return [_save(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
+
+
+def _save(fig, stem):
+    """Write a picture as PNG and as PDF; returns the name of the PNG."""
+    save_both(fig, stem)
+    return f"{stem}.png"
+
+
+def _draw_comparison(models, figures, stem):
+    """Convergence of all rules, and each one's activation histogram; returns the picture's name."""
+    fig = new_figure(figsize=(4 + 3 * len(models), 3), layout="constrained")
+    axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
+    most = max(max(figures[method]["counts_own"]) for method in models)
+    for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
+        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
+        plots.plot_counts(
+            figures[method]["counts_own"],
+            color=COLORS.get(method),
+            ax=ax,
+            title=f"{method}: cv {figures[method]['cv_own']:.2f}",
+        )
+        ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
+    axs[0].set_ylabel("error (own competition)")
+    axs[0].legend()
+    return _save(fig, stem)
+
+
+def run_second(
+    first: ConvolutionalSHL,
+    X: np.ndarray,
+    parameters: Mapping,
+    out: Path,
+    pictures: list[str],
+    results: Store | None = None,
+) -> dict:
+    """Learn a second layer on the dense code of the first and draw its atoms as images.
+
+    Parameters
+    ----------
+    first : ConvolutionalSHL
+        The fitted first layer.
+    X : array of shape (n_images, 1, height, width)
+        Preprocessed images.
+    parameters : mapping
+        Of the second layer.
+    out : Path
+        A folder that is there.
+    pictures : list of str
+        The name of the picture is appended.
+    results : Store, default=None
+        Where the learned layer is kept.
+
+    Returns
+    -------
+    figures : dict
+        As of `measure`, and the seconds of learning.
+    """
+    code = first.transform(X, gain=first.gain_).toarray()
+    parameters = {
+        **SECOND,
+        "random_state": first.random_state,
+        "n_jobs": first.n_jobs,
+        "verbose": first.verbose,
+        **parameters,
+    }
+    parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
+    model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters)
+    model = _fit(model, code, results)
+    fig, _ = plots.show_atoms(
+        plots.project_atoms(model.components_, first.components_, first.stride),
+        title="second layer: atoms, seen through the first",
+    )
+    pictures.append(_save(fig, out / "atoms_second"))
+    model.save(out / "model_second.npz")
+    return {**measure(model, code), "seconds": model.seconds_}

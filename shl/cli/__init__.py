@@ -1,0 +1,1 @@
+"""The `shl` command: a thin layer of argparse over the package."""

@@ -1,0 +1,7 @@
+"""Run the `shl` command as `python -m shl.cli`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

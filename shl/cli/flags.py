@@ -1,0 +1,168 @@
+"""What the commands of `shl` share: flags whose defaults are those of what they fill, and reports
+as lines or JSON.
+"""
+
+import inspect
+import re
+import sys
+from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+from ..store.entries import DEFAULT_FOLDER
+from ..store.files import json_text, write_bytes
+
+RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
+# Flags that do not change what a run writes.
+NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
+
+SHARED = {
+    "seed": {"type": int, "help": "decides every random draw"},
+    "n_jobs": {"type": int, "default": -1, "help": "threads or workers; -1 is all cores"},
+    "cache_dir": {
+        "default": DEFAULT_FOLDER,
+        "metavar": "DIR",
+        "help": "folder of results, which are not computed again ('none' for no store); "
+        "SHL_CACHE_DIR replaces the default",
+    },
+    "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
+    "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
+    "json": {"action": "store_true", "help": "print the summary as JSON, and no progress bar"},
+}
+
+
+class Parser(ArgumentParser):
+    """A parser whose error for an unknown flag is its own, not that of the commands' parser, and
+    names the flag that is nearest.
+    """
+
+    def parse_known_args(self, args=None, namespace=None):
+        """The namespace; what is left is an error."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flags = re.findall(r"--[a-z][a-z-]*", self.format_usage())
+            words = (word.partition("=")[0] for word in unknown if word.startswith("--"))
+            near = [flag for word in words for flag in get_close_matches(word, flags, n=1)]
+            hint = f": did you mean {' '.join(near)}?" if near else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return known, unknown
+
+
+class Command(NamedTuple):
+    """A command of `shl`.
+
+    add_flags(parser) is called for the command alone that is asked for: what its flags fill may
+    take a second to import.
+    """
+
+    name: str
+    text: str
+    add_flags: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int | None]
+
+
+def add_command(commands, command, is_asked_for):
+    """A subcommand whose help shows defaults."""
+    parser = commands.add_parser(
+        command.name,
+        help=command.text,
+        description=command.text[0].upper() + command.text[1:] + ".",
+        formatter_class=ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(run=command.run)
+    if is_asked_for:
+        command.add_flags(parser)
+
+
+def add_parameter(parser, source, name, text, *flags, **options):
+    """A flag for a parameter of `source`, a class or function, with its default and type.
+
+    Parameters
+    ----------
+    flags : str
+        Names of the flag, if not that of the parameter.
+    options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
+    """
+    parameter = inspect.signature(source).parameters[name]
+    default = options.pop("default", parameter.default)
+    if default is False:
+        options["action"] = "store_true"
+    elif isinstance(default, tuple):
+        default = list(default)
+        options = {"type": type(default[0]), "nargs": "+", **options}
+    else:
+        kinds = get_args(parameter.annotation) or (parameter.annotation,)
+        options = {"type": kinds[0] if default is None else type(default), **options}
+    flags = flags or (f"--{name.lower().replace('_', '-')}",)
+    parser.add_argument(*flags, default=default, help=text, **{"dest": name, **options})
+
+
+def default_of(source, name):
+    """The default of a parameter of a class or function."""
+    return inspect.signature(source).parameters[name].default
+
+
+def add_shared(parser, *names, **defaults):
+    """Flags of `SHARED`, some with a default of their own."""
+    for name in (*names, *defaults):
+        options = SHARED[name] | ({"default": defaults[name]} if name in defaults else {})
+        parser.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+def add_database(parser, source, name="database", more=""):
+    """The flags --database and --datapath, for two parameters of `source`."""
+    text = f"'sample' (photographs that scikit-learn ships), 'dead_leaves', {more}"
+    text += "or a folder in --datapath (None: its only one, or 'sample' without --datapath)"
+    add_parameter(parser, source, name, text, "--database", metavar="NAME")
+    text = "a folder of images, or of such folders"
+    add_parameter(parser, source, "datapath", text, metavar="DIR")
+
+
+def cache_folder(args):
+    """The folder of results that --cache-dir names, or None for no store."""
+    return None if args.cache_dir.lower() == "none" else args.cache_dir
+
+
+def verbosity(args):
+    """1 where progress is shown, else 0."""
+    return int(not (args.quiet or args.json))
+
+
+def claim_folder(args) -> Path:
+    """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
+    content, path = json_text(run).encode(), out / RUN_FILE
+    if not path.exists() and any(out.iterdir()):
+        _say(args, f"{out}/ is not empty: files of the same names are replaced")
+    elif path.exists() and path.read_bytes() != content:
+        _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
+    write_bytes(path, content)
+    return out
+
+
+def announce_overwrite(args, path):
+    """Say on stderr that a file is replaced, where there is one."""
+    if Path(path).exists():
+        _say(args, f"{path} is replaced")
+
+
+def _say(args, text):
+    print(f"shl {args.command}: {text}", file=sys.stderr)
+
+
+def report(args, summary, lines):
+    """Print a summary as JSON, as lines, or not at all."""
+    if args.json:
+        print(json_text(summary), end="")
+    elif not args.quiet:
+        print("\n".join(lines))
+
+
+def write_report(args, folder, summary, lines):
+    """Write `summary.json` in a folder, and `report` it."""
+    write_bytes(folder / "summary.json", json_text(summary).encode())
+    report(args, summary, lines)

@@ -1,0 +1,287 @@
+"""The commands that work with a saved model: `shl show`, `shl encode`, `shl decode`."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numpy as np
+
+from .. import store
+from .._base.checks import check_sparse
+from .flags import Command, add_shared, announce_overwrite, claim_folder, report, write_report
+
+EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
+ARRAYS = (".npy", ".npz")
+
+
+def load_model(path):
+    """The fitted estimator that is saved at path, of patches or of images."""
+    from ..convolution import ConvolutionalSHL
+    from ..estimators.dictionary import SparseHebbianLearning
+
+    kinds = {kind.__name__: kind for kind in (SparseHebbianLearning, ConvolutionalSHL)}
+    kind = store.read_info(path).get("kind")
+    if kind not in kinds:
+        raise ValueError(f"{path} must hold one of {', '.join(kinds)}, not {kind}")
+    return kinds[kind].load(path)
+
+
+def is_of_images(model):
+    """Whether a model is convolutional."""
+    return model.components_.ndim == 4
+
+
+# --------------------------------------------------------------------------------------------- show
+
+
+def _add_show_flags(parser):
+    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
+    add_shared(parser, "quiet", "json", out="shl_show")
+
+
+def show_command(args):
+    """Shl show: the pictures of a saved model, as PNG and PDF."""
+    from ..plotting.figures import save_both
+
+    model = load_model(args.model)
+    out = claim_folder(args)
+    pictures = {}
+    for name, draw in _list_pictures(model).items():
+        save_both(draw()[0], out / name)
+        pictures[name] = str(out / f"{name}.png")
+    summary = {
+        "model": str(args.model),
+        "kind": type(model).__name__,
+        "atoms": list(model.components_.shape),
+        "steps": model.n_iter_,
+        "parameters": model.get_params(deep=False),
+        **model.record_.last(),
+        "pictures": pictures,
+    }
+    size = " x ".join(map(str, model.components_.shape))
+    lines = [
+        f"{type(model).__name__} with atoms of {size} after {model.n_iter_} steps",
+        f"{', '.join(pictures) or 'no picture'} in {out}/, as PNG and PDF",
+    ]
+    write_report(args, out, summary, lines)
+
+
+def _list_pictures(model):
+    """{name: function that draws it} of what a model has."""
+    from .. import plotting
+    from ..convolution import plots
+
+    if is_of_images(model):
+        pictures = {"dictionary": lambda: plots.show_atoms(model)}
+    else:
+        is_square = round(model.n_features_in_**0.5) ** 2 == model.n_features_in_
+        draw = plotting.show_dico if is_square else _plot_atoms
+        pictures = {
+            "dictionary": lambda: draw(None, model),
+            "P_cum": lambda: plotting.plot_P_cum(model.P_cum_),
+            "usage": lambda: plotting.plot_usage(plotting.activity(model)),
+        }
+    if len(model.record_):
+        draw_learning = _plot_error if is_of_images(model) else plotting.plot_learning
+        pictures["learning"] = lambda: draw_learning(model)
+    return pictures
+
+
+def _plot_error(model):
+    """The error of images over learning: they have no distributions, and no F."""
+    from ..plotting import plot_error
+
+    return plot_error(None, model)
+
+
+def _plot_atoms(_, model):
+    """Atoms that are no square patches: curves in a grid."""
+    from ..plotting.figures import new_figure
+
+    atoms = model.components_
+    n_columns = int(np.ceil(len(atoms) ** 0.5))
+    n_rows = -(-len(atoms) // n_columns)
+    fig = new_figure(figsize=(n_columns, 0.7 * n_rows))
+    axs = fig.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for ax in axs:
+        ax.set_axis_off()
+    for ax, atom in zip(axs, atoms, strict=False):
+        ax.plot(atom, lw=0.8)
+    return fig, axs
+
+
+# -------------------------------------------------------------------------------- encode and decode
+
+
+def _add_encode_flags(parser):
+    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
+    text = "samples (npy, npz), an image, or a folder of images, which are whitened and cut up"
+    parser.add_argument("file", metavar="FILE", help=text)
+    text = "file of the code"
+    parser.add_argument("--out", dest="target", default="code.npz", metavar="FILE", help=text)
+    text = "most events of a sample (None: as in learning)"
+    parser.add_argument("--l0-sparseness", type=int, default=None, help=text)
+    add_shared(parser, "n_jobs", "quiet", "json")
+
+
+def encode_command(args):
+    """Shl encode: the code of samples, CSR (scipy.sparse.load_npz) or the events of images."""
+    model = load_model(args.model).set_params(n_jobs=args.n_jobs)
+    X = read_samples(args.file, model)
+    if not is_of_images(model):
+        model.set_params(sparse_output=True)
+    code = model.transform(X, l0_sparseness=args.l0_sparseness)
+    announce_overwrite(args, args.target)
+    store.write_bytes(Path(args.target), _code_bytes(code, model))
+    decoded = model.inverse_transform(code)
+    summary = {
+        "samples": len(decoded),
+        "events": code.n_events if is_of_images(model) else code.nnz,
+        "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
+        "code": str(args.target),
+    }
+    line = "{samples} samples, {events} events, error {error:.4f}; code in {code}"
+    report(args, summary, [line.format_map(summary)])
+
+
+def _code_bytes(code, model):
+    """A code as an npz file, of CSR as SciPy writes it."""
+    from scipy import sparse
+
+    file = io.BytesIO()
+    if is_of_images(model):
+        arrays = {name: getattr(code, name) for name in EVENTS}
+        np.savez(file, **arrays, shape=np.array(code.shape))
+    else:
+        sparse.save_npz(file, sparse.csr_array(code))
+    return file.getvalue()
+
+
+def _error_of(X, decoded):
+    """|X - decoded| / |X| of the entries that are there, 0 where all are 0."""
+    from ..metrics import reconstruction_error
+
+    X = X.astype(np.float64)
+    return reconstruction_error(np.nan_to_num(X), np.nan_to_num(X - decoded))
+
+
+def _add_decode_flags(parser):
+    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
+    parser.add_argument("code", metavar="CODE", help="file that `shl encode` wrote")
+    text = "npy file of samples"
+    parser.add_argument("--out", dest="target", default="decoded.npy", metavar="FILE", help=text)
+    add_shared(parser, "quiet", "json")
+
+
+def decode_command(args):
+    """Shl decode: the samples that a code stands for, as npy."""
+    model = load_model(args.model)
+    X = model.inverse_transform(read_code(args.code, model))
+    announce_overwrite(args, args.target)
+    file = io.BytesIO()
+    np.save(file, X)
+    store.write_bytes(Path(args.target), file.getvalue())
+    shape = " x ".join(map(str, X.shape))
+    summary = {"shape": list(X.shape), "samples": str(args.target)}
+    report(args, summary, [f"samples of shape {shape} in {args.target}"])
+
+
+def read_code(path, model):
+    """The code that `shl encode` wrote to path."""
+    from scipy import sparse
+
+    from ..convolution import ConvolutionalCode
+
+    with _file(path, "code of shl encode with this model") as file:
+        if not is_of_images(model):
+            return check_sparse(sparse.load_npz(file), "the code")
+        with np.load(file, allow_pickle=False) as arrays:
+            events = {name: arrays[name] for name in EVENTS}
+            return ConvolutionalCode(**events, shape=tuple(map(int, arrays["shape"])))
+
+
+def read_samples(path, model):
+    """The samples of a file or folder, as the model takes them."""
+    path = Path(path)
+    if path.suffix.lower() in ARRAYS:
+        return _read_array(path)
+    return _cut(_read_images(path), model)
+
+
+def _read_array(path):
+    """The array of an npy file, or the only one, or 'data', of an npz."""
+    with _file(path, "array of samples") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = list(found)
+            if len(names) == 1 or "data" in names:
+                return found["data" if "data" in names else names[0]]
+    raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
+
+
+@contextlib.contextmanager
+def _file(path, what):
+    """An open file, and a ValueError for whatever reading it raises where it is something else."""
+    if not Path(path).is_file():  # to open a pipe would wait for ever
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with store.damage_of(path), open(path, "rb") as file:
+            yield file
+    except ValueError as error:
+        raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
+
+
+def _read_images(path):
+    """The grey images of a file or a folder."""
+    from ..images.photographs import load_images, read_image
+
+    if path.is_dir():  # "." is no name of the data sets that need no folder
+        return [image for _, image in load_images(".", path, 1, 1)]
+    with _file(path, "image that can be used"):
+        return [read_image(path)]
+
+
+def _cut(images, model):
+    """Images whitened as `shl learn` does it, cut into patches side by side; whole for a model of
+    images, all as small as the smallest.
+    """
+    from ..convolution import preprocess
+    from ..images.patches import centre, disc
+    from ..images.patches import preprocess as preprocess_patch
+
+    if is_of_images(model):
+        height, width = np.min([image.shape for image in images], axis=0)
+        return preprocess(np.array([image[:height, :width] for image in images]))
+    width = round(model.n_features_in_**0.5)
+    patches = [_tiles(preprocess_patch(centre(image), width), width) for image in images]
+    seen = disc(width).ravel() if _is_masked(model.components_, width) else 1
+    return (np.concatenate(patches) * seen).astype(model.components_.dtype)
+
+
+def _is_masked(atoms, width):
+    """Whether atoms were learned from patches masked by a disc.
+
+    Then what they started from has nearly gone outside of it: a pixel there has less than a tenth
+    of the energy of one inside.
+    """
+    from ..images.patches import disc
+
+    inside = disc(width).ravel()
+    energy = (atoms**2).sum(axis=0)
+    return energy[~inside].sum() * inside.sum() < 0.1 * energy[inside].sum() * (~inside).sum()
+
+
+def _tiles(image, width):
+    """The patches (n, width^2) of an image, row by row, less a rest right and below."""
+    rows, columns = (size // width for size in image.shape)
+    cut = image[: rows * width, : columns * width].reshape(rows, width, columns, width)
+    return cut.swapaxes(1, 2).reshape(-1, width**2)
+
+
+COMMANDS = (
+    Command("show", "draw a saved model", _add_show_flags, show_command),
+    Command("encode", "code samples or images by a saved model", _add_encode_flags, encode_command),
+    Command("decode", "give the samples that a code stands for", _add_decode_flags, decode_command),
+)

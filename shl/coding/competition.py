@@ -1,0 +1,74 @@
+"""How atoms compete in pursuit: what homeostasis hands to coding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._base.arrays import namespace
+from .._base.checks import check_array, check_number
+
+
+@dataclass(frozen=True)
+class Competition:
+    """How atoms compete in pursuit: z_i(a) = gain_i a, or z_i(a) = P_cum_i(1 - exp(-a / C)).
+
+    Neither gain nor P_cum is plain matching pursuit, z(a) = a.
+
+    Attributes
+    ----------
+    gain : array of shape (n_dictionary,), optional
+        Non-negative.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Non-decreasing along its rows, in [0, 1].
+    C : float, optional
+        The scale of coefficients in P_cum, without which the table means nothing.
+    """
+
+    gain: np.ndarray | None = None
+    P_cum: np.ndarray | None = None
+    C: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """'gain', 'table' or 'plain'."""
+        if self.P_cum is not None:
+            return "table"
+        return "plain" if self.gain is None else "gain"
+
+
+PLAIN = Competition()
+
+
+def check_competition(gain, P_cum, C, n_dictionary, dtype) -> Competition:
+    """A `Competition` of valid arrays, or an error that names the one that is not."""
+    if gain is not None and P_cum is not None:
+        raise ValueError(
+            "gain and P_cum: give one of them, atoms compete either by a gain or by a table"
+        )
+    if gain is not None:
+        gain = check_array(gain, "gain", ndim=1, dtype=dtype, shape=(n_dictionary,))
+        if gain.min() < 0:
+            raise ValueError(f"gain must be non-negative, its least is {gain.min():.3g}")
+    if P_cum is not None:
+        P_cum = check_P_cum(P_cum, "P_cum", n_dictionary, dtype=dtype)
+        if C is None:
+            raise ValueError(
+                "C must be given with P_cum, as the scale of its coefficients: model.C_ for "
+                "model.P_cum_ (competition=model.competition_ brings both)"
+            )
+        C = check_number(C, "C", above=0)
+    return Competition(gain, P_cum, C)
+
+
+def check_P_cum(P_cum, name, n_dictionary=None, nb_quant=None, dtype=None):
+    """Distributions (n_dictionary, nb_quant), non-decreasing along their rows from 0 to 1."""
+    P_cum = check_array(P_cum, name, ndim=2, dtype=dtype)
+    wanted = (n_dictionary or len(P_cum), nb_quant or max(2, P_cum.shape[1]))
+    if tuple(P_cum.shape) != wanted:
+        raise ValueError(
+            f"{name} must have shape (n_dictionary, nb_quant) = {wanted}, not {tuple(P_cum.shape)}"
+        )
+    xp = namespace(P_cum)
+    if xp.diff(P_cum, axis=1).min() < -1e-6 or P_cum.min() < -1e-6 or P_cum.max() > 1 + 1e-6:
+        raise ValueError(f"{name} must be non-decreasing along its rows, within [0, 1]")
+    return xp.maximum.accumulate(P_cum, axis=1)

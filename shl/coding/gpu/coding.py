@@ -1,0 +1,284 @@
+"""Sparse coding on a GPU: the counterpart of `shl.coding.Coder`, on tensors."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ..coder import MOST_STEPS, PURSUITS, SCALED, Coding
+from ..competition import PLAIN, Competition
+from ..events import Batch
+from . import kernels
+from .events import DeviceEvents
+from .launching import (
+    check_device,
+    count_blocks,
+    count_threads,
+    launch,
+    most_shared,
+    number,
+    total_memory,
+)
+
+CHUNK_BYTES = 2**29  # of the correlations and events of the samples that are coded at once
+
+
+def prepare(
+    coding: Coding,
+    dictionary: torch.Tensor,
+    competition: Competition = PLAIN,
+    precision: torch.Tensor | None = None,
+) -> "DeviceCoder":
+    """`Coding.prepare` for a dictionary on a GPU.
+
+    Raises
+    ------
+    ValueError
+        For a coder that is not there, and arrays of other devices.
+    """
+    if coding.algorithm not in PURSUITS or coding.has_gaps:
+        what = "missing='mask'" if coding.has_gaps else f"algorithm={coding.algorithm!r}"
+        raise ValueError(f"{what} is not for arrays on a GPU: 'mp' and 'omp' are, without NaN")
+    arrays = {"gain": competition.gain, "P_cum": competition.P_cum, "precision": precision}
+    for name, array in arrays.items():
+        if array is not None:
+            check_device(array, name, dictionary.device)
+    dictionary = dictionary.contiguous()
+    filters, scale = dictionary, dictionary.new_ones(len(dictionary))
+    if precision is not None:
+        filters = precision * dictionary
+        scale = 1 / torch.sqrt((filters * dictionary).sum(dim=1))
+        filters = filters * scale[:, None]
+    contest = make_contest(coding, dictionary, competition)
+    return DeviceCoder(coding, dictionary, filters, scale, contest)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How atoms compete, as `shl.coding.kernels.Contest` says."""
+
+    gain: torch.Tensor
+    has_table: bool
+    P_cum: torch.Tensor
+    C: float
+    levels: torch.Tensor
+    bounds: torch.Tensor
+
+
+def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competition) -> Contest:
+    """What the kernels need of a competition, with the bounds of a table."""
+    coding.check_heeds(competition)
+    n_dictionary, none = len(dictionary), dictionary.new_zeros((1, 1))
+    if competition.kind != "table":
+        gain = competition.gain
+        gain = dictionary.new_ones(n_dictionary) if gain is None else gain.contiguous()
+        return Contest(gain, False, none, 1.0, none[0], none)
+    P_cum, C = competition.P_cum.to(dictionary.dtype).contiguous(), competition.C
+    nb_quant, scalar = P_cum.shape[1], number(P_cum.dtype)
+    levels = P_cum.mean(dim=0, dtype=torch.float64)
+    levels[0] = 0
+    levels = levels.to(P_cum.dtype)
+    knots = -C * np.log(1 - np.arange(nb_quant) / nb_quant)
+    gain, bounds = P_cum.new_empty(n_dictionary), P_cum.new_empty((nb_quant, n_dictionary))
+    eps, least = np.finfo(scalar).eps, np.nextafter(scalar(0), scalar(1))
+    n_threads = count_threads(n_dictionary)
+    launch(
+        kernels.bound_scores,
+        -(-n_dictionary // n_threads),
+        n_threads,
+        P_cum,
+        scalar(C),
+        torch.from_numpy(knots).to(P_cum.device),
+        levels,
+        float(eps),
+        least,
+        gain,
+        bounds,
+    )
+    levels[1:] += 8 * float(eps)
+    return Contest(gain, True, P_cum, C, levels, bounds)
+
+
+@dataclass(frozen=True)
+class DeviceCoder:
+    """A dictionary made ready, as `shl.coding.Coder`, on a GPU."""
+
+    coding: Coding
+    dictionary: torch.Tensor  # (n_dictionary, n_pixels), unit norms
+    filters: torch.Tensor  # (n_dictionary, n_pixels): rho = X @ filters.T
+    scale: torch.Tensor  # (n_dictionary,): value of an event / rho
+    contest: Contest
+
+    _gram: dict = field(default_factory=dict)  # kept for coders under other competitions
+
+    @property
+    def gram(self) -> torch.Tensor:
+        """What one unit of an atom takes off every rho, (n_dictionary, n_dictionary)."""
+        if not self.has_room:
+            raise ValueError(
+                f"dictionary has {len(self.dictionary)} atoms, whose Gram matrix does not fit on "
+                f"{self.dictionary.device}: 'mp' without replacement and records does without"
+            )
+        if not self._gram:
+            self._gram["gram"] = self.dictionary @ self.filters.T
+        return self._gram["gram"]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the Gram matrix fits on the device, with as much again for all else."""
+        n_bytes = self.dictionary.element_size() * len(self.dictionary) ** 2
+        return 2 * n_bytes <= total_memory(self.dictionary.device)
+
+    def needs_gram(self, n_samples: int) -> bool:
+        """Whether matching pursuit of so many samples goes by the Gram matrix: it costs as much as
+        the products of n_dictionary samples, and saves one product a step.
+        """
+        is_cheaper = bool(self._gram) or n_samples * self.n_slots >= len(self.dictionary)
+        return self.has_room and (is_cheaper or self.coding.fit_tol is not None)
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.is_signed
+
+    def cosines(self) -> torch.Tensor:
+        """D D^T, (n_dictionary, n_dictionary)."""
+        is_gram = self.filters is self.dictionary
+        return self.gram if is_gram else self.dictionary @ self.dictionary.T
+
+    def seen_share(self, batch: Batch) -> float:
+        """The share of entries that are seen: all."""
+        return 1.0
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
+        """At most so many residuals of a batch, those of weighted samples scaled so that their
+        squares count as often.
+        """
+        rows, weight = batch.residual[:n_most], batch.code.weight
+        return rows if weight is None else rows * torch.sqrt(weight[:n_most, None] / weight.mean())
+
+    def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
+        """The samples X[rows], their events and residuals."""
+        samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
+        events, residual = self.encode(samples), samples.clone()
+        events.subtract_from(residual, self.dictionary)
+        return Batch(samples, events, residual)
+
+    def gradient(self, batch: Batch, threads=None) -> torch.Tensor:
+        """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
+        rows, weight = batch.residual, batch.code.weight
+        total = batch.code.sum_products(rows if weight is None else rows * weight[:, None])
+        return total * (-1 / batch.code.n_draws)
+
+    def compete(self, competition: Competition) -> "DeviceCoder":
+        """The same coder under another competition."""
+        return replace(self, contest=make_contest(self.coding, self.dictionary, competition))
+
+    @cached_property
+    def n_slots(self) -> int:
+        """The most events of a sample."""
+        n_dictionary, n_pixels = self.dictionary.shape
+        if self.coding.fit_tol is None:
+            return min(self.coding.l0_sparseness or n_dictionary, n_dictionary)
+        return n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
+
+    def encode(self, X: torch.Tensor, threads=None) -> DeviceEvents:
+        """The events of all samples, in chunks of rows that depend on sizes alone."""
+        check_device(self.dictionary, "dictionary", X.device)
+        n_bytes = X.element_size() * (len(self.dictionary) + 2 * self.n_slots)
+        n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.needs_gram(len(X))
+        return DeviceEvents.join([self.code(rows, is_by_gram) for rows in X.split(n_rows)])
+
+    def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
+        """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
+        X, exponents = X.contiguous(), None
+        if self.coding.algorithm in SCALED:
+            exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
+            X = scale_by_powers(X, -exponents)
+        events = DeviceEvents(
+            torch.zeros((len(X), self.n_slots), dtype=torch.int32, device=X.device),
+            X.new_zeros((len(X), self.n_slots)),
+            len(self.dictionary),
+        )
+        rho = X @ self.filters.T
+        if self.coding.algorithm == "mp":
+            self._pursue(X, rho, events, is_by_gram)
+        else:
+            self._pursue_orthogonal(X, rho, events, exponents)
+            events = replace(events, values=scale_by_powers(events.values, exponents))
+        return events if self.coding.fit_tol is None else events.trim()
+
+    def _pursue(self, X, rho, events, is_by_gram):
+        scalar, fit_tol, contest = number(X.dtype), self.coding.fit_tol, self.contest
+        residual, n_steps = X[:1], self.n_slots
+        if fit_tol is not None:
+            residual, n_steps = X.clone(), MOST_STEPS * X.shape[1]
+        table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
+        competition = (contest.gain, self.coding.do_sym, contest.has_table, *table)
+        limits = scalar(self.coding.alpha_MP), scalar(-1 if fit_tol is None else fit_tol)
+        found = (*limits, events.indices, events.values)
+        if not is_by_gram:
+            self._step(rho, residual, competition, n_steps, found)
+            return
+        given = rho, residual, self.dictionary, self.gram, self.scale, *competition
+        forms = kernels.pursue, kernels.pursue_in_place
+        self._launch(forms, len(X), 0, *given, n_steps, *found)
+
+    def _step(self, rho, residual, competition, n_steps, found):
+        """Matching pursuit step by step, with the rows of the Gram matrix that each needs."""
+        n_samples, n_threads = len(rho), count_threads(len(self.dictionary))
+        lasts, counts = (rho.new_zeros(n_samples, dtype=torch.int32) for _ in range(2))
+        steps, rows = rho.new_zeros(n_samples), rho  # of which the first step takes none
+        tolerance = found[1]
+        if tolerance >= 0:
+            lasts -= ((residual.double() ** 2).sum(dim=1) <= float(tolerance)).int()
+        for step in range(n_steps):
+            if step:
+                rows = self.dictionary[lasts.clamp(min=0).long()] @ self.filters.T
+            given = rho, residual, self.dictionary, rows, self.scale, *competition, *found
+            launch(kernels.take_step, n_samples, n_threads, *given, lasts, steps, counts)
+            if tolerance >= 0 and not (lasts >= 0).any():
+                return
+
+    def _pursue_orthogonal(self, X, rho, events, exponents):
+        scalar, n_slots = number(X.dtype), self.n_slots
+        fit_tol = torch.full((len(X), 1), self.coding.fit_tol or 0.0, dtype=torch.float64)
+        tolerances = scale_by_powers(fit_tol.to(X.device), -2 * exponents)[:, 0]
+        most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
+        n_blocks = min(len(X), count_blocks(X.device), most)
+        self._launch(
+            (kernels.pursue_orthogonal, kernels.pursue_orthogonal_in_place),
+            n_blocks,
+            3 * n_slots,
+            rho,
+            self.gram,
+            self.contest.gain,
+            (X * X).sum(dim=1),
+            tolerances.to(X.dtype),
+            scalar(len(self.dictionary) * np.finfo(scalar).eps),
+            events.indices,
+            events.values,
+            X.new_zeros((n_blocks, n_slots, n_slots)),
+        )
+
+    def _launch(self, forms, n_blocks, n_shared, rho, *args):
+        """A pursuit in the form for this many atoms, which has n_shared more numbers in shared
+        memory.
+        """
+        n_dictionary, size = len(self.dictionary), rho.element_size()
+        is_shared = size * (n_shared + n_dictionary) <= most_shared(rho.device)
+        n_bytes = size * (n_shared + n_dictionary * is_shared)
+        n_threads = count_threads(n_dictionary)
+        launch(forms[not is_shared], n_blocks, n_threads, rho, *args, n_bytes=n_bytes)
+
+
+def scale_by_powers(values: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
+    """Values * 2^exponents, exact where the result is no subnormal number."""
+    half = exponents.div(2, rounding_mode="floor")
+    for part in (half, exponents - half):  # the whole power may be out of the dtype's range
+        power = (part.long() + 1023 << 52).view(torch.float64)
+        values = values * power.to(values.dtype)
+    return values

@@ -1,0 +1,413 @@
+"""What the estimators of patches and of images share: learning, stopping and going on, disk."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from copy import copy, deepcopy
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .. import store
+from .._base.arrays import astype, beside, host_dtype, namespace, to_host
+from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
+from .._base.checks import check_array, check_count, check_flag, check_generator, check_number
+from .._base.parameters import NamedEstimator
+from .._base.progress import progress
+from .._base.threads import Threads
+from ..coding.competition import Competition, check_competition
+from ..learning import loop
+from ..learning.homeostasis import Rule
+from ..learning.optimizers import Decay
+from ..learning.replacement import Replacement
+from ..learning.state import (
+    Plan,
+    Recording,
+    State,
+    check_state,
+    from_arrays,
+    start_state,
+    to_arrays,
+)
+from ..learning.stopping import Stopping, Watch
+from .sparse_coder import check_weight
+
+logger = logging.getLogger("shl")
+ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
+
+
+def _is_stream(X):
+    """Whether X is an iterable of batches: neither an array nor a sequence."""
+    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+
+
+def _repeat(batches):
+    """The batches, over and over unless they are an iterator, which has but one pass."""
+    yield from batches
+    is_empty = iter(batches) is batches
+    while not is_empty:
+        is_empty = True
+        for batch in batches:
+            is_empty = False
+            yield batch
+
+
+class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
+    """What the estimators of patches and of images share: learning, stopping and going on, disk.
+
+    A subclass gives `plan`, `_validate`, `_shape` and `_start_dictionary`, and may extend
+    `_set_fitted`.
+    """
+
+    @abstractmethod
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+        """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
+
+    @abstractmethod
+    def _validate(self, X, reset):
+        """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    @abstractmethod
+    def _shape(self, shape):
+        """The dictionary's shape, for samples of this shape."""
+
+    @abstractmethod
+    def _start_dictionary(self, X, plan, rng):
+        """(dictionary, variance or None) before the first step."""
+
+    # ------------------------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        X,
+        y=None,
+        *,
+        on_step: Callable[[State], bool | None] | None = None,
+        resume: State | None = None,
+    ):
+        """Learn a dictionary from X by n_iter steps.
+
+        With record_each, record_num_batches random samples are held out of learning for the
+        records.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_pixels), or of images
+        y : None
+            Ignored.
+        on_step : callable, optional
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
+        resume : State, optional
+            Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, None, on_step, resume)
+
+    @with_callbacks
+    def _fit(self, X, y, sample_weight, on_step, resume):
+        """`fit`, with a weight of each sample or None."""
+        if _is_stream(X):
+            given = {"y": y, "sample_weight": sample_weight, "resume": resume}
+            return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
+        X = self._validate(X, reset=True)
+        weight, stopping = check_weight(sample_weight, X), self._stopping()
+        rng = check_generator(self.random_state, "random_state")
+        seed = int(rng.integers(2**63))
+        rows, held_out = self._hold_out(len(X), weight, stopping, rng)
+        n_samples = len(X) if rows is None else len(rows)
+        n_steps = self._n_steps(n_samples)
+        plan = self._plan_fit((n_samples, *X.shape[1:]), host_dtype(X), n_steps)
+        state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
+        state = check_state(state, plan, X, self._shape(X.shape))
+        batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
+        per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
+        if weight is not None:
+            told["metadata"] = {"sample_weight": weight}
+        task = Task(self, max(0, n_steps - state.step), **told)
+        with Threads(self.n_jobs) as threads, self._progress(state.step, n_steps) as bar:
+            watch = None
+            if stopping.tol is not None:
+                watch = Watch(stopping, plan, X, held_out, weight, threads)
+
+            def step_done(state):
+                bar.update()
+                is_over = on_step is not None and on_step(state) in (True,)
+                is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
+                return bool(is_over | (watch is not None and watch.step_done(state)))
+
+            loop.learn(
+                X,
+                task.around(batches.steps(state.step, n_steps)),
+                state,
+                plan,
+                threads,
+                held_out,
+                step_done,
+                records_end=True,
+                sample_weight=weight,
+            )
+            state = state if watch is None else watch.choose(state)
+        self._set_learned(state, plan, per_pass)
+        task.done(lambda: self._fitted(state, plan, per_pass))
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Go on from the current state with one pass over X, in batches of at most batch_size and
+        as equal as they can be; one step if X is no more than one batch.  With record_each, a
+        step's own batch is recorded before the atoms move.
+
+        After an error the model is that of the last good step.
+        """
+        return self._partial_fit(X, None)
+
+    def _partial_fit(self, X, sample_weight):
+        """`partial_fit`, with a weight of each sample or None."""
+        is_first = not hasattr(self, "components_")
+        X = self._validate(X, reset=is_first)
+        weight = check_weight(sample_weight, X)
+        rows = None if weight is None else np.flatnonzero(to_host(weight))
+        n_samples = len(X) if rows is None else len(rows)
+        plan = self._plan_batches(X, n_samples)
+        if is_first:
+            rng = check_generator(self.random_state, "random_state")
+            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
+        else:
+            state = self._state
+        state = check_state(state, plan, X, self._shape(X.shape))
+        batches = loop.one_pass(n_samples, plan.batch_size, state)
+        if rows is not None:
+            batches = [rows[batch] for batch in batches]
+        try:
+            with Threads(self.n_jobs) as threads:
+                loop.learn(X, batches, state, plan, threads, sample_weight=weight)
+        finally:
+            if state.step:  # else the first step failed, and nothing is learned
+                self._set_learned(state, plan, len(batches))
+        return self
+
+    def _fit_stream(self, batches, on_step, given):
+        """`fit` to an iterable of batches, again from its beginning where it has one."""
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
+        n_steps, state, is_over = self._n_steps(None), None, False
+        task = Task(self, n_steps)
+
+        def step_done(state):
+            nonlocal is_over
+            bar.update()
+            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
+            return is_over
+
+        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+            for X in _repeat(batches):
+                X = self._validate(X, reset=state is None)
+                if state is None:
+                    plan = self._plan_batches(X, len(X), n_steps)
+                    rng = check_generator(self.random_state, "random_state")
+                    state = self._start(X, plan, int(rng.integers(2**63)), rng)
+                rows = loop.one_pass(len(X), plan.batch_size, state)
+                loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                if is_over:
+                    break
+        if state is None:
+            raise ValueError("X is an iterable of no batches")
+        self._set_learned(state, plan, 1)
+        task.done(lambda: self._fitted(state, plan, 1))
+        return self
+
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are."""
+        return self.plan(shape, dtype, n_steps)
+
+    def _plan_batches(self, X, n_samples, n_steps=None):
+        """The plan to learn from batches like X, of any size."""
+        most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
+        return self.plan((max(n_samples, most), *X.shape[1:]), host_dtype(X), n_steps)
+
+    def _hold_out(self, n_samples, weight, stopping, rng):
+        """(rows to learn from, rows held out of it); None, None is all, and none."""
+        usable = None if weight is None else np.flatnonzero(to_host(weight))
+        n_usable = n_samples if usable is None else len(usable)
+        n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
+        if not n_held_out:
+            return usable, None
+        order = rng.permutation(n_usable)
+        parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
+        return parts if usable is None else (usable[parts[0]], usable[parts[1]])
+
+    def _n_steps(self, n_samples):
+        """The steps of a fit to so many samples; None: it is not known how many."""
+        return check_count(self.n_iter, "n_iter")
+
+    def _stopping(self):
+        """When learning is stopped."""
+        return Stopping()
+
+    def _changes(self, n_steps):
+        """The parts of a plan by which the rate and the atoms change on the way."""
+        decay = self.eta_decay
+        if decay is not None:
+            if not isinstance(decay, (tuple, list)) or len(decay) != 2:
+                raise TypeError(f"eta_decay must be a pair (start, end) or None, not {decay!r}")
+            decay = Decay(*decay)
+        if isinstance(self.replace, Replacement):
+            replacement = self.replace
+        else:
+            replacement = Replacement() if check_flag(self.replace, "replace") else None
+        return {"decay": decay, "replacement": replacement, "n_steps": n_steps}
+
+    def _recording(self):
+        return Recording(self.record_each, self.record_num_batches)
+
+    def _start(self, X, plan, seed, rng, rows=None, weight=None):
+        """The state before the first step."""
+        dictionary, variance = self._start_dictionary(X, plan, rng)
+        n_samples = len(X) if rows is None else len(rows)
+        some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
+        some = some if rows is None else rows[some]
+        xp = namespace(X)
+        squares = (astype(X[some], xp.float64) ** 2).reshape(len(some), -1)
+        share = (
+            beside(np.ones(len(some)), X) if weight is None else astype(weight[some], xp.float64)
+        )
+        count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
+        energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
+        start = beside(dictionary, X), plan, seed, beside(variance, X)
+        return start_state(*start, float(energy) or 1.0)
+
+    def _check_start(self, shape, dtype):
+        """dict_init as an array of this shape, or None."""
+        if self.dict_init is None:
+            return None
+        dictionary = check_array(
+            to_host(self.dict_init), "dict_init", ndim=len(shape), dtype=dtype, shape=shape
+        )
+        if not dictionary.reshape(len(dictionary), -1).any(axis=1).all():
+            raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
+        return dictionary
+
+    def _progress(self, first, n_steps):
+        """A progress bar over the steps, shown if verbose."""
+        return progress(
+            total=n_steps, initial=first, desc="learning", unit="step", disable=not self.verbose
+        )
+
+    def _fitted(self, state, plan, per_pass):
+        """The fitted attributes of a model that learned up to a copy of this state."""
+        model = copy(self)._set_learned(deepcopy(state), plan, per_pass)
+        return {name: value for name, value in vars(model).items() if name not in vars(self)} | {
+            name: value
+            for name, value in vars(model).items()
+            if name.endswith("_") or name == "_state"
+        }
+
+    def _set_learned(self, state, plan, per_pass):
+        """The fitted attributes after learning, in so many steps a pass of the data."""
+        last_pass = state.step - per_pass
+        self.n_dead_ = int((state.last_selected <= max(0, last_pass)).sum())
+        if self.n_dead_:
+            message = "%d of %d atoms were not selected in the last pass"
+            logger.info(message, self.n_dead_, len(state.dictionary))
+        return self._set_fitted(state, plan.rule.competition(state.homeostasis))
+
+    def _set_fitted(self, state, competition):
+        """The fitted attributes that are parts of the state."""
+        self._state, self.competition_, self.gain_ = state, competition, competition.gain
+        self.components_, self.record_ = state.dictionary, state.record
+        self.n_iter_, self.seconds_ = state.step, state.seconds
+        counts = state.replacement.get("n_replaced", np.zeros(0))
+        self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())
+        self.n_steps_ = state.step
+        return self
+
+    # ------------------------------------------------------------------------ the Annex's names
+
+    @property
+    def dictionary(self) -> np.ndarray:
+        """components_."""
+        return self.components_
+
+    @property
+    def record(self):
+        """record_."""
+        return self.record_
+
+    # ------------------------------------------------------------------------------ disk
+
+    def save(self, path: str | Path) -> None:
+        """Write the parameters and the whole learned state to path (npz, no pickle); `load` reads
+        it.
+        """
+        check_is_fitted(self)
+        arrays, state = to_arrays(self._state)
+        parameters = self.get_params(deep=False)
+        if not isinstance(parameters["random_state"], (int, np.integer)):
+            parameters["random_state"] = None
+        if not isinstance(parameters["homeo_method"], (str, type(None))):
+            parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
+        if isinstance(parameters["replace"], Replacement):
+            parameters["replace"] = asdict(parameters["replace"])
+        for prefix, values in (("param", parameters), ("competition", vars(self.competition_))):
+            values = {name: to_host(value) for name, value in values.items()}
+            for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
+                arrays[f"{prefix}/{name}"] = values[name]
+        info = {
+            "kind": type(self).__name__,
+            "parameters": {k: v for k, v in parameters.items() if f"param/{k}" not in arrays},
+            "state": state,
+            "C": self.competition_.C,
+            "n_dead_": self.n_dead_,
+            "seconds": self.seconds_,
+            "metrics": self.record_.last(),
+        }
+        store.write(path, arrays, info)
+
+    @classmethod
+    def load(cls, path: str | Path, homeo_method: Rule | None = None):
+        """The fitted model that `save` wrote to path; it codes and learns on as the saved one.
+
+        Parameters
+        ----------
+        path : str or Path
+        homeo_method : Rule, optional
+            A rule of one's own, given again: it cannot be written to a file.  Without it, such a
+            model codes as before, but cannot learn on.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is damaged or something else.
+        """
+        arrays, info = store.read(path)
+        if info.get("kind") != cls.__name__:
+            raise ValueError(
+                f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
+            )
+        with store.damage_of(path):
+            pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
+            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            if isinstance(parameters["homeo_method"], dict):
+                parameters["homeo_method"] = homeo_method or "None"
+            if isinstance(parameters.get("replace"), dict):
+                parameters["replace"] = Replacement(**parameters["replace"])
+            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            state = from_arrays(arrays, info["state"])
+            cls._check_atoms(state.dictionary)
+            check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)
+            check_number(info["C"], "C", above=0, is_optional=True)
+            model = cls(**parameters)._set_fitted(state, competition)
+            model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
+        return model
+
+    @staticmethod
+    @abstractmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than the estimator's."""

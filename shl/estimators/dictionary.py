@@ -1,0 +1,585 @@
+"""SparseHebbianLearning, the scikit-learn estimator."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from .._base.arrays import beside, host_dtype, like, to_host
+from .._base.checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_interval,
+    check_memory,
+    check_number,
+)
+from .._base.parameters import check_names
+from ..coding import encode
+from ..coding.coder import PENALISED, Coding
+from ..coding.competition import Competition, check_P_cum
+from ..images.patches import noise_patches
+from ..learning.homeostasis import HEH2019, Fading, Plain, kind_of, make_rule, scale
+from ..learning.optimizers import make_optimizer
+from ..learning.state import Plan, State
+from ..learning.stopping import Stopping
+from .base import HebbianEstimator
+from .sparse_coder import SparseTransformer
+
+DEFAULT_BATCH = 256
+MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
+
+
+class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
+    """Dictionary learning by sparse coding, homeostasis and a Hebbian gradient.
+
+    Each step codes a batch X by at most l0_sparseness atoms a sample, X ~ A D, adapts the
+    competition between atoms so that all keep being used, and moves the atoms that were picked::
+
+        D <- D + eta step(A^T (X - A D) / batch_size);   d_i <- d_i / |d_i|
+
+    Parameters
+    ----------
+    n_dictionary : int, optional
+        Atoms; None is those of dict_init, or 2 n_pixels.
+    learning_algorithm : str, optional
+        'omp', 'mp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
+        `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
+        Homeostasis biases 'mp', and 'omp' by rules with a gain.
+    l0_sparseness : int, optional
+        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
+        where a penalty makes codes sparse.
+    fit_tol : float, optional
+        Tolerance of a pursuit, penalty or threshold of the other coders.
+    transform_algorithm, transform_l0_sparseness, transform_fit_tol : optional
+        Those of `transform`; None: those of learning, but for a sparseness and a tolerance that
+        would mean something else, to a penalised coder or to a pursuit: the defaults.
+    alpha_MP : float, default=1.0
+        In (0, 1], the share of a coefficient that one step of pursuit takes.
+    do_sym : bool, default=False
+        True lets coefficients of pursuit be negative.
+    positive_code : bool, default=False
+        True keeps coefficients from being negative, also in 'lasso_lars', 'lasso_cd', 'elastic' and
+        'threshold'; 'omp' and 'lars' cannot.
+    positive_dict : bool, default=False
+        True keeps atoms from having negative pixels, by projected steps.
+    missing : str, default='error'
+        'mask' lets NaN mark missing entries: samples are coded, and atoms learned, by those that
+        they have, by 'omp' only.  It takes several times as long.
+    split_sign : bool, default=False
+        True makes `transform` give positive coefficients, then the absolute values of negative
+        ones, in twice the columns.
+    n_iter : int, default=2000
+        Steps, each on one batch.
+    n_passes : float, optional
+        Passes over the data, in place of n_iter; `partial_fit` knows none.
+    batch_size : int, optional
+        Samples of a step; None is 256, or all samples where they are fewer.
+    eta : float
+        The rate of learning.
+    eta_decay : (float, float), optional
+        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
+        share of eta; None keeps it, as `partial_fit` does, which knows no end.
+    beta1, beta2, epsilon : float
+        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
+        the rate eta.
+    homeo_method : str or Rule, default='HAP'
+        A name in `shl.learning.RULES`, or a rule of one's own.
+    eta_homeo : float, default=0.005
+        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
+    alpha_homeo, C, nb_quant : float, float, int
+        Parameters of the rule, see `shl.learning`; C = 0 adapts to the data.
+    homeo_fade : (float, float), default=(0.3, 0.6)
+        The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
+        first, also those of partial_fit (`shl.learning.Fading`); None lets it act throughout.
+    replace : bool or Replacement, default=True
+        Whether an atom that others explain is replaced by what is badly coded, and how; `fit` to
+        fewer samples than atoms replaces none.
+    do_precision : bool, default=False
+        Learn the weights of each atom's pixels, 1 / variance of what the atom leaves over.
+    eta_precision : float, default=0.0
+        In [0, 1], the rate of that.
+    one_over_F : bool, default=False
+        True starts from patches of 1/f noise (n_pixels must be a square), False from white noise.
+    dict_init, precision_init : array of shape (n_dictionary, n_pixels), optional
+        Start values.
+    P_cum_init : array of shape (n_dictionary, nb_quant), optional
+        Start of the histograms.
+    record_each : int, default=0
+        Steps between records; 0 records nothing.
+    record_num_batches : int, default=1024
+        Samples that `fit` holds out of learning for the records, at most a fifth of them; 0 records
+        a step's own batch, before the atoms move.
+    tol : float, optional
+        `fit` stops when the error on held-out samples, coded by plain pursuit, has not fallen by
+        this share in n_iter_no_change passes (of at least 10 steps), and keeps the best dictionary.
+        None never stops.  A resumed fit counts anew.
+    n_iter_no_change : int, default=10
+    validation_fraction : float, default=0.1
+        Samples held out for that, at most 10000.
+    sparse_output : bool, default=False
+        True makes `transform` return a CSR array.
+    random_state : int, Generator, RandomState or None, default=None
+    n_jobs : int, optional
+        Threads; None is 1, -1 all cores.  The result has the same bits for any number.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    components_ : array of shape (n_dictionary, n_pixels)
+        The dictionary: rows of norm 1, float32 if X is, else float64.
+    competition_ : Competition
+        Under which the next batch would be coded: gain, P_cum, C.
+    gain_ : array of shape (n_dictionary,) or None
+        Its gain (None under HEH and HEH2019).
+    P_cum_ : array of shape (n_dictionary, nb_quant)
+        The distributions of the coefficients, followed under every rule.
+    C_ : float
+        The scale of P_cum_: C, or what it has adapted to.
+    precision_ : array of shape (n_dictionary, n_pixels) or None
+    record_ : History
+        Mapping from name to array, first axis the record; 'steps' the step of each (see
+        `shl.learning.record`).
+    n_iter_, n_steps_, n_features_in_ : int
+        Steps taken, both; n_pixels.
+    seconds_ : float
+        CPU time of learning.
+    n_dead_ : int
+        Atoms that no sample of the last pass over the data selected.
+    n_replaced_ : int
+        Replacements of atoms so far.
+    replaced_ : array of int
+        The atoms that were replaced, each once.
+
+    References
+    ----------
+    Perrinet (2019), An adaptive homeostatic algorithm for the unsupervised learning of visual
+    features, Vision 3(3):47; Olshausen & Field (1997); Kingma & Ba (2015).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((500, 16))
+    >>> model = SparseHebbianLearning(n_dictionary=20, l0_sparseness=3, n_iter=10)
+    >>> model.set_params(random_state=0).fit_transform(X).shape
+    (500, 20)
+    """
+
+    @check_names
+    def __init__(
+        self,
+        n_dictionary=None,
+        *,
+        learning_algorithm=None,
+        l0_sparseness=None,
+        fit_tol=None,
+        transform_algorithm=None,
+        transform_l0_sparseness=None,
+        transform_fit_tol=None,
+        alpha_MP=1.0,
+        do_sym=False,
+        positive_code=False,
+        positive_dict=False,
+        missing="error",
+        split_sign=False,
+        n_iter=2000,
+        n_passes=None,
+        batch_size=None,
+        eta=0.04,
+        eta_decay=(0.6, 0.05),
+        beta1=0.99,
+        beta2=0.99,
+        epsilon=10,
+        homeo_method="HAP",
+        eta_homeo=0.005,
+        alpha_homeo=0.05,
+        C=0.0,
+        nb_quant=128,
+        homeo_fade=(0.3, 0.6),
+        replace=True,
+        do_precision=False,
+        eta_precision=0.0,
+        one_over_F=False,
+        dict_init=None,
+        precision_init=None,
+        P_cum_init=None,
+        record_each=0,
+        record_num_batches=1024,
+        tol=None,
+        n_iter_no_change=10,
+        validation_fraction=0.1,
+        sparse_output=False,
+        random_state=None,
+        n_jobs=None,
+        verbose=0,
+    ):
+        self.n_dictionary = n_dictionary
+        self.learning_algorithm = learning_algorithm
+        self.l0_sparseness = l0_sparseness
+        self.fit_tol = fit_tol
+        self.transform_algorithm = transform_algorithm
+        self.transform_l0_sparseness = transform_l0_sparseness
+        self.transform_fit_tol = transform_fit_tol
+        self.alpha_MP = alpha_MP
+        self.do_sym = do_sym
+        self.positive_code = positive_code
+        self.positive_dict = positive_dict
+        self.missing = missing
+        self.split_sign = split_sign
+        self.n_iter = n_iter
+        self.n_passes = n_passes
+        self.batch_size = batch_size
+        self.eta = eta
+        self.eta_decay = eta_decay
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.homeo_method = homeo_method
+        self.eta_homeo = eta_homeo
+        self.alpha_homeo = alpha_homeo
+        self.C = C
+        self.nb_quant = nb_quant
+        self.homeo_fade = homeo_fade
+        self.replace = replace
+        self.do_precision = do_precision
+        self.eta_precision = eta_precision
+        self.one_over_F = one_over_F
+        self.dict_init = dict_init
+        self.precision_init = precision_init
+        self.P_cum_init = P_cum_init
+        self.record_each = record_each
+        self.record_num_batches = record_num_batches
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.sparse_output = sparse_output
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------------------ learning
+
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        on_step: Callable[[State], bool | None] | None = None,
+        resume: State | None = None,
+    ):
+        """Learn a dictionary from X by n_iter steps, or n_passes.
+
+        With record_each or tol, random samples are held out of learning.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_pixels), or an iterable of such arrays
+            A memory map is never copied.  Of an iterable, each array is learned from in its turn,
+            in batches of at most batch_size, over and over (but an iterator once) until n_iter;
+            nothing is held out.
+        y : None
+            Ignored.
+        sample_weight : array of shape (n_samples,), optional
+            How often each sample counts: in the mean gradient of its batch, in usage, histograms
+            and records.  Integers equal repeated samples, up to rounding, where a batch holds all
+            samples and no atom is replaced: both draw samples at random.
+        on_step : callable, optional
+            Called on_step(state) after each step: True stops with a fitted model; it may raise.
+        resume : State, optional
+            Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, on_step, resume)
+
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Go on from the current state with one pass over X, in batches of at most batch_size and
+        as equal as they can be; one step if X is no more than one batch.  With record_each, a
+        step's own batch is recorded before the atoms move.
+        """
+        return self._partial_fit(X, sample_weight)
+
+    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+        """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
+        n_pixels) of a dtype in n_steps; None has no end.
+        """
+        check_count(self.n_iter, "n_iter")
+        for name in ("do_precision", "one_over_F", "sparse_output", "positive_dict", "split_sign"):
+            check_flag(getattr(self, name), name)
+        n_dictionary = self._shape(shape)[0]
+        how = self._coding(shape[1], n_dictionary)
+        how.check_fits(n_dictionary)
+        self._check_transform(n_dictionary)
+        if self.do_precision and how.algorithm != "mp":
+            raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
+        batch_size = self._batch_size(shape[0])
+        eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
+        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        # The histograms, a batch's counts and their distribution.
+        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
+        P_cum = self._start_histograms(n_dictionary, dtype)
+        n_batches = shape[0] // batch_size
+        return Plan(
+            how,
+            self._rule(n_dictionary, n_batches, how.algorithm, P_cum, n_steps or self.n_iter),
+            make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
+            batch_size,
+            self._recording(),
+            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
+            eta_precision if self.do_precision else None,
+            positive_dict=bool(self.positive_dict),
+            **self._changes(n_steps),
+        )
+
+    def _plan_fit(self, shape, dtype, n_steps):
+        """The plan to learn from all samples there are; none are left to replace atoms by where
+        there are fewer than atoms, which then know them by heart.
+        """
+        plan = self.plan(shape, dtype, n_steps)
+        return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
+
+    def _batch_size(self, n_samples):
+        """Samples of a step, of so many."""
+        size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
+        return check_count(size, "batch_size", most=n_samples, why="the samples to learn from")
+
+    def _n_steps(self, n_samples):
+        """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
+        n_passes = check_number(self.n_passes, "n_passes", above=0, is_optional=True)
+        if n_passes is None:
+            return super()._n_steps(n_samples)
+        if n_samples is None:
+            raise ValueError(f"n_passes must be None where X is an iterable, not {n_passes!r}")
+        return max(1, round(n_passes * n_samples / self._batch_size(n_samples)))
+
+    def _stopping(self):
+        return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
+
+    def _coding(self, n_pixels, n_dictionary):
+        """How samples of so many pixels are coded by so many atoms."""
+        algorithm = self.learning_algorithm
+        if algorithm is None:
+            names = ("do_precision", "do_sym", "positive_code")
+            flags = [check_flag(getattr(self, name), name) for name in names]
+            needs_mp = any(flags) or self.precision_init is not None
+            needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
+            algorithm = "mp" if needs_mp else "omp"
+        check_choice(algorithm, "learning_algorithm", encode.ALGORITHMS)
+        default = encode.default_sparseness(n_pixels, n_dictionary)
+        limits = self.l0_sparseness, default, algorithm, self.fit_tol
+        return Coding(
+            algorithm,
+            encode.limit_sparseness(*limits),
+            self.fit_tol,
+            self.alpha_MP,
+            self.do_sym,
+            self.positive_code,
+            self.missing,
+        )
+
+    def _check_transform(self, n_dictionary):
+        """Errors for what `transform` could not use."""
+        if self.transform_algorithm is not None:
+            check_choice(self.transform_algorithm, "transform_algorithm", encode.ALGORITHMS)
+        check_number(self.transform_fit_tol, "transform_fit_tol", least=0, is_optional=True)
+        check_count(
+            self.transform_l0_sparseness,
+            "transform_l0_sparseness",
+            most=n_dictionary,
+            why="the number of atoms",
+            is_optional=True,
+        )
+
+    def _shape(self, shape):
+        """(n_dictionary, n_pixels)."""
+        n_pixels = shape[1]
+        n_dictionary = self.n_dictionary
+        if n_dictionary is None:
+            n_dictionary = 2 * n_pixels if self.dict_init is None else len(self.dict_init)
+        why = f"{MOST_ATOMS} for each of {n_pixels} pixels"
+        return check_count(
+            n_dictionary, "n_dictionary", most=MOST_ATOMS * n_pixels, why=why
+        ), n_pixels
+
+    @staticmethod
+    def _check_atoms(dictionary):
+        """An error for a dictionary from disk that has other axes than (n_dictionary, n_pixels)."""
+        check_array(dictionary, "dictionary", ndim=2)
+
+    def _start_histograms(self, n_dictionary, dtype):
+        """P_cum_init as an array, or None."""
+        if self.P_cum_init is None:
+            return None
+        if check_number(self.C, "C", least=0) == 0:
+            raise ValueError(
+                "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
+            )
+        P_cum = to_host(self.P_cum_init)
+        return check_P_cum(P_cum, "P_cum_init", n_dictionary, self.nb_quant, dtype)
+
+    def _make_rule(self, n_batches=1, P_cum=None):
+        """The rule of homeostasis by itself."""
+        return make_rule(
+            self.homeo_method,
+            eta_homeo=self.eta_homeo,
+            alpha_homeo=check_number(self.alpha_homeo, "alpha_homeo", above=0),
+            C=self.C,
+            nb_quant=self.nb_quant,
+            P_cum=P_cum,
+            n_batches=n_batches,
+        )
+
+    def _rule(self, n_dictionary, n_batches, algorithm, P_cum, n_steps):
+        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
+        rule = self._make_rule(n_batches, P_cum)
+        kinds = encode.HEEDED[algorithm]
+        kind = kind_of(rule, n_dictionary)
+        if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
+            warnings.warn(
+                f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
+                f"{algorithm!r}; homeo_method='None' says so",
+                stacklevel=4,
+            )
+            return Plain()
+        if self.homeo_fade is None or kind == "plain":
+            return rule
+        start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
+        return Fading(rule, start * n_steps, stop * n_steps)
+
+    def _start_dictionary(self, X, plan, rng):
+        """dict_init, or white noise, or patches of 1/f noise; precision_init as variances."""
+        shape = self._shape(X.shape)
+        dtype = host_dtype(X)
+        dictionary = self._check_start(shape, dtype)
+        if dictionary is None:
+            draw = self._draw_noise if self.one_over_F else rng.standard_normal
+            dictionary = (draw(shape, rng) if self.one_over_F else draw(shape)).astype(dtype)
+        if self.positive_dict:
+            dictionary = self._check_positive(dictionary)
+        precision = to_host(self.precision_init)
+        precision = encode.check_precision(precision, shape, dtype, "precision_init")
+        return dictionary, None if precision is None else 1 / precision
+
+    def _check_positive(self, dictionary):
+        """Atoms without negative pixels: noise loses its signs, dict_init must have none."""
+        if self.dict_init is not None and dictionary.min() < 0:
+            raise ValueError(
+                f"dict_init must be at least 0 with positive_dict, its least is "
+                f"{dictionary.min():.3g}"
+            )
+        return np.abs(dictionary)
+
+    @staticmethod
+    def _draw_noise(shape, rng):
+        """Patches of 1/f noise."""
+        n_dictionary, n_pixels = shape
+        width = round(n_pixels**0.5)
+        if width**2 != n_pixels:
+            raise ValueError(
+                f"one_over_F must be False where samples are not square patches: {n_pixels} pixels"
+            )
+        return noise_patches(n_dictionary, width, rng)
+
+    def _set_fitted(self, state, competition):
+        """The fitted attributes that are parts of the state."""
+        self.precision_, self.n_features_in_ = state.precision, state.dictionary.shape[1]
+        self.P_cum_, self.C_ = state.histogram["P_cum"], scale(state.histogram)
+        return super()._set_fitted(state, competition)
+
+    # ------------------------------------------------------------------------------ coding
+
+    def transform(
+        self,
+        X,
+        *,
+        algorithm: str | None = None,
+        l0_sparseness: int | None = None,
+        fit_tol: float | None = None,
+        alpha_MP: float | None = None,
+        competition: Competition | None = None,
+        gain=None,
+        P_cum=None,
+    ):
+        """Code X by plain pursuit, or under a competition.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_pixels)
+        algorithm, l0_sparseness, fit_tol, alpha_MP : optional
+            See `shl.sparse_encode`; None: the transform_... of the model.
+        competition : Competition, optional
+            `model.competition_` is that of learning; or one of the next two.
+        gain : array of shape (n_dictionary,), optional
+        P_cum : array of shape (n_dictionary, nb_quant), optional
+            With the scale C_.
+
+        Returns
+        -------
+        code : array or CSR array of shape (n_samples, n_dictionary)
+            CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
+        """
+        check_is_fitted(self)
+        given, X = X, self._validate(X, reset=False)
+        how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
+        code = encode.sparse_encode(
+            X,
+            beside(self.components_, X),
+            algorithm=how.algorithm,
+            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
+            l0_sparseness=how.l0_sparseness,
+            fit_tol=how.fit_tol,
+            alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
+            competition=competition,
+            gain=gain,
+            P_cum=P_cum,
+            C=None if P_cum is None else self.C_,
+            do_sym=how.do_sym,
+            positive_code=how.positive_code,
+            missing=how.missing,
+            sparse_output=self.sparse_output,
+            n_jobs=self.n_jobs,
+        )
+        return like(self._split(code), given)
+
+    def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
+        """How `transform` codes, by its arguments, by the transform_... or as learning does."""
+        self._check_transform(len(self.components_))
+        learned = self._coding(self.n_features_in_, len(self.components_))
+        name = algorithm or self.transform_algorithm or learned.algorithm
+        check_choice(name, "algorithm", encode.ALGORITHMS)
+        if l0_sparseness is None:
+            l0_sparseness = self.transform_l0_sparseness
+        if fit_tol is None:
+            fit_tol = self.transform_fit_tol
+        has_penalty, had_penalty = (
+            how in (*PENALISED, "threshold") for how in (name, learned.algorithm)
+        )
+        if has_penalty == had_penalty:  # else neither means the same
+            l0_sparseness = self.l0_sparseness if l0_sparseness is None else l0_sparseness
+            fit_tol = learned.fit_tol if fit_tol is None else fit_tol
+        default = encode.default_sparseness(self.n_features_in_, len(self.components_))
+        l0_sparseness = encode.limit_sparseness(l0_sparseness, default, name, fit_tol)
+        return replace(learned, algorithm=name, l0_sparseness=l0_sparseness, fit_tol=fit_tol)
+
+    def _atoms(self):
+        check_is_fitted(self)
+        return self.components_
+
+    # ------------------------------------------------------------------------ the Annex's names
+
+    @property
+    def precision(self) -> np.ndarray | None:
+        """precision_."""
+        return self.precision_
+
+    @property
+    def P_cum(self) -> np.ndarray:
+        """P_cum_."""
+        return self.P_cum_

@@ -1,0 +1,299 @@
+"""What every scikit-learn estimator of patches shares, and SparseCoder, which codes by a given
+dictionary.
+"""
+
+from abc import abstractmethod
+from typing import Self
+
+import numpy as np
+from scipy import fft, sparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from .._base.arrays import (
+    astype,
+    beside,
+    import_tensor,
+    is_on_device,
+    is_tensor,
+    like,
+    namespace,
+    to_host,
+)
+from .._base.checks import check_array, check_flag, check_sparse, wants_numbers
+from .._base.parameters import NamedEstimator, check_names
+from .._base.threads import chunks
+from ..coding.competition import Competition
+from ..coding.encode import default_sparseness, limit_sparseness, sparse_encode
+
+SCORED_ROWS = 4096  # at once, so that their dense code stays small
+
+
+class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Sparse codes as scikit-learn's transformers have them.
+
+    A subclass has the parameters split_sign and missing, and gives `transform` and `_atoms`.
+    """
+
+    @abstractmethod
+    def _atoms(self):
+        """What codes are decoded by, (n_dictionary, n_pixels)."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self._has_gaps
+        return tags
+
+    @property
+    def _has_gaps(self):
+        """Whether NaN marks entries that are missing; `missing` may be anything yet."""
+        return isinstance(self.missing, str) and self.missing == "mask"
+
+    def _validate(self, X, reset):
+        """X as a finite float array, C-ordered where it has to be converted; a tensor where it is
+        on a GPU.
+        """
+        if is_on_device(X):
+            return self._validate_on_device(X, reset)
+        with wants_numbers("X"):
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,
+                ensure_min_samples=1,
+            )
+        return check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
+
+    def _validate_on_device(self, X, reset):
+        """What scikit-learn's `validate_data` does, which takes no arrays of a GPU."""
+        X = check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
+        if reset:
+            self.n_features_in_ = X.shape[1]
+            vars(self).pop("feature_names_in_", None)
+        elif X.shape[1] != getattr(self, "n_features_in_", X.shape[1]):
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input."
+            )
+        return X
+
+    def inverse_transform(self, X) -> np.ndarray:
+        """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
+        sparse, stand for: X @ dictionary; with split_sign, the codes of both signs.
+        """
+        atoms, shape = self._atoms(), np.shape(X)
+        n_columns = len(atoms) * (2 if self.split_sign else 1)
+        if len(shape) != 2 or shape[1] != n_columns:
+            found = shape[1] if len(shape) == 2 else f"shape {shape}"
+            raise ValueError(
+                f"X must be codes, with a column for each atom. Expected {n_columns}, got {found}."
+            )
+        if is_on_device(X):
+            code = import_tensor(X)
+            atoms = astype(beside(atoms, code), code.dtype)
+        else:
+            code = check_sparse(X, "X") if sparse.issparse(X) else np.asarray(X)
+            atoms = to_host(atoms)
+        if self.split_sign:
+            code = code[:, : len(atoms)] - code[:, len(atoms) :]
+        return like(code @ atoms, X)
+
+    def score(self, X, y=None, sample_weight=None) -> float:
+        """Minus the error |X - A D| / |X| of `transform`, 0 at best: what a search for parameters
+        makes larger.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_pixels)
+        y : None
+            Ignored.
+        sample_weight : array of shape (n_samples,), optional
+            How often each sample counts.
+        """
+        X = self._validate(X, reset=False)
+        weight = check_weight(sample_weight, X)
+        left = total = 0.0
+        for rows in chunks(len(X), most=SCORED_ROWS, fewest=SCORED_ROWS):
+            residual = X[rows] - self.inverse_transform(self.transform(X[rows]))
+            squares, missed = (_square_norms(values) for values in (X[rows], residual))
+            share = 1.0 if weight is None else weight[rows]
+            left, total = left + (share * missed).sum(), total + (share * squares).sum()
+        return -float((left / total) ** 0.5) if total else 0.0
+
+    def _split(self, code):
+        """The code, or its positive parts beside those of its negative ones with split_sign."""
+        if not check_flag(self.split_sign, "split_sign"):
+            return code
+        if is_tensor(code) and self.sparse_output:
+            raise ValueError("split_sign must be False for sparse codes on a GPU")
+        if sparse.issparse(code):
+            return sparse.hstack([code.maximum(0), (-code).maximum(0)], format="csr")
+        xp = namespace(code)
+        return xp.hstack([xp.maximum(code, 0), xp.maximum(-code, 0)])
+
+    @property
+    def _n_features_out(self):
+        return len(self._atoms()) * (2 if self.split_sign else 1)
+
+
+def _square_norms(values):
+    """The squared norm of each row by what is seen of it, float64."""
+    xp = namespace(values)
+    return xp.nansum(astype(values, xp.float64) ** 2, axis=1)
+
+
+def check_weight(sample_weight, X) -> np.ndarray | None:
+    """Weights (n_samples,) of X's dtype, at least 0 and not all 0, or None."""
+    if sample_weight is None:
+        return None
+    weight = check_array(sample_weight, "sample_weight", ndim=1, dtype=X.dtype, shape=(len(X),))
+    if weight.min() < 0 or not weight.any():
+        raise ValueError(
+            f"sample_weight must be at least 0 and not all zero, it is {weight.min():.3g} to "
+            f"{weight.max():.3g}"
+        )
+    return weight
+
+
+class SparseCoder(SparseTransformer, NamedEstimator):
+    """Codes samples by a dictionary that is given: X ~ code @ dictionary.
+
+    It learns nothing, and may transform without a fit.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels), optional
+        Rows of any norm but 0: the code is that of rows scaled to norm 1, to which penalties and
+        competition refer, scaled back.  None is the cosine basis.
+    algorithm : str, default='omp'
+        A coder, see `sparse_encode`.
+    precision : array of shape (n_dictionary, n_pixels), optional
+        See `sparse_encode`.
+    l0_sparseness : int, optional
+        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
+        where a penalty makes codes sparse.
+    fit_tol, alpha_MP, competition, do_sym, positive_code, missing : optional
+        See `sparse_encode`.
+    split_sign : bool, default=False
+        True gives positive coefficients, then the absolute values of negative ones, in twice the
+        columns.
+    sparse_output : bool, default=False
+        True makes `transform` return a CSR array.
+    n_jobs : int, optional
+        Threads; None is 1, -1 all cores.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        n_pixels, after `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> SparseCoder([[0.0, 2.0], [3.0, 0.0]], l0_sparseness=1).transform(np.array([[0.0, 4.0]]))
+    array([[2., 0.]])
+    """
+
+    @check_names
+    def __init__(
+        self,
+        dictionary=None,
+        *,
+        algorithm="omp",
+        precision=None,
+        l0_sparseness=None,
+        fit_tol=None,
+        alpha_MP=1.0,
+        competition=None,
+        do_sym=False,
+        positive_code=False,
+        missing="error",
+        split_sign=False,
+        sparse_output=False,
+        n_jobs=None,
+    ):
+        self.dictionary = dictionary
+        self.algorithm = algorithm
+        self.precision = precision
+        self.l0_sparseness = l0_sparseness
+        self.fit_tol = fit_tol
+        self.alpha_MP = alpha_MP
+        self.competition = competition
+        self.do_sym = do_sym
+        self.positive_code = positive_code
+        self.missing = missing
+        self.split_sign = split_sign
+        self.sparse_output = sparse_output
+        self.n_jobs = n_jobs
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        return tags
+
+    def fit(self, X, y=None) -> Self:
+        """Check that the dictionary fits X; nothing is learned."""
+        X = self._validate(X, reset=True)
+        self._scale_atoms(X)
+        return self
+
+    def transform(self, X) -> np.ndarray | sparse.csr_array:
+        """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
+        given, X = X, self._validate(X, reset=False)
+        atoms, norms = self._scale_atoms(X)
+        default = default_sparseness(X.shape[1], len(atoms))
+        limits = self.l0_sparseness, default, self.algorithm, self.fit_tol
+        code = sparse_encode(
+            X,
+            atoms,
+            algorithm=self.algorithm,
+            precision=self.precision,
+            l0_sparseness=limit_sparseness(*limits),
+            fit_tol=self.fit_tol,
+            alpha_MP=self.alpha_MP,
+            competition=self._check_competition(),
+            do_sym=self.do_sym,
+            positive_code=self.positive_code,
+            missing=self.missing,
+            sparse_output=check_flag(self.sparse_output, "sparse_output"),
+            n_jobs=self.n_jobs,
+        )
+        if sparse.issparse(code):
+            code.data /= norms[code.indices]
+        elif is_tensor(code) and self.sparse_output:
+            code.values().div_(norms[code.col_indices()])
+        else:
+            code /= norms
+        return like(self._split(code), given)
+
+    def _check_competition(self):
+        """The competition, or an error where it is something else."""
+        if self.competition is None or isinstance(self.competition, Competition):
+            return self.competition
+        raise TypeError(f"competition must be a Competition, not {self.competition!r}")
+
+    def _scale_atoms(self, X):
+        """The rows of the dictionary scaled to norm 1, of X's dtype, and their norms."""
+        atoms = astype(beside(self._atoms(X.shape[1]), X), X.dtype)
+        if atoms.shape[1] != X.shape[1]:
+            raise ValueError(
+                f"Dictionary and X have different numbers of features: {atoms.shape[1]} columns of "
+                f"dictionary, and {X.shape[1]} of X"
+            )
+        norms = namespace(atoms).linalg.norm(atoms, axis=1)
+        if not norms.all():
+            raise ValueError(f"dictionary: row {int(norms.argmin())} is all zeros")
+        return atoms / norms[:, None], norms
+
+    def _atoms(self, n_pixels=None):
+        """The dictionary as an array of floats, or the cosine basis of n_pixels."""
+        if self.dictionary is not None:
+            return check_array(self.dictionary, "dictionary", ndim=2)
+        n_pixels = self.n_features_in_ if n_pixels is None else n_pixels
+        return fft.dct(np.eye(n_pixels), norm="ortho", axis=0)
+
+
+__all__ = ["SparseCoder", "SparseTransformer", "check_weight"]

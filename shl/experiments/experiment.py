@@ -1,0 +1,463 @@
+"""SHL: an experiment, from the parameters of the data and of the learning to its figures."""
+
+from dataclasses import dataclass, fields, replace
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+
+from .. import plotting, store
+from .._base.checks import check_choice, check_count, check_names
+from .._base.parameters import check_names as check_parameter_names
+from .._base.schema import Field
+from .._base.schema import check as check_schema
+from .._base.threads import count_threads
+from ..coding.coder import ALGORITHMS
+from ..coding.encode import sparse_encode
+from ..estimators.dictionary import SparseHebbianLearning
+from ..images.patches import Patches
+from ..images.photographs import DATAPATH, choose_database
+from ..learning import checkpoints
+from ..learning.replacement import Replacement
+
+# With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
+STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
+DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
+OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
+FIGURES = (
+    "show_dico",
+    "show_dico_in_order",
+    "show_Pcum",
+    "plot_error",
+    "plot_proba_histogram",
+    *OF_CODE,
+    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
+)
+# What draws a figure of another name.
+PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
+
+
+@dataclass(eq=False)
+class SHL:
+    """An experiment of sparse Hebbian learning on patches of natural images.
+
+    >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
+    >>> data = shl.get_data()                                                 # doctest: +SKIP
+    >>> dico = shl.learn_dico(data=data, list_figures=["show_dico"])          # doctest: +SKIP
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the crops of images, in pixels.
+    patch_width : int
+        Patches are patch_width x patch_width pixels.
+    N_patches : int
+        Patches in the data.
+    datapath, name_database : str
+        The folder of databases, and the database in it: 'sample' (photographs that scikit-learn
+        ships) and 'dead_leaves' (synthetic) need no folder.  None is the one database of a given
+        datapath, or 'sample' where none is given.
+    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : bool, bool, int, int, bool
+        See `shl.images.extract_patches`.
+    n_image : int, optional
+        Images to use; None is all.
+    n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
+        See `SparseHebbianLearning`.
+    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+        See `SparseHebbianLearning`.
+    eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
+        See `SparseHebbianLearning`.
+    homeo_fade, replace : optional
+        See `SparseHebbianLearning`.
+    P_cum : array of shape (n_dictionary, nb_quant), optional
+        Start of the histograms.
+    do_sym : bool
+        See `SparseHebbianLearning`.
+    seed : int
+        Decides crops, patches, the start and the order of samples.
+    batch_size, record_each, record_num_batches : int
+        See `SparseHebbianLearning`.
+    DEBUG_DOWNSCALE : int
+        Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
+    verbose : int
+        1 shows progress bars.
+    cache_dir : str, Path or None
+        Folder of results; None is no store.  The environment's SHL_CACHE_DIR replaces the default.
+    checkpoint_each : int, optional
+        Steps between checkpoints of a learning with a store; None is about 30 s.
+    n_jobs : int
+        Threads; -1 is all cores.
+
+    Attributes
+    ----------
+    figures : dict
+        From a name to the (fig, ax) of what `list_figures` asked for last.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, or a value out of its range, by name.
+
+    References
+    ----------
+    Perrinet (2019), Vision 3(3):47.
+    """
+
+    height: int = 256
+    width: int = 256
+    patch_width: int = 21
+    N_patches: int = 65536
+    datapath: str = DATAPATH
+    name_database: str | None = None
+    do_mask: bool = True
+    do_bandpass: bool = True
+    over_patches: int = 16
+    patch_ds: int = 1
+    patch_norm: bool = False
+    n_image: int | None = None
+    n_dictionary: int = 676
+    learning_algorithm: str = "mp"
+    fit_tol: float | None = None
+    l0_sparseness: int = 21
+    alpha_MP: float = 0.95
+    one_over_F: bool = True
+    n_iter: int = 1281
+    eta: float = 0.04
+    eta_decay: tuple | None = (0.6, 0.05)
+    beta1: float = 0.99
+    beta2: float = 0.99
+    epsilon: float = 10
+    do_precision: bool = False
+    eta_precision: float = 0.0
+    homeo_method: object = "HAP"
+    eta_homeo: float = 0.01
+    alpha_homeo: float = 0.05
+    C: float = 3.0
+    nb_quant: int = 128
+    homeo_fade: tuple | None = None
+    replace: bool | Replacement = True
+    P_cum: np.ndarray | None = None
+    do_sym: bool = False
+    seed: int = 42
+    batch_size: int = 1024
+    record_each: int = 32
+    record_num_batches: int = 1024
+    DEBUG_DOWNSCALE: int = 1
+    verbose: int = 0
+    cache_dir: str | Path | None = store.DEFAULT_FOLDER
+    checkpoint_each: int | None = None
+    n_jobs: int | None = 1
+
+    def __post_init__(self):
+        self.figures = {}
+        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
+        for name, value in self.parameters().items():  # a small integer of NumPy's overflows
+            if isinstance(value, np.generic):
+                setattr(self, name, value.item())
+        for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
+            check_count(getattr(self, name), name)
+        check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
+        check_count(self.verbose, "verbose", least=0)
+        count_threads(self.n_jobs)
+        self.patches  # noqa: B018 - it validates itself
+        model = self._estimator()
+        most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
+        model.plan((most, self.patch_width**2), np.float32)
+        self.store = store.open_store(self.cache_dir)
+
+    def __eq__(self, other):
+        if not isinstance(other, SHL):
+            return NotImplemented
+        return store.key_of(self.parameters()) == store.key_of(other.parameters())
+
+    __hash__ = None
+
+    @property
+    def patches(self) -> Patches:
+        """What decides the data, downscaled where DEBUG_DOWNSCALE says so."""
+        return Patches(**self._parameters(DATA_PARAMETERS))
+
+    def _check_enough(self, n_patches):
+        """An error where there are fewer patches than one step and the records need."""
+        batch = self._downscaled("batch_size")
+        held_out = self._downscaled("record_num_batches") if self.record_each else 0
+        if n_patches < batch + held_out:
+            raise ValueError(
+                f"N_patches must be at least {batch + held_out}, batch_size = {batch} to learn "
+                f"from and record_num_batches = {held_out} held out for the records, not "
+                f"{n_patches}"
+            )
+
+    def _downscaled(self, name):
+        return max(1, getattr(self, name) // self.DEBUG_DOWNSCALE)
+
+    def _parameters(self, names):
+        """The values of some parameters, downscaled where DEBUG_DOWNSCALE says so."""
+        return {
+            name: self._downscaled(name) if name in DOWNSCALED else getattr(self, name)
+            for name in names
+        }
+
+    def parameters(self):
+        """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    # ----------------------------------------------------------------------------------------- data
+
+    def get_data(self, matname=None, patch_width=None):
+        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes
+        them.
+        """
+        if patch_width is not None and patch_width != self.patch_width:
+            return replace(self, patch_width=patch_width).get_data(matname)
+        path = self._data_path(matname)
+        found = self.store.get(path, _read_data) if self.store else None
+        if found is not None:
+            return found
+        data = self.patches.draw(self.verbose)
+        if self.store:
+            self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
+        return data
+
+    def data_digest(self) -> str | None:
+        """The digest of the patches that `get_data()` keeps in the store, None where they are not
+        there yet.
+        """
+        return self.store.get(self._data_path(None), _read_digest) if self.store else None
+
+    def _data_path(self, matname):
+        """Where the patches are kept, or None without a store."""
+        if self.store is None:
+            return None
+        return self.store.path("data", self.patches.key(), matname or self.name_database)
+
+    # ------------------------------------------------------------------------------------- learning
+
+    def _estimator(self, dictionary=None, precision=None, P_cum=None):
+        """The unfitted model of these parameters."""
+        return SparseHebbianLearning(
+            **self._parameters(LEARNING_PARAMETERS),
+            dict_init=dictionary,
+            precision_init=precision,
+            P_cum_init=self.P_cum if P_cum is None else P_cum,
+            random_state=self.seed,
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+
+    @check_parameter_names
+    def learn_dico(
+        self,
+        data=None,
+        dictionary=None,
+        precision=None,
+        P_cum=None,
+        matname=None,
+        list_figures=(),
+        fig_kwargs=None,
+    ):
+        """A fitted `SparseHebbianLearning` of this experiment.
+
+        Parameters
+        ----------
+        data : array of shape (n_samples, n_pixels), optional
+            Patches; None is `get_data()`.
+        dictionary, precision, P_cum : arrays, optional
+            Start values.
+        matname : str, optional
+            Keep the result in the store, under the hash of the parameters, the data and the start
+            values, with this name in front; a learning that was interrupted goes on where it was.
+        list_figures : sequence of str, default=()
+            Drawn into `figures`: show_dico, show_dico_in_order, show_Pcum, plot_error,
+            plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
+            time_plot_<variable>.
+        fig_kwargs : dict, optional
+            Passed to the figures that take them.
+        """
+        for name in check_names(list_figures, "list_figures"):
+            check_choice(name, "list_figures", FIGURES)
+        self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        _check_options(fig_kwargs or {}, list_figures)
+        data = self.get_data() if data is None else data
+        model = self._estimator(dictionary, precision, P_cum)
+        is_kept = matname is not None and self.store is not None
+        dico = self._learn_or_load(model, data, matname) if is_kept else model.fit(data)
+        self.figures |= {
+            name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures
+        }
+        return dico
+
+    def _learn_or_load(self, model, data, matname):
+        """The model from the store, or learned, from its last checkpoint on, and stored."""
+        path = self.result_path(model, data, matname)
+        found = self.stored(path)
+        if found is not None:
+            return found
+        return checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
+
+    def stored(self, path):
+        """The model in the store at a `result_path`, or None; one of a rule of one's own is always
+        learned again.
+        """
+        found = (
+            self.store.get(path, SparseHebbianLearning.load)
+            if isinstance(self.homeo_method, str)
+            else None
+        )
+        return None if found is None else found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
+
+    def result_path(self, model=None, data=None, matname=None, data_digest=None):
+        """Where the result of a learning is kept: it depends on all parameters, the data and the
+        start values.
+        """
+        model = model or self._estimator()
+        parameters = model.get_params(deep=False)
+        of_transform = [name for name in parameters if name.startswith("transform_")]
+        for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
+            parameters.pop(name)
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        return self.store.path("dico", key, matname)
+
+    # --------------------------------------------------------------------------------------- coding
+
+    @check_parameter_names
+    def code(
+        self,
+        data,
+        dico,
+        coding_algorithm="mp",
+        matname=None,
+        P_cum=None,
+        fit_tol=None,
+        l0_sparseness=None,
+        gain=None,
+    ):
+        """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit
+        unless told otherwise.
+
+        coding_algorithm is one of `sparse_encode`; the result is cached when matname is given.
+        """
+        options = {
+            "algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS),
+            "P_cum": P_cum,
+            "fit_tol": self.fit_tol if fit_tol is None else fit_tol,
+            "gain": gain,
+            "alpha_MP": self.alpha_MP,
+            "l0_sparseness": l0_sparseness or self.l0_sparseness,
+            "C": None if P_cum is None else dico.C_,
+            "do_sym": self.do_sym,
+            "precision": dico.precision if coding_algorithm == "mp" else None,
+        }
+        if matname is None or self.store is None:
+            return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        key = store.key_of(
+            {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
+        )
+        path = self.store.path("code", key, matname)
+        code = self.store.get(path, _read_code)
+        if code is None:
+            code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+            self.store.put(path, {"code": code}, {"kind": "code"})
+        return code
+
+    def decode(self, code, dico):
+        """The patches (n_samples, n_pixels) that a code stands for."""
+        return dico.inverse_transform(code)
+
+    # -------------------------------------------------------------------------------------- figures
+
+    def _draw(self, name, dico, data, options):
+        """(fig, ax) of one of FIGURES."""
+        options = {key: options[key] for key in options if key in _options_of(name)}
+        if name.startswith("time_plot_"):
+            return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
+        if name in OF_CODE:
+            return getattr(self, name)(self.code(data, dico), **options)
+        return getattr(self, name)(dico, **options)
+
+    def show_dico(self, dico, data=None, title=None, **options):
+        """See `shl.plotting.show_dico`."""
+        return plotting.show_dico(self, dico, data, title=title, **options)
+
+    def show_dico_in_order(self, dico, data=None, title=None, **options):
+        """See `shl.plotting.show_dico_in_order`."""
+        return plotting.show_dico_in_order(self, dico, data, title=title, **options)
+
+    def show_Pcum(self, dico, **options):
+        """See `shl.plotting.plot_P_cum`."""
+        return plotting.plot_P_cum(dico.P_cum, **options)
+
+    def plot_error(self, dico, **options):
+        """See `shl.plotting.plot_error`."""
+        return plotting.plot_error(self, dico, **options)
+
+    def plot_proba_histogram(self, dico, **options):
+        """See `shl.plotting.plot_proba_histogram`."""
+        return plotting.plot_proba_histogram(plotting.activity(dico), **options)
+
+    def plot_coefficients(self, sparse_code, **options):
+        """See `shl.plotting.plot_coefficients`."""
+        return plotting.plot_coefficients(sparse_code, **options)
+
+    def plot_variance(self, sparse_code, **options):
+        """See `shl.plotting.plot_variance`."""
+        return plotting.plot_variance(self, sparse_code, **options)
+
+    def plot_variance_histogram(self, sparse_code, **options):
+        """See `shl.plotting.plot_variance_histogram`."""
+        return plotting.plot_variance_histogram(self, sparse_code, **options)
+
+    def time_plot(self, dico, variable="F", **options):
+        """See `shl.plotting.time_plot`."""
+        return plotting.time_plot(self, dico, variable, **options)
+
+
+def _read_data(path):
+    """The patches in a file."""
+    return _read_array(path, "data", ("n_samples", "n_pixels"))
+
+
+def _read_code(path):
+    """The code in a file."""
+    return _read_array(path, "code", ("n_samples", "n_dictionary"))
+
+
+def _read_array(path, name, shape):
+    """The only array of a file, whose axes are as many as `shape` has names."""
+    arrays, _ = store.read(path)
+    with store.damage_of(path):
+        return check_schema(arrays, {name: Field(shape)})[name]
+
+
+def _read_digest(path):
+    """The digest of the patches in a file."""
+    return str(store.read_values(path, "digest")[0])
+
+
+def _options_of(name):
+    """The parameters of one of FIGURES."""
+    draw = getattr(plotting, PLOTS.get(name, name), plotting.time_plot)
+    return signature(draw).parameters
+
+
+def _check_options(options, list_figures):
+    """An error for options that no figure takes."""
+    known = {option for name in list_figures for option in _options_of(name)}
+    if unknown := sorted(set(options) - known):
+        raise TypeError(
+            f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures takes"
+        )
+
+
+SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
+
+# What an experiment hands to its estimator under the same name.
+LEARNING_PARAMETERS = tuple(
+    field.name
+    for field in fields(SHL)
+    if field.name in signature(SparseHebbianLearning).parameters
+    and field.name not in ("n_jobs", "verbose")
+)
+
+__all__ = ["DATA_PARAMETERS", "FIGURES", "SHL", "STUDY"]

@@ -1,0 +1,510 @@
+"""SHL_set: experiments over values of parameters, in parallel, each result stored by the worker
+that made it.
+
+values of variables -> tasks (parameters) -> the store, or joblib workers -> flat records -> table
+and figure
+"""
+
+import csv
+import io
+import itertools
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import images, store
+from .._base.checks import (
+    check_array,
+    check_choice,
+    check_count,
+    check_flag,
+    check_memory,
+    check_names,
+    check_number,
+)
+from .._base.parameters import check_names as check_parameter_names
+from .._base.threads import count_threads
+from ..coding.coder import ALGORITHMS
+from ..estimators.dictionary import SparseHebbianLearning
+from ..learning.homeostasis import RULES
+from ..store.files import json_text
+from ..store.jobs import Job, as_done, run_jobs
+from .experiment import DATA_PARAMETERS, SHL
+
+logger = logging.getLogger("shl")
+
+NOT_SCANNED = (
+    "datapath",
+    "P_cum",
+    "DEBUG_DOWNSCALE",
+    "verbose",
+    "cache_dir",
+    "checkpoint_each",
+    "n_jobs",
+)
+BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
+TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
+WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
+CHOICES = {
+    "homeo_method": tuple(RULES),
+    "learning_algorithm": ALGORITHMS,
+    "name_database": images.BUILT_IN,
+}
+
+
+class SHL_set:
+    """Experiments that differ in one variable at a time, or in a full grid of several.
+
+    >>> experiments = SHL_set({"homeo_method": "HEH"}, tag="study")           # doctest: +SKIP
+    >>> experiments.run(variables=["eta", "eta_homeo"], n_jobs=-1)            # doctest: +SKIP
+    >>> fig, ax = experiments.scan(variable="eta")                            # doctest: +SKIP
+
+    Parameters
+    ----------
+    opts : dict or SHL, default=None
+        Parameters that all experiments share; they are the middle of each scan.
+    tag : str, default="shl"
+        A readable name in front of the results' files.
+    N_scan : int, default=9
+        Values of a variable.
+    base : float, default=4.0
+        Above 1.  Values are median * base^linspace(-1, 1, N_scan); alpha_MP: base^linspace(-1, 0);
+        beta1, beta2: 1 - (1 - median) * base^...; seed: median, median + 1, ...; True and False;
+        names: all of them.  Whole numbers stay whole, and doubles are left out.
+    values : dict, default=None
+        Values for some variables, instead of those.
+    data : ndarray of shape (n_patches, n_pixels), default=None
+        Patches for all; None is those of the parameters.
+    """
+
+    def __init__(
+        self,
+        opts: Mapping | SHL | None = None,
+        tag: str = "shl",
+        N_scan: int = 9,
+        base: float = 4.0,
+        values: Mapping[str, Sequence] | None = None,
+        data: np.ndarray | None = None,
+    ):
+        if not isinstance(opts, (SHL, Mapping, type(None))):
+            raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
+        self.middle = opts if isinstance(opts, SHL) else SHL(**(opts or {}))
+        if not isinstance(tag, str):
+            raise TypeError(f"tag must be a str, not {tag!r}")
+        self.tag = tag
+        self.N_scan = check_count(N_scan, "N_scan")
+        check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
+        self.base = check_number(base, "base", above=1)
+        if not isinstance(values, (Mapping, type(None))):
+            raise TypeError(f"values must map variables to their values, not {values!r}")
+        self.values = dict(values or {})
+        self.data = None if data is None else check_array(data, "data", ndim=2)
+        self._records = []
+        self.figures = {}
+
+    # --------------------------------------------------------------------------------------- values
+
+    def values_of(self, variable: str) -> list:
+        """The values that `run` gives a variable.
+
+        Raises
+        ------
+        ValueError
+            For a variable that is unknown, cannot be scanned, or has no value.
+        """
+        names = [field.name for field in fields(SHL) if field.name not in NOT_SCANNED]
+        check_choice(variable, "variable", names)
+        if self.data is not None and variable in DATA_PARAMETERS and variable != "seed":
+            raise ValueError(
+                f"variable must not be {variable!r}, which changes the data, where data is given"
+            )
+        if variable in self.values:
+            values = self.values[variable]
+            if not isinstance(values, (list, tuple, range, np.ndarray)):
+                raise TypeError(f"values[{variable!r}] must be a list, not {values!r}")
+            values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+            if not values:
+                raise ValueError(f"values[{variable!r}] is empty: there is nothing to scan")
+            return values
+        return self._spread(variable, getattr(self.middle, variable))
+
+    def _spread(self, variable, median):
+        """Values around the median of a variable."""
+        if variable in CHOICES:
+            return list(CHOICES[variable])
+        if isinstance(median, bool):
+            return [False, True]
+        if variable == "seed":
+            return list(range(median, median + self.N_scan))
+        if median is None or median == 0:
+            raise ValueError(
+                f"{variable} cannot be scanned around {median!r}: give its values, "
+                f"SHL_set(..., values={{{variable!r}: [...]}})"
+            )
+        if self.N_scan == 1:
+            return [median]
+        factors = self.base ** np.linspace(-1, 1, self.N_scan)
+        if variable == "alpha_MP":
+            values = self.base ** np.linspace(-1, 0, self.N_scan)
+        elif variable in TOWARDS_ONE:
+            values = 1 - np.minimum((1 - median) * factors, 1)
+        else:
+            values = median * factors
+        if variable in WHOLE:
+            return sorted({max(1, round(value)) for value in values.tolist()})
+        return values.tolist()
+
+    def tasks(self, variables: str | Sequence[str], grid: bool = False) -> list[dict]:
+        """What `run` would do: a list of dicts with variable, value and params (only what differs
+        from `opts`).
+        """
+        variables = [variables] if isinstance(variables, str) else variables
+        variables = list(dict.fromkeys(check_names(variables, "variables")))
+        if not variables:
+            raise ValueError("variables is empty: name what to scan")
+        values = {variable: self.values_of(variable) for variable in variables}
+        if grid:
+            name = " x ".join(variables)
+            n_tasks = math.prod(map(len, values.values()))
+            check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {name}", n_tasks)
+            return [
+                {
+                    "variable": name,
+                    "value": combined,
+                    "params": dict(zip(variables, combined, strict=True)),
+                }
+                for combined in itertools.product(*values.values())
+            ]
+        return [
+            {"variable": variable, "value": value, "params": {variable: value}}
+            for variable in variables
+            for value in values[variable]
+        ]
+
+    # -------------------------------------------------------------------------------------- running
+
+    @check_parameter_names
+    def run(
+        self,
+        variables: str | Sequence[str] = ("eta",),
+        n_jobs: int = 1,
+        verbose: int = 0,
+        grid: bool = False,
+        N_scan: int | None = None,
+    ) -> list[dict]:
+        """Learn what is missing, on n_jobs workers, and return the flat records of all (see
+        `results`).
+
+        One learning runs on one thread of one worker.  An ambient joblib backend
+        (`joblib.parallel_config`) is respected; loky processes are the default.  A value that fails
+        is recorded with its error; one whose worker is killed is tried again, and then recorded as
+        failed.  The order, n_jobs and backend do not change any result.
+
+        Parameters
+        ----------
+        variables : str or list of str, default=("eta",)
+            Names of `SHL`'s parameters.
+        n_jobs : int, default=1
+            Workers; -1 is all cores.
+        verbose : int, default=0
+            1 shows a progress bar that counts finished runs.
+        grid : bool, default=False
+            True runs every combination of the variables' values.
+        N_scan : int, default=None
+            Values of a variable from now on; None keeps the number.
+        """
+        if N_scan is not None:
+            self.N_scan = check_count(N_scan, "N_scan")
+        tasks = self.tasks(variables, check_flag(grid, "grid"))
+        count_threads(n_jobs)  # validates it
+        outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
+        found = [
+            _record(task, self._parameters(task), outcome)
+            for task, outcome in zip(tasks, outcomes, strict=True)
+        ]
+        kept = [
+            record
+            for record in self._records
+            if all(record["params"] != new["params"] for new in found)
+        ]
+        self._records = kept + found
+        return found
+
+    def stored(self, tasks: list[dict]) -> list[dict | None]:
+        """The record of each task whose result is in the store, None for the others."""
+        return [
+            result and _record(task, self._parameters(task), as_done(result, is_cached=True))
+            for task, result in zip(tasks, self._find(tasks), strict=True)
+        ]
+
+    def _jobs(self, tasks):
+        """A `Job` for each task; patches are made for those alone that have to be learned."""
+        found = self._find(tasks)
+        missing = [task for task, result in zip(tasks, found, strict=True) if result is None]
+        shared, jobs = self._shared_data(missing), []
+        for task, result in zip(tasks, found, strict=True):
+            parameters = self._parameters(task)
+            arguments = parameters, shared.get(self._data_key(task)), self.tag
+            jobs.append(Job(_key_of(parameters, len(jobs)), _learn, arguments, result))
+        return jobs
+
+    def _parameters(self, task):
+        """The parameters of a task's experiment; a worker validates them, where a bad value is
+        recorded.
+        """
+        return {**self.middle.parameters(), **task["params"], "n_jobs": 1, "verbose": 0}
+
+    # ----------------------------------------------------------------------------------------- data
+
+    def _data_changes(self, task):
+        """What a task changes of the data.  Not the seed: as in cross-validation, patches are those
+        of `opts`.
+        """
+        return {
+            name: value
+            for name, value in task["params"].items()
+            if name in DATA_PARAMETERS and name != "seed"
+        }
+
+    def _data_key(self, task):
+        """Tasks with an equal key learn from the same patches."""
+        return json.dumps(self._data_changes(task), sort_keys=True, default=str)
+
+    def _source(self, task):
+        """The experiment whose patches a task learns from, None where its parameters are bad (the
+        worker says why).
+        """
+        try:
+            return replace(self.middle, **self._data_changes(task), verbose=0)
+        except Exception as error:  # of any kind: the other values go on
+            logger.info("no patches for %s: %s", self._data_changes(task), error)
+            return None
+
+    def _digest(self, task):
+        """The digest of a task's patches where they are known without making them, else None."""
+        if self.data is not None:
+            return store.digest(self.data)
+        source = self._source(task)
+        try:
+            return None if source is None else source.data_digest()
+        except Exception as error:  # of any kind, as of a file that cannot be read
+            logger.info("no digest of the patches of %s: %s", self._data_changes(task), error)
+            return None
+
+    def _shared_data(self, tasks):
+        """{data key: patches} of the tasks: the patches, or, where one task alone needs them, who
+        can make them.
+        """
+        sources = {}
+        for key, group in itertools.groupby(sorted(tasks, key=self._data_key), self._data_key):
+            group = list(group)
+            source = self.data if self.data is not None else self._source(group[0])
+            is_shared = isinstance(source, SHL) and len(group) > 1
+            sources[key] = _make_data(source) if is_shared else source
+        return sources
+
+    def _find(self, tasks):
+        """The result of each task where it is in the store, else None."""
+        digests = {}
+        for task in tasks:
+            key = self._data_key(task)
+            if key not in digests:
+                digests[key] = self._digest(task)
+        return [self._find_one(task, digests[self._data_key(task)]) for task in tasks]
+
+    def _find_one(self, task, digest):
+        """The result of a task, where it is in the store, else None."""
+        results = self.middle.store
+        if results is None or digest is None:
+            return None
+        try:
+            experiment = SHL(**self._parameters(task))
+            if not isinstance(experiment.homeo_method, str):
+                return None
+            path = experiment.result_path(matname=self.tag, data_digest=digest)
+        except Exception:  # of any kind: its worker says why
+            return None
+        return results.get(path, _read_metrics)
+
+    # -------------------------------------------------------------------------------------- results
+
+    def results(self) -> list[dict]:
+        """All records so far: dicts with variable, value, seed, params, status, seconds, cached,
+        failure and metrics.
+
+        seconds is the CPU time of the learning; the metrics of its last record stand under their
+        names: F, error, qerror, entropy, ...; `failure` is the error message of a failed value.
+        """
+        return list(self._records)
+
+    def to_frame(self):
+        """The records as a pandas DataFrame (needs pandas)."""
+        import pandas as pd
+
+        return pd.DataFrame(self._records)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the records as CSV, params as JSON.
+
+        Raises
+        ------
+        ValueError
+            Before `run`, when there is nothing to write.
+        """
+        if not self._records:
+            raise ValueError("there is no record to write: call run first")
+        names = list(dict.fromkeys(name for record in self._records for name in record))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        for record in self._records:
+            writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
+        store.write_bytes(path, text.getvalue().encode())
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the records as JSON; NaN is null."""
+        store.write_bytes(path, json_text(self._records).encode())
+
+    @check_parameter_names
+    def scan(
+        self,
+        variable: str = "eta",
+        list_figures: Sequence[str] = (),
+        display: str = "final",
+        display_variable: str = "F",
+        color: object = None,
+        label: str | None = None,
+        fig: object = None,
+        ax: object = None,
+        n_jobs: int = 1,
+        fname: str | Path | None = None,
+        verbose: int = 0,
+        alpha: float = 1.0,
+    ) -> tuple:
+        """A figure over the values of a variable, learning what is missing; returns (fig, ax).
+
+        Parameters
+        ----------
+        variable : str, default="eta"
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        display : {"final", "dynamic"}, default="final"
+            The display variable at the end of learning against the value, or over the steps.
+        display_variable : str, default="F"
+            A metric: F, error, qerror, entropy, ...
+        color, label, fig, ax : optional
+            As in `shl.plotting`.
+        n_jobs : int, default=1
+            As in `run`.
+        fname : str or Path, default=None
+            File to save the figure in.
+        verbose : int, default=0
+            As in `run`.
+        alpha : float, default=1.0
+            Opacity of the lines.
+        """
+        from ..plotting import plot_scan, time_plot
+
+        check_choice(display, "display", ("final", "dynamic"))
+        known = {
+            store.key_of(record["params"]): record
+            for record in self._records
+            if record["status"] == "done"
+        }
+        records = [known.get(store.key_of(task["params"])) for task in self.tasks([variable])]
+        if None in records:
+            records = [
+                record
+                for record in self.run([variable], n_jobs=n_jobs, verbose=verbose)
+                if record["status"] == "done"
+            ]
+        for record in records if list_figures else ():
+            experiment = SHL(**self._parameters(record))
+            experiment.learn_dico(
+                data=self._patches(record), matname=self.tag, list_figures=list_figures
+            )
+            self.figures[record["value"]] = experiment.figures
+        if display == "final":
+            return plot_scan(
+                [record["value"] for record in records],
+                [record[display_variable] for record in records],
+                variable,
+                display_variable,
+                color=color,
+                alpha=alpha,
+                label=label,
+                fname=fname,
+                fig=fig,
+                ax=ax,
+            )
+        for record in records:
+            dico = self.learned(record)
+            value = record["value"]
+            fig, ax = time_plot(
+                None,
+                dico,
+                display_variable,
+                color=color,
+                alpha=alpha,
+                fname=fname,
+                fig=fig,
+                ax=ax,
+                label=f"{variable} = {value:.4g}" if isinstance(value, float) else f"{value}",
+            )
+        return fig, ax
+
+    def learned(self, record: dict) -> SparseHebbianLearning:
+        """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
+        experiment = SHL(**self._parameters(record))
+        digest = None if experiment.store is None else self._digest(record)
+        found = digest and experiment.stored(
+            experiment.result_path(matname=self.tag, data_digest=digest)
+        )
+        return found or experiment.learn_dico(data=self._patches(record), matname=self.tag)
+
+    def _patches(self, task):
+        """The patches that a task learns from."""
+        return self.data if self.data is not None else self._source(task).get_data()
+
+
+def _key_of(parameters, index):
+    """What equal tasks share; a task of its own where a parameter has no key."""
+    try:
+        return store.key_of(parameters)
+    except Exception:  # of any kind: its worker says why
+        return index
+
+
+def _make_data(source):
+    """The patches of an experiment; itself where they cannot be made, which its workers record."""
+    try:
+        return source.get_data()
+    except Exception as error:  # of any kind
+        logger.info("no patches to share: %s", error)
+        return source
+
+
+def _read_metrics(path):
+    """The result of a learning, in its file."""
+    seconds, metrics = store.read_values(path, "seconds", "metrics")
+    with store.damage_of(path):
+        return {"seconds": seconds, **metrics}
+
+
+def _learn(parameters, source, tag):
+    """The result of one learning, which it also stores."""
+    experiment = SHL(**parameters)
+    data = source.get_data() if isinstance(source, SHL) else source
+    dico = experiment.learn_dico(data=data, matname=tag)
+    return {"seconds": dico.seconds_, **dico.record_.last()}
+
+
+def _record(task, parameters, outcome):
+    """A flat record of a task."""
+    same = {name: task[name] for name in ("variable", "value", "params")}
+    return {**same, "seed": parameters["seed"], "seconds": np.nan, **outcome}

@@ -1,0 +1,316 @@
+"""What learning carries: the plan, which does not change, and the state, which does, in memory and
+on disk.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .._base.arrays import all_beside, beside, copy_of, host_dtype, is_tensor, namespace, to_host
+from .._base.checks import check_count, check_number, set_checked
+from .._base.schema import Field, check, check_names, not_distributions, not_of_norm_1
+from .._base.threads import Threads
+from ..coding.coder import Coder, Coding
+from .history import History
+from .homeostasis import HEH2019, Rule, check_competition_of
+from .optimizers import Decay, Optimizer, normalise
+from .replacement import Replacement
+
+
+@dataclass(frozen=True)
+class Recording:
+    """When metrics are recorded, and on what.
+
+    Parameters
+    ----------
+    each : int, default=0
+        Steps between records; 0 records nothing.
+    n_held_out : int, default=0
+        Samples that `fit` keeps from learning for the records; 0 records each step's own batch
+        before the atoms move, as `partial_fit` does.
+    """
+
+    each: int = 0
+    n_held_out: int = 0
+
+    def __post_init__(self):
+        set_checked(
+            self,
+            each=check_count(self.each, "record_each", least=0),
+            n_held_out=check_count(self.n_held_out, "record_num_batches", least=0),
+        )
+
+    def is_due(self, step: int) -> bool:
+        """True at every `each`-th step."""
+        return self.each > 0 and step % self.each == 0
+
+    def hold_out(self, n_samples: int) -> int:
+        """How many of n_samples are kept for the records, at most a fifth."""
+        return min(self.n_held_out, n_samples // 5) if self.each else 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What does not change while a dictionary is learned.
+
+    Parameters
+    ----------
+    coding : Coding or ConvolutionalCoding
+        How a batch is coded.
+    rule : Rule
+        Homeostasis.
+    optimizer : Optimizer
+    batch_size : int
+        Samples of a step.
+    recording : Recording
+    observer : HEH2019, optional
+        The histograms that are followed where the rule follows none.
+    eta_precision : float, optional
+        The rate at which the precision of pixels is learned; None for no precision.
+    decay : Decay, optional
+        How the rate of learning falls; None for a constant one.
+    replacement : Replacement, optional
+        Of atoms that others explain; None for none.
+    n_steps : int, optional
+        The steps that decay and replacement see as the whole; None has no end.
+    positive_dict : bool, default=False
+        True keeps every pixel of an atom from being negative, by a projected step.
+    """
+
+    coding: Coding
+    rule: Rule
+    optimizer: Optimizer
+    batch_size: int = 256
+    recording: Recording = field(default_factory=Recording)
+    observer: HEH2019 | None = None
+    eta_precision: float | None = None
+    decay: Decay | None = None
+    replacement: Replacement | None = None
+    n_steps: int | None = None
+    positive_dict: bool = False
+
+    def rate(self, step: int) -> float:
+        """The factor of the optimizer's rate in a step."""
+        return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
+
+    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
+        """A coder of the state's dictionary under its own competition; it may take over what a
+        former one has, whose use is over.
+        """
+        competition = self.rule.competition(state.homeostasis)
+        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
+
+    def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
+        """The first states of the rule and of the histograms."""
+        n_dictionary = len(dictionary)
+        sizes = n_dictionary, self.coding.activity(n_dictionary), host_dtype(dictionary)
+        homeostasis = all_beside(self.rule.init(*sizes), dictionary)
+        if "P_cum" in homeostasis:  # the rule follows them itself
+            return homeostasis, homeostasis
+        histogram = {} if self.observer is None else self.observer.init(*sizes)
+        return homeostasis, all_beside(histogram, dictionary)
+
+    def init_replacement(self, dictionary: np.ndarray) -> dict:
+        """What replacement keeps, before the first step; {} without."""
+        kept = {} if self.replacement is None else self.replacement.init(dictionary)
+        return all_beside(kept, dictionary)
+
+
+@dataclass
+class State:
+    """All that learning changes; with the plan and the data, it decides every later bit."""
+
+    dictionary: np.ndarray  # (n_dictionary, ...), atoms of norm 1
+    moments: dict
+    homeostasis: dict
+    histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
+    variance: np.ndarray | None  # of x - a_i d_i, shape of the dictionary, with a precision
+    last_selected: np.ndarray  # (n_dictionary,): the last step that selected the atom, 0 for none
+    replacement: dict  # what `Replacement` keeps; {} without
+    seed: int  # decides the order of samples
+    step: int = 0
+    seconds: float = 0.0  # CPU time so far
+    record: History = field(default_factory=History)
+
+    @property
+    def precision(self) -> np.ndarray | None:
+        """W = 1 / variance, of mean 1 for each atom; None where no precision is learned."""
+        if self.variance is None:
+            return None
+        xp = namespace(self.variance)
+        precision = 1 / xp.maximum(self.variance, xp.finfo(self.variance.dtype).eps)
+        return precision / precision.mean(axis=1, keepdims=True)
+
+    def beside(self, X: np.ndarray) -> "State":
+        """The same state where X is: itself, or a copy on another device."""
+        if beside(self.dictionary, X) is self.dictionary:
+            return self
+        atoms = beside(self.dictionary, X)
+        homeostasis, replacement, moments = (
+            all_beside(part, atoms) for part in (self.homeostasis, self.replacement, self.moments)
+        )
+        is_shared = self.histogram is self.homeostasis
+        return replace(
+            self,
+            dictionary=atoms,
+            moments=moments,
+            homeostasis=homeostasis,
+            histogram=homeostasis if is_shared else all_beside(self.histogram, atoms),
+            variance=beside(self.variance, atoms),
+            last_selected=beside(self.last_selected, atoms),
+            replacement=replacement,
+        )
+
+
+def start_state(
+    dictionary: np.ndarray,
+    plan: Plan,
+    seed: int,
+    variance: np.ndarray | None = None,
+    energy: float = 1.0,
+) -> State:
+    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
+
+    energy is the mean square of the data, the unit of gradients.
+    """
+    dictionary = copy_of(dictionary)
+    normalise(dictionary)
+    if plan.eta_precision is not None and variance is None:
+        variance = namespace(dictionary).ones_like(dictionary)
+    homeostasis, histogram = plan.init_homeostasis(dictionary)
+    return State(
+        dictionary,
+        plan.optimizer.init(dictionary, energy),
+        homeostasis,
+        histogram,
+        variance,
+        beside(np.zeros(len(dictionary), np.int64), dictionary),
+        plan.init_replacement(dictionary),
+        seed,
+    )
+
+
+def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
+    """The state, where X is, or an error where it cannot go on under this plan, as after a change
+    of parameters.
+    """
+    if not isinstance(state, State):
+        raise TypeError(f"resume must be a shl.learning.State, not {type(state).__name__}")
+    state = state.beside(X)
+    if tuple(state.dictionary.shape) != shape:
+        raise ValueError(
+            f"resume must hold atoms of shape {shape}, not {tuple(state.dictionary.shape)}"
+        )
+    homeostasis, histogram = plan.init_homeostasis(state.dictionary)
+    wanted, found = (
+        [{name: np.shape(value) for name, value in part.items()} for part in parts]
+        for parts in ((homeostasis, histogram), (state.homeostasis, state.histogram))
+    )
+    C = float(histogram.get("C", 0))  # 0 adapts
+    if wanted != found or (C and float(state.histogram["C"]) != C):
+        raise ValueError(
+            "homeo_method, homeo_fade, nb_quant and C must not change while a state is learned on: "
+            "call fit, or make a new model; to learn on after load with a rule of one's own, "
+            "load(path, homeo_method=rule)"
+        )
+    moments = plan.optimizer.init(state.dictionary)
+    if moments.keys() != state.moments.keys():
+        raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+    if plan.eta_precision is not None and state.variance is None:
+        raise ValueError("do_precision must not become True while a state is learned on: call fit")
+    kept = plan.init_replacement(state.dictionary)
+    if kept and kept.keys() != state.replacement.keys():
+        raise ValueError("replace must not become True while a state is learned on: call fit")
+    if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
+        raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
+    if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
+        check(_parts_of(state), STATE)
+    for name, moment in moments.items():
+        if state.moments[name].dtype != moment.dtype:
+            raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
+    check_competition_of(
+        plan.rule, state.homeostasis, len(state.dictionary), state.dictionary.dtype
+    )
+    return state
+
+
+# ------------------------------------------------------------------------------------ disk
+
+PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
+ATOMS = ("n_dictionary", "...atom")
+STATE = {
+    "dictionary": Field(ATOMS, fails=not_of_norm_1),
+    "last_selected": Field(("n_dictionary",), "iu", least=0),
+    "variance": Field(ATOMS, least=0, is_optional=True),
+    "moments/square": Field(ATOMS, least=0, is_optional=True),
+    "moments/energy": Field((), least=0, is_optional=True),
+    "moments/*": Field(ATOMS),
+    "*/P_cum": Field(
+        ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
+    ),
+    "*/C": Field((), least=0),
+    "homeostasis/*": Field(("...",), "fiub", is_finite=False),  # of any rule, which is asked
+    "histogram/*": Field(("...",), "fiub", is_finite=False),  # it may be the state of a rule
+    "replacement/age": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/energy": Field(("n_dictionary",), least=0, is_optional=True),
+    "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
+    "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
+    "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
+    "record/steps": Field(("n_records",), "iu", is_optional=True),
+    "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
+}
+
+
+def to_arrays(state: State) -> tuple[dict, dict]:
+    """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
+    arrays = _parts_of(state, PARTS)
+    return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
+
+
+def _parts_of(state, parts=PARTS[:-1]):
+    """{name: array} of a state."""
+    arrays = {"dictionary": state.dictionary, "last_selected": state.last_selected}
+    if state.variance is not None:
+        arrays["variance"] = state.variance
+    for part in parts:
+        values = getattr(state, part)
+        arrays |= {f"{part}/{name}": value for name, value in values.items()}
+    return {name: np.asarray(to_host(value)) for name, value in arrays.items()}
+
+
+def from_arrays(arrays: dict, info: dict) -> State:
+    """The state that `to_arrays` took apart.
+
+    Raises
+    ------
+    ValueError
+        For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
+    """
+    arrays = check(arrays, STATE)
+    check_names(info, ("seed", "step", "seconds"), "the state")
+    parts = {part: {} for part in PARTS}
+    for name, array in arrays.items():
+        part, _, rest = name.partition("/")
+        if rest:
+            parts[part][rest] = array
+    if parts["record"] and "steps" not in parts["record"]:
+        raise ValueError("record/steps is missing")
+    for part in ("homeostasis", "histogram"):
+        if ("P_cum" in parts[part]) != ("C" in parts[part]):
+            raise ValueError(f"{part} must have P_cum and C, its scale, or neither")
+    return State(
+        arrays["dictionary"],
+        parts["moments"],
+        parts["homeostasis"],
+        parts["histogram"],
+        arrays.get("variance"),
+        arrays["last_selected"],
+        parts["replacement"],
+        seed=check_count(info["seed"], "seed", least=0, most=2**63),
+        step=check_count(info["step"], "step", least=0, most=2**62),
+        seconds=check_number(info["seconds"], "seconds", least=0),
+        record=History(parts["record"]),
+    )
+
+
+__all__ = ["Plan", "Recording", "State", "check_state", "from_arrays", "start_state", "to_arrays"]

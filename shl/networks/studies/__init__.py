@@ -1,0 +1,1 @@
+"""Studies of what regularisation does to the weights of a network."""

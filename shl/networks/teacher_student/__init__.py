@@ -1,0 +1,1 @@
+"""A student network that learns from a teacher: which penalties find the teacher's form?"""

@@ -1,0 +1,311 @@
+"""What a teacher-student study may be: names of models, JSON configurations, and the runs that they
+stand for.
+"""
+
+import itertools
+import json
+import numbers
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from ..._base.checks import check_choice, check_count, check_file_name, check_flag, check_number
+from ...store.entries import key_of
+from ..studies.data import identity_of, name_of
+
+CONFIG_FOLDER = Path(__file__).parent / "config_files"
+N_INPUTS, PATCH = 12, (4, 3)  # a filter of the first layer sees a row of a patch
+NORMAL = "normal"
+# (channels in, channels out, kernel = stride, filters in turn) of each layer; full layers have the
+# inputs as channels
+MODELS = {
+    "baselineCNN": ((1, 1, 3, 1), (1, 1, 2, 1), (1, 1, 2, 1)),
+    "multiChannelCNN": ((1, 4, 3, 1), (4, 4, 2, 1), (4, 1, 2, 1)),
+    "splitFilterCNN": ((1, 1, 3, 2), (1, 1, 2, 2), (1, 1, 2, 1)),
+    "fcn_128_128": ((12, 128, 1, 1), (128, 128, 1, 1), (128, 1, 1, 1)),
+    "fcn_256_32": ((12, 256, 1, 1), (256, 32, 1, 1), (32, 1, 1, 1)),
+    "fcn_1024_128": ((12, 1024, 1, 1), (1024, 128, 1, 1), (128, 1, 1, 1)),
+}
+SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
+MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
+VERSION = 2  # raise it when a learning would give another result: stored ones are then not used
+STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration of the study; each field is a key of the JSON file, validated when it is
+    made.
+
+    Parameters
+    ----------
+    batch_size : int, default=16
+    patience : int, default=100
+        Epochs without a better training loss + penalty after which a learning stops.
+    dataset_size : int, default=5120
+        Samples, of which a fifth is held out.
+    num_epochs : int, default=50000
+        Most epochs of a learning.
+    lr : list of float, default=[0.005]
+    l1_norm, l2_norm : list of float, default=[1e-5] and [0]
+        Strengths of the penalties sum |w| and sum w^2 / 2.
+    l1_path : list of float, default=[]
+        Strengths of L1 that follow l1_norm in the same learning, where zeros are kept.
+    scaled : bool, default=False
+        Whether loss / var(y) + penalty is minimised, and not loss + penalty: strengths and rate
+        then mean the same for all teachers.  The baseline's y has a variance of 4.0 with relu, .37
+        with tanh, .0026 with sigmoid.
+    restarts : int, default=1
+        Starts under l1_norm, of which the one with the least loss + penalty goes on.
+    loss_func : 'MSE'
+    init : float, default=1
+        Factor of the student's initial weights.
+    clipping : float or False, default=False
+        Weights under this size become 0, after every epoch.
+    same_act : bool, default=True
+        Whether a sweep is over equal activations of teacher and student only.
+    data : str, default='normal'
+        What the inputs are: 'normal' is N(0, 1); images, see `shl.networks.data.load_images`, give
+        patches of 4 x 3 pixels, of mean 0 and variance 1, and 12 columns are taken as they are.
+    save_path : str or None, default=None
+        Folder of pictures and tables; None for the command's.
+    name : str, default='noName'
+        A readable name for the results' folder and files, without folders in it.
+    """
+
+    batch_size: int = 16
+    patience: int = 100
+    dataset_size: int = 5120
+    num_epochs: int = 50000
+    lr: list = field(default_factory=lambda: [0.005])
+    l1_norm: list = field(default_factory=lambda: [1e-5])
+    l2_norm: list = field(default_factory=lambda: [0.0])
+    l1_path: list = field(default_factory=list)
+    scaled: bool = False
+    restarts: int = 1
+    loss_func: str = "MSE"
+    init: float = 1.0
+    clipping: float = 0.0
+    same_act: bool = True
+    data: str = NORMAL
+    save_path: str | None = None
+    name: str = "noName"
+
+    def __post_init__(self):
+        """Validate; a number stands for a list of one."""
+        for name in ("batch_size", "patience", "num_epochs", "restarts"):
+            self._set(name, check_count(getattr(self, name), name))
+        self._set("dataset_size", check_count(self.dataset_size, "dataset_size", least=10))
+        self._set("lr", _check_numbers(self.lr, "lr", above=0))
+        for name in ("l1_norm", "l2_norm"):
+            self._set(name, _check_numbers(getattr(self, name), name, least=0))
+        self._set("l1_path", _check_numbers(self.l1_path, "l1_path", least=0, may_be_empty=True))
+        self._set("init", check_number(self.init, "init", above=0))
+        check_choice(self.loss_func, "loss_func", ("MSE",))
+        no_clipping = self.clipping is False
+        self._set("clipping", 0.0 if no_clipping else check_number(self.clipping, "clipping", 0))
+        for name in ("scaled", "same_act"):
+            self._set(name, check_flag(getattr(self, name), name))
+        check_file_name(self.name, "name")
+        if not isinstance(self.data, str):
+            raise TypeError(f"data must be a text, not {self.data!r}")
+        if not isinstance(self.save_path, str | None):
+            raise TypeError(f"save_path must be a text, not {self.save_path!r}")
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+
+def _check_numbers(value, name, may_be_empty=False, **bounds):
+    """A list of numbers within bounds; a number counts as a list of one."""
+    values = [value] if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} must be a list of numbers, not {value!r}")
+    if not values and not may_be_empty:
+        raise ValueError(f"{name} must hold at least one number, not {value!r}")
+    return [check_number(item, f"{name}[{index}]", **bounds) for index, item in enumerate(values)]
+
+
+def config_names():
+    """The names of the configurations that the package ships."""
+    return sorted(path.name for path in CONFIG_FOLDER.glob("*.json"))
+
+
+def load_config(path):
+    """The `Config` of a JSON file: a name in `config_names()`, or the path of a file.
+
+    Its key "base" names another such file, whose values hold where it has none.
+
+    Raises
+    ------
+    FileNotFoundError
+        With the shipped names, if there is no such file.
+    ValueError, TypeError
+        With file and key, for text that is not a JSON object, an unknown key, or a bad value.
+    """
+    place, values = _read_values(path, "config_path", ())
+    return make_config(values, str(place))
+
+
+def _read_values(path, name, above):
+    """(place, values) of a file and its bases; above are the files that it is the base of."""
+    found = (place for place in (CONFIG_FOLDER / path, Path(path)) if place.is_file())
+    place = next(found, None)
+    if place is None:
+        raise FileNotFoundError(
+            f"{name} {str(path)!r} is neither a file nor one of {', '.join(config_names())}"
+        )
+    if place in above:
+        raise ValueError(f"{place} is its own base")
+    try:
+        values = json.loads(place.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{place} is not JSON: {error}") from error
+    if isinstance(values, dict) and "base" in values:
+        base = values.pop("base")
+        if not isinstance(base, str):
+            raise TypeError(f"{place}: base must be a text, not {base!r}")
+        values = _read_values(base, f"{place}: base", (*above, place))[1] | values
+    return place, values
+
+
+def make_config(values, source="config"):
+    """The `Config` of a dict; errors name the source (a file) and the key."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{source} must hold a JSON object of keys and values, not {values!r}")
+    known = [item.name for item in fields(Config)]
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        raise ValueError(f"{source}: unknown key {unknown[0]!r}; keys are base, {', '.join(known)}")
+    try:
+        return Config(**values)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def check_type(name, parameter):
+    """A name in `MODELS`."""
+    return check_choice(name, parameter, MODELS)
+
+
+def split_model(name, parameter):
+    """The (type, activation) of a model's name such as 'fcn_128_128_relu'."""
+    kind, _, activation = name.rpartition("_")
+    if kind not in MODELS or activation not in MODEL_ACTIVATIONS:
+        raise ValueError(
+            f"{parameter} must be a model ({', '.join(MODELS)}) and an activation "
+            f"({', '.join(MODEL_ACTIVATIONS)}) joined by _, not {name!r}"
+        )
+    return kind, activation
+
+
+@dataclass(frozen=True)
+class Run:
+    """One learning of the study: all that decides its result."""
+
+    teacher_type: str
+    teacher_activation: str
+    student_type: str
+    student_activation: str
+    lr: float
+    l1_norm: float
+    l2_norm: float
+    l1_path: tuple
+    scaled: bool
+    restarts: int
+    init: float
+    batch_size: int
+    patience: int
+    dataset_size: int
+    num_epochs: int
+    loss_func: str
+    clipping: float
+    seed: int
+    data: str
+    data_hash: str | None  # of a file's content
+
+    def key(self):
+        """The hash of all that decides the result."""
+        return key_of({**STUDY, **asdict(self)})
+
+    def models(self):
+        """The names of teacher and student."""
+        return (
+            f"{self.teacher_type}_{self.teacher_activation}",
+            f"{self.student_type}_{self.student_activation}",
+        )
+
+    def label(self):
+        """A readable name."""
+        inputs = "" if self.data == NORMAL else f"{name_of(self.data)}, "
+        return (
+            f"{' -> '.join(self.models())}, {inputs}"
+            f"lr {self.lr:g}, l1 {self.l1_norm:g}, l2 {self.l2_norm:g}, seed {self.seed}"
+        )
+
+    def slug(self):
+        """A name for files, another one for every run."""
+        return f"{'-'.join(self.models())}-seed{self.seed}-{self.key()[:8]}"
+
+
+def single_run(config, teacher_model, student_model, seed):
+    """The `Run` of two models' names, for a configuration with one value of lr, l1_norm and
+    l2_norm.
+    """
+    for name in ("lr", "l1_norm", "l2_norm"):
+        if len(getattr(config, name)) > 1:
+            raise ValueError(
+                f"{name} must hold one number in mode 'single', not {getattr(config, name)}"
+            )
+    teacher, student = (
+        split_model(teacher_model, "teacher_model"),
+        split_model(student_model, "student_model"),
+    )
+    return _runs(config, teacher[0], student[0], [(teacher[1], student[1])], [seed])[0]
+
+
+def sweep_runs(config, teacher_type, student_type, seeds):
+    """The `Run`s over activations x lr x l1_norm x l2_norm x seeds, in this order."""
+    check_type(teacher_type, "teacher_type"), check_type(student_type, "student_type")
+    pairs = (
+        [(act, act) for act in SWEPT_ACTIVATIONS]
+        if config.same_act
+        else list(itertools.product(SWEPT_ACTIVATIONS, repeat=2))
+    )
+    return _runs(config, teacher_type, student_type, pairs, seeds)
+
+
+def _runs(config, teacher_type, student_type, pairs, seeds):
+    """All combinations."""
+    seeds = [check_count(seed, "seed", least=0) for seed in seeds]
+    same = {
+        name: getattr(config, name)
+        for name in (
+            "scaled",
+            "restarts",
+            "init",
+            "batch_size",
+            "patience",
+            "dataset_size",
+            "num_epochs",
+            "loss_func",
+            "clipping",
+            "data",
+        )
+    } | {"data_hash": None if config.data == NORMAL else identity_of(config.data)}
+    shared = Run(
+        teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same
+    )
+    return [
+        replace(
+            shared,
+            teacher_activation=pair[0],
+            student_activation=pair[1],
+            lr=lr,
+            l1_norm=l1,
+            l2_norm=l2,
+            seed=seed,
+        )
+        for pair, lr, l1, l2, seed in itertools.product(
+            pairs, config.lr, config.l1_norm, config.l2_norm, seeds
+        )
+    ]

@@ -1,0 +1,160 @@
+"""Pictures of the teacher-student study: weights side by side, a learning, and a path of
+penalties.
+"""
+
+import numpy as np
+
+from ...plotting.figures import new_figure, save
+from ..studies.plots import put_legend_beside
+
+MOST_NUMBERS = 40  # cells of an image in which numbers can be read
+
+
+def plot_match(arrays, title=None, fname=None):
+    """Heat maps of the teacher's and the matched student's weights, a column a layer; returns (fig,
+    axs).
+
+    Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are
+    white and, where numbers are written, empty.  Each image has its own scale: a student's weights
+    may be much larger than its teacher's.  Where both have relu units, the weights that enter a
+    hidden one have norm 1, and its scale is in those that leave it.
+
+    Parameters
+    ----------
+    arrays : dict
+        The arrays of `shl.networks.sweep.result_of`.
+    """
+    maps = _used_maps([_maps(arrays, who) for who in ("teacher", "student")])
+    widths = [max(2, min(10, layer.shape[1])) for layer in maps[0]]
+    fig = new_figure(figsize=(3 + 0.8 * sum(widths), 7), layout="constrained")
+    axs = fig.subplots(2, len(widths), squeeze=False, width_ratios=widths)
+    for row, (layers, who) in enumerate(zip(maps, ("teacher", "student"), strict=True)):
+        for column, layer in enumerate(layers):
+            ax = axs[row, column]
+            fig.colorbar(_draw_weights(ax, layer, abs(layer).max() or 1.0), ax=ax, shrink=0.8)
+            head = f"{who}, layer {column + 1}: {np.count_nonzero(layer)} weights"
+            ax.set_title(head, fontsize="small")
+    axs[0, 0].set_ylabel("input"), axs[1, 0].set_ylabel("input")
+    if title:
+        fig.suptitle(title, fontsize="medium")
+    save(fig, fname)
+    return fig, axs
+
+
+def _maps(arrays, who):
+    """Each layer's matched weights as an image (n_taps * n_in, n_out)."""
+    n_layers = sum(name.startswith(f"{who}_map_") for name in arrays)
+    return [arrays[f"{who}_map_{index}"] for index in range(n_layers)]
+
+
+def _used_maps(networks):
+    """The layers as images, without hidden units that no network uses."""
+    networks = [list(layers) for layers in networks]
+    for index in range(len(networks[0]) - 1):
+        is_used = np.any(
+            [layers[index].any((0, 1)) | layers[index + 1].any((0, 2)) for layers in networks], 0
+        )
+        is_used[0] |= not is_used.any()  # an image needs a cell
+        for layers in networks:
+            layers[index], layers[index + 1] = (
+                layers[index][:, :, is_used],
+                layers[index + 1][:, is_used],
+            )
+    return [[layer.reshape(-1, layer.shape[2]) for layer in layers] for layers in networks]
+
+
+def _draw_weights(ax, weights, limit):
+    """One image, with numbers where there is room; returns the artist."""
+    image = ax.imshow(
+        weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+    )
+    if weights.size <= MOST_NUMBERS:
+        for row, column in np.argwhere(weights):
+            value = weights[row, column]
+            ax.text(
+                column,
+                row,
+                f"{value:.2g}",
+                ha="center",
+                va="center",
+                fontsize="x-small",
+                color="white" if abs(value) > 0.6 * limit else "black",
+            )
+    ax.set(xticks=[], yticks=[])
+    return image
+
+
+def plot_learning(arrays, fname=None):
+    """What was minimised, held-out loss, and weights left over the epochs; dotted lines part the
+    stages; returns (fig, (ax, ax)).
+    """
+    epochs, stages = arrays["history_steps"], arrays["history_stage"]
+    fig = new_figure(figsize=(8, 5), layout="constrained")
+    axs = fig.subplots(2, 1, sharex=True)
+    for name, label in (("objective", "training, with penalty"), ("loss", "held out, without")):
+        axs[0].semilogy(epochs, np.maximum(arrays[f"history_{name}"], 1e-16), label=label)
+    axs[0].set(ylabel="loss")
+    counts = arrays["history_weights"]
+    for index in range(counts.shape[1]):
+        axs[1].plot(epochs, counts[:, index], label=f"layer {index + 1}")
+    axs[1].plot(epochs, counts.sum(1), color="black", label="all")
+    axs[1].set(xlabel="epoch", ylabel="weights that are not zero", ylim=(0, None))
+    for ax in axs:
+        put_legend_beside(ax)
+        for place in epochs[1:][np.diff(stages) > 0]:
+            ax.axvline(place, color="grey", ls=":")
+    save(fig, fname)
+    return fig, axs
+
+
+def plot_path(records, fname=None):
+    """Weights left and loss against l1_norm, a dot a run and lines of means over seeds; returns
+    (fig, (ax, ax)).
+
+    A line for each pair of activations, lr and l2_norm; a column for each where there is one
+    l1_norm alone.  The dashed line is the teacher's number of weights.
+
+    Parameters
+    ----------
+    records : list of dict
+        Those of `shl.networks.sweep.sweep`; failed ones are left out.
+    """
+    done = [record for record in records if record["status"] == "done"]
+    fig = new_figure(figsize=(8.5, 6), layout="constrained")
+    axs = fig.subplots(2, 1, sharex=True)
+    lines, strengths = _lines(done), sorted({record["l1_norm"] for record in done})
+    for column, (label, line) in enumerate(lines.items()):
+        x = {l1: l1 if len(strengths) > 1 else column for l1 in sorted(line)}
+        for ax, name in zip(axs, ("n_weights", "relative_loss"), strict=True):
+            means = [np.mean([record[name] for record in line[l1]]) for l1 in x]
+            (drawn,) = ax.plot(list(x.values()), means, label=label)
+            dots = [(x[l1], record[name]) for l1 in x for record in line[l1]]
+            ax.plot(*zip(*dots, strict=True), "o", color=drawn.get_color(), alpha=0.5, ms=4)
+    if done:
+        axs[0].axhline(sum(done[0]["teacher_weights"]), color="grey", ls="--", label="teacher")
+        axs[0].set_title("dashed: the teacher's weights", fontsize="small")
+        axs[1].set_yscale("log", nonpositive="clip")
+    axs[0].set(ylabel="weights that are not zero", ylim=(0, None))
+    axs[1].set(ylabel="loss / var(y), unseen samples")
+    if len(strengths) == 1:
+        axs[1].set_xlabel(f"l1_norm {strengths[0]:g}")
+        axs[1].set_xticks(range(len(lines)), [label.replace(" -> ", "\n-> ") for label in lines])
+    elif done:
+        axs[1].set_xlabel("l1_norm")
+        put_legend_beside(axs[0])
+        least = min(filter(None, strengths))
+        axs[1].set_xscale("symlog", linthresh=least)  # so that 0 has its place
+        axs[1].set_xlim(-0.2 * least, 1.5 * strengths[-1])
+    save(fig, fname)
+    return fig, axs
+
+
+def _lines(records):
+    """{label: {l1_norm: records}}: what varies beside l1_norm and the seed is in the label."""
+    names = [name for name in ("lr", "l2_norm") if len({record[name] for record in records}) > 1]
+    lines = {}
+    for record in records:
+        label = f"{record['teacher_activation']} -> {record['student_activation']}"
+        label += "".join(f", {name} {record[name]:g}" for name in names)
+        lines.setdefault(label, {}).setdefault(record["l1_norm"], []).append(record)
+    return lines

@@ -1,0 +1,263 @@
+"""Results on disk, each a file under the hash of all that made it (see `shl.store.files`).
+
+Two processes that write the same entry write the same content, and the last rename wins: no locks.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import time
+import types
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .files import ENTRY, PART, NewerSchema, damage_of, digest, is_gone, read, read_info, write
+
+# Raise it when the same parameters and data give other results: old entries are then not used.
+ALGORITHM = 5
+DEFAULT_FOLDER = "cache_dir"
+MOST_TAG = 80  # bytes of a readable name
+OF_OTHERS = ("shl", "builtins", "abc", "typing", "collections")  # packages whose code is not hashed
+
+
+def key_of(parameters: Mapping) -> str:
+    """The hash of parameters and of the version of the algorithms.
+
+    NumPy scalars count as Python's, order does not count, arrays count by their content, functions
+    and objects of classes that are not the package's by their code, too.
+
+    Raises
+    ------
+    ValueError
+        For an object that refers to itself.
+    """
+    try:
+        text = _canonical({**parameters, "algorithm_version": ALGORITHM})
+    except RecursionError:
+        raise ValueError("a parameter that refers to itself cannot be part of a key") from None
+    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+def _canonical(value):
+    """A text that is equal for equal parameters."""
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ",".join(f"{name}:{_canonical(value[name])}" for name in sorted(value, key=str))
+            + "}"
+        )
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    if isinstance(value, (set, frozenset)):
+        return "{" + ",".join(sorted(map(_canonical, value))) + "}"
+    if isinstance(value, np.ndarray) and value.ndim:
+        return _canonical(value.tolist()) if value.dtype.hasobject else f"array {digest(value)}"
+    value = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    if isinstance(value, Path):
+        return repr(str(value))
+    if isinstance(value, (type, types.ModuleType)):
+        return value.__name__
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return f"{_code(value.__code__)} {_canonical([value.__defaults__, cells])}"
+    attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__} {attributes}{_of_class(kind)}"
+
+
+def _of_class(kind):
+    """Methods and constants of a class and its bases, but for those of the package and Python's: a
+    rule of one's own that is edited is another rule.
+    """
+    bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in OF_OTHERS]
+    members = [member for base in bases for member in sorted(vars(base).items())]
+    return "".join(
+        f" {name}={_canonical(value)}"
+        for name, member in members
+        if isinstance(value := _unwrap(member), (types.FunctionType, np.ndarray, *CONSTANTS))
+        and name not in ("__module__", "__doc__", "__qualname__", "__firstlineno__")
+    )
+
+
+CONSTANTS = (bool, int, float, str, tuple, list, dict)
+
+
+def _unwrap(member):
+    """The function of a class's method, class method or property; other members as they are."""
+    return getattr(member, "__func__", getattr(member, "fget", member))
+
+
+def _code(code):
+    """A text that is equal for functions that do the same: instructions, names and constants."""
+    return f"{code.co_code.hex()}{code.co_names}[{','.join(map(_constant, code.co_consts))}]"
+
+
+def _constant(value):
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    return _canonical(value)
+
+
+# --------------------------------------------------------------------------------- a folder of them
+
+
+def read_values(path: str | Path, *names: str) -> list:
+    """Some values beside the arrays of a file; it is damaged where one is missing."""
+    info = read_info(path)
+    with damage_of(path):
+        return [info[name] for name in names]
+
+
+def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
+    """The `Store` of a folder; None is no store.
+
+    The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
+    """
+    if cache_dir is None:
+        return None
+    if not isinstance(cache_dir, (str, Path)):
+        raise TypeError(f"cache_dir must be a path or None, not {cache_dir!r}")
+    if cache_dir == DEFAULT_FOLDER:
+        cache_dir = os.environ.get("SHL_CACHE_DIR") or DEFAULT_FOLDER
+        if cache_dir.lower() == "none":
+            return None
+    return Store(cache_dir)
+
+
+class Store:
+    """A folder of results.
+
+    A damaged entry is set aside as `.bad` with a warning and counts as missing.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made by the first entry.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder, self._is_swept = Path(folder), False
+
+    def path(self, kind: str, key: str, tag: str | None = "") -> Path:
+        """The file of an entry: tag-kind-key.npz, where the tag is for readers alone."""
+        if tag is not None and not isinstance(tag, str):
+            raise TypeError(f"tag must be a text or None, not {tag!r}")
+        readable = "".join(char if char.isalnum() or char in "._=" else "_" for char in tag or "")
+        readable = readable.encode()[:MOST_TAG].decode(errors="ignore")
+        return self.folder / f"{readable + '-' if readable else ''}{kind}-{key}.npz"
+
+    def get(self, path: str | Path, reader: Callable[[str | Path], Any] = read) -> Any:
+        """What `reader` finds at path, or None where there is no usable entry."""
+        try:
+            return reader(path)
+        except FileNotFoundError:
+            return None
+        except (OSError, MemoryError, ImportError) as error:  # it may be good
+            warnings.warn(f"{path} cannot be read ({error}); it is made again", stacklevel=3)
+        except NewerSchema as error:
+            warnings.warn(f"{error}; it is made again", stacklevel=3)
+        except ValueError as error:
+            self._set_aside(path, error)
+        return None
+
+    @staticmethod
+    def _set_aside(path, error):
+        """Rename a damaged entry, with a warning."""
+        aside = f"{path}.bad"
+        try:
+            os.replace(path, aside)
+            what = f"is set aside as {aside}"
+        except FileNotFoundError:  # another process was faster
+            what = f"was set aside as {aside}"
+        except OSError as failure:
+            what = f"cannot be set aside ({failure})"
+        warnings.warn(f"{error}; it {what} and made again", stacklevel=4)
+
+    def put(self, path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
+        """Write an entry, see `write`; a warning where it cannot be written."""
+        self._sweep()
+        self.keep(path, lambda: write(path, arrays, info))
+
+    def _sweep(self):
+        """Remove, once, what writers that were killed have left."""
+        if not self._is_swept:
+            self._is_swept = True
+            for path, _, age in self._files():
+                if (part := PART.fullmatch(path.name)) and is_gone(part[1], age):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+    @staticmethod
+    def keep(path: str | Path, save: Callable[[], object]) -> bool:
+        """Call what writes an entry; a result that cannot be written is warned of, and not lost."""
+        try:
+            save()
+        except OSError as error:
+            warnings.warn(f"{error}; the result is used, but not kept", stacklevel=3)
+            return False
+        return True
+
+    def entries(self) -> list[dict]:
+        """A dict for each entry, oldest first: path, bytes, age in seconds."""
+        found = [
+            {"path": str(path), "bytes": status.st_size, "age": age}
+            for path, status, age in self._files()
+            if (name := ENTRY.fullmatch(path.name)) and name[2] == "npz" and not name[3]
+        ]
+        return sorted(found, key=lambda entry: -entry["age"])
+
+    def _files(self):
+        """(path, status, age in seconds) of the files in the folder."""
+        now, paths = time.time(), sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        for path in paths:
+            with contextlib.suppress(OSError):  # removed meanwhile
+                status = path.lstat()
+                if not stat.S_ISDIR(status.st_mode):
+                    yield path, status, now - status.st_mtime
+
+    def clear(self, older_than: float = 0.0) -> list[str]:
+        """Remove what is older than so many seconds: entries, checkpoints, files set aside,
+        left-overs of writers that are gone.
+
+        Files that are none of these, and checkpoints and parts that a process is still writing, are
+        left alone.  Returns the paths of what was removed.
+        """
+        removed = []
+        for path, _, age in self._files():
+            if age >= older_than and self._is_ours_and_unused(path, age):
+                with contextlib.suppress(OSError):  # another user's, or removed meanwhile
+                    path.unlink()
+                    removed.append(str(path))
+        return removed
+
+    @staticmethod
+    def _is_ours_and_unused(path, age):
+        """True for a file that the store wrote and nobody is using."""
+        part, entry = PART.fullmatch(path.name), ENTRY.fullmatch(path.name)
+        if part:
+            return is_gone(part[1], age)
+        if not entry or entry[2] == "npz" or entry[3]:
+            return bool(entry)
+        try:
+            return is_gone(str(read_info(path)["writer"]), age)
+        except (ValueError, KeyError, OSError):  # a checkpoint that nobody can go on from
+            return True
+
+    def verify(self) -> dict[str, str]:
+        """Read every entry; return {path: error} of those that are damaged or cannot be read."""
+        damaged = {}
+        for entry in self.entries():
+            try:
+                read(entry["path"])
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            except (ValueError, OSError) as error:
+                damaged[entry["path"]] = str(error)
+        return damaged

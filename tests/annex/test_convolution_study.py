@@ -1,0 +1,182 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+from making import small_model
+from PIL import Image
+
+from shl.cli import main as cli
+from shl.convolution import ConvolutionalSHL, plots
+from shl.plotting import time_plot
+
+# ----------------------------------------------------------------------------------- figures, study
+
+
+def test_figures_show_what_they_are_given(images, tmp_path):
+    model = small_model().fit(images)
+    code = model.transform(images)
+    _, ax = plots.show_atoms(model, n_columns=3)
+    assert ax.images[0].get_array().shape == (2 * 6 + 1, 3 * 6 + 1)
+    fig, ax = plots.plot_counts(model)
+    assert [bar.get_height() for bar in ax.patches] == model.counts_.tolist()
+    _, same = plots.plot_counts(np.arange(6), fig=fig, ax=ax)
+    assert same is ax
+    _, ax = time_plot(None, model, "error_own")
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
+    _, ax = plots.show_where(code)
+    assert np.nansum(ax.images[0].get_array()) == code.n_events
+    plots.show_reconstruction(
+        images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
+    )
+    assert (tmp_path / "reconstruction.png").stat().st_size > 0
+
+
+def test_grids_have_full_rows_where_they_can():
+    assert [plots.count_columns(n, 2) for n in (1, 2, 20, 60, 13)] == [1, 2, 10, 12, 6]
+    assert plots.count_columns(20, 1.6) == 5
+
+
+FLAGS = [
+    "--n-images",
+    "6",
+    "--size",
+    "33",
+    "--n-dictionary",
+    "5",
+    "--l0-sparseness",
+    "4",
+    "--n-iter",
+    "3",
+    "--n-jobs",
+    "1",
+    "--second-n-iter",
+    "2",
+    "--second-n-dictionary",
+    "3",
+    "--second-patch-width",
+    "7",
+]
+
+
+def test_the_command_writes_what_it_says(tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = [
+        "conv-learn",
+        *FLAGS,
+        "--homeo-method",
+        "None",
+        "epochEXP",
+        "--database",
+        "dead_leaves",
+        "--json",
+    ]
+    assert cli.main([*arguments, "--out", str(out)]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert set(summary["rules"]) == {"None", "epochEXP"} and summary["second"]["seconds"] > 0
+    assert json.loads((out / "summary.json").read_text()) == summary
+    models = {path.name for path in out.glob("*.npz")}
+    assert models == {"model_None.npz", "model_epochEXP.npz", "model_second.npz"}
+    pictures = {
+        f"{kind}_{rule}.png"
+        for kind in ("atoms", "where", "reconstruction")
+        for rule in ("None", "epochEXP")
+    }
+    assert {path.name for path in out.glob("*.png")} == pictures | {
+        "convergence.png",
+        "atoms_second.png",
+    }
+    assert {str(path) for path in out.glob("*.png")} == set(summary["pictures"])
+    assert {path.stem for path in out.glob("*.pdf")} == {path.stem for path in out.glob("*.png")}
+    assert ConvolutionalSHL.load(out / "model_epochEXP.npz").components_.shape == (5, 1, 9, 9)
+
+
+def test_the_command_prints_a_line_for_each_rule(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert (
+        cli.main(["conv-learn", *FLAGS, "--homeo-method", "None", "shareHAP", "--out", str(out)])
+        == 0
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    *lines, second, last = capsys.readouterr().out.splitlines()
+    for line, (rule, found) in zip(lines, summary["rules"].items(), strict=True):
+        assert line.split()[0] == rule
+        assert f"plain pursuit: error {found['error']:.4f}, cv of usage {found['cv']:.3f}" in line
+    assert second.startswith(
+        f"second layer, own competition: error {summary['second']['error_own']:.4f}"
+    )
+    assert last.endswith(f"models, pictures and summary in {out}/")
+
+
+def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng):
+    (tmp_path / "pictures").mkdir()
+    for n in range(2):
+        pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{n}.png")
+    arguments = [
+        "conv-learn",
+        *FLAGS,
+        "--homeo-method",
+        "shareHAP",
+        "--second-n-iter",
+        "0",
+        "--quiet",
+    ]
+    assert (
+        cli.main(
+            [
+                *arguments,
+                "--database",
+                "pictures",
+                "--datapath",
+                str(tmp_path),
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
+    assert capsys.readouterr() == ("", "")
+    assert not (tmp_path / "out" / "model_second.npz").exists()
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    cases = {
+        "methods must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
+        "9 x 9": ["--size", "8"],
+        "nowhere": ["--database", "nowhere"],
+        "n_images must be at least 1": ["--n-images", "0"],
+        "at most 625 (the 25 x 25 places": ["--l0-sparseness", "626"],
+    }
+    for words, flags in cases.items():
+        assert cli.main(["conv-learn", *FLAGS, *flags, "--out", str(tmp_path / "out")]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_faces_need_a_network(tmp_path):
+    """A proxy that refuses every connection, and an empty folder of data."""
+    nowhere = dict.fromkeys(
+        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
+    )
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "shl.cli",
+            "conv-learn",
+            *FLAGS,
+            "--database",
+            "faces",
+            "--datapath",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "out"),
+        ],
+        env={**os.environ, **nowhere},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1 and run.stdout == ""
+    assert "the faces are not on this machine" in run.stderr
+    assert "cannot be downloaded" in run.stderr

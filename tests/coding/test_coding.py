@@ -1,0 +1,254 @@
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import unlike_tables
+from sklearn.linear_model import orthogonal_mp
+
+from shl import sparse_encode
+from shl.coding.coder import ALGORITHMS, Coding
+from shl.coding.events import Events
+
+REFERENCE = {
+    "code_mp_unit_gain": {},
+    "code_mp_gain": {"gain": "gain"},
+    "code_mp_gain_sym": {"gain": "gain", "do_sym": True},
+    "code_mp_P_cum": {"P_cum": "P_cum", "C": 3.0, "alpha_MP": 0.95},
+    "code_mp_P_cum_sym": {"P_cum": "P_cum", "C": 3.0, "alpha_MP": 0.95, "do_sym": True},
+    "code_mp_precision": {"precision": "precision"},
+}
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_codes_agree_with_the_reference(reference, name):
+    options = {
+        key: reference[value] if isinstance(value, str) else value
+        for key, value in REFERENCE[name].items()
+    }
+    code = sparse_encode(reference["X"], reference["dictionary"], l0_sparseness=10, **options)
+    np.testing.assert_allclose(code, reference[name], atol=1e-9)
+
+
+@pytest.mark.parametrize("do_sym", [False, True])
+@pytest.mark.parametrize("competition", ["plain", "gain", "P_cum", "precision", "fit_tol"])
+def test_matching_pursuit_equals_the_oracle(X, dictionary, rng, do_sym, competition):
+    options = {
+        "plain": {},
+        "gain": {"gain": rng.uniform(0, 2, len(dictionary))},
+        "P_cum": {"P_cum": unlike_tables(rng, len(dictionary)), "C": 3.0},
+        "precision": {"precision": rng.uniform(0.5, 2, dictionary.shape)},
+        "fit_tol": {"fit_tol": 3.0},
+    }[competition]
+    code = sparse_encode(X, dictionary, l0_sparseness=8, alpha_MP=0.9, do_sym=do_sym, **options)
+    expected = naive.matching_pursuit(X, dictionary, 8, 0.9, do_sym=do_sym, **options)
+    np.testing.assert_allclose(code, expected, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    spread=st.floats(0, 2),
+    nb_quant=st.integers(2, 200),
+    C=st.floats(0.05, 20),
+)
+def test_bounds_never_hide_the_fairest_atom(seed, spread, nb_quant, C):
+    rng = np.random.default_rng(seed)
+    X, atoms = rng.standard_normal((5, 9)), rng.standard_normal((131, 9))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    tables = np.sort(rng.random((131, nb_quant)) ** np.exp(rng.normal(0, spread, (131, 1))), axis=1)
+    tables[:, 0] = 0  # as of every distribution; else coefficients of 1e-17 would compete
+    code = sparse_encode(X, atoms, l0_sparseness=6, P_cum=tables, C=C)
+    np.testing.assert_allclose(
+        code, naive.matching_pursuit(X, atoms, 6, P_cum=tables, C=C), atol=1e-9
+    )
+
+
+def test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn(X, dictionary, rng):
+    code = sparse_encode(X, dictionary, algorithm="omp", l0_sparseness=8)
+    np.testing.assert_allclose(code, naive.orthogonal_matching_pursuit(X, dictionary, 8), atol=1e-9)
+    np.testing.assert_allclose(
+        code, orthogonal_mp(dictionary.T, X.T, n_nonzero_coefs=8).T, atol=1e-9
+    )
+    gain = rng.uniform(0.5, 2, len(dictionary))
+    code = sparse_encode(X, dictionary, algorithm="omp", l0_sparseness=8, gain=gain)
+    np.testing.assert_allclose(
+        code, naive.orthogonal_matching_pursuit(X, dictionary, 8, gain), atol=1e-9
+    )
+
+
+def test_orthogonal_pursuit_to_a_tolerance(X, dictionary):
+    code = sparse_encode(X, dictionary, algorithm="omp", fit_tol=2.0)
+    np.testing.assert_allclose(code, orthogonal_mp(dictionary.T, X.T, tol=2.0).T, atol=1e-8)
+    assert (((X - code @ dictionary) ** 2).sum(axis=1) <= 2.0 + 1e-9).all()
+
+
+def test_a_repeated_atom_ends_orthogonal_pursuit(X):
+    atoms = np.repeat(np.eye(24)[:2], 3, axis=0)
+    code = sparse_encode(X, atoms, algorithm="omp", l0_sparseness=5)
+    assert ((code != 0).sum(axis=1) == 2).all()
+    np.testing.assert_allclose(code @ atoms, X * (np.arange(24) < 2), atol=1e-12)
+
+
+def test_ties_go_to_the_lowest_index():
+    atoms = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
+    code = sparse_encode(np.array([[2.0, 1.0]]), atoms, l0_sparseness=1)
+    np.testing.assert_array_equal(code, [[0, 2, 0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("do_sym", [False, True])
+@pytest.mark.parametrize("algorithm", ["mp", "omp"])
+def test_ties_go_to_the_lowest_index_in_any_lane_and_strip(rng, algorithm, do_sym, dtype):
+    for n_dictionary in (1, 15, 16, 31, 32, 33, 64, 129, 300):
+        for equal in ([0], [n_dictionary - 1], sorted(rng.integers(0, n_dictionary, 4))):
+            atoms = np.tile(np.eye(3, dtype=dtype)[1], (n_dictionary, 1))
+            atoms[equal] = np.eye(3)[0]
+            options = {"do_sym": do_sym} if algorithm == "mp" else {}
+            sign = -1 if do_sym or algorithm == "omp" else 1
+            X = np.array([[2.0 * sign, 0.5, 0]] * 3, dtype)
+            code = sparse_encode(X, atoms, algorithm=algorithm, l0_sparseness=1, **options)
+            np.testing.assert_array_equal(code[:, equal[0]], X[:, 0])
+            assert (code != 0).sum() == 3
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 3])
+def test_samples_that_end_early_leave_those_beside_them_alone(X, dictionary, n_samples):
+    X = X * np.where(np.arange(90) % 2, 1, 0.05)[:, None]  # every second one is soon explained
+    for options in ({"fit_tol": 1.0}, {"fit_tol": 1.0, "algorithm": "omp"}):
+        parts = [
+            sparse_encode(X[start : start + n_samples], dictionary, **options)
+            for start in range(0, 90, n_samples)
+        ]
+        whole = sparse_encode(X, dictionary, **options)
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("do_sym", [False, True])
+def test_pursuit_never_raises_the_residual(X, dictionary, do_sym):
+    norms = [
+        np.linalg.norm(
+            X - sparse_encode(X, dictionary, l0_sparseness=k, do_sym=do_sym) @ dictionary, axis=1
+        )
+        for k in range(1, 12)
+    ]
+    assert (np.diff(norms, axis=0) <= 1e-12).all()
+
+
+def test_a_rectified_pursuit_stops_where_nothing_is_positive():
+    code = sparse_encode(-np.eye(3), np.eye(3), l0_sparseness=3)
+    np.testing.assert_array_equal(code, np.zeros((3, 3)))
+    np.testing.assert_array_equal(
+        sparse_encode(-np.eye(3), np.eye(3), l0_sparseness=3, do_sym=True), -np.eye(3)
+    )
+
+
+@pytest.mark.parametrize("algorithm", ["mp", "omp"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_samples", [7, 256, 1000])
+def test_bits_do_not_depend_on_threads(rng, dictionary, algorithm, dtype, n_samples):
+    X = rng.standard_normal((n_samples, 24)).astype(dtype)
+    codes = [
+        sparse_encode(X, dictionary, algorithm=algorithm, n_jobs=n_jobs) for n_jobs in (1, 2, 5)
+    ]
+    assert codes[0].dtype == dtype
+    assert all(np.array_equal(codes[0], code) for code in codes[1:])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_float32_is_near_float64_and_events_are_few(X, dictionary, algorithm):
+    options = (
+        {"fit_tol": 0.5} if algorithm in ("lasso_cd", "elastic", "lasso_lars", "threshold") else {}
+    )
+    double = sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=4, **options)
+    single = sparse_encode(
+        X.astype(np.float32), dictionary, algorithm=algorithm, l0_sparseness=4, **options
+    )
+    assert single.dtype == np.float32
+    assert ((double != 0).sum(axis=1) <= 4).all() and (double != 0).any()
+    np.testing.assert_allclose(single, double, atol=2e-2)
+
+
+def test_penalties_are_honoured(X, dictionary):
+    for algorithm in ("lasso_lars", "lasso_cd", "elastic", "threshold"):
+        low, high = (
+            np.abs(
+                sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=20, fit_tol=penalty)
+            ).sum()
+            for penalty in (0.2, 1.5)
+        )
+        assert high < 0.7 * low, algorithm
+
+
+def test_the_two_lasso_solvers_agree(X, dictionary):
+    codes = [
+        sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=70, fit_tol=1.0)
+        for algorithm in ("lasso_lars", "lasso_cd")
+    ]
+    np.testing.assert_allclose(codes[0] @ dictionary, codes[1] @ dictionary, atol=2e-2)
+
+
+def test_sparse_output_is_the_same_code(X, dictionary):
+    for options in ({}, {"fit_tol": 3.0}, {"algorithm": "omp"}):
+        code = sparse_encode(X, dictionary, sparse_output=True, **options)
+        assert code.has_canonical_format
+        np.testing.assert_array_equal(code.toarray(), sparse_encode(X, dictionary, **options))
+
+
+def test_read_only_and_fortran_ordered_inputs(X, dictionary):
+    expected = sparse_encode(X, dictionary)
+    inputs = [np.asfortranarray(X), np.asfortranarray(dictionary)]
+    for array in inputs:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(sparse_encode(*inputs), expected)
+    np.testing.assert_array_equal(sparse_encode(X.tolist(), dictionary.tolist()), expected)
+
+
+def test_events_of_a_dense_code(X, dictionary):
+    code = sparse_encode(X, dictionary, l0_sparseness=5)
+    events = Events.from_dense(code)
+    np.testing.assert_array_equal(events.to_dense(), code)
+    np.testing.assert_array_equal(events.counts(), (code != 0).sum(axis=0))
+    np.testing.assert_allclose(events.power_sums(4), (code**4).sum(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"X": np.ones(24)}, "X must have 2 axes"),
+        ({"X": np.ones((3, 5))}, "dictionary must have 5 columns, not 24"),
+        ({"X": np.full((3, 24), np.nan)}, "X must hold no NaN"),
+        ({"X": np.empty((0, 24))}, "X is empty"),
+        ({"X": np.array([["a"] * 24])}, "X must be an array of real numbers"),
+        (
+            {"dictionary": 2 * np.eye(24)},
+            "dictionary must have rows of unit norm; row 0 has norm 2",
+        ),
+        ({"dictionary": np.zeros((5, 24))}, "row 0 is all zeros"),
+        ({"algorithm": "magic"}, "algorithm must be one of 'mp'.*not 'magic'"),
+        ({"l0_sparseness": 0}, "l0_sparseness must be at least 1.*not 0"),
+        ({"l0_sparseness": 71}, "at most 70 .the number of atoms., not 71"),
+        ({"fit_tol": -1.0}, "fit_tol must be at least 0, not -1.0"),
+        ({"alpha_MP": 1.5}, "alpha_MP must be above 0 and at most 1, not 1.5"),
+        ({"gain": -np.ones(70)}, "gain must be non-negative"),
+        ({"gain": np.ones(3)}, r"gain must have shape \(70,\), not \(3,\)"),
+        ({"P_cum": np.ones((70, 1))}, "P_cum must have shape"),
+        ({"P_cum": np.tile([1.0, 0.0], (70, 1))}, "P_cum must be non-decreasing"),
+        ({"P_cum": np.ones((70, 4)), "gain": np.ones(70)}, "gain and P_cum: give one of them"),
+        ({"P_cum": np.ones((70, 4)), "C": 0.0}, "C must be above 0, not 0.0"),
+        ({"P_cum": np.ones((70, 4)), "algorithm": "omp"}, "P_cum has no effect"),
+        ({"precision": np.zeros((70, 24))}, "precision must be positive"),
+    ],
+)
+def test_bad_input_is_named(X, dictionary, change, words):
+    with pytest.raises(ValueError, match=words):
+        sparse_encode(**{"X": X, "dictionary": dictionary, **change})
+
+
+@pytest.mark.parametrize("n_dictionary", [5, 130, 300])
+def test_a_gram_matrix_in_tiles_is_the_product(rng, n_dictionary):
+    D = rng.standard_normal((n_dictionary, 20))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    coder = Coding(l0_sparseness=2).prepare(D)
+    np.testing.assert_allclose(coder.cosines(), D @ D.T, atol=1e-12)
+    assert not coder.atoms.gram[:, n_dictionary:].any()

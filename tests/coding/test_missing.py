@@ -1,0 +1,186 @@
+"""Missing values: coding and learning by the entries that are seen; patches of images."""
+
+import naive
+import numpy as np
+import pytest
+from making import planted
+from sklearn.datasets import load_sample_image
+
+from shl import SparseCoder, SparseHebbianLearning, sparse_encode
+from shl.images.windows import extract, reconstruct
+
+
+def hide(X, share, seed=0):
+    """X with a share of its entries missing."""
+    return np.where(np.random.default_rng(seed).random(X.shape) < share, np.nan, X)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, atoms = planted(np.random.default_rng(0), n_samples=3000, n_pixels=36, n_atoms=40)
+    return X.astype(np.float64), atoms.astype(np.float64)
+
+
+@pytest.mark.parametrize("options", [{"l0_sparseness": 4}, {"fit_tol": 0.05}])
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_codes_by_what_is_seen_equal_the_oracle(data, share, options):
+    X, atoms = data
+    X = hide(X[:100], share)
+    X[3], X[4, 1:] = np.nan, np.nan
+    code = sparse_encode(X, atoms, algorithm="omp", missing="mask", n_jobs=2, **options)
+    wanted = naive.orthogonal_pursuit_of_seen(X, atoms, **({"l0_sparseness": 36} | options))
+    enough = np.isfinite(X).sum(axis=1) > 4
+    np.testing.assert_allclose(code[enough], wanted[enough], atol=1e-9)
+    assert not code[3].any() and np.isfinite(code).all()
+
+
+def test_whole_samples_are_coded_as_ever(data):
+    X, atoms = data
+    options = {"algorithm": "omp", "l0_sparseness": 4}
+    whole = sparse_encode(X[:200], atoms, **options)
+    np.testing.assert_array_equal(sparse_encode(X[:200], atoms, missing="mask", **options), whole)
+    mixed = X[:200].copy()
+    mixed[::2, 0] = np.nan
+    code = sparse_encode(mixed, atoms, missing="mask", **options)
+    np.testing.assert_allclose(code[1::2], whole[1::2], atol=1e-9)
+
+
+def test_a_dictionary_is_learned_from_half_of_the_entries(data):
+    X, atoms = data
+    options = {"l0_sparseness": 3, "n_iter": 400, "random_state": 0, "record_each": 100}
+    half = SparseHebbianLearning(40, missing="mask", **options).fit(hide(X, 0.5))
+    whole = SparseHebbianLearning(40, **options).fit(X)
+    found, most = (np.abs(atoms @ m.components_.T).max(axis=1).mean() for m in (half, whole))
+    assert found > 0.8 * most
+    assert half.record_["error"][-1] < half.record_["error"][0]
+    assert -1 < half.score(hide(X, 0.5)) < 0
+
+
+def test_atoms_are_replaced_by_what_is_seen(data):
+    """What no atom codes is found in residuals of which half is missing."""
+    X, atoms = data
+    start = atoms.copy()
+    start[0] = start[1]
+    options = {"l0_sparseness": 3, "n_iter": 300, "dict_init": start, "random_state": 0}
+    found, without = (
+        SparseHebbianLearning(40, missing="mask", replace=replace, **options).fit(hide(X, 0.5))
+        for replace in (True, False)
+    )
+    found, without = (np.abs(m.components_ @ atoms[0]).max() for m in (found, without))
+    assert found > 0.9 > without
+
+
+@pytest.mark.slow
+def test_hidden_entries_are_found_nearly_as_well_as_by_whole_data(data):
+    X, _ = data
+    options = {"l0_sparseness": 3, "n_iter": 1500, "random_state": 0}
+    half = SparseHebbianLearning(40, missing="mask", **options).fit(hide(X[:2000], 0.5))
+    whole = SparseHebbianLearning(40, **options).fit(X[:2000])
+    test = hide(X[2000:], 0.5, seed=1)
+    hidden, errors = np.isnan(test), []
+    for model in (half, whole):
+        coder = SparseCoder(model.components_, missing="mask", l0_sparseness=3)
+        missed = coder.inverse_transform(coder.transform(test)) - X[2000:]
+        errors.append(np.linalg.norm(missed[hidden]))
+    assert errors[0] < 1.1 * errors[1]
+
+
+def test_entries_that_are_missing_do_not_matter(data):
+    X = hide(data[0], 0.3)
+    model = SparseHebbianLearning(40, missing="mask", n_iter=3, random_state=0).fit(X)
+    assert np.isfinite(model.components_).all() and np.isfinite(model.transform(X)).all()
+    once, again = (
+        SparseHebbianLearning(40, missing="mask", random_state=0, n_jobs=n).partial_fit(X)
+        for n in (1, 2)
+    )
+    np.testing.assert_array_equal(once.components_, again.components_)
+
+
+def test_nan_is_an_error_unless_it_is_a_mask(data):
+    X, atoms = data
+    few = X[:10].copy()
+    few[1, 2] = np.nan
+    with pytest.raises(ValueError, match=r"no NaN or infinity, but it is nan at \(1, 2\)"):
+        sparse_encode(few, atoms, algorithm="omp")
+    few[1, 2] = np.inf
+    for fit in (SparseCoder(atoms, missing="mask").fit, SparseHebbianLearning(missing="mask").fit):
+        with pytest.raises(ValueError, match=r"no infinity, but it is inf at \(1, 2\)"):
+            fit(few)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"missing": "zero"}, "missing must be one of 'error', 'mask', not 'zero'"),
+        ({"missing": "mask", "learning_algorithm": "mp"}, "needs the algorithm 'omp'.*not 'mp'"),
+    ],
+)
+def test_bad_ways_to_be_missing_are_named(data, options, words):
+    with pytest.raises(ValueError, match=words):
+        SparseHebbianLearning(**options).fit(data[0])
+
+
+# ---------------------------------------------------------------------------------------- patches
+
+
+@pytest.mark.parametrize("shape", [(20, 17), (13, 15, 3)])
+def test_patches_give_the_image_back(shape):
+    image = np.random.default_rng(0).standard_normal(shape)
+    patches, means = extract(image, 6)
+    assert len(patches) == (shape[0] - 5) * (shape[1] - 5)
+    np.testing.assert_allclose(patches.reshape(len(patches), 36, -1).mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(reconstruct(patches, means, shape), image)
+
+
+def test_patches_have_gaps_where_the_image_has():
+    image = hide(np.random.default_rng(0).random((12, 12)) + 5, 0.3)
+    patches, means = extract(image, 4)
+    first = image[:4, :4]
+    np.testing.assert_allclose(patches[0], (first - np.nanmean(first)).ravel())
+    assert means[0] == pytest.approx(np.nanmean(first))
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda image: extract(image, 13), "patch_width must be at least 1 and at most 12"),
+        (lambda image: extract(image[0], 3), "image must have 2 axes"),
+        (lambda image: reconstruct(*extract(image, 3), (9, 12)), "must be all those of an image"),
+    ],
+)
+def test_bad_images_are_named(act, words):
+    with pytest.raises(ValueError, match=words):
+        act(np.ones((12, 12)))
+
+
+def psnr(image, wanted):
+    return -10 * np.log10(np.square(image - wanted).mean())
+
+
+def grey_photograph():
+    image = load_sample_image("china.jpg")[:256, 200:456] @ [0.2989, 0.5870, 0.1140] / 255
+    return image.astype(np.float32)
+
+
+@pytest.mark.slow
+def test_denoising_in_six_lines():
+    image, sigma = grey_photograph(), 0.1
+    noisy = image + sigma * np.random.default_rng(0).standard_normal(image.shape).astype("f")
+    X, means = extract(noisy, 8)
+    model = SparseHebbianLearning(128, l0_sparseness=4, n_iter=500, random_state=0).fit(X)
+    code = model.transform(X, fit_tol=64 * (1.1 * sigma) ** 2)
+    clean = reconstruct(model.inverse_transform(code), means, image.shape)
+    assert psnr(clean, image) > psnr(noisy, image) + 6
+
+
+@pytest.mark.slow
+def test_inpainting_in_six_lines():
+    image = grey_photograph()
+    holed = hide(image, 0.5)
+    X, means = extract(holed, 8)
+    model = SparseHebbianLearning(128, missing="mask", l0_sparseness=4, n_iter=300, random_state=0)
+    code = model.fit(X).transform(X, l0_sparseness=8)
+    filled = reconstruct(model.inverse_transform(code), means, image.shape)
+    hidden = np.isnan(holed)
+    mean = np.where(hidden, np.nanmean(holed), holed)
+    assert psnr(filled[hidden], image[hidden]) > psnr(mean[hidden], image[hidden]) + 10

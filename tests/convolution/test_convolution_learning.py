@@ -1,0 +1,428 @@
+import pickle
+
+import naive
+import numpy as np
+import pytest
+from making import draw_atoms, small_model
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from shl import SparseHebbianLearning
+from shl.annex import convolution as study
+from shl.convolution import (
+    ConvolutionalCode,
+    ConvolutionalSHL,
+    convolutional_encode,
+    gaussian_mask,
+    plots,
+    preprocess,
+)
+from shl.learning.homeostasis import ActivationRule, EpochEXP, ShareHAP
+from shl.learning.state import from_arrays, to_arrays
+
+# ----------------------------------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_move_is_the_masked_hebbian_sum(rng, stride):
+    X, dictionary, mask = (
+        rng.standard_normal((4, 2, 15, 16)),
+        draw_atoms(rng, n_channels=2),
+        gaussian_mask(5),
+    )
+    model = ConvolutionalSHL(
+        7,
+        5,
+        8,
+        n_iter=1,
+        eta=0.1,
+        homeo_method="None",
+        mask=mask,
+        stride=stride,
+        dict_init=dictionary,
+    ).fit(X)
+    total = mask * naive.convolutional_gradient(X, dictionary, 8, stride=stride)
+    total -= total.mean(axis=(1, 2, 3), keepdims=True)
+    norms = np.sqrt((total**2).sum(axis=(1, 2, 3), keepdims=True))
+    expected = dictionary + 0.1 * total / np.where(norms > 0, norms, 1)
+    expected /= np.sqrt((expected**2).sum(axis=(1, 2, 3), keepdims=True))
+    np.testing.assert_allclose(model.components_, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("homeo_method", ["None", "shareHAP", "epochEXP"])
+def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
+    images = preprocess(study.load("dead_leaves", n_images=9, size=33))
+    model = small_model(homeo_method=homeo_method, n_iter=40).fit(images)
+    explained = 1 - model.record_["error_own"] ** 2
+    assert explained[-1] > 1.5 * explained[0]
+    np.testing.assert_allclose(
+        np.linalg.norm(model.components_.reshape(6, -1), axis=1), 1, rtol=1e-6
+    )
+    assert model.components_.dtype == np.float32
+    assert model.record_["counts_own"].shape == (len(model.record_["steps"]), 6)
+    assert model.record_["counts_own"][-1].sum() == 45
+
+
+@pytest.mark.parametrize("homeo_method", ["None", "shareHAP", "epochEXP"])
+def test_learning_has_equal_bits_for_any_number_of_threads(images, homeo_method):
+    one, two = (
+        small_model(homeo_method=homeo_method, n_jobs=n_jobs).fit(images) for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one.components_, two.components_)
+    np.testing.assert_array_equal(one.record_["counts_own"], two.record_["counts_own"])
+
+
+def code_of(counts):
+    """One image's code of so many events of each atom, all at one place."""
+    zeros = np.zeros(counts.sum(), np.int32)
+    return ConvolutionalCode(
+        zeros,
+        np.repeat(np.arange(len(counts)), counts),
+        zeros,
+        zeros,
+        np.ones(counts.sum()),
+        (1, len(counts), 1, 1),
+    )
+
+
+def test_modulation_follows_its_equation(rng):
+    rule, gain = EpochEXP(eta_homeo=0.1), np.zeros(4)
+    state = rule.init(4, 0.25, np.float64)
+    for _ in range(3):
+        counts = rng.integers(0, 50, 4)
+        tau = -(counts.max() - counts.mean()) / np.log(0.1)
+        gain = 0.9 * gain - 0.1 * (counts - counts.mean()) / tau
+        state = rule.update(state, code_of(counts))
+        np.testing.assert_allclose(rule.competition(state).gain, np.exp(gain))
+
+
+def test_activation_probability_is_among_as_many_events_as_atoms(rng):
+    """The probability that an atom of share q is not among n events is (1 - q)^n, about exp(-n q)
+    for small q.
+    """
+    rule, n_atoms, share = ShareHAP(0.1), 400, np.full(400, 1 / 400)
+    state = rule.init(n_atoms, 1 / n_atoms, np.float64)
+    np.testing.assert_allclose(rule.competition(state).gain, 1)
+    for _ in range(3):
+        counts = rng.integers(0, 50, n_atoms)
+        share = 0.9 * share + 0.1 * counts / counts.sum()
+        state = rule.update(state, code_of(counts))
+        expected = np.log(1 - (1 - share) ** n_atoms) / np.log(1 - (1 - 1 / n_atoms) ** n_atoms)
+        np.testing.assert_allclose(rule.competition(state).gain, expected, rtol=0.05)
+
+
+def test_modulation_moves_once_an_epoch(images):
+    gains = (
+        small_model(homeo_method="epochEXP", batch_size=3, n_iter=7, record_each=1)
+        .fit(images)
+        .record_["gain"]
+    )
+    moved = [not np.array_equal(a, b) for a, b in zip(gains[:-1], gains[1:], strict=True)]
+    assert moved == [False, False, True, False, False, True, False]
+
+
+def test_equal_usage_moves_no_gain():
+    rule = EpochEXP(eta_homeo=0.5)
+    state = rule.update(rule.init(2, 0.5, np.float64), code_of(np.array([3, 3])))
+    np.testing.assert_array_equal(rule.competition(state).gain, 1)
+
+
+def test_a_rule_of_ones_own(images, tmp_path):
+    class Root(ActivationRule):
+        def gain(self, p, target):
+            return np.sqrt(target / p)
+
+    model = small_model(homeo_method=Root(eta_homeo=0.5)).fit(images)
+    assert np.ptp(model.gain_) > 0
+    model.save(tmp_path / "model.npz")
+    copy = ConvolutionalSHL.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(copy.gain_, model.gain_)
+    with pytest.raises(ValueError, match="homeo_method, .* must not change"):
+        copy.partial_fit(images)
+    same = ConvolutionalSHL.load(tmp_path / "model.npz", homeo_method=Root(eta_homeo=0.5))
+    np.testing.assert_array_equal(same.partial_fit(images).gain_, model.partial_fit(images).gain_)
+
+
+def test_images_without_events_change_nothing():
+    model = small_model(homeo_method="shareHAP", n_iter=2).fit(np.zeros((2, 1, 9, 9)))
+    np.testing.assert_array_equal(
+        model.components_, small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9))).components_
+    )
+    assert model.record_["error_own"][-1] == 0
+
+
+def test_homeostasis_flattens_usage(images):
+    cv = {}
+    for method in ("None", "shareHAP", "epochEXP"):
+        model = small_model(homeo_method=method, eta_homeo=0.02, n_iter=80, random_state=3).fit(
+            images
+        )
+        counts = model.transform(images, gain=model.gain_).counts()
+        cv[method] = counts.std() / counts.mean()
+    assert cv["shareHAP"] < 0.7 * cv["None"]
+    assert cv["epochEXP"] < 0.7 * cv["None"]
+
+
+def plant(rng, n_atoms=12, n_images=100, size=65, n_events=20, width=7):
+    """Images that are sums of shifted atoms with soft borders, and the atoms."""
+    atoms = draw_atoms(rng, n_atoms, width=width) * gaussian_mask(width, 0.5)
+    atoms -= atoms.mean(axis=(1, 2, 3), keepdims=True)
+    atoms /= np.sqrt((atoms**2).sum(axis=(1, 2, 3), keepdims=True))
+    X = 0.01 * rng.standard_normal((n_images, 1, size, size))
+    for image in X:
+        for _ in range(n_events):
+            row, column = rng.integers(size - width + 1, size=2)
+            image[:, row : row + width, column : column + width] += (
+                rng.uniform(0.5, 1.5) * atoms[rng.integers(n_atoms)]
+            )
+    return X.astype(np.float32), atoms
+
+
+def similarity(found, atoms):
+    """For each planted atom its largest |cosine| with a learned one, over all shifts of it."""
+    wide, narrow = found.shape[2], atoms.shape[2]
+    cosines = []
+    for atom in atoms[:, 0]:
+        canvas = np.zeros((3 * wide, 3 * wide))
+        canvas[wide : wide + narrow, wide : wide + narrow] = atom
+        shifted = np.lib.stride_tricks.sliding_window_view(canvas, (wide, wide))
+        cosines.append(np.abs(np.einsum("yxij,kij->yxk", shifted, found[:, 0])).max())
+    return np.array(cosines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_dictionary, homeo_method", [(12, "epochEXP"), (18, "shareHAP")])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planted_atoms_are_recovered(seed, n_dictionary, homeo_method):
+    X, atoms = plant(np.random.default_rng(seed))
+    model = ConvolutionalSHL(
+        n_dictionary,
+        9,
+        20,
+        n_iter=200,
+        mask=gaussian_mask(9),
+        homeo_method=homeo_method,
+        eta_homeo=0.02,
+        random_state=seed,
+        n_jobs=2,
+    ).fit(X)
+    assert (similarity(model.components_, atoms) > 0.95).mean() >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 42])
+def test_homeostasis_on_sample_images_costs_little(seed):
+    X = preprocess(study.load("sample", seed=seed))
+    figures = {}
+    for method in ("None", "epochEXP", "shareHAP"):
+        model = ConvolutionalSHL(
+            20,
+            9,
+            20,
+            n_iter=60,
+            mask=gaussian_mask(9),
+            homeo_method=method,
+            random_state=seed,
+            n_jobs=2,
+        ).fit(X)
+        figures[method] = study.measure(model, X)
+    for method in ("epochEXP", "shareHAP"):
+        assert figures[method]["cv_own"] <= figures["None"]["cv_own"] / 3
+        assert figures[method]["error_own"] <= 1.05 * figures["None"]["error_own"]
+
+
+# ------------------------------------------------------------------------------------------- habits
+
+
+def test_a_clone_learns_the_same(images):
+    model = small_model(mask=gaussian_mask(5)).fit(images)
+    again = clone(model).fit(images)
+    np.testing.assert_array_equal(model.components_, again.components_)
+    assert model.get_params()["patch_width"] == 5
+    with pytest.raises(NotFittedError):
+        clone(model).transform(images)
+
+
+def test_pickle_and_save_keep_the_model(images, tmp_path):
+    model = small_model(homeo_method="epochEXP", mask=gaussian_mask(5)).fit(images)
+    model.save(tmp_path / "model.npz")
+    copies = [pickle.loads(pickle.dumps(model)), ConvolutionalSHL.load(tmp_path / "model.npz")]
+    for copy in copies:
+        np.testing.assert_array_equal(copy.transform(images).value, model.transform(images).value)
+        np.testing.assert_array_equal(copy.gain_, model.gain_)
+        np.testing.assert_array_equal(copy.record_["counts_own"], model.record_["counts_own"])
+    model.partial_fit(images)
+    for copy in copies:  # they learn on with the same bits
+        np.testing.assert_array_equal(copy.partial_fit(images).components_, model.components_)
+
+
+def test_load_refuses_something_else(tmp_path, X):
+    SparseHebbianLearning(5, n_iter=1, random_state=0).fit(X).save(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match="holds SparseHebbianLearning, not a ConvolutionalSHL"):
+        ConvolutionalSHL.load(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError):
+        ConvolutionalSHL.load(tmp_path / "nothing.npz")
+
+
+def test_partial_fit_goes_on(images):
+    model = small_model(batch_size=4).partial_fit(images).partial_fit(images)
+    assert model.n_iter_ == 6
+    with pytest.raises(ValueError, match="channels"):
+        model.partial_fit(np.ones((2, 3, 19, 23)))
+
+
+def test_transform_and_back(images):
+    model = small_model().fit(images)
+    code = model.transform(images)
+    back = model.inverse_transform(code)
+    assert back.shape == images.shape
+    assert np.linalg.norm(images - back) < np.linalg.norm(images)
+    np.testing.assert_allclose(model.inverse_transform(code.toarray()), back, atol=1e-6)
+    assert model.transform(images, l0_sparseness=2).n_events == 2 * len(images)
+    assert model.dictionary is model.components_ and model.record is model.record_
+    strided = small_model(stride=4).fit(images)
+    assert strided.inverse_transform(strided.transform(images), images.shape).shape == images.shape
+
+
+def test_fewer_axes_are_accepted(images):
+    expected = small_model().fit(images).components_
+    np.testing.assert_array_equal(small_model().fit(images[:, 0]).components_, expected)
+    assert small_model().fit(images[0, 0]).transform(images[0, 0]).shape == (1, 6, 15, 19)
+
+
+@pytest.mark.parametrize("homeo_method", ["shareHAP", "epochEXP"])
+def test_learning_may_stop_and_go_on(images, homeo_method):
+    class Enough(Exception):
+        pass
+
+    def stop(state):
+        if state.step == 3:
+            raise Enough(state)
+
+    model = small_model(homeo_method=homeo_method, batch_size=2)
+    with pytest.raises(Enough) as stopped:
+        model.fit(images, on_step=stop)
+    again = from_arrays(*to_arrays(stopped.value.args[0]))
+    model.fit(images, resume=again)
+    whole = clone(model).fit(images)
+    np.testing.assert_array_equal(model.components_, whole.components_)
+    np.testing.assert_array_equal(model.record_["gain"], whole.record_["gain"])
+
+
+def test_an_atom_without_events_stays():
+    X, dictionary = np.zeros((1, 1, 8, 8)), np.zeros((2, 1, 3, 3))
+    X[0, 0, 2:5, 3:6] = dictionary[0, 0] = np.eye(3)
+    dictionary[1, 0] = -np.eye(3)
+    model = ConvolutionalSHL(2, 3, 1, n_iter=1, homeo_method="None", dict_init=dictionary).fit(X)
+    np.testing.assert_allclose(model.components_[1], dictionary[1] / 3**0.5)
+
+
+def test_two_layers(images):
+    first = small_model().fit(images)
+    code = first.transform(images).toarray()
+    second = small_model(n_dictionary=4, patch_width=7, l0_sparseness=3).fit(code)
+    assert second.components_.shape == (4, 6, 7, 7)
+    seen = plots.project_atoms(second.components_, first.components_)
+    assert seen.shape == (4, 1, 11, 11)
+    np.testing.assert_allclose(np.linalg.norm(seen.reshape(4, -1), axis=1), 1, rtol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "X, match",
+    [
+        (np.ones(5), "X must have 2 axes"),
+        (np.ones((1, 1, 1, 9, 9)), "X must have 2 axes"),
+        (np.full((9, 9), np.nan), "X must hold no NaN"),
+        (np.ones((4, 9)), "at least patch_width"),
+        (np.ones((0, 9, 9)), "X is empty"),
+        (np.ones((9, 9), complex), "real numbers"),
+        (np.ones((6, 5)), "l0_sparseness must be at least 1 and at most 2 "),
+    ],
+)
+def test_bad_images_are_refused(X, match):
+    with pytest.raises(ValueError, match=match):
+        small_model().fit(X)
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"l0_sparseness": 15 * 19 + 1}, "at most 285 .the 15 x 19 places"),
+        ({"l0_sparseness": 0}, "l0_sparseness"),
+        ({"mask": np.ones((4, 5))}, "mask must have one of the shapes"),
+        ({"mask": -np.ones((5, 5))}, "non-negative"),
+        ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"),
+        ({"mask": np.zeros((5, 5))}, "not all 0"),
+        ({"homeo_method": "HIP"}, "homeo_method must be one of"),
+        ({"homeo_method": "HEH"}, "homeo_method must be a rule with a gain, not 'HEH'"),
+        ({"eta_homeo": 2}, "eta_homeo"),
+        ({"eta_homeo": -1, "homeo_method": "epochEXP"}, "eta_homeo"),
+        ({"alpha_MP": 0}, "alpha_MP"),
+        ({"stride": 6}, "stride must be at least 1 and at most 5"),
+        ({"eta": -0.1}, "eta"),
+        ({"n_iter": 0}, "n_iter"),
+        ({"batch_size": 10}, "batch_size must be at least 1 and at most 9"),
+        ({"random_state": -1}, "random_state"),
+        ({"dict_init": np.ones((6, 1, 4, 5))}, "dict_init must have shape"),
+        ({"n_dictionary": 0}, "n_dictionary"),
+        ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"),
+        ({"n_jobs": 0}, "n_jobs"),
+    ],
+)
+def test_bad_parameters_are_refused(images, options, match):
+    with pytest.raises(ValueError, match=match):
+        small_model(**options).fit(images)
+
+
+def test_bad_types_are_refused(images):
+    for options in ({"patch_width": 4.5}, {"do_sym": "yes"}, {"n_iter": "many"}, {"n_jobs": "two"}):
+        with pytest.raises(TypeError, match=next(iter(options))):
+            small_model(**options).fit(images)
+
+
+def test_bad_dictionaries_and_gains_are_refused(rng, images):
+    dictionary = draw_atoms(rng)
+    for name, value in (
+        ("unit norm", 2 * dictionary),
+        ("square", dictionary[..., :4]),
+        ("axes", dictionary[0, 0]),
+        ("channels", np.repeat(dictionary, 2, axis=1) / 2**0.5),
+    ):
+        with pytest.raises(ValueError, match=name):
+            convolutional_encode(images, value)
+    for gain in (np.ones(3), -np.ones(7), np.full(7, np.nan)):
+        with pytest.raises(ValueError, match="gain"):
+            convolutional_encode(images, dictionary, gain=gain)
+
+
+def test_diverged_learning_is_an_error(images):
+    steps, words = [], "diverged in step 1: a smaller eta than 1e.300"
+    model = small_model(n_iter=50, eta=1e300)
+    with pytest.raises(FloatingPointError, match=words), np.errstate(all="ignore"):
+        model.fit(images, on_step=lambda state: steps.append(state.step))
+    assert steps == []
+
+
+def test_inverse_transform_refuses_what_does_not_fit(images):
+    model = small_model().fit(images)
+    with pytest.raises(ValueError, match="6 atoms"):
+        model.inverse_transform(np.ones((1, 5, 4, 4)))
+    with pytest.raises(ValueError, match="at least 19 x 23"):
+        model.inverse_transform(model.transform(images), (1, 1, 18, 23))
+    for shape in (19, (23,)):
+        with pytest.raises(ValueError, match="shape must end in .height, width."):
+            model.inverse_transform(model.transform(images), shape)
+
+
+def test_only_a_state_of_the_same_model_is_resumed(images):
+    model = small_model()
+    state = model.fit(images)._state
+    with pytest.raises(TypeError, match="resume must be a"):
+        model.fit(images, resume="state")
+    with pytest.raises(
+        ValueError, match=r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"
+    ):
+        model.set_params(n_dictionary=5).fit(images, resume=state)

@@ -1,0 +1,535 @@
+"""At home in scikit-learn: its parameters, contract, weights, stopping, callbacks and signs."""
+
+import numpy as np
+import pytest
+import sklearn
+from making import planted, small_model
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.decomposition import sparse_encode as sklearn_encode
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
+
+from shl import SparseCoder, SparseHebbianLearning, sparse_encode
+from shl.coding.competition import Competition
+from shl.learning.homeostasis import RULES
+
+
+@pytest.fixture(scope="module")
+def X():
+    X, _ = planted(np.random.default_rng(0), n_samples=600, n_pixels=16, n_atoms=20)
+    return X.astype(np.float64)
+
+
+def make(**options):
+    parameters = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 20, "random_state": 0}
+    return SparseHebbianLearning(**{**parameters, **options})
+
+
+# ---------------------------------------------------------------------------- transform, scores
+
+
+def test_transform_codes_as_its_parameters_say(X):
+    model = make(transform_algorithm="mp", transform_l0_sparseness=5).fit(X)
+    wanted = sparse_encode(X, model.components_, algorithm="mp", l0_sparseness=5)
+    np.testing.assert_array_equal(model.transform(X), wanted)
+    model.set_params(transform_algorithm="lasso_cd", transform_l0_sparseness=None)
+    wanted = sparse_encode(X, model.components_, algorithm="lasso_cd")
+    np.testing.assert_array_equal(model.transform(X), wanted)
+    model.set_params(transform_algorithm=None)
+    wanted = sparse_encode(X, model.components_, algorithm="omp", l0_sparseness=3)
+    np.testing.assert_array_equal(model.transform(X), wanted)
+    wanted = sparse_encode(X, model.components_, algorithm="omp", l0_sparseness=2)
+    np.testing.assert_array_equal(model.transform(X, l0_sparseness=2), wanted)
+
+
+def test_score_is_minus_the_error_and_weighs_samples(X):
+    model = make().fit(X)
+    residual = X - model.inverse_transform(model.transform(X))
+    error = np.linalg.norm(residual) / np.linalg.norm(X)
+    assert model.score(X) == pytest.approx(-error)
+    weight = np.arange(len(X)) % 3
+    assert model.score(X, sample_weight=weight) == pytest.approx(
+        model.score(np.repeat(X, weight, axis=0))
+    )
+    assert model.score(np.zeros((2, 16))) == 0
+
+
+def test_a_search_finds_the_sparseness_that_codes_best(X):
+    search = GridSearchCV(make(), {"transform_l0_sparseness": [1, 4]}, cv=2).fit(X)
+    assert search.best_params_ == {"transform_l0_sparseness": 4}
+    assert make_pipeline(StandardScaler(), make()).fit(X).score(X) < 0
+
+
+def test_penalised_codes_are_not_cut_unless_told(X):
+    D = make().fit(X).components_
+    code = sparse_encode(X, D, algorithm="lasso_cd", fit_tol=0.05)
+    assert (code != 0).sum(axis=1).max() > 10
+    cut = sparse_encode(X, D, algorithm="lasso_cd", fit_tol=0.05, l0_sparseness=2)
+    assert (cut != 0).sum(axis=1).max() == 2
+
+    def loss(code):
+        return np.square(X - code @ D).sum() / 2 + 0.05 * np.abs(code).sum()
+
+    least = loss(sklearn_encode(X, D, algorithm="lasso_lars", alpha=0.05))
+    assert loss(code) < 1.0001 * least < 0.9 * loss(cut)
+    assert loss(sparse_encode(X, D, algorithm="lasso_lars", fit_tol=0.05)) < 1.0001 * least
+
+
+# ----------------------------------------------------------------------------------- SparseCoder
+
+
+def test_a_coder_takes_rows_of_any_norm(X):
+    D = np.random.default_rng(0).standard_normal((30, 16))
+    coder, norms = SparseCoder(D, l0_sparseness=3), np.linalg.norm(D, axis=1)
+    code = coder.transform(X)
+    wanted = sparse_encode(X, D / norms[:, None], algorithm="omp", l0_sparseness=3) / norms
+    np.testing.assert_allclose(code, wanted, atol=1e-12)
+    np.testing.assert_allclose(coder.inverse_transform(code), code @ D)
+    np.testing.assert_allclose(coder.set_params(sparse_output=True).transform(X).toarray(), code)
+    assert coder.score(X) == pytest.approx(-np.linalg.norm(X - code @ D) / np.linalg.norm(X))
+
+
+def test_a_coder_without_a_dictionary_has_the_cosine_basis(X):
+    coder = SparseCoder(l0_sparseness=16).fit(X)
+    np.testing.assert_allclose(coder.inverse_transform(coder.transform(X)), X, atol=1e-10)
+    assert len(coder.get_feature_names_out()) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"dictionary": np.ones((3, 5))}, ValueError, "Dictionary and X have different numbers"),
+        ({"dictionary": np.zeros((3, 16))}, ValueError, "dictionary: row 0 is all zeros"),
+        ({"competition": 3}, TypeError, "competition must be a Competition, not 3"),
+        ({"l0_sparseness": 17}, ValueError, "l0_sparseness.*at most 16"),
+        ({"split_sign": 3}, TypeError, "split_sign must be True or False, not 3"),
+        ({"sparse_output": "no"}, TypeError, "sparse_output must be True or False"),
+        ({"positive_code": True}, ValueError, "Positive constraint not supported for 'omp'"),
+    ],
+)
+def test_a_coder_names_bad_parameters(X, change, error, words):
+    with pytest.raises(error, match=words):
+        SparseCoder(**change).transform(X)
+
+
+def test_a_coder_codes_under_a_competition(X):
+    D = make().fit(X).components_
+    gain = np.linspace(0.5, 1.5, 20)
+    coder = SparseCoder(D, algorithm="mp", competition=Competition(gain), l0_sparseness=3)
+    np.testing.assert_allclose(
+        coder.transform(X), sparse_encode(X, D, gain=gain, l0_sparseness=3), atol=1e-12
+    )
+
+
+# ------------------------------------------------------------------------------------------ signs
+
+
+@pytest.mark.parametrize("algorithm", ["lasso_lars", "lasso_cd", "elastic", "threshold", "mp"])
+def test_positive_codes_and_dictionaries(X, algorithm):
+    model = make(learning_algorithm=algorithm, homeo_method="None", n_iter=3, fit_tol=0.05)
+    found = model.set_params(positive_code=True, positive_dict=True).fit(X)
+    assert (found.transform(X) >= 0).all() and found.transform(X).any()
+    assert (found.components_ >= 0).all()
+    np.testing.assert_allclose(np.linalg.norm(found.components_, axis=1), 1, atol=1e-6)
+
+
+def test_positive_atoms_are_found():
+    rng = np.random.default_rng(2)
+    atoms = rng.random((8, 16)) * (rng.random((8, 16)) < 0.4)
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    X = (rng.gamma(2, 1, (800, 8)) * (rng.random((800, 8)) < 0.2)) @ atoms
+    model = make(n_dictionary=8, n_iter=800, positive_dict=True).fit(X)
+    assert (model.components_ >= 0).all()
+    assert (model.components_ @ atoms.T).max(axis=0).min() > 0.98
+
+
+def test_an_atom_that_would_vanish_stays(X):
+    """Steps this large clip whole atoms, which must neither become zero nor negative."""
+    model = make(positive_dict=True, eta=5.0, n_iter=40).fit(X)
+    assert (model.components_ >= 0).all() and model.components_.any(axis=1).all()
+
+
+def test_split_codes_decode_as_whole_ones(X):
+    model = make().fit(X)
+    code = model.transform(X)
+    model.set_params(split_sign=True)
+    split = model.transform(X)
+    assert split.shape == (600, 40) and (split >= 0).all()
+    np.testing.assert_array_equal(split[:, :20] - split[:, 20:], code)
+    np.testing.assert_allclose(model.inverse_transform(split), code @ model.components_)
+    assert len(model.get_feature_names_out()) == 40
+    model.set_params(sparse_output=True)
+    np.testing.assert_array_equal(model.transform(X).toarray(), split)
+    np.testing.assert_allclose(model.inverse_transform(model.transform(X)), code @ model._atoms())
+
+
+# ---------------------------------------------------------------------------------------- weights
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"homeo_method": "HEH", "C": 1.0},
+        {"homeo_method": "OLS"},
+        {"learning_algorithm": "mp", "do_precision": True, "eta_precision": 0.2},
+    ],
+)
+def test_integer_weights_are_repetitions(X, options):
+    weight = np.random.default_rng(1).integers(0, 4, 120)
+    rest = {"record_each": 1, "record_num_batches": 0, "batch_size": 10**4}
+    weighed, repeated = make(**options, **rest), make(**options, **rest)
+    for _ in range(4):
+        weighed.partial_fit(X[:120], sample_weight=weight)
+        repeated.partial_fit(np.repeat(X[:120], weight, axis=0))
+    np.testing.assert_allclose(weighed.components_, repeated.components_, atol=1e-9)
+    np.testing.assert_allclose(weighed.P_cum_, repeated.P_cum_, atol=1e-9)
+    for name in weighed.record_:
+        if name != "cputime":
+            found, wanted = weighed.record_[name], repeated.record_[name]
+            np.testing.assert_allclose(found, wanted, rtol=1e-7, atol=1e-9, err_msg=name)
+    if "learning_algorithm" in options:
+        np.testing.assert_allclose(weighed.precision_, repeated.precision_, rtol=1e-7)
+
+
+def test_weights_are_repetitions_to_scikit_learn_as_the_estimator_comes():
+    model = SparseHebbianLearning(n_iter=300)  # steps enough for atoms to be replaced
+    check_sample_weight_equivalence_on_dense_data("SparseHebbianLearning", model)
+
+
+def test_samples_without_weight_are_not_seen(X):
+    weight = (np.arange(len(X)) % 2).astype(float)
+    changed = X.copy()
+    changed[::2] = 1e6
+    options = {"batch_size": 50, "record_each": 5, "record_num_batches": 20, "tol": 0.0}
+    found = make(**options).fit(X, sample_weight=weight)
+    np.testing.assert_array_equal(
+        found.components_, make(**options).fit(changed, sample_weight=weight).components_
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_weighted_samples_that_no_atom_codes(rule):
+    """An array of no events has another dtype in NumPy."""
+    options = {"n_dictionary": 8, "dict_init": -np.eye(8), "learning_algorithm": "mp"}
+    model = make(**options, homeo_method=rule, C=1.0, n_iter=3, record_each=1)
+    model.fit(np.eye(8), sample_weight=np.linspace(0.5, 2, 8))
+    np.testing.assert_array_equal(model.components_, -np.eye(8))
+    np.testing.assert_array_equal(model.record_["error"], 1)
+
+
+def test_replacement_sees_weights():
+    """Badly coded samples count as often as they weigh when atoms are replaced."""
+    rng = np.random.default_rng(3)
+    X = np.eye(8)[rng.integers(0, 7, 400)] * rng.gamma(4, 0.25, (400, 1))
+    X[:40] = np.eye(8)[7]
+    start = np.eye(8)[[0, 1, 2, 3, 4, 5, 6, 0]] + 0.05 * rng.standard_normal((8, 8))
+    weight = np.where(np.arange(400) < 40, 0.0, 1.0)
+
+    def similarity(weight):
+        model = make(n_dictionary=8, dict_init=start, n_iter=600, l0_sparseness=1, eta=1e-3)
+        D = model.fit(X, sample_weight=weight).components_
+        return np.abs(D[:, 7]).max()
+
+    assert similarity(None) > 0.95 and similarity(weight) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (np.ones(5), r"sample_weight must have shape \(600,\)"),
+        (np.zeros(600), "sample_weight must be at least 0 and not all zero"),
+        (np.full(600, -1.0), "sample_weight must be at least 0"),
+    ],
+)
+def test_bad_weights_are_named(X, weight, words):
+    for learn in (make().fit, make().partial_fit, make().fit(X).score):
+        with pytest.raises(ValueError, match=words):
+            learn(X, sample_weight=weight)
+
+
+def test_weights_are_routed(X):
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = make(batch_size=600).set_fit_request(sample_weight=True)
+        weight = np.arange(len(X)) % 3
+        pipeline = make_pipeline(StandardScaler(), model)
+        pipeline[0].set_fit_request(sample_weight=False)
+        with pytest.raises(ValueError, match="batch_size.*at most 400"):
+            pipeline.fit(X, sample_weight=weight)
+
+
+# -------------------------------------------------------------------------- batches and stopping
+
+
+def test_partial_fit_takes_batches_of_any_size(X):
+    model = make(batch_size=100)
+    sizes = (100, 37, 1, 250)
+    for size in sizes:
+        model.partial_fit(X[:size])
+    assert model.n_steps_ == model.n_iter_ == 1 + 1 + 1 + 3
+    assert sorted(map(len, one_pass(model, 250))) == [83, 83, 84]
+
+
+def one_pass(model, n_samples):
+    from shl.learning import loop
+
+    return loop.one_pass(n_samples, 100, model._state)
+
+
+def test_a_short_batch_has_its_own_mean(X):
+    one, many = make(batch_size=300), make(batch_size=20)
+    for model in (one, many):
+        model.partial_fit(X[:20])
+    np.testing.assert_array_equal(one.components_, many.components_)
+
+
+def test_passes_are_steps(X):
+    assert make(n_passes=2.5, batch_size=100).fit(X).n_iter_ == 15
+    with pytest.raises(ValueError, match="n_passes must be above 0, not 0"):
+        make(n_passes=0).fit(X)
+    by_passes, by_steps = make(n_passes=5, batch_size=100), make(n_iter=30, batch_size=100)
+    np.testing.assert_array_equal(by_passes.fit(X).components_, by_steps.fit(X).components_)
+
+
+def test_a_step_that_returns_true_stops_with_a_model(X):
+    model = make(record_each=10).fit(X, on_step=lambda state: state.step == 7)
+    assert model.n_iter_ == 7 and model.record_["steps"][-1] == 7
+    wanted = make(n_iter=20, record_each=10)
+    with pytest.raises(KeyboardInterrupt):
+        wanted.fit(X, on_step=interrupt)
+    assert not hasattr(wanted, "components_")
+
+
+def interrupt(state):
+    raise KeyboardInterrupt
+
+
+def test_learning_stops_when_the_error_no_longer_falls(X):
+    model = make(n_iter=3000, tol=0.01, n_iter_no_change=3, eta=0.05).fit(X)
+    assert 10 < model.n_iter_ < 3000
+    assert -model.score(X) < 0.7 * -make(n_iter=1).fit(X).score(X)
+
+
+def test_the_best_state_is_kept(X):
+    """With a rate that spoils the dictionary, the first look is the best."""
+    errors = {}
+    model = make(n_iter=60, tol=0.0, n_iter_no_change=100, eta=3.0, eta_decay=None)
+    order = np.random.default_rng(0)
+    order.integers(2**63)
+    held_out = X[order.permutation(len(X))[:60]]
+
+    def note(state):
+        code = sparse_encode(held_out, state.dictionary, algorithm="omp", l0_sparseness=3)
+        errors[state.step] = np.linalg.norm(held_out - code @ state.dictionary)
+
+    model.fit(X, on_step=note)
+    looks = {step: error for step, error in errors.items() if step % 10 == 0}
+    assert model.n_iter_ == min(looks, key=looks.get)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"tol": -1}, "tol must be at least 0 and below 1, not -1"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change must be at least 1, not 0"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be above 0 and below 1, not 1.0"),
+        ({"transform_algorithm": "lasso"}, "transform_algorithm must be one of"),
+        ({"transform_l0_sparseness": 21}, "transform_l0_sparseness.*at most 20"),
+        ({"transform_fit_tol": -1.0}, "transform_fit_tol must be at least 0, not -1.0"),
+        ({"positive_code": True, "do_sym": True}, "positive_code and do_sym"),
+        ({"positive_code": True, "learning_algorithm": "lars"}, "not supported for 'lars'"),
+        ({"positive_dict": True, "dict_init": -np.eye(20, 16) - 1}, "dict_init must be at least 0"),
+    ],
+)
+def test_bad_parameters_are_named(X, change, words):
+    with pytest.raises(ValueError, match=words):
+        make(**change).fit(X)
+
+
+@pytest.mark.parametrize("name", ["positive_code", "positive_dict", "split_sign"])
+def test_flags_are_flags(X, name):
+    with pytest.raises(TypeError, match=f"{name} must be True or False, not 'yes'"):
+        make(**{name: "yes"}).fit(X)
+
+
+# ------------------------------------------------------------------------------- names, input
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("n_components", "n_dictionary"),
+        ("transform_alpha", "transform_fit_tol"),
+        ("max_iter", "n_passes"),
+        ("n_dictionnary", "n_dictionary"),
+        ("etahomeo", "eta_homeo"),
+    ],
+)
+def test_unknown_parameters_name_the_nearest(theirs, ours):
+    with pytest.raises(TypeError, match=f"no parameter '{theirs}': did you mean {ours}?"):
+        SparseHebbianLearning(**{theirs: 3})
+    with pytest.raises(ValueError, match=f"no parameter '{theirs}': did you mean {ours}?"):
+        SparseHebbianLearning().set_params(**{theirs: 3})
+
+
+def test_unknown_parameters_of_the_others():
+    with pytest.raises(TypeError, match="'transform_alpha': did you mean fit_tol"):
+        SparseCoder(transform_alpha=3)
+    with pytest.raises(ValueError, match="'patchwidth': did you mean patch_width"):
+        small_model().set_params(patchwidth=3)
+    with pytest.raises(TypeError, match="'zzzzzz': it has n_dictionary, "):
+        small_model(zzzzzz=3)
+
+
+def test_sparse_input_is_refused(X):
+    few = sparse.csr_array(X)
+    with pytest.raises(TypeError, match="toarray"):
+        make().fit(few)
+    with pytest.raises(TypeError, match="X must be a dense array, not a sparse one: X.toarray()"):
+        sparse_encode(few, np.eye(16))
+
+
+def test_codes_are_decoded_by_name(X):
+    model = make().fit(X)
+    code = model.transform(X)
+    np.testing.assert_array_equal(model.inverse_transform(X=code), code @ model.components_)
+    with pytest.raises(ValueError, match="Expected 20, got 19"):
+        model.inverse_transform(code[:, :-1])
+    with pytest.raises(NotFittedError):
+        make().inverse_transform(code)
+
+
+def test_float32_stays(X):
+    model = make().fit(X.astype(np.float32))
+    assert model.components_.dtype == model.transform(X.astype(np.float32)).dtype == np.float32
+    assert model.inverse_transform(model.transform(X.astype(np.float32))).dtype == np.float32
+    assert model.__sklearn_tags__().transformer_tags.preserves_dtype == ["float64", "float32"]
+
+
+# -------------------------------------------------------------------------------------- callbacks
+
+
+class Count:
+    """A callback of scikit-learn that stops after so many steps."""
+
+    max_propagation_depth = None
+
+    def __init__(self, last=10**6):
+        self.last, self.begun, self.scores, self.ended = last, 0, [], []
+
+    def setup(self, estimator, context):
+        self.ready = True
+
+    def teardown(self, estimator, context):
+        self.torn_down = True
+
+    def on_fit_task_begin(self, estimator, context, *, X=None):
+        self.begun += context.task_name == "step"
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        self.ended.append(context.task_name)
+        if context.task_name == "step":
+            self.scores.append(fitted_estimator.score(X))
+        return len(self.scores) >= self.last
+
+
+@pytest.fixture
+def callback():
+    pytest.importorskip("sklearn.callback")
+    return Count(last=5)
+
+
+def test_callbacks_see_models_and_stop(X, callback):
+    model = make(l0_sparseness=2).set_callbacks(callback).fit(X)
+    assert model.n_iter_ == 5 == callback.begun and callback.torn_down
+    assert callback.ended == ["step"] * 5 + ["fit"]
+    assert callback.scores[-1] == model.score(X) != callback.scores[0]
+
+
+def test_callbacks_reach_a_model_in_a_pipeline(X, callback):
+    pipeline = make_pipeline(StandardScaler(), make()).set_callbacks(callback).fit(X)
+    assert pipeline[-1].n_iter_ == 5
+
+
+def test_callbacks_do_not_change_what_is_learned(X):
+    pytest.importorskip("sklearn.callback")
+    told = make().set_callbacks(Count()).fit(X)
+    np.testing.assert_array_equal(told.components_, make().fit(X).components_)
+    assert clone(told).get_params() == told.get_params()
+
+
+def test_a_monitor_of_scores_sees_each_step(X):
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring={"error": lambda model, X, y: -model.score(X)})
+    make(n_iter=4).set_callbacks(monitor).fit(X, np.zeros(len(X)))  # it scores where there is y
+    errors = [row["error"] for row in monitor.get_logs().data if row["task_name"] == "step"]
+    assert len(errors) == 4 and errors[-1] < errors[0]
+
+
+# ---------------------------------------------------------------------------------------- streams
+
+
+@pytest.mark.parametrize("options", [{}, {"record_each": 10, "record_num_batches": 50}])
+def test_a_memory_map_is_learned_from_and_never_copied(X, tmp_path, options):
+    path = tmp_path / "data"
+    X.tofile(path)
+    mapped = np.memmap(path, np.float64, "r", shape=X.shape)
+    seen = []
+
+    class Model(SparseHebbianLearning):
+        def _start(self, X, *rest):
+            seen.append(X)
+            return super()._start(X, *rest)
+
+    parameters = make(**options).get_params()
+    model = Model(**parameters).fit(mapped)
+    assert np.shares_memory(seen[0], mapped)
+    np.testing.assert_array_equal(model.components_, make(**options).fit(X).components_)
+
+
+class Batches:
+    """An iterable that can be gone through again."""
+
+    def __init__(self, X, size):
+        self.X, self.size, self.n_begun = X, size, 0
+
+    def __iter__(self):
+        self.n_begun += 1
+        return iter([self.X[i : i + self.size] for i in range(0, len(self.X), self.size)])
+
+
+def test_an_iterable_is_learned_from_batch_by_batch(X):
+    batches = Batches(X, 100)
+    model = make(n_iter=100).fit(batches)
+    assert model.n_iter_ == 100 and batches.n_begun > 10
+    assert -model.score(X) < 0.8 * -make(n_iter=1).fit(X).score(X)
+    np.testing.assert_array_equal(model.components_, make(n_iter=100).fit(batches).components_)
+
+
+def test_an_iterator_has_one_pass(X):
+    model = make(n_iter=100, batch_size=50).fit(X[i : i + 80] for i in range(0, 600, 80))
+    assert model.n_iter_ == 7 * 2 + 1  # of 80 rows, and 40 at last
+    assert make(n_iter=100).fit(iter([X, X]), on_step=lambda state: state.step == 2).n_iter_ == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "words"),
+    [
+        ({"n_passes": 2}, {}, "n_passes must be None where X is an iterable, not 2"),
+        ({"tol": 0.1}, {}, "tol must be None where X is an iterable, not 0.1"),
+        ({}, {"sample_weight": 3}, "sample_weight must be None where X is an iterable, not 3"),
+    ],
+)
+def test_what_an_iterable_cannot_have(X, options, data, words):
+    with pytest.raises(ValueError, match=words):
+        make(**options).fit(Batches(X, 100), **data)
+
+
+def test_an_empty_iterable_is_refused():
+    for empty in (iter([]), Batches(np.zeros((0, 16)), 100)):
+        with pytest.raises(ValueError, match="X is an iterable of no batches"):
+            make().fit(empty)

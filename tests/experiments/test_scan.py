@@ -1,0 +1,304 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import joblib
+import numpy as np
+import pytest
+
+from shl import SHL, SHL_set, store
+from shl.cli import main as cli
+from shl.coding.coder import ALGORITHMS
+from shl.learning import checkpoints
+from shl.learning.homeostasis import RULES, ActivationRule
+
+SMALL = {
+    "height": 64,
+    "width": 64,
+    "patch_width": 8,
+    "N_patches": 600,
+    "n_dictionary": 30,
+    "l0_sparseness": 3,
+    "n_iter": 12,
+    "batch_size": 100,
+    "record_each": 4,
+    "record_num_batches": 100,
+}
+METRICS = ("F", "error", "qerror", "entropy", "MI", "MC", "logL", "perror", "F_own")
+
+
+@pytest.fixture
+def opts(tmp_path):
+    return {**SMALL, "cache_dir": tmp_path / "cache"}
+
+
+def table(records):
+    """What must not depend on how a scan was run."""
+    return [
+        (
+            record["variable"],
+            record["value"],
+            record["seed"],
+            record["status"],
+            *(record.get(name) for name in METRICS),
+        )
+        for record in records
+    ]
+
+
+def test_values_of_variables():
+    experiments = SHL_set({**SMALL, "cache_dir": None}, N_scan=3)
+    assert experiments.values_of("eta") == pytest.approx([0.01, 0.04, 0.16])
+    assert experiments.values_of("seed") == [42, 43, 44]
+    assert experiments.values_of("alpha_MP") == pytest.approx([0.25, 0.5, 1])
+    assert experiments.values_of("beta1") == pytest.approx([0.9975, 0.99, 0.96])
+    assert experiments.values_of("l0_sparseness") == [1, 3, 12]
+    assert experiments.values_of("do_sym") == [False, True]
+    assert experiments.values_of("homeo_method") == list(RULES)
+    assert experiments.values_of("learning_algorithm") == list(ALGORITHMS)
+    assert SHL_set({**SMALL, "cache_dir": None}, values={"eta": [1, 2]}).values_of("eta") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: SHL_set({"cache_dir": None}).values_of("etta"),
+            "variable must be one of .*not 'etta'",
+        ),
+        (lambda: SHL_set({"cache_dir": None}).values_of("cache_dir"), "variable must be one of"),
+        (
+            lambda: SHL_set({"cache_dir": None}).values_of("fit_tol"),
+            "fit_tol cannot be scanned around None",
+        ),
+        (lambda: SHL_set({"cache_dir": None}, values={"eta": []}).values_of("eta"), "is empty"),
+        (lambda: SHL_set({"cache_dir": None}).run([]), "variables is empty"),
+        (lambda: SHL_set({"cache_dir": None}, N_scan=0), "N_scan must be at least 1"),
+        (lambda: SHL_set({"cache_dir": None}, base=1.0), "base must be above 1"),
+        (
+            lambda: SHL_set({"cache_dir": None}, data=np.ones((9, 4))).values_of("patch_width"),
+            "changes the data",
+        ),
+    ],
+)
+def test_bad_scans_are_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_results_do_not_depend_on_jobs_order_or_backend(opts, tmp_path):
+    tables = []
+    for n_jobs, backend, variables in (
+        (1, "loky", ["eta", "seed"]),
+        (2, "loky", ["eta", "seed"]),
+        (2, "threading", ["seed", "eta"]),
+    ):
+        experiments = SHL_set({**opts, "cache_dir": tmp_path / f"{n_jobs}{backend}"}, N_scan=3)
+        with joblib.parallel_config(backend):
+            experiments.run(variables, n_jobs=n_jobs)
+        tables.append(sorted(table(experiments.results())))
+    assert tables[0] == tables[1] == tables[2] and len(tables[0]) == 6
+
+
+def test_a_second_run_reads_what_is_stored(opts):
+    first = SHL_set(opts, N_scan=3).run(["eta", "patch_width"])
+    again = SHL_set(opts, N_scan=3).run(["eta", "patch_width"])
+    assert table(again) == table(first)
+    assert not any(record["cached"] for record in first)
+    done = [record for record in again if record["status"] == "done"]
+    assert done and all(record["cached"] for record in done)
+    wider = SHL_set(opts, N_scan=3, values={"eta": [0.04, 0.03]}).run(["eta"])
+    assert [record["cached"] for record in wider] == [True, False]
+
+
+def test_equal_values_are_learned_once(opts):
+    SHL_set(opts, N_scan=3).run(["eta", "seed"])  # eta = .04 and seed = 42 are one experiment
+    assert len(list((opts["cache_dir"]).glob("*-dico-*.npz"))) == 5
+
+
+def test_a_grid_has_every_combination(opts):
+    experiments = SHL_set(opts, values={"eta": [0.01, 0.02], "seed": [1, 2, 3]})
+    records = experiments.run(["eta", "seed"], grid=True)
+    assert [record["value"] for record in records] == [
+        (a, b) for a in (0.01, 0.02) for b in (1, 2, 3)
+    ]
+    assert len({record["F"] for record in records}) == 6
+    assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
+
+
+def test_one_failing_value_loses_nothing_else(opts):
+    records = SHL_set(opts, values={"n_dictionary": [30, 10**7], "patch_width": [8, 4000]}).run(
+        ["n_dictionary", "patch_width"], n_jobs=2
+    )
+    assert [record["status"] for record in records] == ["done", "failed", "done", "failed"]
+    assert (
+        "n_dictionary must be" in records[1]["failure"]
+        and "patch_width must be" in records[3]["failure"]
+    )
+    assert np.isfinite(records[0]["F"])
+
+
+def test_data_that_cannot_be_made_fail_alone(opts):
+    values = {"name_database": ["sample", "nowhere"], "seed": [1, 2]}
+    records = SHL_set(opts, values=values).run(["name_database", "seed"], grid=True)
+    assert [record["status"] for record in records] == ["done", "done", "failed", "failed"]
+    assert all("nowhere" in record["failure"] for record in records[2:])
+
+
+class Killer(ActivationRule):
+    """A rule that kills its worker, once if a marker can be made, else always."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker = marker
+
+    def gain(self, p, target):
+        if not os.path.exists(self.marker):
+            if not self.marker.endswith("never"):
+                open(self.marker, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.ones_like(p)
+
+
+@pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
+def test_a_killed_worker_is_replaced_and_its_value_tried_again(opts, tmp_path):
+    values = {
+        "homeo_method": [
+            "None",
+            Killer(str(tmp_path / "once")),
+            "HAP",
+            Killer(str(tmp_path / "never")),
+        ]
+    }
+    records = SHL_set(opts, values=values).run(["homeo_method"], n_jobs=2)
+    assert [record["status"] for record in records] == ["done", "done", "done", "failed"]
+    assert "its worker was killed" in records[3]["failure"]
+
+
+def test_tables_and_figures(opts, tmp_path):
+    experiments = SHL_set(opts, N_scan=3)
+    experiments.run(["eta"])
+    experiments.to_csv(tmp_path / "t.csv")
+    experiments.to_json(tmp_path / "t.json")
+    frame = experiments.to_frame()
+    assert list(frame["value"]) == pytest.approx([0.01, 0.04, 0.16])
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 4
+    assert [row["F"] for row in json.loads((tmp_path / "t.json").read_text())] == list(frame["F"])
+    fig, ax = experiments.scan("eta", list_figures=["show_Pcum"], label="HAP", color="r")
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), frame["F"])
+    assert len(experiments.figures) == 3
+    fig, ax = experiments.scan("eta", display="dynamic", display_variable="error")
+    assert len(ax.lines) == 3
+    with pytest.raises(ValueError, match="display must be one of 'final', 'dynamic'"):
+        experiments.scan("eta", display="static")
+
+
+def test_the_scan_command(tmp_path, capsys):
+    flags = [
+        "scan",
+        "--variable",
+        "eta",
+        "--n-scan",
+        "2",
+        "--n-dictionary",
+        "20",
+        "--l0-sparseness",
+        "3",
+        "--n-iter",
+        "5",
+        "--batch-size",
+        "64",
+        "--n-patches",
+        "1500",
+        "--patch-width",
+        "8",
+        "--n-jobs",
+        "1",
+        "--quiet",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert cli.main([*flags, "--json", "--dry-run"]) == 0
+    assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [False, False]
+    assert not (tmp_path / "out").exists()
+    assert cli.main(flags) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "run.json",
+        "scan.csv",
+        "scan.json",
+        "scan.pdf",
+        "scan.png",
+    }
+    assert cli.main([*flags, "--json", "--dry-run"]) == 0
+    assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [True, True]
+
+
+LEARNER = """
+import sys
+from shl import SHL
+SHL(**{opts!r}, cache_dir=sys.argv[1]).learn_dico(matname="k")
+"""
+
+
+def learner(folder, n_iter):
+    """A process that learns, with a checkpoint nearly every step."""
+    program = LEARNER.format(opts={**SMALL, "n_iter": n_iter, "checkpoint_each": 20})
+    return subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def wait_for(folder, pattern, process):
+    """Wait until a file is there, or the process has ended."""
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_learning_goes_on_bit_exactly(tmp_path, number):
+    n_iter = 1500
+    whole = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=None).learn_dico()
+    process = learner(tmp_path, n_iter)
+    wait_for(tmp_path, "*.checkpoint", process)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode != 0, "it ended before it was stopped"
+    (kept,) = tmp_path.glob("*.checkpoint")
+    step = store.read_info(kept)["state"]["step"]
+    assert 0 < step < n_iter
+    resumed = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=tmp_path).learn_dico(matname="k")
+    np.testing.assert_array_equal(resumed.dictionary, whole.dictionary)
+    np.testing.assert_array_equal(resumed.record["F"], whole.record["F"])
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):
+    keeper = store.Store(tmp_path)
+    result = tmp_path / "x.npz"
+    shl = SHL(**SMALL, cache_dir=None)
+    with checkpoints.Checkpoints(keeper, result, each=1) as kept:
+        shl._estimator().fit(shl.get_data(), on_step=kept.step_done)
+        assert kept.last().step == SMALL["n_iter"]
+        monkeypatch.setattr(checkpoints, "machine", lambda: {"numpy": "0"})
+        assert kept.last() is None
+
+
+def test_one_value_is_the_middle_and_names_count_once():
+    experiments = SHL_set({"eta": 0.03, "cache_dir": None}, N_scan=1)
+    assert experiments.values_of("eta") == [0.03] and experiments.values_of("alpha_MP") == [0.95]
+    assert len(experiments.tasks(["eta", "eta"])) == 1
+
+
+def test_bad_sets_are_named(tmp_path):
+    with pytest.raises(TypeError, match="opts must be a dict of parameters or an SHL, not 3"):
+        SHL_set(3)
+    with pytest.raises(TypeError, match="tag must be a str, not 3"):
+        SHL_set(tag=3)
+    with pytest.raises(ValueError, match="there is no record to write: call run first"):
+        SHL_set({"cache_dir": None}).to_csv(tmp_path / "empty.csv")

@@ -1,0 +1,288 @@
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shl import images
+from shl.annex import convolution as study
+from shl.annex.study import Study
+from shl.images import photographs
+from shl.images.patches import _window_std
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A database of two good photographs."""
+    database = tmp_path / "photos"
+    database.mkdir()
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(rng.integers(0, 256, (80, 90, 3), np.uint8)).save(database / name)
+    return database
+
+
+def test_preprocessing_agrees_with_the_reference(reference):
+    found = images.preprocess(reference["image"].astype(float), 12)
+    np.testing.assert_allclose(found, reference["image_preprocessed_patch12"], atol=1e-9)
+
+
+def test_whitening_flattens_natural_spectra():
+    (_, image), *_ = images.load_images("sample")
+    crop = images.centre(image[:256, :256])
+    power = [np.abs(np.fft.fft2(picture)) ** 2 for picture in (crop, images.whiten(crop))]
+    f = np.hypot(np.fft.fftfreq(256)[:, None], np.fft.fftfreq(256))
+    low, high = (f > 0.02) & (f < 0.05), (f > 0.15) & (f < 0.2)
+    before, after = (p[low].mean() / p[high].mean() for p in power)
+    assert before > 20 and after < before / 10
+
+
+def test_band_pass_leaves_no_mean_and_no_grid():
+    image = np.random.default_rng(0).standard_normal((64, 64))
+    spectrum = np.abs(np.fft.fft2(images.band_pass(image, 12)))
+    assert spectrum[0, 0] < 1e-2 * spectrum[0, 12]
+    assert spectrum[32, 32] < 1e-9
+
+
+@pytest.mark.parametrize("name", ["sample", "dead_leaves"])
+def test_built_in_databases_give_patches(name):
+    rng = np.random.default_rng(0)
+    pictures = images.load_images(name, height=64, width=64, rng=rng, n_image=2)
+    patches = images.extract_patches(pictures, 500, patch_width=12, height=64, width=64, rng=rng)
+    assert patches.shape == (500, 144) and patches.dtype == np.float32
+    assert not patches[:, ~images.disc(12).ravel()].any()
+    assert patches.std() > 0.01
+
+
+def test_dead_leaves_are_seeded_and_in_range():
+    first, second = (images.dead_leaves(64, 48, np.random.default_rng(1)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (64, 48) and 0 <= first.min() < first.max() <= 1
+
+
+def test_options_of_patches(rng):
+    pictures = images.load_images("dead_leaves", height=96, width=96, rng=rng, n_image=1)
+    options = {"patch_width": 8, "height": 96, "width": 96, "rng": rng}
+    normed = images.extract_patches(pictures, 50, patch_norm=True, do_mask=False, **options)
+    np.testing.assert_allclose(normed.std(axis=1), 1, rtol=1e-3)
+    assert images.extract_patches(pictures, 50, patch_ds=3, do_mask=False, **options).shape == (
+        50,
+        64,
+    )
+    rough, best = (
+        images.extract_patches(pictures, 50, over_patches=over, do_mask=False, **options).std()
+        for over in (1, 20)
+    )
+    assert best > 1.1 * rough
+
+
+def test_patches_of_a_tiny_image_repeat(rng):
+    patches = images.draw_patches(rng.standard_normal((9, 9)), 30, 8, 16, rng)
+    assert patches.shape == (30, 64)
+
+
+def test_grey_levels():
+    pixels = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    np.testing.assert_allclose(images.to_grey(pixels), [[0.2989, 0.5870, 0.1140]])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "most"),
+    [
+        (np.uint8, 255),
+        (np.uint16, 65535),
+        (">u2", 65535),
+        (np.int16, 32767),
+        (np.uint32, 2**32 - 1),
+        (np.int32, 2**31 - 1),
+        (bool, 1),
+        (np.float32, 1),
+        (np.float64, 1),
+    ],
+)
+def test_grey_levels_are_scaled_by_their_type_alone(dtype, most):
+    dark = np.array([[0, 1]], dtype)  # would be stretched by a scale that looks at the values
+    np.testing.assert_array_equal(images.to_grey(dark), [[0, 1 / most]])
+    np.testing.assert_array_equal(images.to_grey(np.array([[most]], dtype)), [[1]])
+    colors = np.stack([np.zeros_like(dark), dark, np.zeros_like(dark)], axis=2)
+    np.testing.assert_allclose(images.to_grey(colors), [[0, 0.5870 / most]], rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "words"),
+    [
+        (np.zeros((4, 4, 2), np.uint8), r"not \(4, 4, 2\)"),
+        (np.zeros(4), r"not \(4,\)"),
+        (np.zeros((4, 4), complex), "not of dtype complex128"),
+    ],
+)
+def test_what_is_no_picture_has_no_grey_levels(pixels, words):
+    with pytest.raises(ValueError, match=f"pixels must .*{words}"):
+        images.to_grey(pixels)
+
+
+def test_window_std_equals_numpy(rng):
+    image = rng.standard_normal((20, 25))
+    windows = np.lib.stride_tricks.sliding_window_view(image, (7, 7))
+    np.testing.assert_allclose(_window_std(image, 7), windows.std(axis=(2, 3)), atol=1e-12)
+
+
+def test_a_folder_is_read_in_order(folder):
+    assert [name for name, _ in images.load_images("photos", folder.parent, 64, 64)] == [
+        "a.png",
+        "b.jpg",
+    ]
+    chosen = images.load_images(
+        "photos", folder.parent, 64, 64, n_image=1, rng=np.random.default_rng(0)
+    )
+    assert len(chosen) == 1
+    with pytest.raises(
+        ValueError, match="n_image must be at most 2, the images of 'photos', not 3"
+    ):
+        images.load_images("photos", folder.parent, 64, 64, n_image=3)
+
+
+def spoil(folder, kind, rng):
+    """A file that cannot be used."""
+    path = folder / f"{kind}.png"
+    pixels = rng.integers(0, 256, (80, 90, 3), np.uint8)
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "text":
+        path.write_text("not an image")
+    elif kind == "truncated":
+        path.write_bytes((folder / "a.png").read_bytes()[:2000])
+    elif kind == "small":
+        Image.fromarray(pixels[:30]).save(path)
+    elif kind == "constant":
+        Image.fromarray(np.full_like(pixels, 7)).save(path)
+    elif kind == "nan":
+        path = folder / "nan.tif"
+        Image.fromarray(np.full((80, 90), np.nan, np.float32)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("empty", "not an image"),
+        ("text", "not an image"),
+        ("truncated", "cannot be read"),
+        ("small", "its 30 x 90 pixels are fewer than 64 x 64"),
+        ("constant", "it is constant"),
+        ("nan", "it holds NaN"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_skipped_and_named(folder, rng, kind, words):
+    path = spoil(folder, kind, rng)
+    with pytest.warns(UserWarning, match=f"skipped .*{path.name}: .*{words}") as caught:
+        pictures = images.load_images("photos", folder.parent, 64, 64)
+    assert len(caught) == 1 and len(pictures) == 2
+
+
+def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
+    monkeypatch.setattr(photographs, "MOST_PIXELS", 1000)
+    with pytest.raises(ValueError, match="90 x 80 pixels are more than 1000"):
+        images.read_image(folder / "a.png")
+
+
+def test_missing_and_empty_folders_are_errors_that_list_what_is_there(folder):
+    with pytest.raises(FileNotFoundError, match="no folder .*other; .* holds photos"):
+        images.load_images("other", folder.parent)
+    (folder.parent / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="no usable image .* which holds nothing"):
+        images.load_images("empty", folder.parent)
+
+
+def test_a_datapath_alone_is_where_studies_learn_from(folder):
+    assert images.choose_database(None) == ("database/", "sample")
+    assert images.choose_database("other", folder) == (folder, "other")
+    assert Study(datapath=folder).database == "photos"
+    X = study.load(datapath=folder, n_images=3, size=40)
+    np.testing.assert_array_equal(X, study.load("photos", folder.parent, n_images=3, size=40))
+    assert not np.array_equal(X, study.load(n_images=3, size=40))
+
+
+def test_a_flat_image_has_no_crop(rng):
+    image = np.zeros((300, 300))
+    image[0, 0] = 1
+    with pytest.raises(ValueError, match="no crop of height x width = 16 x 16"):
+        images.crop(image, 16, 16, rng)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_modes_of_8_bits_are_read_as_their_colours(tmp_path, rng, mode):
+    pixels = rng.integers(0, 256, (20, 20, 3), np.uint8)
+    image = Image.fromarray(pixels).convert(mode)
+    path = tmp_path / ("image.png" if mode not in ("CMYK", "YCbCr", "PA") else "image.tif")
+    image.save(path)
+    if mode == "YCbCr":
+        try:
+            with Image.open(path) as written:
+                written.load()
+        except OSError:
+            pytest.skip("this Pillow cannot read the YCbCr TIFF that it writes (its issue 9770)")
+    np.testing.assert_array_equal(images.read_image(path), images.to_grey(image.convert("RGB")))
+    if mode in ("RGB", "RGBA"):
+        np.testing.assert_array_equal(images.read_image(path), images.to_grey(pixels))
+
+
+def test_transparent_colours_are_those_that_are_written(tmp_path, rng):
+    pixels = rng.integers(0, 256, (20, 20), np.uint8)
+    palette = rng.integers(0, 256, (256, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.putpalette(palette.tobytes())
+    image.save(tmp_path / "palette.png", transparency=bytes(range(256)))
+    np.testing.assert_array_equal(
+        images.read_image(tmp_path / "palette.png"), images.to_grey(palette[pixels])
+    )
+
+
+def tiff(pixels):
+    """A TIFF file of grey levels, in the byte order of the pixels."""
+    order = pixels.dtype.str[0]
+    height, width = pixels.shape
+    sample_format = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+    tags = {
+        256: width,
+        257: height,
+        258: 8 * pixels.dtype.itemsize,
+        259: 1,  # no compression
+        262: 1,  # black is 0
+        273: 8,  # where the pixels are
+        277: 1,  # channels
+        278: height,
+        279: pixels.nbytes,
+        339: sample_format,
+    }
+    head = (b"MM" if order == ">" else b"II") + struct.pack(f"{order}HL", 42, 8 + pixels.nbytes)
+    entries = [struct.pack(f"{order}HHLL", tag, 4, 1, value) for tag, value in tags.items()]
+    count, end = struct.pack(f"{order}H", len(tags)), struct.pack(f"{order}L", 0)
+    return head + pixels.tobytes() + count + b"".join(entries) + end
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [
+        ("<u2", "deep.png"),
+        ("<u2", "deep.tif"),
+        (">u2", "deep.tif"),
+        ("<i2", "deep.tif"),
+        (">i2", "deep.tif"),
+        ("<i4", "deep.tif"),
+        ("<u4", "deep.tif"),
+        ("<f4", "deep.tif"),
+    ],
+)
+def test_deep_greys_are_scaled_by_the_type_in_the_file(tmp_path, rng, dtype, name):
+    """Pillow reads integers of 16 and 32 bits into int32 where it has no mode of their own."""
+    dtype = np.dtype(dtype)
+    levels = np.linspace(0, np.iinfo(dtype).max, 400) if dtype.kind != "f" else rng.random(400)
+    deep = levels.astype(dtype).reshape(20, 20)
+    if name.endswith("png"):
+        Image.fromarray(deep).save(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(tiff(deep))
+    grey = images.read_image(tmp_path / name)
+    np.testing.assert_array_equal(grey, images.to_grey(deep))
+    if dtype.kind != "f":
+        assert grey.min() == 0 and grey.max() == 1

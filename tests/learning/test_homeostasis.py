@@ -1,0 +1,314 @@
+import naive
+import numpy as np
+import pytest
+from making import planted
+
+from shl import SHL, SparseHebbianLearning, metrics, sparse_encode
+from shl.coding.events import Events
+from shl.learning.homeostasis import (
+    EMP,
+    HAP,
+    HEH,
+    HEH2019,
+    PRIOR_EVENTS,
+    SCALE_OF_MEAN,
+    Fading,
+    kind_of,
+)
+
+
+@pytest.fixture(scope="module")
+def X():
+    return planted(np.random.default_rng(0), n_samples=1000, n_pixels=25, n_atoms=30)[0]
+
+
+def events(rng, n_samples=50, n_atoms=8, l0=3):
+    """Random events with positive coefficients."""
+    indices = np.argsort(rng.random((n_samples, n_atoms)), axis=1)[:, :l0].astype(np.int32)
+    return Events(indices, rng.exponential(0.3, (n_samples, l0)), n_atoms)
+
+
+def test_equal_matching_pursuit_leaves_an_atom_after_a_batch_without_events(rng):
+    rule = EMP(eta_homeo=0.5)
+    state = rule.update(rule.init(8, 3 / 8, np.float64), events(rng))
+    silent = Events(np.zeros((50, 3), np.int32), np.zeros((50, 3)), 8)
+    for _ in range(50):
+        state = rule.update(state, silent)
+        gain = rule.competition(state).gain
+        assert gain.any() and set(gain) <= {0, 1}
+
+
+@pytest.mark.parametrize("kind", [HEH, HEH2019])
+def test_a_scale_of_zero_adapts_to_the_mean_coefficient(rng, kind):
+    rule = kind(eta_homeo=0.2, C=0)
+    state = rule.init(8, 3 / 8, np.float64)
+    assert rule.competition(state).kind == "plain" and kind_of(rule, 8) == "table"
+    for _ in range(200):
+        batch = events(rng, n_samples=500)
+        state = rule.update(state, batch)
+    np.testing.assert_allclose(rule.competition(state).C, SCALE_OF_MEAN * 0.3, rtol=0.1)
+    assert rule.competition(state).P_cum[:, -1] == pytest.approx(1, abs=1e-6)
+
+
+def test_histogram_equalisation_is_its_equations(rng):
+    rule, batches = HEH(eta_homeo=0.3, C=0.4, nb_quant=32), [events(rng) for _ in range(5)]
+    state, P_cum = rule.init(8, 3 / 8, np.float64), np.tile(np.linspace(0, 1, 32), (8, 1))
+    for batch in batches:
+        state = rule.update(state, batch)
+        P_cum = 0.7 * P_cum + 0.3 * naive.cumulative_distribution(batch.to_dense(), 0.4, 32)
+    np.testing.assert_allclose(state["P_cum"], P_cum, atol=1e-12)
+    n_worth = 50 * (2 - 0.3) / 0.3
+    wanted = naive.surprise(P_cum, PRIOR_EVENTS / n_worth)
+    found = rule.competition(state)
+    np.testing.assert_allclose(found.P_cum, wanted / wanted.max(), atol=1e-12)
+    assert found.C == 0.4
+
+
+def test_a_small_coefficient_competes_as_under_hap(rng):
+    rule = HEH(eta_homeo=0.01, C=3.0)
+    state = rule.init(8, 3 / 8, np.float64)
+    p = rng.uniform(0.05, 0.3, 8)
+    state["P_cum"] = np.concatenate((np.zeros((8, 1)), np.tile(1 - p[:, None], 127)), axis=1)
+    slope = rule.competition(state).P_cum[:, 1]
+    np.testing.assert_allclose(slope / slope[0], np.log(p) / np.log(p[0]))
+
+
+@pytest.mark.parametrize("start", [np.zeros(64), np.ones(64), np.linspace(0, 1, 64)])
+def test_surprise_is_a_table_from_any_start(start):
+    rule = HEH(C=1.0, nb_quant=64, P_cum=np.tile(start, (5, 1)))
+    table = rule.competition(rule.init(5, 0.1, np.float32)).P_cum
+    assert np.isfinite(table).all() and table.max() == 1
+    assert (np.diff(table, axis=1) > 0).all() and (table[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("n_batches", [1, 20])
+@pytest.mark.parametrize("C", [0, 3.0])
+def test_pursuit_by_surprise_is_exact(rng, n_batches, C):
+    rule, D = HEH(eta_homeo=0.1, C=C), rng.standard_normal((70, 24))
+    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    state = rule.init(70, 0.1, np.float64)
+    for _ in range(n_batches):  # the last ten atoms are never used
+        batch = events(rng, n_atoms=60)
+        state = rule.update(state, Events(batch.indices, batch.values, 70))
+    X, competition = rng.standard_normal((60, 24)), rule.competition(state)
+    code = sparse_encode(X, D, l0_sparseness=8, competition=competition)
+    wanted = naive.matching_pursuit(X, D, 8, P_cum=competition.P_cum, C=competition.C)
+    np.testing.assert_allclose(code, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["HEH", "HEH2019"])
+def test_an_adapting_scale_frees_learning_of_the_scale_of_X(rule):
+    X = planted(np.random.default_rng(0), n_samples=1000, n_pixels=25, n_atoms=30)[0]
+    X, options = X.astype(np.float64), {"n_iter": 40, "batch_size": 100, "random_state": 0}
+    atoms, scaled, rounded = (
+        SparseHebbianLearning(
+            30, l0_sparseness=4, homeo_method=rule, C=0, epsilon=60, **options
+        ).fit(factor * X)
+        for factor in (1, 2.0**20, 1e-6)
+    )
+    np.testing.assert_array_equal(scaled.components_, atoms.components_)
+    np.testing.assert_allclose(rounded.components_, atoms.components_, atol=1e-9)
+    assert scaled.C_ == 2.0**20 * atoms.C_
+
+
+def test_histogram_equalisation_does_not_break_down():
+    X = SHL(patch_width=8, N_patches=4000, cache_dir=None).get_data()
+    entropy, error = {}, {}
+    for rule in ("None", "HEH2019", "HEH"):
+        model = SparseHebbianLearning(
+            100,
+            l0_sparseness=12,
+            homeo_method=rule,
+            eta_homeo=0.05,
+            batch_size=64,
+            n_iter=300,
+            learning_algorithm="mp",
+            homeo_fade=None,
+            C=3.0,
+            eta=0.02,
+            eta_decay=None,
+            replace=False,
+            random_state=0,
+        ).fit(X[:3000])
+        code = sparse_encode(X[3000:], model.components_, l0_sparseness=12)
+        entropy[rule] = metrics.usage_entropy(Events.from_dense(code))
+        error[rule] = metrics.reconstruction_error(X[3000:], X[3000:] - code @ model.components_)
+    assert entropy["HEH2019"] < 0.98 < 0.985 < entropy["HEH"]
+    assert error["HEH"] < 1.02 * error["None"] < error["HEH2019"]
+
+
+def test_a_batch_without_events_does_not_set_a_scale(rng):
+    rule = HEH(C=0)
+    start = rule.init(8, 3 / 8, np.float64)
+    silent = Events(np.zeros((50, 3), np.int32), np.zeros((50, 3)), 8)
+    assert rule.competition(rule.update(start, silent)).kind == "plain"
+
+
+def test_an_adapting_scale_has_no_start(rng):
+    with pytest.raises(ValueError, match="P_cum needs the C of its scale"):
+        HEH(C=0, P_cum=np.linspace(0, 1, 128))
+
+
+def test_a_fading_gain_goes_to_one(rng):
+    full, fading = HAP(eta_homeo=0.3), Fading(HAP(eta_homeo=0.3), start=2, stop=4)
+    state, faded = full.init(8, 3 / 8, np.float64), fading.init(8, 3 / 8, np.float64)
+    for step, share in enumerate((1, 1, 1, 0.5, 0, 0)):
+        gain = fading.competition(faded).gain
+        if share:
+            np.testing.assert_allclose(gain, share * full.competition(state).gain + 1 - share)
+        else:
+            assert gain is None
+        assert faded["fade_step"] == step
+        batch = events(rng)
+        state, faded = full.update(state, batch), fading.update(faded, batch)
+
+
+def test_equal_matching_pursuit_fades_too(rng):
+    rule = Fading(EMP(eta_homeo=0.5, alpha_homeo=0.05), start=0, stop=4)
+    state = rule.init(8, 3 / 8, np.float64)
+    for _ in range(2):
+        state = rule.update(state, events(rng))
+    assert set(rule.competition(state).gain) == {0.5, 1}
+
+
+@pytest.mark.parametrize("kind", [HEH, HEH2019])
+def test_a_fading_table_goes_to_one_for_all_atoms(rng, kind):
+    full = kind(eta_homeo=0.3, C=1)
+    rule = Fading(full, start=0, stop=2)
+    state = rule.update(rule.init(8, 3 / 8, np.float64), events(rng))
+    half, table = rule.competition(state).P_cum, full.competition(state).P_cum
+    np.testing.assert_allclose(half, (table + table.mean(axis=0)) / 2)
+    assert np.ptp(half, axis=0).max() > 0
+    assert rule.competition(rule.update(state, events(rng))).P_cum is None
+
+
+def test_learning_with_a_rule_that_fades_ends_in_plain_pursuit(X):
+    model = SparseHebbianLearning(
+        30, homeo_method="HAP", homeo_fade=(0.2, 0.6), n_iter=10, random_state=0
+    ).fit(X)
+    assert model.gain_ is None
+    assert model.set_params(homeo_fade=None).fit(X).gain_ is not None
+
+
+@pytest.mark.parametrize(
+    "fade, error",
+    [
+        (0.3, TypeError),
+        ((0.3,), TypeError),
+        ((0.5, 0.5), ValueError),
+        ((0.5, 1.5), ValueError),
+        ((-0.1, 0.5), ValueError),
+    ],
+)
+def test_a_bad_fade_is_named(X, fade, error):
+    with pytest.raises(error, match="homeo_fade"):
+        SparseHebbianLearning(30, homeo_fade=fade, n_iter=1).fit(X)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"C": 0}, {"C": 3.0}, {"C": 0, "homeo_fade": None}, {"replace": False}]
+)
+@pytest.mark.parametrize("homeo_method", ["HAP", "HEH", "HEH2019"])
+def test_scale_and_fade_survive_a_file_and_a_stop(X, tmp_path, homeo_method, parameters):
+    model = SparseHebbianLearning(
+        30,
+        homeo_method=homeo_method,
+        n_iter=12,
+        record_each=4,
+        record_num_batches=100,
+        random_state=0,
+        **parameters,
+    ).fit(X)
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz")
+    assert loaded.C_ == model.C_ > 0
+    codes = [each.transform(X, algorithm="mp", P_cum=each.P_cum_) for each in (model, loaded)]
+    np.testing.assert_array_equal(*codes)
+    np.testing.assert_array_equal(
+        loaded.partial_fit(X).components_, model.partial_fit(X).components_
+    )
+
+
+@pytest.mark.parametrize("rule", ["None", "HAP", "HEH", "HEH2019"])
+def test_the_last_competition_codes_as_learning_would(X, tmp_path, rule):
+    model = SparseHebbianLearning(
+        30, homeo_method=rule, homeo_fade=None, n_iter=8, random_state=0
+    ).fit(X)
+    competition = model.competition_
+    assert (competition.P_cum is not None) == ("HEH" in rule) and competition.gain is model.gain_
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz").competition_
+    for name in ("gain", "P_cum", "C"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(competition, name))
+
+
+def test_a_rule_of_ones_own_leaves_its_competition_in_a_file(X, tmp_path):
+    model = SparseHebbianLearning(
+        30, homeo_method=HEH(C=1.5), homeo_fade=None, n_iter=8, random_state=0
+    ).fit(X)
+    model.save(tmp_path / "model.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "model.npz").competition_
+    np.testing.assert_array_equal(loaded.P_cum, model.competition_.P_cum)
+    assert loaded.C == model.competition_.C == 1.5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"homeo_fade": None},
+        {"homeo_method": "HEH"},
+        {"nb_quant": 64},
+        {"C": 1.0},
+        {"homeo_method": "None"},
+    ],
+)
+def test_parameters_of_a_state_must_not_change(X, change):
+    model = SparseHebbianLearning(30, homeo_method="HAP", n_iter=4, random_state=0).partial_fit(X)
+    with pytest.raises(
+        ValueError, match="homeo_method, homeo_fade, nb_quant and C must not change"
+    ):
+        model.set_params(**change).partial_fit(X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"homeo_method": "HAP"},
+        {"homeo_method": "HEH"},
+        {"homeo_method": "HEH", "homeo_fade": (0.5, 1.0)},
+    ],
+)
+def test_histograms_start_where_they_are_told(X, parameters):
+    start = np.tile(np.linspace(0, 1, 16) ** 0.25, (30, 1))
+    model = SparseHebbianLearning(
+        30,
+        n_iter=1,
+        nb_quant=16,
+        C=3.0,
+        P_cum_init=start,
+        eta_homeo=0,
+        random_state=0,
+        **parameters,
+    ).fit(X)
+    np.testing.assert_allclose(model.P_cum_, start, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "P_cum, words",
+    [
+        (np.linspace(5, -3, 16), "P_cum_init must be non-decreasing"),
+        (np.linspace(0, 1, 8), r"P_cum_init must have shape .* = \(30, 16\)"),
+    ],
+)
+def test_bad_starts_of_histograms_are_named(X, P_cum, words):
+    with pytest.raises(ValueError, match=words):
+        SparseHebbianLearning(
+            30, nb_quant=16, C=3.0, P_cum_init=np.tile(P_cum, (30, 1)), n_iter=1
+        ).fit(X)
+
+
+def test_an_adapting_scale_takes_no_start_under_any_rule(X):
+    with pytest.raises(ValueError, match="P_cum_init needs the C of its scale"):
+        SparseHebbianLearning(
+            30, C=0, nb_quant=16, P_cum_init=np.tile(np.linspace(0, 1, 16), (30, 1))
+        ).fit(X)

@@ -1,0 +1,391 @@
+import naive
+import numpy as np
+import pytest
+from making import planted, unlike_tables
+
+from shl import SparseHebbianLearning, images, metrics, sparse_encode
+from shl._base.threads import Threads
+from shl.coding import kernels
+from shl.coding.coder import Coding
+from shl.coding.events import Batch, Events
+from shl.learning import homeostasis, loop, optimizers
+from shl.learning.state import Plan, from_arrays, start_state, to_arrays
+
+RULES = list(homeostasis.RULES)
+from shl.coding.coder import ALGORITHMS  # noqa: E402
+
+
+@pytest.fixture
+def code(X, dictionary):
+    return sparse_encode(X, dictionary, l0_sparseness=6)
+
+
+@pytest.mark.parametrize("name", ["EXP", "HAP", "eHAP", "EMP"])
+def test_gains_agree_with_the_reference(reference, name):
+    rule = homeostasis.make_rule(name, eta_homeo=0.05, alpha_homeo=0.05)
+    state = rule.update(
+        {"p": reference["mean_measure"], "target": 0.0},
+        Events.from_dense(reference["code_mp_unit_gain"]),
+    )
+    np.testing.assert_allclose(state["p"], reference[f"measure_{name}"], atol=1e-9)
+    np.testing.assert_allclose(rule.competition(state).gain, reference[f"gain_{name}"], atol=1e-9)
+
+
+def test_ols_and_heh_agree_with_the_reference(reference):
+    events = Events.from_dense(reference["code_mp_unit_gain"])
+    rule = homeostasis.make_rule("OLS", alpha_homeo=0.05)
+    np.testing.assert_allclose(
+        rule.competition({"V": reference["measure_OLS"]}).gain, reference["gain_OLS"]
+    )
+    rule = homeostasis.make_rule("HEH2019", eta_homeo=0.05, C=3.0)
+    np.testing.assert_allclose(
+        homeostasis.cumulative_distribution(events, 3.0, 128), reference["P_cum_of_code"]
+    )
+    np.testing.assert_allclose(
+        rule.update({"P_cum": reference["P_cum"]}, events)["P_cum"], reference["P_cum_updated"]
+    )
+
+
+def test_metrics_agree_with_the_reference(reference):
+    events = Events.from_dense(reference["code_mp_unit_gain"])
+    assert metrics.log_likelihood(events) == pytest.approx(reference["metric_logL"], abs=1e-9)
+    assert metrics.mutual_information(events) == pytest.approx(reference["metric_MI"], abs=1e-9)
+    assert metrics.mutual_coherence(reference["dictionary"]) == pytest.approx(
+        reference["metric_MC"], abs=1e-9
+    )
+    assert metrics.quantization_error(reference["P_cum"]) == pytest.approx(
+        reference["metric_KS"], abs=1e-9
+    )
+
+
+def test_metrics_of_equal_use():
+    events = Events.from_dense(np.eye(8))
+    assert metrics.usage_entropy(events) == pytest.approx(1)
+    assert metrics.probability_error(events) == pytest.approx(0)
+    assert metrics.mutual_information(events) == pytest.approx(np.log(8))
+    np.testing.assert_allclose(metrics.kurtosis(events), 8 - 3)
+    np.testing.assert_allclose(metrics.variance(events), 1 / 8)
+
+
+def test_metrics_without_events_are_nan():
+    events = Events.from_dense(np.zeros((5, 4)))
+    values = (
+        metrics.usage_entropy(events),
+        metrics.log_likelihood(events),
+        metrics.mutual_information(events),
+    )
+    assert np.isnan(values).all() and np.isnan(metrics.kurtosis(events)).all()
+
+
+def test_histogram_equals_the_oracle(code):
+    found = homeostasis.cumulative_distribution(Events.from_dense(code), 2.0, 64)
+    np.testing.assert_allclose(found, naive.cumulative_distribution(code, 2.0, 64), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_pixels", [7, 32, 33, 64, 70])
+def test_residuals_of_wide_samples(rng, n_pixels):
+    code = rng.standard_normal((9, 12)) * (rng.random((9, 12)) < 0.3)
+    code[4] = 0
+    X, atoms = rng.standard_normal((9, n_pixels)), rng.standard_normal((12, n_pixels))
+    events, residual = Events.from_dense(code), np.empty_like(X)
+    kernels.subtract_reconstruction(events.indices, events.values, atoms, X, residual)
+    np.testing.assert_allclose(residual, X - code @ atoms, atol=1e-12)
+    kernels.subtract_reconstruction(events.indices, events.values, atoms, residual, residual)
+    np.testing.assert_allclose(residual, X - 2 * code @ atoms, atol=1e-12)
+
+
+def test_gradient_equals_the_oracle(X, dictionary, code):
+    events, residual = Events.from_dense(code), np.empty_like(X)
+    kernels.subtract_reconstruction(events.indices, events.values, dictionary, X, residual)
+    np.testing.assert_allclose(residual, X - code @ dictionary, atol=1e-12)
+    with Threads(2) as threads:
+        coder = Coding().prepare(dictionary, threads=threads)
+        found = coder.gradient(Batch(X, events, residual), threads)
+    np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
+
+
+def test_events_of_each_atom_are_counted(code):
+    np.testing.assert_array_equal(Events.from_dense(code).counts(), (code != 0).sum(axis=0))
+
+
+@pytest.mark.parametrize("n_pixels", [1, 31, 32, 33, 70])
+def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
+    atoms = rng.standard_normal((5, n_pixels))
+    atoms[2] = 0
+    expected = np.linalg.norm(atoms, axis=1)
+    found = atoms.copy()
+    np.testing.assert_allclose(optimizers.normalise(found), expected, rtol=1e-14)
+    np.testing.assert_allclose(found * expected[:, None], atoms, atol=1e-14)
+
+
+@pytest.mark.parametrize("n_pixels", [7, 31, 32, 33, 64, 70])
+def test_sums_over_events_in_several_parts_are_the_product(rng, n_pixels):
+    code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
+    code[:, :5] = 0  # atoms that no sample uses
+    events, rows = Events.from_dense(code), rng.standard_normal((1100, n_pixels))
+    for kernel, expected in (
+        (kernels.accumulate, code.T @ rows),
+        (kernels.accumulate_squares, (code != 0).T @ rows**2),
+    ):
+        sums = []
+        for n_jobs in (1, 2, 5):
+            with Threads(n_jobs) as threads:
+                sums.append(events.sum_rows(kernel, rows, threads))
+        np.testing.assert_allclose(sums[0], expected, atol=1e-12)
+        assert all(np.array_equal(sums[0], found) for found in sums[1:])
+
+
+def test_adam_equals_the_oracle(dictionary, rng):
+    gradients = rng.standard_normal((3, *dictionary.shape))
+    adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
+    moments = adam.init(found)
+    for step, slope in enumerate(gradients):
+        found, norms = adam.step(found, slope, moments, step)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-12)
+    assert (norms > 1.0001).any()
+    np.testing.assert_allclose(
+        found, naive.adam(dictionary, gradients, 0.02, 0.9, 0.99, 8), atol=1e-12
+    )
+
+
+def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
+    plan = Plan(Coding(), homeostasis.Plain(), optimizers.Adam(), eta_precision=1.0)
+    state = start_state(dictionary, plan, seed=0)
+    with Threads() as threads:
+        loop.update_variance(state, 1.0, Batch(X, Events.from_dense(code), X), threads)
+    used = (code != 0).any(axis=0)
+    np.testing.assert_allclose(
+        state.variance[used], naive.variance(X, code[:, used], dictionary[used]), atol=1e-10
+    )
+
+
+def test_pairs_and_quantile_bounds(code, rng):
+    events = Events.from_dense(code)
+    used = (code != 0).astype(int)
+    np.testing.assert_array_equal(events.count_pairs(), used.T @ used)
+    tables = unlike_tables(rng, 70)
+    gain, levels, bounds = np.empty(70), np.empty(128), np.empty((128, 70))
+    kernels.bound_scores(tables, 3.0, gain, levels, bounds)
+    a = rng.exponential(1.0, (500, 70))
+    for level, bound in zip(levels, bounds, strict=True):
+        reached = np.array([naive.quantile(tables, row, 3.0) for row in a]) >= level
+        assert (gain * a >= bound)[reached].all()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_learns_and_keeps_unit_norms(rng, rule):
+    X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
+    model = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=60, homeo_method=rule, random_state=0
+    ).fit(X)
+    np.testing.assert_allclose(np.linalg.norm(model.components_, axis=1), 1, atol=1e-5)
+    first = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=1, homeo_method=rule, random_state=0
+    ).fit(X)
+    errors = [np.linalg.norm(X - m.transform(X) @ m.components_) for m in (first, model)]
+    assert errors[1] < 0.9 * errors[0]
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "threshold"])
+def test_every_coder_learns(rng, algorithm):
+    X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
+    options = {
+        "l0_sparseness": 3,
+        "homeo_method": "None",
+        "learning_algorithm": algorithm,
+        "random_state": 0,
+        "batch_size": 100,
+    }
+    models = [SparseHebbianLearning(20, n_iter=n_iter, **options).fit(X) for n_iter in (1, 60)]
+    errors = [np.linalg.norm(X - model.transform(X) @ model.components_) for model in models]
+    assert errors[1] < 0.95 * errors[0]
+
+
+def test_threshold_learns_its_own_code(rng):
+    """One step on all samples: each sample's largest correlations are the code it follows."""
+    X, atoms = rng.standard_normal((400, 16)), np.eye(16)
+    model = SparseHebbianLearning(
+        16,
+        l0_sparseness=3,
+        n_iter=1,
+        batch_size=400,
+        homeo_method="None",
+        random_state=0,
+        learning_algorithm="threshold",
+        dict_init=atoms,
+        beta1=0.0,
+        eta=0.1,
+    ).fit(X)
+    code = np.where(np.abs(X) >= np.sort(np.abs(X), axis=1)[:, [-3]], X, 0)
+    np.testing.assert_array_equal(
+        sparse_encode(X, atoms, algorithm="threshold", l0_sparseness=3), code
+    )
+    moved = atoms - 0.1 * naive.gradient(X, code, atoms)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.components_, moved, atol=1e-12)
+
+
+def test_a_rule_without_effect_is_said(rng):
+    X = rng.standard_normal((100, 9))
+    model = SparseHebbianLearning(
+        10, learning_algorithm="lars", n_iter=2, homeo_method="HAP", random_state=0
+    )
+    with pytest.warns(
+        UserWarning, match="homeo_method='HAP' has no effect with learning_algorithm='lars'"
+    ):
+        model.fit(X)
+
+
+@pytest.mark.parametrize(
+    ("rule", "metric"),
+    [("EMP", "perror"), ("HAP", "perror"), ("HEH2019", "qerror"), ("HEH", "qerror")],
+)
+def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
+    X, _ = planted(rng, n_samples=4000)
+    X[:, :8] *= 2  # some directions are stronger
+    options = {
+        "l0_sparseness": 4,
+        "n_iter": 300,
+        "random_state": 0,
+        "record_each": 100,
+        "eta_homeo": 0.05,
+        "learning_algorithm": "mp",
+        "homeo_fade": None,
+        "replace": False,
+        "eta": 0.02,
+        "eta_decay": None,
+    }
+    plain, fair = (
+        SparseHebbianLearning(96, homeo_method=name, **options).fit(X) for name in ("None", rule)
+    )
+    assert fair.record_[metric][-1] < 0.95 * plain.record_[metric][-1]
+
+
+class Root(homeostasis.ActivationRule):
+    def gain(self, p, target):
+        return np.sqrt(target / p)
+
+
+def test_a_rule_of_ones_own(rng, tmp_path):
+    X, _ = planted(rng, n_samples=1000, n_pixels=16, n_atoms=24)
+    model = SparseHebbianLearning(
+        24, l0_sparseness=3, n_iter=20, homeo_method=Root(), homeo_fade=None, random_state=0
+    ).fit(X)
+    assert not np.allclose(model.gain_, 1)
+    model.save(tmp_path / "own.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "own.npz", homeo_method=Root())
+    np.testing.assert_array_equal(loaded.gain_, model.gain_)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize("rule", ["HAP", "HEH", "HEH2019"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_learning_has_equal_bits_for_any_threads(rng, rule, dtype):
+    X = rng.standard_normal((2000, 36)).astype(dtype)
+    options = {
+        "l0_sparseness": 4,
+        "n_iter": 15,
+        "homeo_method": rule,
+        "random_state": 3,
+        "record_each": 5,
+        "record_num_batches": 300,
+    }
+    models = [SparseHebbianLearning(300, n_jobs=n_jobs, **options).fit(X) for n_jobs in (1, 2, 3)]
+    assert models[0].components_.dtype == models[0].P_cum_.dtype == dtype
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.components_, models[0].components_)
+        np.testing.assert_array_equal(model.P_cum_, models[0].P_cum_)
+        for name in set(model.record_) - {"cputime"}:
+            np.testing.assert_array_equal(model.record_[name], models[0].record_[name])
+
+
+@pytest.mark.parametrize("rule", ["HAP", "HEH", "OLS"])
+def test_a_learning_can_stop_anywhere_and_go_on(rng, rule):
+    X = rng.standard_normal((500, 16))
+    options = {
+        "l0_sparseness": 3,
+        "n_iter": 30,
+        "homeo_method": rule,
+        "random_state": 0,
+        "record_each": 4,
+        "record_num_batches": 100,
+        "do_precision": True,
+        "eta_precision": 0.05,
+        "batch_size": 64,
+    }
+    whole = SparseHebbianLearning(20, **options).fit(X)
+    kept = {}
+
+    def stop_at_13(state):
+        if state.step == 13:
+            kept["state"] = to_arrays(state)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SparseHebbianLearning(20, **options).fit(X, on_step=stop_at_13)
+    arrays, info = kept["state"]
+    resumed = SparseHebbianLearning(20, **options).fit(X, resume=from_arrays(arrays, info))
+    np.testing.assert_array_equal(resumed.components_, whole.components_)
+    np.testing.assert_array_equal(resumed.precision_, whole.precision_)
+    np.testing.assert_array_equal(resumed.record_["F"], whole.record_["F"])
+
+
+def test_dead_atoms_are_counted(rng):
+    X = np.abs(rng.standard_normal((400, 16)))
+    start = np.concatenate((np.eye(16), -np.eye(16)))  # half of them never correlate positively
+    model = SparseHebbianLearning(
+        32,
+        l0_sparseness=2,
+        n_iter=5,
+        homeo_method="None",
+        dict_init=start,
+        eta=1e-6,
+        random_state=0,
+    ).fit(X)
+    assert model.n_dead_ == 16
+
+
+def test_divergence_is_an_error(rng):
+    X, words = rng.standard_normal((300, 16)), "diverged in step 1: a smaller eta"
+    model = SparseHebbianLearning(20, n_iter=50, beta1=0.0, eta=1e300, random_state=0)
+    with pytest.raises(FloatingPointError, match=words), np.errstate(all="ignore"):
+        model.fit(X)
+
+
+def test_the_noise_start_has_the_patches_spectrum(rng):
+    atoms = images.noise_patches(50, 12, rng)
+    assert atoms.shape == (50, 144)
+    power = np.abs(np.fft.fft2(atoms.reshape(50, 12, 12))) ** 2
+    assert power[:, 2, 2].mean() > 3 * power[:, 0, 0].mean()
+    assert power[:, 2, 2].mean() > 20 * power[:, 6, 6].mean()
+
+
+@pytest.mark.slow
+def test_a_planted_dictionary_is_recovered():
+    X, atoms = planted(np.random.default_rng(1), n_samples=20000)
+    recovered = {}
+    for rule in ("None", "HEH2019"):
+        model = SparseHebbianLearning(
+            96,
+            l0_sparseness=4,
+            n_iter=3000,
+            batch_size=256,
+            homeo_method=rule,
+            eta=0.02,
+            random_state=0,
+            n_jobs=2,
+        ).fit(X)
+        recovered[rule] = ((atoms @ model.components_.T).max(axis=1) > 0.97).mean()
+    assert recovered["HEH2019"] >= 0.98
+    assert recovered["HEH2019"] > recovered["None"]
+
+
+def test_noise_is_without_order_and_an_edge_has_it(rng):
+    y, x = np.mgrid[:21, :21] - 10
+    gratings = np.stack([np.cos(k * x / 3 + (1 - k) * y / 2) for k in np.linspace(0, 1, 5)])
+    edges = gratings * np.exp(-(x**2 + y**2) / 18)
+    for shapes in (gratings, edges):
+        assert metrics.disorder(shapes.reshape(5, -1)).max() < 0.03
+    assert metrics.disorder(rng.standard_normal((50, 441))).min() > 0.12
+    noise = images.noise_patches(300, 21, rng) * images.disc(21).ravel()
+    assert (metrics.disorder(noise) > 0.066).mean() > 0.97

@@ -1,0 +1,172 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from shl.networks.teacher_student.configs import (
+    Config,
+    config_names,
+    load_config,
+    make_config,
+    single_run,
+    split_model,
+    sweep_runs,
+)
+
+
+def test_defaults_are_those_of_the_study():
+    config = make_config({})
+    assert (config.batch_size, config.patience, config.dataset_size, config.num_epochs) == (
+        16,
+        100,
+        5120,
+        50000,
+    )
+    assert (config.lr, config.l1_norm, config.l2_norm) == ([0.005], [1e-5], [0.0])
+    assert (config.loss_func, config.init, config.clipping, config.same_act) == (
+        "MSE",
+        1,
+        False,
+        True,
+    )
+    assert load_config("config.json") == replace(config, name="exp1")
+
+
+@pytest.mark.parametrize("init", [0.2, 1])
+@pytest.mark.parametrize(
+    ("penalty", "l1", "l2"), [("l1", 1e-5, 0), ("l2", 0, 1e-5), ("noReg", 0, 0)]
+)
+def test_literal_configurations(penalty, l1, l2, init):
+    """All that the study of 2025 has under these names, but for the folder of its results."""
+    literal = Config(
+        batch_size=16,
+        patience=100,
+        dataset_size=100000,
+        num_epochs=100000,
+        lr=[0.005],
+        l1_norm=[l1],
+        l2_norm=[l2],
+        loss_func="MSE",
+        init=init,
+        clipping=0,
+        same_act=False,
+        name=f"{penalty}_init{init}",
+    )
+    assert load_config(f"config_{penalty}_{init}.json") == literal
+    size = 100000 if penalty == "noReg" else 5120
+    literal = replace(literal, dataset_size=size, name=f"cnn_{penalty}_init{init}")
+    assert load_config(f"config_cnn_{penalty}_{init}.json") == literal
+
+
+def test_every_shipped_configuration_loads():
+    for name in config_names():
+        load_config(name)
+
+
+def test_a_base_holds_what_a_file_has_not(tmp_path):
+    (tmp_path / "mine.json").write_text('{"base": "config_l2_0.2.json", "lr": 0.5}')
+    mine = load_config(tmp_path / "mine.json")
+    assert mine == replace(load_config("config_l2_0.2.json"), lr=[0.5])
+    for base, error, message in (
+        (f'"{tmp_path}/circle.json"', ValueError, "circle.json is its own base"),
+        ('"nowhere.json"', FileNotFoundError, "circle.json: base 'nowhere.json' is neither"),
+        ("3", TypeError, "circle.json: base must be a text, not 3"),
+    ):
+        (tmp_path / "circle.json").write_text(f'{{"base": {base}}}')
+        with pytest.raises(error, match=message):
+            load_config(tmp_path / "circle.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are base, batch_size"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
+        ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
+        ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
+        ({"dataset_size": 5}, ValueError, "dataset_size must be at least 10"),
+        ({"lr": []}, ValueError, "lr must hold at least one number"),
+        ({"lr": [0]}, ValueError, r"lr\[0\] must be above 0"),
+        ({"l1_norm": [1e-5, -1]}, ValueError, r"l1_norm\[1\] must be at least 0, not -1"),
+        ({"l1_path": [-0.1]}, ValueError, r"l1_path\[0\] must be at least 0"),
+        ({"l2_norm": "0"}, TypeError, "l2_norm must be a list of numbers, not '0'"),
+        ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
+        ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
+        ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
+        ({"clipping": "no"}, TypeError, "clipping must be a number, not 'no'"),
+        ({"clipping": True}, TypeError, "clipping must be a number, not True"),
+        ({"scaled": "no"}, TypeError, "scaled must be True or False"),
+        ({"name": 3}, TypeError, "name must be a text, not 3"),
+        ({"name": "../x"}, ValueError, "name must be the name of a file"),
+        ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
+        ([1], TypeError, "must hold a JSON object"),
+    ],
+)
+def test_bad_values_are_named_with_their_file(tmp_path, values, error, message):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(error, match=message) as caught:
+        load_config(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_broken_one_are_named(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match="config_path 'nothing.json' is neither a file nor one of"
+    ):
+        load_config("nothing.json")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ValueError, match="broken.json is not JSON"):
+        load_config(tmp_path / "broken.json")
+
+
+def test_names_of_models():
+    assert split_model("fcn_128_128_relu", "teacher_model") == ("fcn_128_128", "relu")
+    assert split_model("baselineCNN_gelu", "teacher_model") == ("baselineCNN", "gelu")
+    for name in ("baselineCNN", "baselineCNN_elu", "fcn_12_relu", "", "relu"):
+        with pytest.raises(ValueError, match=f"student_model must be a model .* not '{name}'"):
+            split_model(name, "student_model")
+    with pytest.raises(ValueError, match="teacher_type must be one of 'baselineCNN'.* not 'cnn'"):
+        sweep_runs(Config(), "cnn", "baselineCNN", [0])
+
+
+def test_a_sweep_has_every_combination():
+    config = Config(lr=[0.1, 0.2], l1_norm=[0, 1e-3], l2_norm=[0, 1e-4, 1e-2], same_act=False)
+    runs = sweep_runs(config, "baselineCNN", "splitFilterCNN", [1, 2])
+    assert len(runs) == len({run.key() for run in runs}) == 9 * 2 * 2 * 3 * 2
+    same = sweep_runs(replace(config, same_act=True), "baselineCNN", "splitFilterCNN", [1, 2])
+    assert same == [run for run in runs if run.teacher_activation == run.student_activation]
+
+
+def test_a_key_holds_all_that_decides_a_result_and_nothing_else():
+    def key(seed=0, **values):
+        return single_run(
+            make_config(values), "baselineCNN_relu", "multiChannelCNN_relu", seed
+        ).key()
+
+    changes = {
+        "batch_size": 8,
+        "patience": 5,
+        "dataset_size": 100,
+        "num_epochs": 3,
+        "lr": [0.1],
+        "l1_norm": [0.1],
+        "l2_norm": [0.1],
+        "l1_path": [0],
+        "restarts": 2,
+        "init": 0.2,
+        "clipping": 1e-3,
+        "scaled": True,
+    }
+    keys = [key(), key(seed=1), *(key(**{name: value}) for name, value in changes.items())]
+    assert len(set(keys)) == len(keys)
+    assert key(name="other", save_path="there", same_act=False) == key()
+
+
+def test_a_single_run_has_one_value_of_each():
+    with pytest.raises(
+        ValueError, match=r"l1_norm must hold one number in mode 'single', not \[0.0, 1.0\]"
+    ):
+        single_run(make_config({"l1_norm": [0, 1]}), "baselineCNN_relu", "baselineCNN_relu", 0)
+    with pytest.raises(ValueError, match="seed must be at least 0"):
+        single_run(Config(), "baselineCNN_relu", "baselineCNN_relu", -1)

@@ -1,0 +1,198 @@
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from shl.cli.main import main
+from shl.networks.studies import data
+
+SHAPE = (6, 5)
+
+
+def draw_images(n, rng):
+    """Grey levels 0..255 whose brightness tells the class, and the classes."""
+    y = np.arange(n) % 3
+    return (rng.integers(0, 80, (n, *SHAPE)) + 85 * y[:, None, None]).astype(np.uint8), y
+
+
+def write_idx(path, array):
+    """An array of bytes in the format of MNIST's files."""
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    content = head + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.fixture
+def folder(tmp_path, rng):
+    """A folder as people have MNIST: a pair of files compressed, the other not."""
+    place = tmp_path / "idx"
+    place.mkdir()
+    X, y = draw_images(72, rng)
+    for part, name, end in ((slice(0, 48), "train", ""), (slice(48, 72), "t10k", ".gz")):
+        write_idx(place / f"{name}-images-idx3-ubyte{end}", X[part])
+        write_idx(place / f"{name}-labels-idx1-ubyte{end}", y[part])
+    (place / "readme.txt").write_text("no images")
+    return place
+
+
+@pytest.fixture
+def file(tmp_path, rng):
+    path = tmp_path / "mine.npz"
+    X, y = draw_images(60, rng)
+    np.savez(path, X=X, y=y)
+    return path
+
+
+def test_a_folder_of_idx_files_holds_all_its_images(folder, rng):
+    X, y, shape = data.load_images(str(folder))
+    expected, labels = draw_images(72, np.random.default_rng(0))
+    # In the order of the files' names: t10k before train.
+    order = np.r_[48:72, 0:48]
+    np.testing.assert_allclose(X, expected[order].reshape(72, -1) / expected.max(), rtol=1e-6)
+    np.testing.assert_array_equal(y, labels[order])
+    assert shape == SHAPE and X.dtype == np.float32 and not X.flags.writeable
+
+
+@pytest.mark.parametrize(("dtype", "code"), [(">i2", 11), (">f4", 13), (">f8", 14), ("i1", 9)])
+def test_idx_files_have_other_types_too(tmp_path, dtype, code):
+    values = np.arange(-3, 3).reshape(2, 3).astype(dtype)
+    head = bytes([0, 0, code, 2]) + np.array([2, 3], ">u4").tobytes()
+    (tmp_path / "some").write_bytes(head + values.tobytes())
+    np.testing.assert_array_equal(data.read_idx(tmp_path / "some"), values)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\0\0\x08", "is not an IDX file"),
+        (b"PK\x03\x04", "is not an IDX file"),
+        (b"\0\0\x08\x01\0\0\0\x05abc", r"has 3 bytes of values, not 5 for \(5,\)"),
+        (b"\0\0\x08\x02\0\0\0\x05", r"has 0 bytes of values, not 5 for \(5,\)"),
+    ],
+)
+def test_damaged_idx_files_are_named(tmp_path, content, message):
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(ValueError, match=f"bad {message}"):
+        data.read_idx(tmp_path / "bad")
+
+
+def test_a_file_has_images_and_labels(file, tmp_path):
+    X, y, shape = data.load_images(str(file))
+    assert (X.shape, y.shape, shape, X.max()) == ((60, 30), (60,), SHAPE, 1)
+    for values, message in (
+        ({"X": X}, "it has X, not X and y"),
+        ({"X": X, "y": y[:5]}, "as many labels y as images X"),
+        ({"X": X * np.nan, "y": y}, "X of .* must hold no NaN"),
+        ({"X": X, "y": np.array(["a", None] * 30, object)}, "Object arrays cannot be loaded"),
+    ):
+        np.savez(tmp_path / "other.npz", **values)
+        data._load.cache_clear()
+        with pytest.raises(ValueError, match=message):
+            data.load_images(str(tmp_path / "other.npz"))
+    (tmp_path / "no.npz").write_text("no zip")
+    with pytest.raises(ValueError, match="no.npz is not an .npz file with X and y"):
+        data.load_images(str(tmp_path / "no.npz"))
+
+
+def test_what_is_none_of_these_is_named(tmp_path):
+    for name in ("boston", str(tmp_path / "missing.npz")):
+        with pytest.raises(
+            ValueError, match="data must be 'digits', 'mnist', an .npz file .*, not"
+        ):
+            data.load_images(name)
+    with pytest.raises(ValueError, match="has no pair of IDX files such as train-images-idx3"):
+        data.load_images(str(tmp_path))
+
+
+def test_a_changed_file_is_read_again(file, rng):
+    before = data.identity_of(str(file))
+    X, y = draw_images(60, rng)
+    np.savez(file, X=X, y=y)
+    assert data.identity_of(str(file)) != before
+    assert data.identity_of("digits") is None
+
+
+def test_a_split_takes_some_images_of_each_class(file):
+    X, X_test, y, y_test = data.split_images(str(file), 0, n_samples=24)
+    assert (len(X), len(X_test)) == (18, 6)
+    assert np.bincount(np.r_[y, y_test]).tolist() == [8, 8, 8]
+    assert len(data.split_images(str(file), 0)[0]) == 45
+
+
+def test_patches_are_windows_of_images_and_never_constant(folder, rng):
+    X, _, shape = data.load_images(str(folder))
+    patches = data.draw_patches(str(folder), (4, 3), 500, rng)
+    assert patches.shape == (500, 12) and patches.dtype == np.float32
+    assert abs(patches.mean()) < 1e-5 and patches.std() == pytest.approx(1, abs=1e-5)
+    windows = np.lib.stride_tricks.sliding_window_view(X.reshape(-1, *shape), (4, 3), (1, 2))
+    ramps = (patches - patches[:, :1]) / np.ptp(patches, axis=1, keepdims=True)
+    known = windows.reshape(-1, 12)
+    known = (known - known[:, :1]) / np.ptp(known, axis=1, keepdims=True)
+    assert all(np.isclose(ramp, known, atol=1e-4).all(1).any() for ramp in ramps[:20])
+
+
+def test_data_of_as_many_columns_are_taken_as_they_are(tmp_path, rng):
+    path = tmp_path / "mine.npz"
+    X = rng.standard_normal((40, 12)).astype(np.float32)
+    np.savez(path, X=X, y=np.zeros(40, int))
+    rows = data.draw_patches(str(path), (4, 3), 40, rng)
+    expected = (X - X.mean()) / X.std()
+    np.testing.assert_allclose(rows[rows[:, 0].argsort()], expected[X[:, 0].argsort()], atol=1e-5)
+    with pytest.raises(ValueError, match="mine.npz must have 41 rows that are not constant, not 4"):
+        data.draw_patches(str(path), (4, 3), 41, rng)
+
+
+def test_images_without_patches_are_named(tmp_path, rng):
+    for X, message in (
+        (rng.random((9, 3, 8)), r"must have images of at least \(4, 3\), not \(3, 8\)"),
+        (np.ones((9, 5, 5)), "has too few patches of .* that are not constant"),
+    ):
+        path = tmp_path / f"{len(message)}.npz"
+        np.savez(path, X=X, y=np.zeros(9, int))
+        with pytest.raises(ValueError, match=message):
+            data.draw_patches(str(path), (4, 3), 20, rng)
+
+
+def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
+    def fail(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
+    data._load.cache_clear()
+    pytest.importorskip("torch")
+    assert main(["set", "--data", "mnist", "--out", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "no route to host" in error
+    assert "give its folder of IDX files, or an .npz file with X and y" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_students_take_files(folder, tmp_path, capsys):
+    arguments = ["teacher-student", "--data", str(folder), "--config_path", str(tmp_path / "c")]
+    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache"), "--json"]
+    values = {"dataset_size": 80, "num_epochs": 2, "batch_size": 8}
+    (tmp_path / "c").write_text(json.dumps(values))
+    assert main(arguments) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["run"]["data"] == str(folder)
+    assert summary["run"]["data_hash"] == data.identity_of(str(folder))
+    assert main([*arguments, "--data", "normal"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] != summary["loss"]
+    assert main([*arguments, "--data", "boston"]) == 1
+    assert "data must be 'digits', 'mnist'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["regularization", "group-sparsity", "set"])
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_commands_take_files(name, kind, folder, file, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    place = str({"folder": folder, "file": file}[kind])
+    options = ["--path-epochs", "2"] if name == "group-sparsity" else []
+    arguments = [name, "--data", place, "--epochs", "3", "--seed", "0", "--n-jobs", "1", *options]
+    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache")]
+    assert main([*arguments, "--quiet"]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert all(path.startswith(str(tmp_path / "out")) for path in summary["pictures"].values())
+    rows = summary.get("table") or summary["tables"][place]
+    assert max(row.get("accuracy") or row["test_score"] for row in rows) > 0.3

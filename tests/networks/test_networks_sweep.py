@@ -1,0 +1,306 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from shl._base.tables import table
+from shl.cli.main import main
+from shl.networks.teacher_student.configs import make_config, sweep_runs
+from shl.networks.teacher_student.plots import plot_learning, plot_match, plot_path
+from shl.networks.teacher_student.sweep import COLUMNS, result_of, summarise_sweep, sweep
+from shl.store.entries import Store
+from shl.store.files import read
+
+QUICK = {"batch_size": 64, "lr": [0.02], "dataset_size": 320, "num_epochs": 5}
+
+
+def quick_runs(seeds=(0, 1), **values):
+    return sweep_runs(make_config({**QUICK, **values}), "baselineCNN", "multiChannelCNN", seeds)
+
+
+def without(records, *names):
+    return [
+        {name: value for name, value in record.items() if name not in names} for record in records
+    ]
+
+
+# -------------------------------------------------------------------------------------------- sweep
+
+
+def test_a_second_sweep_reads_what_is_stored(tmp_path):
+    runs, keeper = quick_runs(l1_norm=[0, 0.01]), Store(tmp_path)
+    first = sweep(runs[:4], keeper, tag="mine")
+    second = sweep(runs, keeper, tag="mine")
+    assert [record["cached"] for record in second] == [True] * 4 + [False] * (len(runs) - 4)
+    assert without(second[:4], "cached") == without(first, "cached")
+    assert {path.name.split("-")[0] for path in tmp_path.glob("*.npz")} == {"mine"}
+    arrays, metrics = result_of(runs[0], keeper, "mine")
+    assert (
+        metrics["n_weights"]
+        == first[0]["n_weights"]
+        == sum((arrays[f"student_{i}"] != 0).sum() for i in range(3))
+    )
+
+
+def test_workers_and_order_do_not_change_results(tmp_path):
+    runs = quick_runs(l1_norm=[0.01])
+    alone = sweep(runs)
+    for found in (sweep(runs[::-1])[::-1], sweep(runs, Store(tmp_path), n_jobs=2)):
+        assert without(found, "seconds") == without(alone, "seconds")
+    keeper = Store(tmp_path)
+    for run in runs[:2]:
+        stored, fresh = result_of(run, keeper)[0], result_of(run)[0]
+        assert all(np.array_equal(stored[name], fresh[name]) for name in fresh)
+
+
+def test_a_run_that_diverges_fails_alone(tmp_path):
+    good, bad = quick_runs(seeds=[0]), quick_runs(seeds=[0], init=1e20)
+    records = sweep([good[1], bad[1]], Store(tmp_path))
+    assert [record["status"] for record in records] == ["done", "failed"]
+    assert "diverged in epoch 1" in records[1]["failure"]
+    assert len(list(tmp_path.glob("*.npz"))) == 1
+    groups = summarise_sweep(records)
+    assert [group["n_failed"] for group in groups] == [0, 1]
+    assert table(COLUMNS, groups)[2].split()[-9:] == [*5 * "-", "0", "of", "1", "1"]
+
+
+def test_a_damaged_result_is_learned_again(tmp_path):
+    runs, keeper = quick_runs(seeds=[0])[:1], Store(tmp_path)
+    first = sweep(runs, keeper)
+    (path,) = tmp_path.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.warns(UserWarning, match="is set aside"):
+        again = sweep(runs, keeper)
+    assert without(again, "seconds") == without(first, "seconds")
+
+
+def test_summaries_are_means_over_seeds():
+    records = sweep(quick_runs(seeds=[0, 1, 2], l1_norm=[0, 0.02])[:6])
+    groups = summarise_sweep(records)
+    assert [(group["l1_norm"], group["n_runs"]) for group in groups] == [(0, 3), (0.02, 3)]
+    for group, part in zip(groups, (records[:3], records[3:]), strict=True):
+        for name in ("n_weights", "relative_loss", "distance"):
+            values = [record[name] for record in part]
+            assert group[name] == pytest.approx(np.mean(values))
+            assert group[f"{name}_std"] == pytest.approx(np.std(values, ddof=1))
+        assert (group["n_all"], group["n_teacher"]) == (52, 7)
+
+
+def test_pictures_show_the_numbers():
+    runs = quick_runs(l1_norm=[0, 0.02])[:4]
+    records = sweep(runs)
+    _, (weights, loss) = plot_path(records)
+    dots = weights.lines[1].get_xydata()
+    assert sorted(map(tuple, dots)) == sorted(
+        (record["l1_norm"], record["n_weights"]) for record in records
+    )
+    assert len(loss.lines[1].get_xdata()) == 4
+    _, (weights, loss) = plot_path([record for record in records if record["l1_norm"]])
+    assert [text.get_text() for text in loss.get_xticklabels()] == ["sigmoid\n-> sigmoid"]
+    assert weights.lines[1].get_xdata().tolist() == [0, 0]
+    arrays, metrics = result_of(runs[2])
+    fig, axs = plot_match(arrays, title="a student")
+    assert fig.get_suptitle() == "a student"
+    shown = [np.count_nonzero(ax.images[0].get_array()) for ax in axs[1]]
+    assert shown == metrics["weights"]
+    _, (_, counts) = plot_learning(arrays)
+    assert metrics["n_weights"] in counts.lines[-1].get_ydata()
+
+
+# ------------------------------------------------------------------------------------------ command
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(**values):
+        path = tmp_path / "mine.json"
+        path.write_text(json.dumps({**QUICK, **values}))
+        return str(path)
+
+    return write
+
+
+def command(tmp_path, *arguments):
+    return [
+        "teacher-student",
+        "--cache-dir",
+        str(tmp_path / "store"),
+        "--out",
+        str(tmp_path / "out"),
+        "--n-jobs",
+        "1",
+        *arguments,
+    ]
+
+
+def summaries(tmp_path, name):
+    """The summaries under a name, by their folders."""
+    return {
+        path.parent: json.loads(path.read_text())
+        for path in (tmp_path / "out" / name).glob("*/summary.json")
+    }
+
+
+def test_a_single_student(tmp_path, config, capsys):
+    path = config(l1_norm=[0.02], l1_path=[0])
+    assert main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3")) == 0
+    captured = capsys.readouterr()
+    assert "baselineCNN_relu -> multiChannelCNN_relu" in captured.out
+    assert "of var(y)" in captured.out and "not scaled to var(y)" in captured.out
+    assert "epochs" in captured.err and "objective=" in captured.err
+    ((folder, summary),) = summaries(tmp_path, "exp3").items()
+    assert summary["run"]["seed"] == 3
+    for picture in ("match", "learning"):
+        assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    arrays = read(folder / "student.npz")[0]
+    assert sum((arrays[f"student_{i}"] != 0).sum() for i in range(3)) == summary["n_weights"]
+    assert (
+        main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3", "--json"))
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out) == summary
+
+
+def test_students_of_one_name_have_their_own_folders(tmp_path, config):
+    path = config(num_epochs=1)
+    for more in ((), ("--seed", "1"), ("--student_model", "splitFilterCNN_tanh")):
+        assert main(command(tmp_path, "--config_path", path, "--name", "a", "--quiet", *more)) == 0
+    longer = config(num_epochs=2)
+    assert main(command(tmp_path, "--config_path", longer, "--name", "a", "--quiet")) == 0
+    found = summaries(tmp_path, "a")
+    assert len(found) == 4
+    assert len({(each["run"]["seed"], each["n_epochs"], *each["n_all"]) for each in found.values()})
+
+
+def test_a_dense_student_has_its_teacher_as_full_layers(tmp_path, config, capsys):
+    arguments = ("--student_model", "fcn_128_128_relu", "--config_path", config(num_epochs=1))
+    assert main(command(tmp_path, *arguments)) == 0
+    text = capsys.readouterr().out
+    rows = [line.split() for line in text.splitlines()]
+    assert [row[-2:] for row in rows if row[:1] == ["all"]] == [["7", "18"]]
+    assert "distance" not in text
+
+
+def test_several_students(tmp_path, config, capsys):
+    path = config(l1_norm=[0, 0.01], name="two")
+    arguments = command(
+        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
+    )
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == ""
+    (summary,) = summaries(tmp_path, "two").values()
+    assert (len(summary["runs"]), len(summary["groups"])) == (12, 6)
+    assert set(summary["pictures"]) >= {"path", "relu_relu", "sigmoid_sigmoid"}
+    assert main([*arguments[:-1], "--json"]) == 0
+    assert all(record["cached"] for record in json.loads(capsys.readouterr().out)["runs"])
+
+
+def test_without_a_store_students_are_kept_beside_their_pictures(tmp_path, config):
+    arguments = command(tmp_path, "--mode", "multiple", "--config_path", config(num_epochs=1))
+    arguments[arguments.index("--cache-dir") + 1] = "none"
+    assert main([*arguments, "--quiet"]) == 0
+    ((folder, summary),) = summaries(tmp_path, "noName").items()
+    assert len(list((folder / "students").glob("*.npz"))) == len(summary["runs"]) == 3
+    assert set(summary["pictures"]) == {"path", "relu_relu", "sigmoid_sigmoid", "tanh_tanh"}
+
+
+@pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "..", ""])
+def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
+    for arguments in (
+        ["--config_path", config(), "--name", name],
+        ["--config_path", config(name=name)],
+    ):
+        assert main(command(tmp_path, *arguments)) == 1
+        error = capsys.readouterr().err
+        assert f"name must be the name of a file, without folders, not {name!r}" in error
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--teacher_model", "baselineCNN_elu"], "teacher_model must be a model"),
+        (["--student_model", "cnn_relu"], "student_model must be a model"),
+        (["--config_path", "none.json"], "config_path 'none.json' is neither"),
+        (
+            ["--mode", "multiple", "--student_type", "cnn"],
+            "student_type must be one of 'baselineCNN'",
+        ),
+        (["--seed", "-1"], "seed must be at least 0, not -1"),
+    ],
+)
+def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, message):
+    assert main(command(tmp_path, *arguments)) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("shl teacher-student: ")
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_configuration_is_named_with_its_file_and_key(tmp_path, config, capsys):
+    for values, message in (
+        ({"l1_norm": [-1]}, "l1_norm[0] must be at least 0, not -1"),
+        ({"learning_rate": 1}, "unknown key 'learning_rate'"),
+    ):
+        assert main(command(tmp_path, "--config_path", config(**values))) == 1
+        error = capsys.readouterr().err
+        assert message in error
+        assert "mine.json" in error
+
+
+def test_help_shows_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["teacher-student", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(default: config_path.json)" in text
+    assert "(default: 42)" in text
+
+
+def test_it_needs_no_pytorch(tmp_path, config):
+    """In an interpreter that finds no torch."""
+    code = (
+        "import sys; sys.modules['torch'] = None; import shl; from shl.cli.main import main; "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = command(tmp_path, "--config_path", config(num_epochs=1), "--quiet")
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
+    """Killed with all its workers once the first results are stored, the second call learns only
+    what is missing.
+    """
+    path = config(l1_norm=[0, 1e-3, 1e-2], num_epochs=2000, dataset_size=2560)
+    arguments = command(
+        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shl.cli", *arguments], start_new_session=True
+    )
+    while len(list((tmp_path / "store").glob("*.npz"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    n_stored = len(list((tmp_path / "store").glob("*.npz")))
+    assert main(arguments) == 0
+    (summary,) = summaries(tmp_path, "noName").values()
+    records = summary["runs"]
+    assert sum(record["cached"] for record in records) == n_stored < len(records) == 18
+    runs = sweep_runs(
+        make_config(json.loads((tmp_path / "mine.json").read_text())),
+        "baselineCNN",
+        "multiChannelCNN",
+        [0, 1],
+    )
+    assert without(records[:1], "seconds", "cached") == without(
+        sweep(runs[:1]), "seconds", "cached"
+    )

@@ -1,0 +1,222 @@
+import numpy as np
+import pytest
+from making import planted
+from matplotlib.figure import Figure
+from scipy import sparse
+
+from shl import SparseHebbianLearning, plotting
+from shl.learning.homeostasis import RULES
+from shl.plotting import figures
+
+
+@pytest.fixture(scope="module")
+def dico():
+    X = planted(np.random.default_rng(0), n_samples=600, n_pixels=25, n_atoms=30)[0]
+    return SparseHebbianLearning(
+        30, l0_sparseness=3, n_iter=20, random_state=0, record_each=5, record_num_batches=100
+    ).fit(X)
+
+
+def shown(ax):
+    """The one image of some axes, NaN where nothing is shown."""
+    (image,) = ax.images
+    return np.ma.filled(image.get_array(), np.nan)
+
+
+def test_tiles_hold_the_patches(rng):
+    patches = rng.standard_normal((5, 16))
+    image = plotting.tile(patches, n_columns=3)
+    assert image.shape == (11, 16)
+    np.testing.assert_allclose(image[6:10, 1:5].ravel(), patches[3] / np.abs(patches[3]).max())
+    assert np.isnan(image[6:10, 11:15]).all()
+    with pytest.raises(
+        ValueError, match="each row of patches must be a square patch, but has 15 pixels"
+    ):
+        plotting.tile(patches[:, :15])
+
+
+def test_min_max_shows_the_least_above_and_the_most_below(dico):
+    _, ax = plotting.show_dico(None, dico, dim_graph=(2, 4))
+    ranked = np.argsort(dico.record_["prob_active"][-1], kind="stable")
+    expected = plotting.tile(dico.components_[np.concatenate((ranked[:4], ranked[-4:]))], 4)
+    np.testing.assert_array_equal(shown(ax), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "n_columns", "n_shown"),
+    [
+        ({}, 6, 30),
+        ({"order": "index", "title": "atoms"}, 6, 30),
+        ({"order": "random", "seed": 1, "dim_graph": (3, 5)}, 5, 15),
+        ({"dim_graph": (1, 100)}, 100, 30),
+    ],
+)
+def test_show_dico_takes_grids_and_orders(dico, options, n_columns, n_shown):
+    fig, ax = plotting.show_dico(None, dico, **options)
+    assert fig is ax.figure and ax.get_title() == options.get("title", "")
+    least_to_most = np.argsort(dico.record_["prob_active"][-1], kind="stable")
+    picked = {
+        "minmax": least_to_most,
+        "index": np.arange(30),
+        "random": np.random.default_rng(1).choice(30, n_shown, replace=False),
+    }[options.get("order", "minmax")]
+    np.testing.assert_array_equal(shown(ax), plotting.tile(dico.components_[picked], n_columns))
+
+
+def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
+    _, ax = plotting.show_dico(None, dico.components_)
+    np.testing.assert_array_equal(shown(ax), plotting.tile(dico.components_))
+    _, ax = plotting.show_dico_in_order(None, dico)
+    _, same = plotting.show_dico(None, dico)  # with every atom in it, from the least to the most
+    np.testing.assert_array_equal(shown(ax), shown(same))
+    with pytest.raises(ValueError, match="order must be one of 'minmax'"):
+        plotting.show_dico(None, dico, order="best")
+
+
+def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
+    _, ax = plotting.plot_P_cum(
+        dico.P_cum, ymin=0.9, title="t", suptitle="s", n_yticks=5, alpha=0.1, c="b"
+    )
+    assert len(ax.collections[0].get_segments()) == 30 and len(ax.lines) == 1
+    assert ax.get_ylim() == (0.9, 1.001)
+
+
+@pytest.mark.parametrize("variable", plotting.LABELS)
+def test_every_variable_has_a_time_plot(dico, variable):
+    _, ax = plotting.time_plot(None, dico, variable, unit="bits", label="run")
+    line, values = ax.lines[0], dico.record_[variable]
+    np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 15, 20])
+    assert "bits" in ax.get_ylabel()
+    middle = values if values.ndim == 1 else np.nanmedian(values, axis=1)
+    np.testing.assert_allclose(line.get_ydata(), middle)
+
+
+def test_plots_share_axes_and_are_saved(dico, tmp_path):
+    fig, ax = plotting.time_plot(None, dico, "F", color="k")
+    fig, same = plotting.time_plot(None, dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
+    assert same is ax and len(ax.lines) == 2
+    assert (tmp_path / "F.png").stat().st_size > 1000
+
+
+def test_a_figure_is_filled_from_its_first_free_axes_on(dico):
+    fig = Figure()
+    first, second = fig.subplots(1, 2)
+    assert plotting.show_dico(None, dico, fig=fig)[1] is first
+    assert plotting.time_plot(None, dico, "prob", ylabel="p", fig=fig)[1] is second
+    assert plotting.time_plot(None, dico, "F", fig=fig)[1] is second  # none is free
+    assert len(second.lines) == 2
+
+
+def test_an_axis_has_the_label_that_is_asked_for(dico):
+    assert plotting.time_plot(None, dico, "F", ylabel="F")[1].get_ylabel() == "F"
+    assert plotting.time_plot(None, dico, "F", "bits")[1].get_ylabel().endswith("(bits)")
+    assert plotting.plot_scan([1, 2], [3, 4], "eta", ylabel="F")[1].get_ylabel() == "F"
+
+
+def test_every_rule_has_a_colour_of_its_own():
+    assert set(plotting.COLORS) == set(RULES)
+    assert len(set(plotting.COLORS.values())) == len(RULES)
+
+
+def test_a_figure_is_written_as_png_and_pdf(tmp_path):
+    fig, _ = plotting.plot_usage([0.1, 0.3])
+    figures.save_both(fig, tmp_path / "usage")
+    assert (tmp_path / "usage.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "usage.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_variances_usage_error_and_data(dico, rng):
+    X = rng.standard_normal((40, 25))
+    code = dico.transform(X)
+    _, ax = plotting.plot_variance(None, code)
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)), atol=1e-12
+    )
+    _, ax = plotting.plot_variance_histogram(None, code, bins=6)
+    heights, edges = np.histogram(np.sqrt((code**2).mean(axis=0)), bins=6)
+    np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
+    np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1], atol=1e-12)
+    _, ax = plotting.plot_error(None, dico)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), dico.record_["error"])
+    usage = dico.record_["prob_active"][-1]
+    _, ax = plotting.plot_usage(usage)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), np.sort(usage)[::-1])
+    _, axs = plotting.show_data(X[:7])
+    assert len(axs) == 7
+    np.testing.assert_array_equal(shown(axs[3]), plotting.tile(X[3:4], gap=0))
+
+
+def test_learning_is_four_plots_of_the_record(dico):
+    _, axs = plotting.plot_learning(dico)
+    drawn = [[line.get_ydata() for line in ax.lines] for ax in axs.flat]
+    names = [("F", "F_own"), ("error", "error_own"), ("entropy",), ("qerror",)]
+    for lines, variables in zip(drawn, names, strict=True):
+        np.testing.assert_array_equal(lines, [dico.record_[name] for name in variables])
+
+
+def test_a_scan_of_numbers_and_of_names():
+    _, ax = plotting.plot_scan([0.01, 0.1, 1.0], [3, 2, 1], "eta")
+    assert ax.get_xscale() == "log" and ax.get_xlabel() == "eta"
+    _, ax = plotting.plot_scan(["None", "HEH"], [2, 1], "homeo_method")
+    assert ax.get_xscale() == "linear"
+
+
+def test_no_record_is_an_error(rng):
+    model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
+    with pytest.raises(ValueError, match="no record: record_each must be above 0"):
+        plotting.time_plot(None, model)
+    with pytest.raises(ValueError, match="variable must be one of 'F'"):
+        plotting.time_plot(None, model, "G")
+
+
+def test_a_histogram_of_probabilities_counts_every_atom(dico):
+    prob_active = dico.record_["prob_active"][-1]
+    _, ax = plotting.plot_proba_histogram(prob_active, title="HAP")
+    assert sum(bar.get_height() for bar in ax.patches) == 30
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(prob_active.mean())
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_coefficients_are_those_of_the_least_and_most_selected(kind):
+    code = np.zeros((40, 6))
+    for atom in range(6):
+        code[: 4 * (atom + 1), atom] = np.arange(1, 4 * (atom + 1) + 1)
+    _, ax = plotting.plot_coefficients(kind(code), n_atoms=2)
+    np.testing.assert_array_equal([line.get_xdata().max() for line in ax.lines], [4, 8, 20, 24])
+    assert all(line.get_ydata()[0] == 1 for line in ax.lines)
+
+
+def test_atoms_that_are_never_selected_have_no_coefficients():
+    code = np.zeros((10, 4))
+    code[:, 1], code[:5, 3] = 1.0, 2.0
+    _, ax = plotting.plot_coefficients(code, n_atoms=1)
+    np.testing.assert_array_equal([line.get_xdata()[0] for line in ax.lines], [2, 1])
+    assert len(ax.get_legend().get_texts()) == 2
+    _, ax = plotting.plot_coefficients(np.zeros((10, 4)))
+    assert not ax.lines
+
+
+def test_recovery_draws_what_is_active_in_either_code():
+    true, found = np.zeros((4, 3)), np.zeros((4, 3))
+    true[0, 0], found[0, 0], true[1, 1], found[2, 2] = 1.0, 0.9, 0.5, 0.3
+    _, ax = plotting.plot_recovery(true, found)
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 0.9], [0.5, 0], [0, 0.3]])
+    _, ax = plotting.plot_recovery(np.ones((100, 10)), np.ones((100, 10)), most=100)
+    assert len(ax.lines[0].get_xdata()) == 100
+
+
+def test_gabor_plots_show_the_fits():
+    fits = {
+        "orientation": np.array([0.1, 1.6, 1.6]),
+        "frequency": np.array([0.1, 0.2, 0.3]),
+        "n_x": np.array([0.2, 0.4, 0.5]),
+        "n_y": np.array([0.3, 0.6, 0.9]),
+        "r2": np.array([0.9, 0.8, 0.1]),
+    }
+    _, ax = plotting.plot_orientations(fits, n_bins=2)
+    assert ax.patches[0].get_xy()[:, 1].max() == 2
+    _, ax = plotting.plot_frequencies(fits, n_bins=2)
+    assert set(ax.patches[0].get_xy()[:, 1]) == {0, 1, 2} and ax.get_xlim() == (0, 0.5)
+    _, ax = plotting.plot_width_length(fits, references=[("V1", 0.4, 0.45)])
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0.2, 0.3], [0.4, 0.6]])
+    assert ax.lines[1].get_label() == "V1"
