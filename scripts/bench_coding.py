@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._base.threads import Threads
-from shl.coding.coder import Coding
+from shl.coding.parameters import Coding
+from shl.coding.preparing import prepare
 
 L0 = SIZE["l0_sparseness"]
 SLOW_ROUNDS = 3  # of a peer that takes many seconds
@@ -39,7 +40,7 @@ def measure_ours(X, plain, fair, n_jobs, args):
 
     def events():
         with Threads(n_jobs) as threads:
-            Coding(l0_sparseness=L0).prepare(D, threads=threads).encode(X, threads)
+            prepare(Coding(l0_sparseness=L0), D, threads=threads).encode(X, threads)
 
     with threadpool_limits(n_jobs):  # of the product
         times = alternate(

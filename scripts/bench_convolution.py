@@ -23,6 +23,7 @@ from rounds import alternate, find_peer, parse, peak, report, row
 
 from shl._base.threads import Threads, chunks
 from shl.annex import convolution as study
+from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
 from shl.convolution.coding import ConvolutionalCoding, places
 from shl.convolution.kernels import Slots
@@ -53,7 +54,7 @@ def measure_ours(X, model, args):
         state = start_state(model.components_, plan, 0)
         loop.learn(X, everything, state, plan, threads)
 
-    coder = ConvolutionalCoding().prepare(model.components_)
+    coder = prepare(ConvolutionalCoding(), model.components_)
     with Threads(args.n_jobs) as threads, Threads(1) as one:
         times = alternate(
             {
@@ -85,7 +86,7 @@ def measure_sizes(dictionary, args, n_events=200):
     pixels amid zeros, where what is left of the growth is the algorithm's own.  The unit is 129 x
     129, for at 65 x 65 a seventh of the windows falls off the map.
     """
-    coder = ConvolutionalCoding(n_events).prepare(dictionary)
+    coder = prepare(ConvolutionalCoding(n_events), dictionary)
     states, seconds = {}, {}
     for is_local in (False, True):
         for size in SIZES:
@@ -117,7 +118,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     """A row of our events against an arg-max over the whole map at each event, both after the same
     correlations.
     """
-    coder = ConvolutionalCoding().prepare(dictionary)
+    coder = prepare(ConvolutionalCoding(), dictionary)
     gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
     maps = []
     for image in X[:n_images]:
@@ -148,7 +149,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
 
 def measure_peers(X, dictionary, args):
     """Rows of PyTorch's convolution, and of sporco's convolutional basis pursuit."""
-    coder = ConvolutionalCoding().prepare(dictionary)
+    coder = prepare(ConvolutionalCoding(), dictionary)
     if (torch := find_peer("torch")) is not None:
         torch.set_num_threads(args.n_jobs)
         images, filters = torch.from_numpy(X), torch.from_numpy(dictionary)
@@ -181,7 +182,7 @@ def measure_sporco(cbpdn, X, dictionary, args):
 
     theirs()
     n_used = int((np.abs(found["sporco"][0]) > 1e-3).sum()) // len(X)
-    coder = ConvolutionalCoding(n_used).prepare(dictionary)
+    coder = prepare(ConvolutionalCoding(n_used), dictionary)
 
     def ours():
         with Threads(args.n_jobs) as threads:

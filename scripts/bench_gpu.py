@@ -15,8 +15,9 @@ from rounds import alternate, parse, report, row
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._base.threads import Threads
-from shl.coding.coder import Coding
 from shl.coding.competition import Competition
+from shl.coding.parameters import Coding
+from shl.coding.preparing import prepare
 
 SIZES = {  # n_samples, n_pixels, n_dictionary, l0_sparseness
     "small": (65536, 441, 676, 21),
@@ -74,7 +75,7 @@ def encoder(X, D, l0_sparseness, algorithm="mp", competition=None):
     """A function that gives the events of X, the Gram matrix included."""
     coding = Coding(algorithm, l0_sparseness)
     competition = Competition() if competition is None else competition
-    return lambda: coding.prepare(D, competition).encode(X)
+    return lambda: prepare(coding, D, competition).encode(X)
 
 
 def learned(X, n_dictionary, l0_sparseness, rule):
@@ -127,7 +128,7 @@ def measure_few(name, X, D, l0, args, device):
         part = X[: max(1, int(share * len(D) / l0))]
 
         def code(is_by_gram, part=part):
-            Coding("mp", l0).prepare(D).code(part, is_by_gram)
+            prepare(Coding("mp", l0), D).code(part, is_by_gram)
 
         contestants = {kind: waited(partial(code, kind), device) for kind in (False, True)}
         times = alternate(contestants, args.rounds)
@@ -182,8 +183,8 @@ def measure_cpu(size, args, device):
 
     def on_cpu():
         with Threads(args.n_jobs) as threads:
-            return (
-                Coding(l0_sparseness=size[3]).prepare(atoms, threads=threads).encode(part, threads)
+            return prepare(Coding(l0_sparseness=size[3]), atoms, threads=threads).encode(
+                part, threads
             )
 
     contestants = {"gpu": waited(encoder(X, D, size[3]), device), "cpu": on_cpu}

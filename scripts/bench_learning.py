@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning
 from shl._base.threads import Threads
-from shl.coding.coder import Coding
+from shl.coding.parameters import Coding
 from shl.learning import loop
 from shl.learning.state import start_state
 
@@ -65,7 +65,7 @@ def preparer(D, args):
     def prepare():
         nonlocal former
         with Threads(args.n_jobs) as threads:
-            former = Coding(l0_sparseness=L0).prepare(D, threads=threads, former=former)
+            former = prepare(Coding(l0_sparseness=L0), D, threads=threads, former=former)
 
     return prepare
 

@@ -1,4 +1,7 @@
-"""Ruff and the fast tests: what has to pass before each commit.  Arguments go to pytest."""
+"""Run ruff, import-linter and the fast tests, which must pass before each commit.
+
+Arguments go to pytest.
+"""
 
 import subprocess
 import sys
@@ -8,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = (
     [sys.executable, "-m", "ruff", "check", "."],
     [sys.executable, "-m", "ruff", "format", "--check", "-q", "."],
+    [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"],
     [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]],
 )
 

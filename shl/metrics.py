@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from ._base.arrays import is_tensor, namespace
+from ._base.arrays import namespace
 from ._base.checks import (
     as_array,
     check_array,
@@ -18,6 +18,7 @@ from ._base.checks import (
     check_magnitude,
     check_squares,
 )
+from ._base.devices import is_tensor
 from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 

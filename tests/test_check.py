@@ -2,8 +2,17 @@ import runpy
 import sys
 from pathlib import Path
 
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
 CHECK = Path(__file__).resolve().parent.parent / "scripts" / "check.py"
 failures = runpy.run_path(str(CHECK))["failures"]
+
+
+def test_imports_point_down_and_have_no_circle(monkeypatch, capsys):
+    monkeypatch.chdir(CHECK.parents[1])
+    assert lint_imports(is_debug_mode=True, cache_dir=None) == EXIT_STATUS_SUCCESS, (
+        capsys.readouterr()
+    )
 
 
 def python(line):

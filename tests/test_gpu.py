@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shl import sparse_encode
-from shl._base import arrays
+from shl._base.devices import CUDA, is_on_device
 
 TESTS = Path(__file__).resolve().parent
 
@@ -46,7 +46,7 @@ print([name for name in sys.modules if name in ("torch", "numba.cuda") or "shl.c
 def test_tensors_in_the_hosts_memory_are_arrays():
     torch = pytest.importorskip("torch")
     X, dictionary = np.eye(3), np.eye(3)
-    assert not arrays.is_on_device(torch.from_numpy(X))
+    assert not is_on_device(torch.from_numpy(X))
     code = sparse_encode(torch.from_numpy(X), torch.from_numpy(dictionary), l0_sparseness=1)
     np.testing.assert_array_equal(code, np.eye(3))
     assert isinstance(code, np.ndarray)
@@ -55,10 +55,10 @@ def test_tensors_in_the_hosts_memory_are_arrays():
 def test_what_is_on_a_gpu_says_so():
     class ByProtocol:
         def __dlpack_device__(self):
-            return arrays.CUDA, 0
+            return CUDA, 0
 
     class ByInterface:
         __cuda_array_interface__ = None
 
     values = ByProtocol(), ByInterface(), np.eye(2), np.float64(1), [1.0], None, object()
-    assert [arrays.is_on_device(value) for value in values] == [True, True] + 5 * [False]
+    assert [is_on_device(value) for value in values] == [True, True] + 5 * [False]

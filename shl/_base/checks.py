@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import coo_array, csr_array, issparse
 
-from .arrays import is_dtype_of_tensors, is_on_device, is_tensor, namespace
+from .arrays import namespace
+from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 
 def check_count(
@@ -211,7 +212,7 @@ def check_array(
     if issparse(value):
         raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
     if is_on_device(value) or is_dtype_of_tensors(dtype):
-        from ..coding.gpu.launching import float_tensor
+        from .tensors import float_tensor
 
         array = float_tensor(value, name, dtype)
     else:

@@ -5,9 +5,14 @@ looked up there.  Written out is what differs: functions that take numbers besid
 sums depend on the order in which threads come.
 """
 
+from importlib import import_module
 from typing import Any
 
+import numpy as np
 import torch
+from numba import cuda
+
+from .devices import is_on_device, is_tensor
 
 
 def __getattr__(name: str) -> Any:
@@ -110,3 +115,57 @@ def explain(gram: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def fill_diagonal(a: torch.Tensor, value: float) -> None:
     """In place."""
     a.fill_diagonal_(value)
+
+
+# ------------------------------------------------------------- arrays of any library as tensors
+
+
+def tensor_of(value: Any, name: str) -> torch.Tensor:
+    """An array on a device as a tensor in the same memory; TypeError where it is on none."""
+    if not is_on_device(value):
+        raise TypeError(f"{name} must be an array on a GPU, as X is, not {_place(value)}")
+    if is_tensor(value):
+        return value.detach()
+    if hasattr(type(value), "__dlpack__"):
+        return torch.from_dlpack(value)
+    return torch.as_tensor(value, device="cuda")
+
+
+def float_tensor(value: Any, name: str, dtype: torch.dtype | None) -> torch.Tensor:
+    """An array on a device as a contiguous tensor of real numbers of the dtype.
+
+    None keeps float32 and float64 and makes all others float64.
+    """
+    tensor = tensor_of(value, name)
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"{name} must be in the host's memory, as X is, not on {tensor.device}")
+    if tensor.is_complex() or tensor.is_sparse or tensor.layout != torch.strided:
+        raise TypeError(
+            f"{name} must be a dense tensor of real numbers, not {tensor.dtype} of layout "
+            f"{tensor.layout}"
+        )
+    kept = tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float64
+    return tensor.to(dtype or kept).contiguous()
+
+
+def to_device(array: Any, device: torch.device) -> torch.Tensor:
+    """An array of the host, or of a GPU, as a tensor on the device."""
+    return (array if is_tensor(array) else torch.from_numpy(np.array(array))).to(device)
+
+
+def _place(value):
+    """What an array is, for errors."""
+    return f"{type(value).__module__.split('.')[0]}.{type(value).__name__} in the host's memory"
+
+
+def export(tensor: torch.Tensor, value: Any) -> Any:
+    """A tensor as an array of the library that the value is of, in the same memory."""
+    library = import_module(type(value).__module__.split(".")[0])
+    if tensor.layout != torch.strided:
+        raise ValueError(
+            f"sparse_output must be False for arrays of {library.__name__} on a GPU: PyTorch's "
+            f"tensors have a sparse form here"
+        )
+    if hasattr(library, "from_dlpack"):
+        return library.from_dlpack(tensor)
+    return cuda.as_cuda_array(tensor)

@@ -10,9 +10,10 @@ import numpy as np
 from .. import metrics, store
 from .._base.checks import check_choice, check_count
 from .._base.threads import Threads
-from ..coding.coder import Coding
 from ..coding.competition import PLAIN, Competition
 from ..coding.events import Events
+from ..coding.parameters import Coding
+from ..coding.preparing import prepare
 from ..estimators.dictionary import SparseHebbianLearning
 from ..experiments.experiment import SHL, STUDY
 from ..experiments.scan import SHL_set
@@ -295,6 +296,6 @@ def code(
     """
     how = Coding(algorithm, model.l0_sparseness, alpha_MP=model.alpha_MP, do_sym=do_sym)
     with Threads(1) as threads:
-        coder = how.prepare(model.components_, competition, threads=threads)
+        coder = prepare(how, model.components_, competition, threads=threads)
         batch = code_all(patches, coder, threads)
     return batch.code, metrics.reconstruction_error(patches, batch.residual)

@@ -7,10 +7,6 @@ import time
 from .. import __version__
 from .._base.checks import check_number
 from .._base.tables import show_value, table
-from ..networks.studies.group_sparsity import COMMAND as GROUP_SPARSITY
-from ..networks.studies.regularization import COMMAND as REGULARIZATION
-from ..networks.studies.set_evolution import COMMAND as SET
-from ..networks.teacher_student.sweep import COMMAND as TEACHER_STUDENT
 from ..store.jobs import failure_lines
 from .annex import COMMAND as ANNEX
 from .conv_learn import COMMAND as CONV_LEARN
@@ -28,7 +24,11 @@ from .flags import (
     verbosity,
     write_report,
 )
+from .group_sparsity import COMMAND as GROUP_SPARSITY
 from .models import COMMANDS as MODEL_COMMANDS
+from .regularization import COMMAND as REGULARIZATION
+from .set_evolution import COMMAND as SET
+from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "patch_width": "pixels of a patch's side",

@@ -1,9 +1,11 @@
 """Sparse coding: samples and a dictionary in, events out."""
 
-from .coder import ALGORITHMS, HEEDED, PENALISED, PURSUITS, Coder, Coding
+from .coder import Coder
 from .competition import PLAIN, Competition
 from .encode import default_sparseness, limit_sparseness, sparse_encode
 from .events import Batch, Events
+from .parameters import ALGORITHMS, HEEDED, PENALISED, PURSUITS, Coding
+from .preparing import prepare
 
 __all__ = [
     "ALGORITHMS",
@@ -18,5 +20,6 @@ __all__ = [
     "Events",
     "default_sparseness",
     "limit_sparseness",
+    "prepare",
     "sparse_encode",
 ]

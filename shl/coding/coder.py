@@ -5,7 +5,7 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
 
 `shl.learning` asks the same of patches, here, and of images, in `shl.convolution.coding`:
 
-    coding.prepare(dictionary, competition, precision, threads, former)     a coder
+    prepare(coding, dictionary, competition, precision, threads, former)    a coder
     coder.compete(competition)                      the same under another competition
     coder.code_batch(X, rows, threads)              a `Batch`: samples, their code, their residuals
     coder.gradient(batch, threads)                  of the dictionary's shape
@@ -25,157 +25,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._base.arrays import is_tensor
-from .._base.checks import check_choice, check_count, check_flag, check_number, set_checked
 from .._base.threads import Threads, chunks, map_serially
 from . import kernels
 from .competition import PLAIN, Competition
 from .events import Batch, Events, seen_entries
 from .gram import gram_matrix, padded_rows
+from .parameters import PURSUITS, SCALED, Coding
 from .solvers import encode_with_sklearn, unscale
 
-HEEDED = {  # by each coder, of the ways that atoms may compete
-    "mp": ("gain", "table"),
-    "omp": ("gain",),
-    **dict.fromkeys(("lars", "lasso_lars", "lasso_cd", "elastic", "threshold"), ()),
-}
-ALGORITHMS = tuple(HEEDED)
-PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
-SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
-PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
-UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
-MISSING = ("error", "mask")  # what NaN is
 # Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
 MOST_STEPS = 100
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
 FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
 LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
-DEFAULT_SPARSENESS = 10
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How samples are coded; a value out of its range is an error that names it.
-
-    Parameters
-    ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
-    do_sym, positive_code, missing : bool, bool, str
-        See `sparse_encode`; here l0_sparseness None is no limit.
-    """
-
-    algorithm: str = "mp"
-    l0_sparseness: int | None = DEFAULT_SPARSENESS
-    fit_tol: float | None = None
-    alpha_MP: float = 1.0
-    do_sym: bool = False
-    positive_code: bool = False
-    missing: str = "error"
-
-    def __post_init__(self):
-        check_choice(self.algorithm, "algorithm", ALGORITHMS)
-        set_checked(
-            self,
-            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness", is_optional=True),
-            fit_tol=check_number(self.fit_tol, "fit_tol", least=0, is_optional=True),
-            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
-            do_sym=check_flag(self.do_sym, "do_sym"),
-            positive_code=check_flag(self.positive_code, "positive_code"),
-        )
-        check_choice(self.missing, "missing", MISSING)
-        if self.has_gaps and self.algorithm != "omp":
-            raise ValueError(
-                f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
-                f"seen, not {self.algorithm!r}"
-            )
-        if self.positive_code and self.algorithm in UNSIGNED:
-            raise ValueError(
-                f"positive_code: Positive constraint not supported for {self.algorithm!r} coding "
-                f"method; it is for {', '.join(a for a in ALGORITHMS if a not in UNSIGNED)}"
-            )
-        if self.positive_code and self.do_sym:
-            raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
-
-    @property
-    def has_gaps(self) -> bool:
-        """Whether NaN marks entries that are missing."""
-        return self.missing == "mask"
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether coefficients may be negative."""
-        return self.do_sym or (self.algorithm != "mp" and not self.positive_code)
-
-    def check_fits(self, n_dictionary: int) -> None:
-        """An error where a sample would have more events than there are atoms."""
-        check_count(
-            self.l0_sparseness,
-            "l0_sparseness",
-            most=n_dictionary,
-            why="the number of atoms",
-            is_optional=True,
-        )
-
-    def check_heeds(self, competition: "Competition") -> None:
-        """An error for a table of quantiles where the algorithm heeds none."""
-        if competition.kind == "table" and self.algorithm != "mp":
-            raise ValueError(
-                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
-                f"take a rule of homeostasis with a gain, or none"
-            )
-
-    def activity(self, n_dictionary: int) -> float:
-        """The probability that a sample selects an atom, before anything is known."""
-        return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
-
-    def prepare(
-        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
-    ) -> "Coder":
-        """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
-
-        It takes over the memory of the Gram matrix of a former coder, whose use is over: new pages
-        for a large one take as long as a sixth of its products.
-
-        With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
-        gram_ij = <d_i, w_j d_j> / n_j.
-        """
-        if is_tensor(dictionary):
-            from .gpu.coding import prepare
-
-            return prepare(self, dictionary, competition, precision)
-        # One layout, one compiled form of each kernel.
-        dictionary = np.require(dictionary, requirements=("C", "A", "W"))
-        filters, scale = dictionary, np.ones(len(dictionary), dictionary.dtype)
-        if precision is not None:
-            filters = precision * dictionary
-            scale = 1 / np.sqrt(np.einsum("ij,ij->i", filters, dictionary))
-            filters = filters * scale[:, None]
-        gram = np.empty((0, 0), dictionary.dtype)
-        if self.algorithm in PURSUITS:
-            run = map_serially if threads is None else threads.map
-            gram = gram_matrix(
-                dictionary, filters, run, None if former is None else former.atoms.gram
-            )
-        atoms = kernels.Atoms(dictionary, gram, scale)
-        return Coder(self, atoms, filters, filters.T, self._contest(atoms, competition))
-
-    def _contest(self, atoms, competition):
-        """What the kernels need of a competition, with the bounds of a table."""
-        self.check_heeds(competition)
-        n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-        gain = padded_rows(1, n_dictionary, dtype)[0]
-        if competition.kind != "table":
-            gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
-            no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
-            levels = np.empty(0, dtype)
-            return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, self.do_sym)
-        P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
-        levels = np.empty(P_cum.shape[1], dtype)
-        bounds = padded_rows(len(levels), n_dictionary, dtype)
-        bounds[:, n_dictionary:] = np.inf
-        kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-        return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, self.do_sym)
 
 
 @dataclass(frozen=True)
@@ -226,7 +89,7 @@ class Coder:
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
-        return replace(self, contest=self.coding._contest(self.atoms, competition))
+        return replace(self, contest=make_contest(self.coding, self.atoms, competition))
 
     def code(self, X: np.ndarray, rho: np.ndarray | None = None) -> Events:
         """The events of one chunk of samples (n_samples, n_pixels), on this thread; their
@@ -396,3 +259,47 @@ class Coder:
             factors *= batch.code.weight[:, None]
         values = batch.code.values * factors.astype(batch.residual.dtype)
         return replace(batch.code, values=values).sum_products(batch.residual, threads)
+
+
+def make_coder(
+    coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None
+) -> "Coder":
+    """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
+
+    It takes over the memory of the Gram matrix of a former coder, whose use is over: new pages
+    for a large one take as long as a sixth of its products.
+
+    With a precision w: n_i = sqrt(<d_i, w_i d_i>), rho_i = <x, w_i d_i> / n_i and
+    gram_ij = <d_i, w_j d_j> / n_j.
+    """
+    # One layout, one compiled form of each kernel.
+    dictionary = np.require(dictionary, requirements=("C", "A", "W"))
+    filters, scale = dictionary, np.ones(len(dictionary), dictionary.dtype)
+    if precision is not None:
+        filters = precision * dictionary
+        scale = 1 / np.sqrt(np.einsum("ij,ij->i", filters, dictionary))
+        filters = filters * scale[:, None]
+    gram = np.empty((0, 0), dictionary.dtype)
+    if coding.algorithm in PURSUITS:
+        run = map_serially if threads is None else threads.map
+        gram = gram_matrix(dictionary, filters, run, None if former is None else former.atoms.gram)
+    atoms = kernels.Atoms(dictionary, gram, scale)
+    return Coder(coding, atoms, filters, filters.T, make_contest(coding, atoms, competition))
+
+
+def make_contest(coding, atoms, competition):
+    """What the kernels need of a competition, with the bounds of a table."""
+    coding.check_heeds(competition)
+    n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
+    gain = padded_rows(1, n_dictionary, dtype)[0]
+    if competition.kind != "table":
+        gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
+        no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
+        levels = np.empty(0, dtype)
+        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, coding.do_sym)
+    P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
+    levels = np.empty(P_cum.shape[1], dtype)
+    bounds = padded_rows(len(levels), n_dictionary, dtype)
+    bounds[:, n_dictionary:] = np.inf
+    kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
+    return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, coding.do_sym)

@@ -10,8 +10,9 @@ from scipy import sparse
 from .._base.arrays import like, namespace
 from .._base.checks import check_array, check_choice, check_flag, check_magnitude
 from .._base.threads import Threads
-from .coder import ALGORITHMS, DEFAULT_SPARSENESS, HEEDED, MISSING, PENALISED, SCALED, Coding
 from .competition import Competition, check_competition
+from .parameters import ALGORITHMS, DEFAULT_SPARSENESS, HEEDED, MISSING, PENALISED, SCALED, Coding
+from .preparing import prepare
 
 
 def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
@@ -187,6 +188,6 @@ def sparse_encode(
     has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
     check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
-        events = coding.prepare(dictionary, competition, precision, threads).encode(X, threads)
+        events = prepare(coding, dictionary, competition, precision, threads).encode(X, threads)
     code = events.to_csr() if sparse_output else events.to_dense()
     return like(code, given)

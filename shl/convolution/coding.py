@@ -29,6 +29,7 @@ from .._base.progress import progress
 from .._base.threads import Threads, chunks
 from ..coding.competition import PLAIN, Competition
 from ..coding.events import Batch
+from ..coding.preparing import prepare
 from . import kernels
 from .events import ConvolutionalCode
 
@@ -95,34 +96,6 @@ class ConvolutionalCoding:
         """The probability that an event falls on an atom, before anything is known."""
         return 1 / n_dictionary
 
-    def prepare(
-        self, dictionary, competition=PLAIN, precision=None, threads=None, former=None
-    ) -> "ConvolutionalCoder":
-        """A `ConvolutionalCoder` for a validated dictionary (n_dictionary, n_channels, width,
-        width) of unit norms; there is no precision of pixels in images, and a former coder leaves
-        nothing of use.
-        """
-        n_dictionary, n_channels, width = dictionary.shape[:3]
-        filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
-        stamps = dictionary[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
-        stamps = np.ascontiguousarray(stamps).reshape(n_channels, width, -1)
-        gram = correlate_atoms(dictionary, self.stride)
-        return ConvolutionalCoder(
-            self, dictionary, filters, stamps, gram, self._contest(dictionary, competition)
-        )
-
-    def _contest(self, dictionary, competition):
-        """What the kernels need of a competition."""
-        if competition.kind == "table":
-            raise ValueError(
-                "homeo_method must be a rule with a gain, not a table P_cum: convolutional pursuit "
-                "has no quantiles"
-            )
-        n_dictionary, dtype = len(dictionary), dictionary.dtype
-        gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
-        gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
-        return kernels.Contest(gains, self.do_sym)
-
 
 def places(shape, width, stride):
     """(rows, columns) where a width x width atom may sit in images of shape (..., height,
@@ -187,7 +160,7 @@ class ConvolutionalCoder:
 
     def compete(self, competition: Competition) -> "ConvolutionalCoder":
         """The same coder under another competition: all else stays."""
-        return replace(self, contest=self.coding._contest(self.dictionary, competition))
+        return replace(self, contest=_make_contest(self.coding, self.dictionary, competition))
 
     # ------------------------------------------------------------------------------ one image
 
@@ -369,6 +342,42 @@ class ConvolutionalCoder:
         return total.mean(axis=(1, 2, 3), keepdims=True) - total
 
 
+@prepare.register
+def _(
+    coding: ConvolutionalCoding,
+    dictionary,
+    competition=PLAIN,
+    precision=None,
+    threads=None,
+    former=None,
+) -> "ConvolutionalCoder":
+    """Return the `ConvolutionalCoder` of a dictionary (n_dictionary, n_channels, width, width).
+
+    Images have no precision of pixels, and nothing of a former coder can be used again.
+    """
+    n_dictionary, n_channels, width = dictionary.shape[:3]
+    filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
+    stamps = dictionary[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
+    stamps = np.ascontiguousarray(stamps).reshape(n_channels, width, -1)
+    gram = correlate_atoms(dictionary, coding.stride)
+    return ConvolutionalCoder(
+        coding, dictionary, filters, stamps, gram, _make_contest(coding, dictionary, competition)
+    )
+
+
+def _make_contest(coding, dictionary, competition):
+    """What the kernels need of a competition."""
+    if competition.kind == "table":
+        raise ValueError(
+            "homeo_method must be a rule with a gain, not a table P_cum: convolutional pursuit "
+            "has no quantiles"
+        )
+    n_dictionary, dtype = len(dictionary), dictionary.dtype
+    gain = np.ones(n_dictionary) if competition.gain is None else competition.gain
+    gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
+    return kernels.Contest(gains, coding.do_sym)
+
+
 def correlate_atoms(dictionary, stride=1):
     """G_ij(s) = <d_i, d_j shifted by s>, for every shift s by multiples of stride at which they
     overlap.
@@ -531,4 +540,4 @@ def convolutional_encode(
     coding.check_memory(len(dictionary), X.shape, dictionary.shape[2])
     competition = Competition(check_gain(gain, len(dictionary)))
     with Threads(n_jobs) as threads:
-        return coding.prepare(dictionary, competition).encode(X, threads)
+        return prepare(coding, dictionary, competition).encode(X, threads)

@@ -7,6 +7,7 @@ from .._base.checks import as_array, check_array, check_count
 from .._base.parameters import check_names
 from .._base.threads import Threads
 from ..coding.competition import Competition
+from ..coding.preparing import prepare
 from ..estimators.base import HebbianEstimator
 from ..learning.homeostasis import kind_of, make_rule
 from ..learning.optimizers import GradientDescent
@@ -258,7 +259,7 @@ class ConvolutionalSHL(HebbianEstimator):
         competition = Competition(check_gain(gain, len(self.components_)))
         with Threads(self.n_jobs) as threads:
             dictionary = check_dictionary(self.components_, X.dtype, "components_")
-            return how.prepare(dictionary, competition).encode(X, threads)
+            return prepare(how, dictionary, competition).encode(X, threads)
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:
         """The images (n_images, n_channels, height, width) that a code stands for.

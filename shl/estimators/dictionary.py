@@ -19,8 +19,8 @@ from .._base.checks import (
 )
 from .._base.parameters import check_names
 from ..coding import encode
-from ..coding.coder import PENALISED, Coding
 from ..coding.competition import Competition, check_P_cum
+from ..coding.parameters import PENALISED, Coding
 from ..images.patches import noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, kind_of, make_rule, scale
 from ..learning.optimizers import make_optimizer

@@ -10,17 +10,9 @@ from scipy import fft, sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from .._base.arrays import (
-    astype,
-    beside,
-    import_tensor,
-    is_on_device,
-    is_tensor,
-    like,
-    namespace,
-    to_host,
-)
+from .._base.arrays import astype, beside, import_tensor, like, namespace, to_host
 from .._base.checks import check_array, check_flag, check_sparse, wants_numbers
+from .._base.devices import is_on_device, is_tensor
 from .._base.parameters import NamedEstimator, check_names
 from .._base.threads import chunks
 from ..coding.competition import Competition

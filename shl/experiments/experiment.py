@@ -12,8 +12,8 @@ from .._base.parameters import check_names as check_parameter_names
 from .._base.schema import Field
 from .._base.schema import check as check_schema
 from .._base.threads import count_threads
-from ..coding.coder import ALGORITHMS
 from ..coding.encode import sparse_encode
+from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..images.patches import Patches
 from ..images.photographs import DATAPATH, choose_database

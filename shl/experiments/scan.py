@@ -29,7 +29,7 @@ from .._base.checks import (
 )
 from .._base.parameters import check_names as check_parameter_names
 from .._base.threads import count_threads
-from ..coding.coder import ALGORITHMS
+from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
 from ..store.files import json_text

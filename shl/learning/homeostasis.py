@@ -26,8 +26,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from .._base.arrays import astype, beside, copy_of, is_tensor, namespace
+from .._base.arrays import astype, beside, copy_of, namespace
 from .._base.checks import check_choice, check_count, check_number
+from .._base.devices import is_tensor
 from ..coding.competition import Competition, check_competition, check_P_cum
 
 SCALE_OF_MEAN = 3.0  # C, in units of the mean coefficient, where it adapts to the data

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from .. import metrics
-from .._base.arrays import astype, copy_of, is_tensor, namespace, to_host
+from .._base.arrays import astype, copy_of, namespace, to_host
+from .._base.devices import is_tensor
 from .._base.threads import Threads
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN

@@ -11,8 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from .._base.arrays import copy_of, is_tensor, namespace, number_type
+from .._base.arrays import copy_of, namespace, number_type
 from .._base.checks import check_number, set_checked
+from .._base.devices import is_tensor
 from ..coding import kernels
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._base.arrays import astype, copy_of, is_tensor, namespace, to_host
+from .._base.arrays import astype, copy_of, namespace, to_host
 from .._base.checks import check_count, check_interval, check_number, set_checked
+from .._base.devices import is_tensor
 from ..coding import kernels
 
 

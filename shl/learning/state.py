@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._base.arrays import all_beside, beside, copy_of, host_dtype, is_tensor, namespace, to_host
+from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, to_host
 from .._base.checks import check_count, check_number, set_checked
+from .._base.devices import is_tensor
 from .._base.schema import Field, check, check_names, not_distributions, not_of_norm_1
 from .._base.threads import Threads
-from ..coding.coder import Coder, Coding
+from ..coding.coder import Coder
+from ..coding.parameters import Coding
+from ..coding.preparing import prepare
 from .history import History
 from .homeostasis import HEH2019, Rule, check_competition_of
 from .optimizers import Decay, Optimizer, normalise
@@ -98,7 +101,7 @@ class Plan:
         former one has, whose use is over.
         """
         competition = self.rule.competition(state.homeostasis)
-        return self.coding.prepare(state.dictionary, competition, state.precision, threads, former)
+        return prepare(self.coding, state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from .._base.arrays import is_tensor
 from .._base.checks import as_array, check_array, check_choice, check_magnitude, check_number
+from .._base.devices import is_tensor
 
 TINY = 1e-30  # float32 can hold it
 MOST_ROUNDS = 50  # of Newton's method; five are usual

@@ -69,7 +69,9 @@ def _canonical(value):
         return f"{_code(value.__code__)} {_canonical([value.__defaults__, cells])}"
     attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
     kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__} {attributes}{_of_class(kind)}"
+    package = kind.__module__.split(".")[0]  # a class of ours keeps its key when its module moves
+    module = package if package == "shl" else kind.__module__
+    return f"{module}.{kind.__qualname__} {attributes}{_of_class(kind)}"
 
 
 def _of_class(kind):

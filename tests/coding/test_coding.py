@@ -7,8 +7,9 @@ from making import unlike_tables
 from sklearn.linear_model import orthogonal_mp
 
 from shl import sparse_encode
-from shl.coding.coder import ALGORITHMS, Coding
 from shl.coding.events import Events
+from shl.coding.parameters import ALGORITHMS, Coding
+from shl.coding.preparing import prepare
 
 REFERENCE = {
     "code_mp_unit_gain": {},
@@ -249,6 +250,6 @@ def test_bad_input_is_named(X, dictionary, change, words):
 def test_a_gram_matrix_in_tiles_is_the_product(rng, n_dictionary):
     D = rng.standard_normal((n_dictionary, 20))
     D /= np.linalg.norm(D, axis=1, keepdims=True)
-    coder = Coding(l0_sparseness=2).prepare(D)
+    coder = prepare(Coding(l0_sparseness=2), D)
     np.testing.assert_allclose(coder.cosines(), D @ D.T, atol=1e-12)
     assert not coder.atoms.gram[:, n_dictionary:].any()

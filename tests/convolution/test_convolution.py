@@ -7,6 +7,7 @@ from making import draw_atoms
 
 from shl.coding.competition import Competition
 from shl.coding.encode import sparse_encode
+from shl.coding.preparing import prepare
 from shl.convolution import (
     ConvolutionalCode,
     coding,
@@ -68,7 +69,7 @@ def test_maps_keep_the_correlations_of_the_residual(case):
     options = dict(CASES[case])
     competition = Competition(options.pop("gain", None))
     how = coding.ConvolutionalCoding(l0_sparseness=30, **options)
-    coder = how.prepare(dictionary, competition)
+    coder = prepare(how, dictionary, competition)
     rho = coder.allocate(image.shape)
     slots = Slots(*(column[0] for column in coder.allocate_slots(1)))
     assert coder.code(image, rho, coder.allocate_ranking(rho), slots) == 30
@@ -83,7 +84,7 @@ def test_maps_keep_the_correlations_of_the_residual(case):
 
 def test_maps_are_the_correlations_with_every_atom(rng):
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
-    coder = coding.ConvolutionalCoding().prepare(dictionary)
+    coder = prepare(coding.ConvolutionalCoding(), dictionary)
     rho = coder.allocate(image.shape)
     coder.correlate(image, rho)
     expected = naive.correlate_places(image, dictionary)
@@ -116,7 +117,7 @@ def test_sparse_images_have_the_same_maps(rng, n_channels):
         rng.random((n_channels, 21, 24)) < 0.05, rng.standard_normal((n_channels, 21, 24)), 0
     )
     assert np.count_nonzero(image) < coding.MOST_DENSE * image.size
-    coder = coding.ConvolutionalCoding().prepare(dictionary)
+    coder = prepare(coding.ConvolutionalCoding(), dictionary)
     rho = coder.allocate(image.shape)
     correlate, _ = coder.correlation(image, rho)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):

@@ -11,7 +11,7 @@ import pytest
 
 from shl import SHL, SHL_set, store
 from shl.cli import main as cli
-from shl.coding.coder import ALGORITHMS
+from shl.coding.parameters import ALGORITHMS
 from shl.learning import checkpoints
 from shl.learning.homeostasis import RULES, ActivationRule
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from shl import SHL, SparseHebbianLearning, metrics, sparse_encode
-from shl.coding.coder import ALGORITHMS
 from shl.coding.events import Events
+from shl.coding.parameters import ALGORITHMS
 from shl.convolution import ConvolutionalSHL, convolutional_encode
 from shl.images.patches import Patches
 

@@ -7,9 +7,10 @@ import pytest
 from making import unlike_tables
 
 from shl import SparseCoder, sparse_encode
-from shl._base import arrays
-from shl._base.arrays import CUDA, CUDA_MANAGED
-from shl.coding.coder import Coding
+from shl._base import devices
+from shl._base.devices import CUDA, CUDA_MANAGED
+from shl.coding.parameters import Coding
+from shl.coding.preparing import prepare
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dict
 
 
 def test_few_samples_take_no_gram_matrix(put, X, dictionary):
-    coder = Coding("mp", 4).prepare(put(dictionary))
+    coder = prepare(Coding("mp", 4), put(dictionary))
     assert not coder.needs_gram(5) and coder.needs_gram(6)
     coder.encode(put(X[:2]))
     assert not coder._gram
@@ -185,7 +186,7 @@ def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X
     Array.__module__ = "otherpy.arrays"
     monkeypatch.setitem(sys.modules, "otherpy", library)
     kinds = CUDA, CUDA_MANAGED, put(X).__dlpack_device__()[0]  # of the simulator: the host
-    monkeypatch.setattr(arrays, "ON_DEVICE", kinds)
+    monkeypatch.setattr(devices, "ON_DEVICE", kinds)
     given = Array(put(X)), Array(put(dictionary))
     code = sparse_encode(*given, l0_sparseness=3)
     assert isinstance(code, Array)

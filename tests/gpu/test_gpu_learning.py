@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from shl import SparseHebbianLearning
-from shl._base.arrays import is_tensor
+from shl._base.devices import is_tensor
 from shl.learning import stopping
 from shl.learning.homeostasis import RULES
 from shl.learning.replacement import Replacement

@@ -6,13 +6,13 @@ from making import planted, unlike_tables
 from shl import SparseHebbianLearning, images, metrics, sparse_encode
 from shl._base.threads import Threads
 from shl.coding import kernels
-from shl.coding.coder import Coding
 from shl.coding.events import Batch, Events
+from shl.coding.parameters import ALGORITHMS, Coding
+from shl.coding.preparing import prepare
 from shl.learning import homeostasis, loop, optimizers
 from shl.learning.state import Plan, from_arrays, start_state, to_arrays
 
 RULES = list(homeostasis.RULES)
-from shl.coding.coder import ALGORITHMS  # noqa: E402
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     kernels.subtract_reconstruction(events.indices, events.values, dictionary, X, residual)
     np.testing.assert_allclose(residual, X - code @ dictionary, atol=1e-12)
     with Threads(2) as threads:
-        coder = Coding().prepare(dictionary, threads=threads)
+        coder = prepare(Coding(), dictionary, threads=threads)
         found = coder.gradient(Batch(X, events, residual), threads)
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 

@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..coder import MOST_STEPS, PURSUITS, SCALED, Coding
+from ..coder import MOST_STEPS
 from ..competition import PLAIN, Competition
 from ..events import Batch
+from ..parameters import PURSUITS, SCALED, Coding
 from . import kernels
 from .events import DeviceEvents
 from .launching import (
@@ -24,13 +25,13 @@ from .launching import (
 CHUNK_BYTES = 2**29  # of the correlations and events of the samples that are coded at once
 
 
-def prepare(
+def make_device_coder(
     coding: Coding,
     dictionary: torch.Tensor,
     competition: Competition = PLAIN,
     precision: torch.Tensor | None = None,
 ) -> "DeviceCoder":
-    """`Coding.prepare` for a dictionary on a GPU.
+    """Return the `DeviceCoder` of a dictionary on a GPU, as `shl.coding.coder.make_coder`.
 
     Raises
     ------

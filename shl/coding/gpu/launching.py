@@ -2,14 +2,12 @@
 
 import warnings
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from numba import config, cuda
 
-from ..._base.arrays import is_on_device, is_tensor
 from .kernels import WARP
 
 ALWAYS_SHARED = 48 * 1024  # bytes of shared memory that any kernel may have
@@ -19,61 +17,10 @@ ITEMS_OF_THREAD = 8  # the loop of a thread over the atoms, where there are enou
 SIMULATED_THREADS = 4
 
 
-def tensor_of(value: Any, name: str) -> torch.Tensor:
-    """An array on a device as a tensor in the same memory; TypeError where it is on none."""
-    if not is_on_device(value):
-        raise TypeError(f"{name} must be an array on a GPU, as X is, not {_place(value)}")
-    if is_tensor(value):
-        return value.detach()
-    if hasattr(type(value), "__dlpack__"):
-        return torch.from_dlpack(value)
-    return torch.as_tensor(value, device="cuda")
-
-
-def float_tensor(value: Any, name: str, dtype: torch.dtype | None) -> torch.Tensor:
-    """An array on a device as a contiguous tensor of real numbers of the dtype.
-
-    None keeps float32 and float64 and makes all others float64.
-    """
-    tensor = tensor_of(value, name)
-    if dtype is not None and not isinstance(dtype, torch.dtype):
-        raise TypeError(f"{name} must be in the host's memory, as X is, not on {tensor.device}")
-    if tensor.is_complex() or tensor.is_sparse or tensor.layout != torch.strided:
-        raise TypeError(
-            f"{name} must be a dense tensor of real numbers, not {tensor.dtype} of layout "
-            f"{tensor.layout}"
-        )
-    kept = tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float64
-    return tensor.to(dtype or kept).contiguous()
-
-
-def to_device(array: Any, device: torch.device) -> torch.Tensor:
-    """An array of the host, or of a GPU, as a tensor on the device."""
-    return (array if is_tensor(array) else torch.from_numpy(np.array(array))).to(device)
-
-
 def check_device(tensor: torch.Tensor, name: str, device: torch.device) -> None:
     """ValueError for an array that is on another device than X."""
     if tensor.device != device:
         raise ValueError(f"{name} must be on {device}, as X is, not on {tensor.device}")
-
-
-def _place(value):
-    """What an array is, for errors."""
-    return f"{type(value).__module__.split('.')[0]}.{type(value).__name__} in the host's memory"
-
-
-def export(tensor: torch.Tensor, value: Any) -> Any:
-    """A tensor as an array of the library that the value is of, in the same memory."""
-    library = import_module(type(value).__module__.split(".")[0])
-    if tensor.layout != torch.strided:
-        raise ValueError(
-            f"sparse_output must be False for arrays of {library.__name__} on a GPU: PyTorch's "
-            f"tensors have a sparse form here"
-        )
-    if hasattr(library, "from_dlpack"):
-        return library.from_dlpack(tensor)
-    return cuda.as_cuda_array(tensor)
 
 
 def count_threads(n_items: int) -> int:

@@ -8,11 +8,9 @@ from functools import cache
 import numpy as np
 
 from ..._base.checks import check_choice
-from ..._base.tables import table
-from ...cli.flags import Command
 from ...store.entries import Store
 from . import runs
-from .data import identity_of, load_images, name_of, split_images
+from .data import identity_of, split_images
 
 METHODS = {
     "none": {},
@@ -140,48 +138,3 @@ def tabulate(records: list[dict]) -> list[dict]:
         ]
         row["relative_time"] = float(np.median(ratios)) if ratios else None
     return rows
-
-
-def _add_flags(parser):
-    """The flags of the command."""
-    runs.add_study_flags(parser, compare_regularizers, "shl_regularization", n_jobs=1)
-    runs.add_data_flags(parser, compare_regularizers)
-
-
-def regularization_command(args):
-    """Shl regularization."""
-    from . import plots
-
-    out, began = runs.begin_study(args)
-    how = runs.how_to_run(args)
-    given = {name: getattr(args, name) for name in ("seeds", "epochs", "data", "n_samples")}
-    records = compare_regularizers(**given, **how)
-    learned = runs.done(records)
-    shown = [record for record in learned if record["seed"] == learned[0]["seed"]]
-    pictures = {"weights": str(out / "weights.png"), "accuracy": str(out / "accuracy.png")}
-    plots.plot_weight_images(
-        {record["method"]: record["weights"] for record in shown},
-        load_images(args.data).shape,
-        fname=pictures["weights"],
-    )
-    plots.plot_curves(
-        {record["method"]: (record["steps"], record["accuracies"]) for record in shown},
-        ylabel="test accuracy",
-        fname=pictures["accuracy"],
-    )
-    rows = tabulate(learned)
-    head = f"{name_of(args.data)}, {len(args.seeds)} seeds, {args.epochs} epochs; accuracy is the "
-    head += f"mean over the last {LATE:.0%} of them, late range largest - smallest"
-    lines = [head, *table(COLUMNS, rows)]
-    summary = {**given, "table": rows, "pictures": pictures}
-    return runs.end_study(
-        args, out, began, records, summary, lines, "{method}, seed {seed}".format_map
-    )
-
-
-COMMAND = Command(
-    "regularization",
-    "one softmax layer under five regularisers: table, weight images, accuracy over epochs",
-    _add_flags,
-    regularization_command,
-)

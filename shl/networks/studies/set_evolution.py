@@ -7,11 +7,9 @@ import time
 import numpy as np
 
 from ..._base.checks import check_flag, check_number
-from ..._base.tables import table
-from ...cli.flags import Command, add_parameter
 from ...store.entries import Store
 from . import runs
-from .data import identity_of, load_images, name_of, split_images
+from .data import identity_of, split_images
 
 # Digits have their raw grey levels 0..16; others have 0..1 and the sizes of the study of 2019.
 SETTINGS = {
@@ -177,72 +175,3 @@ def compare_decays(
 def tabulate(records: list[dict]) -> list[dict]:
     """A row for each weight decay: means and standard deviations over the seeds."""
     return runs.summarise(records, ["weight_decay"], AVERAGED)
-
-
-def _add_flags(parser):
-    """The flags of the command."""
-    runs.add_study_flags(parser, compare_decays, "shl_set")
-    text = "strengths of the L2 penalty"
-    add_parameter(
-        parser, compare_decays, "weight_decays", text, "--weight-decay", metavar="STRENGTH"
-    )
-    runs.add_data_flags(parser, compare_decays)
-    text = "inputs of mean 0 and variance 1: border pixels are below 0"
-    add_parameter(parser, compare_decays, "normalized", text)
-
-
-def set_command(args):
-    """Shl set."""
-    out, began = runs.begin_study(args)
-    how = runs.how_to_run(args)
-    names = ("weight_decays", "seeds", "epochs", "data", "n_samples", "normalized")
-    given = {name: getattr(args, name) for name in names}
-    records = compare_decays(**given, **how)
-    learned = runs.done(records)
-    given["epochs"] = learned[0]["epochs"]
-    rows = tabulate(learned)
-    pictures = _draw(learned, out, load_images(args.data).shape)
-    head = f"{name_of(args.data)}, {len(args.seeds)} seeds, {given['epochs']} epochs; correlation "
-    head += "of connections per pixel with the pixel's std; test accuracy, and that with the "
-    head += "weakest connections (zeta of them) at zero"
-    summary = {**given, "table": rows, "pictures": pictures}
-    lines = [head, *table(COLUMNS, rows)]
-    describe = "weight decay {weight_decay:g}, seed {seed}".format_map
-    return runs.end_study(args, out, began, records, summary, lines, describe)
-
-
-COMMAND = Command(
-    "set",
-    "sparse networks that evolve under weight decay: do connections find the pixels that matter",
-    _add_flags,
-    set_command,
-)
-
-
-def _draw(records, out, shape):
-    """Write the pictures: connections as a mean over the seeds, the rest for the first seed."""
-    from ...plotting.figures import new_figure, save
-    from . import plots
-
-    decays = list(dict.fromkeys(record["weight_decay"] for record in records))
-    pictures = {name: str(out / f"{name}.png") for name in ("connections", "weights", "curves")}
-    fig = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
-    for decay, axs in zip(decays, fig.subplots(len(decays), 2, squeeze=False), strict=True):
-        counts = np.mean(
-            [record["counts"] for record in records if record["weight_decay"] == decay], axis=0
-        )
-        title = f"connections per input, weight decay {decay:g}"
-        plots.plot_connections(counts, shape, title=title, axs=axs)
-    save(fig, pictures["connections"])
-    shown = {
-        f"weight decay {record['weight_decay']:g}": record
-        for record in records
-        if record["seed"] == records[0]["seed"]
-    }
-    plots.plot_weight_histogram(
-        {label: record["weights"] for label, record in shown.items()},
-        title="connections of the first layer",
-        fname=pictures["weights"],
-    )
-    plots.plot_train_and_test(shown, fname=pictures["curves"])
-    return pictures

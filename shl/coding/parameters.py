@@ -1,0 +1,95 @@
+"""How samples are coded: the choices that a user makes, checked once."""
+
+from dataclasses import dataclass
+
+from .._base.checks import check_choice, check_count, check_flag, check_number, set_checked
+from .competition import Competition
+
+HEEDED = {  # by each coder, of the ways that atoms may compete
+    "mp": ("gain", "table"),
+    "omp": ("gain",),
+    **dict.fromkeys(("lars", "lasso_lars", "lasso_cd", "elastic", "threshold"), ()),
+}
+ALGORITHMS = tuple(HEEDED)
+PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
+SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
+PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
+UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
+MISSING = ("error", "mask")  # what NaN is
+DEFAULT_SPARSENESS = 10
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How samples are coded; a value out of its range is an error that names it.
+
+    Parameters
+    ----------
+    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
+    do_sym, positive_code, missing : bool, bool, str
+        See `sparse_encode`; here l0_sparseness None is no limit.
+    """
+
+    algorithm: str = "mp"
+    l0_sparseness: int | None = DEFAULT_SPARSENESS
+    fit_tol: float | None = None
+    alpha_MP: float = 1.0
+    do_sym: bool = False
+    positive_code: bool = False
+    missing: str = "error"
+
+    def __post_init__(self):
+        check_choice(self.algorithm, "algorithm", ALGORITHMS)
+        set_checked(
+            self,
+            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness", is_optional=True),
+            fit_tol=check_number(self.fit_tol, "fit_tol", least=0, is_optional=True),
+            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
+            do_sym=check_flag(self.do_sym, "do_sym"),
+            positive_code=check_flag(self.positive_code, "positive_code"),
+        )
+        check_choice(self.missing, "missing", MISSING)
+        if self.has_gaps and self.algorithm != "omp":
+            raise ValueError(
+                f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
+                f"seen, not {self.algorithm!r}"
+            )
+        if self.positive_code and self.algorithm in UNSIGNED:
+            raise ValueError(
+                f"positive_code: Positive constraint not supported for {self.algorithm!r} coding "
+                f"method; it is for {', '.join(a for a in ALGORITHMS if a not in UNSIGNED)}"
+            )
+        if self.positive_code and self.do_sym:
+            raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether NaN marks entries that are missing."""
+        return self.missing == "mask"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.do_sym or (self.algorithm != "mp" and not self.positive_code)
+
+    def check_fits(self, n_dictionary: int) -> None:
+        """An error where a sample would have more events than there are atoms."""
+        check_count(
+            self.l0_sparseness,
+            "l0_sparseness",
+            most=n_dictionary,
+            why="the number of atoms",
+            is_optional=True,
+        )
+
+    def check_heeds(self, competition: "Competition") -> None:
+        """An error for a table of quantiles where the algorithm heeds none."""
+        if competition.kind == "table" and self.algorithm != "mp":
+            raise ValueError(
+                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
+                f"take a rule of homeostasis with a gain, or none"
+            )
+
+    def activity(self, n_dictionary: int) -> float:
+        """The probability that a sample selects an atom, before anything is known."""
+        return min((self.l0_sparseness or n_dictionary) / n_dictionary, 0.5)
