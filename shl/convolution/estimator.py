@@ -12,7 +12,7 @@ from ..estimators.base import HebbianEstimator
 from ..learning.homeostasis import kind_of, make_rule
 from ..learning.optimizers import GradientDescent
 from ..learning.state import Plan
-from .coding import ConvolutionalCoding, check_dictionary, check_gain, check_images
+from .coding import ConvolutionalCoding, check_filters, check_gain, check_images
 from .events import ConvolutionalCode
 
 
@@ -204,7 +204,7 @@ class ConvolutionalSHL(HebbianEstimator):
         """An error for a dictionary from disk whose atoms are not squares with channels."""
         if np.ndim(dictionary) != 4:
             raise ValueError(f"dictionary must have 4 axes, not shape {np.shape(dictionary)}")
-        check_dictionary(dictionary, dictionary.dtype)
+        check_filters(dictionary, dictionary.dtype)
 
     def _mask(self, n_channels, dtype):
         """The mask as an array that broadcasts to the dictionary, or None."""
@@ -258,7 +258,7 @@ class ConvolutionalSHL(HebbianEstimator):
         how.check_fits(X.shape, self.components_.shape[2])
         competition = Competition(check_gain(gain, len(self.components_)))
         with Threads(self.n_jobs) as threads:
-            dictionary = check_dictionary(self.components_, X.dtype, "components_")
+            dictionary = check_filters(self.components_, X.dtype, "components_")
             return prepare(how, dictionary, competition).encode(X, threads)
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:
