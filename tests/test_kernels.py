@@ -52,7 +52,6 @@ TESTED = {
         "convolution.kernels.rank",
         "convolution.kernels.pursue",
     ),
-    "test_convolution.test_dense_and_back": ("convolution.kernels.scatter",),
     "test_convolution.test_maps_keep_the_correlations_of_the_residual": (
         "convolution.kernels.subtract_events",
     ),

@@ -5,14 +5,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base.checks import as_array, check_array, check_count
 from .._base.parameters import check_names
-from .._base.threads import Threads
-from ..coding.competition import Competition
-from ..coding.preparing import prepare
 from ..estimators.base import HebbianEstimator
 from ..learning.homeostasis import kind_of, make_rule
 from ..learning.optimizers import GradientDescent
 from ..learning.state import Plan
-from .coding import ConvolutionalCoding, check_filters, check_gain, check_images
+from .coding import ConvolutionalCoding, check_filters, check_images, encode_images
 from .events import ConvolutionalCode
 
 
@@ -166,8 +163,7 @@ class ConvolutionalSHL(HebbianEstimator):
         check_count(self.n_iter, "n_iter")
         how = self._coding(self._mask(shape[1], dtype))
         n_dictionary, _, width, _ = self._shape(shape)
-        how.check_fits(shape, width)
-        how.check_memory(n_dictionary, shape, width)
+        how.check_fits(shape, width, n_dictionary)
         batch_size = shape[0] if self.batch_size is None else self.batch_size
         batch_size = check_count(
             batch_size, "batch_size", most=shape[0], why="the images to learn from"
@@ -253,13 +249,8 @@ class ConvolutionalSHL(HebbianEstimator):
         gain=model.gain_.
         """
         check_is_fitted(self)
-        X = check_images(X, n_channels=self.n_channels_in_)
         how = self._coding(l0_sparseness=l0_sparseness)
-        how.check_fits(X.shape, self.components_.shape[2])
-        competition = Competition(check_gain(gain, len(self.components_)))
-        with Threads(self.n_jobs) as threads:
-            dictionary = check_filters(self.components_, X.dtype, "components_")
-            return prepare(how, dictionary, competition).encode(X, threads)
+        return encode_images(X, self.components_, how, gain, self.n_jobs, "components_")
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:
         """The images (n_images, n_channels, height, width) that a code stands for.
@@ -271,16 +262,4 @@ class ConvolutionalSHL(HebbianEstimator):
         check_is_fitted(self)
         if not isinstance(code, ConvolutionalCode):
             code = ConvolutionalCode.from_dense(check_array(code, "code", ndim=4))
-        width, stride = self.components_.shape[2], check_count(self.stride, "stride")
-        least = [(n - 1) * stride + width for n in code.shape[2:]]
-        shape = least if shape is None else shape[-2:] if np.ndim(shape) else ()
-        if len(shape) != 2:
-            raise ValueError("shape must end in (height, width)")
-        if code.shape[1] != len(self.components_):
-            raise ValueError(f"code must be of {len(self.components_)} atoms, not {code.shape[1]}")
-        if shape[0] < least[0] or shape[1] < least[1]:
-            raise ValueError(
-                f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
-                f"not {shape[0]} x {shape[1]}"
-            )
-        return code.reconstruct(self.components_, shape, stride)
+        return code.reconstruct(self.components_, shape, self.stride)

@@ -67,14 +67,20 @@ class Plain:
         return Competition()
 
 
-def _with_mean(values, i):
-    """A copy of values of each atom in which atom i has the mean."""
-    values = copy_of(values)
-    values[i] = values.mean(axis=0)
-    return values
+class _Renewing:
+    """A rule whose state has values of each atom, by the names in `of_atoms`."""
+
+    of_atoms = ()
+
+    def renew(self, state: dict, i: int) -> dict:
+        """Return the state after atom i was replaced: its values are the mean of all atoms."""
+        new = {name: copy_of(state[name]) for name in self.of_atoms}
+        for values in new.values():
+            values[i] = values.mean(axis=0)
+        return {**state, **new}
 
 
-class _WithRate:
+class _WithRate(_Renewing):
     """A rule with a rate and a strength."""
 
     gives = "gain"
@@ -101,6 +107,8 @@ class ActivationRule(_WithRate):
         Above 0, the strength of the gain, in the meaning of each rule.
     """
 
+    of_atoms = ("p",)
+
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """p_i = target = `activity`: equal gains."""
         return {"p": np.full(n_dictionary, activity, dtype), "target": np.array(activity, dtype)}
@@ -119,10 +127,6 @@ class ActivationRule(_WithRate):
         p = xp.clip(state["p"], tiny, 1 - tiny)
         target = xp.clip(beside(state["target"], p), tiny, 1 - tiny)
         return Competition(gain=self.gain(p, target))
-
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its p is the mean."""
-        return {**state, "p": _with_mean(state["p"], i)}
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """The gains (n_dictionary,), non-negative; p (n_dictionary,) and target in (0, 1)."""
@@ -194,7 +198,7 @@ class EHAP(ActivationRule):
         return (p / target) ** -self.alpha_homeo
 
 
-class EpochEXP:
+class EpochEXP(_Renewing):
     """Exponential modulation, once an epoch ('epochEXP'): atoms used more than the mean lose gain.
 
     log g_i <- (1 - eta_homeo) log g_i - eta_homeo (n_i - mean n) / tau,
@@ -211,7 +215,7 @@ class EpochEXP:
         The batches of an epoch.
     """
 
-    gives = "gain"
+    gives, of_atoms = "gain", ("log_gain", "counts")
 
     def __init__(self, eta_homeo: float = 0.0025, n_batches: int = 1):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
@@ -238,11 +242,6 @@ class EpochEXP:
             "n_seen": np.int64(0),
         }
 
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its gain and its count are the mean's."""
-        new = {name: _with_mean(state[name], i) for name in ("log_gain", "counts")}
-        return {**state, **new}
-
     @staticmethod
     def _excess(counts):
         """(n - mean n) / tau: -log 0.1 for the most used atom; 0 where all are used alike."""
@@ -260,6 +259,8 @@ class OLS(_WithRate):
     V_i <- (1 - eta_homeo) V_i + eta_homeo v_i / mean_j v_j with v_i = mean_n a_ni^2.
     """
 
+    of_atoms = ("V",)
+
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """V_i = 1, the mean."""
         return {"V": np.ones(n_dictionary, dtype)}
@@ -272,10 +273,6 @@ class OLS(_WithRate):
         relative = astype(variance / variance.mean(), state["V"].dtype)
         return {"V": (1 - self.eta_homeo) * state["V"] + self.eta_homeo * relative}
 
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its variance is the mean."""
-        return {"V": _with_mean(state["V"], i)}
-
     def competition(self, state: dict) -> Competition:
         """z_i(a) = V_i^-alpha_homeo a."""
         xp = namespace(state["V"])
@@ -283,7 +280,7 @@ class OLS(_WithRate):
         return Competition(gain=xp.maximum(state["V"], tiny) ** -self.alpha_homeo)
 
 
-class HEH2019:
+class HEH2019(_Renewing):
     """Histogram equalisation as published (Perrinet 2010, eq. 13; 2019): atoms compete by the
     quantile of their coefficient.
 
@@ -313,6 +310,7 @@ class HEH2019:
     """
 
     gives = "table"  # though plain before an adapting scale is known
+    of_atoms = ("P_cum",)
 
     def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
         self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
@@ -344,10 +342,6 @@ class HEH2019:
             return code.follow_quantiles(P_cum, C, self.eta_homeo)
         batch = astype(cumulative_distribution(code, C, self.nb_quant), P_cum.dtype)
         return (1 - self.eta_homeo) * P_cum + self.eta_homeo * batch
-
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its distribution is the mean."""
-        return {**state, "P_cum": _with_mean(state["P_cum"], i)}
 
     def _adapt(self, C, code):
         """The scale after one more batch."""

@@ -149,20 +149,13 @@ class State:
         if beside(self.dictionary, X) is self.dictionary:
             return self
         atoms = beside(self.dictionary, X)
-        homeostasis, replacement, moments = (
-            all_beside(part, atoms) for part in (self.homeostasis, self.replacement, self.moments)
-        )
-        is_shared = self.histogram is self.homeostasis
-        return replace(
-            self,
-            dictionary=atoms,
-            moments=moments,
-            homeostasis=homeostasis,
-            histogram=homeostasis if is_shared else all_beside(self.histogram, atoms),
-            variance=beside(self.variance, atoms),
-            last_selected=beside(self.last_selected, atoms),
-            replacement=replacement,
-        )
+        moved = {name: all_beside(getattr(self, name), atoms) for name in PARTS[:-1]}
+        moved |= {
+            name: beside(getattr(self, name), atoms) for name in ("variance", "last_selected")
+        }
+        if self.histogram is self.homeostasis:
+            moved["histogram"] = moved["homeostasis"]
+        return replace(self, dictionary=atoms, **moved)
 
 
 def start_state(
@@ -314,6 +307,3 @@ def from_arrays(arrays: dict, info: dict) -> State:
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
     )
-
-
-__all__ = ["Plan", "Recording", "State", "check_state", "from_arrays", "start_state", "to_arrays"]

@@ -222,7 +222,7 @@ CALLS = {
     ),
     "extract": (
         lambda **options: list(windows.extract(**options)),
-        {"image": IMAGES[0, 0], "patch_width": 4},
+        {"image": IMAGES[0, 0], "patch_shape": 4},
     ),
     "reconstruct": (
         lambda **options: [windows.reconstruct(**options)],
