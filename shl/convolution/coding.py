@@ -26,6 +26,7 @@ from .._base.constraints import Checked, Count, Flag, PositiveShare
 from .._base.progress import progress
 from .._base.threads import Threads, chunks, map_serially
 from ..coding.competition import PLAIN, Competition, check_competition
+from ..coding.encode import check_norms
 from ..coding.events import Batch
 from ..coding.preparing import prepare
 from . import kernels
@@ -388,7 +389,7 @@ def check_images(X, name="X", dtype=None, n_channels=None):
     return X
 
 
-def check_dictionary(dictionary, dtype, name="dictionary"):
+def check_filters(dictionary, dtype, name="dictionary"):
     """A dictionary (n_dictionary, n_channels, width, width) of unit norms; (n_dictionary, width,
     width) is widened.
     """
@@ -401,12 +402,7 @@ def check_dictionary(dictionary, dtype, name="dictionary"):
         raise ValueError(
             f"{name} must hold square atoms, not {dictionary.shape[2]} x {dictionary.shape[3]}"
         )
-    norms = np.sqrt((dictionary.astype(np.float64) ** 2).sum(axis=(1, 2, 3)))
-    worst = int(np.argmax(np.abs(norms - 1)))
-    if abs(norms[worst] - 1) > 1e-3:
-        raise ValueError(
-            f"{name} must hold atoms of unit norm; atom {worst} has norm {norms[worst]:.3g}"
-        )
+    check_norms(dictionary.reshape(len(dictionary), -1), name)
     return np.ascontiguousarray(dictionary)
 
 
@@ -486,7 +482,7 @@ def convolutional_encode(
 def encode_images(X, dictionary, coding, gain=None, n_jobs=None, name="dictionary"):
     """The `ConvolutionalCode` of what the user gave."""
     X = check_images(X)
-    dictionary = check_dictionary(dictionary, X.dtype, name)
+    dictionary = check_filters(dictionary, X.dtype, name)
     check_images(X[:1], n_channels=dictionary.shape[1])
     coding.check_fits(X.shape, dictionary.shape[2], len(dictionary))
     competition = check_competition(gain, None, None, len(dictionary), None)

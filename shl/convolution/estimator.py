@@ -13,7 +13,7 @@ from ..learning.homeostasis import Rule, kind_of, make_rule
 from ..learning.optimizers import DecayLike, GradientDescent
 from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan
-from .coding import ConvolutionalCoding, check_dictionary, check_images, encode_images
+from .coding import ConvolutionalCoding, check_filters, check_images, encode_images
 from .events import ConvolutionalCode
 
 
@@ -181,7 +181,7 @@ class ConvolutionalSHL(HebbianEstimator):
         """An error for a dictionary from disk whose atoms are not squares with channels."""
         if np.ndim(dictionary) != 4:
             raise ValueError(f"dictionary must have 4 axes, not shape {np.shape(dictionary)}")
-        check_dictionary(dictionary, dictionary.dtype)
+        check_filters(dictionary, dictionary.dtype)
 
     def _mask(self, n_channels, dtype):
         """The mask as an array that broadcasts to the dictionary, or None."""
