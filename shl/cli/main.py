@@ -54,6 +54,7 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
         code = args.run(args) or 0
         sys.stdout.flush()
@@ -122,13 +123,13 @@ def learn_command(args):
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
     drawn = {
         "dictionary": plotting.show_dico(
-            shl, dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
+            dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
         ),
         "P_cum": plotting.plot_P_cum(
-            dico.P_cum, title=args.homeo_method, c=plotting.COLORS.get(args.homeo_method, "g")
+            dico, title=args.homeo_method, c=plotting.COLORS.get(args.homeo_method, "g")
         ),
         "learning": plotting.plot_learning(dico),
-        "usage": plotting.plot_usage(plotting.activity(dico), title=args.homeo_method),
+        "usage": plotting.plot_usage(dico, title=args.homeo_method),
     }
     for name, (fig, _) in drawn.items():
         save_both(fig, out / name)

@@ -77,9 +77,9 @@ def _list_pictures(model):
         is_square = round(model.n_features_in_**0.5) ** 2 == model.n_features_in_
         draw = plotting.show_dico if is_square else _plot_atoms
         pictures = {
-            "dictionary": lambda: draw(None, model),
-            "P_cum": lambda: plotting.plot_P_cum(model.P_cum_),
-            "usage": lambda: plotting.plot_usage(plotting.activity(model)),
+            "dictionary": lambda: draw(model),
+            "P_cum": lambda: plotting.plot_P_cum(model),
+            "usage": lambda: plotting.plot_usage(model),
         }
     if len(model.record_):
         draw_learning = _plot_error if is_of_images(model) else plotting.plot_learning
@@ -91,10 +91,10 @@ def _plot_error(model):
     """The error of images over learning: they have no distributions, and no F."""
     from ..plotting import plot_error
 
-    return plot_error(None, model)
+    return plot_error(model)
 
 
-def _plot_atoms(_, model):
+def _plot_atoms(model):
     """Atoms that are no square patches: curves in a grid."""
     from ..plotting.figures import new_figure
 
