@@ -21,7 +21,7 @@ from ..learning import checkpoints
 from ..learning.replacement import Replacement
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -64,7 +64,7 @@ class SHL:
         Images to use; None is all.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
-    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
         See `SparseHebbianLearning`.
     eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
         See `SparseHebbianLearning`.
@@ -123,6 +123,7 @@ class SHL:
     alpha_MP: float = 0.95
     one_over_F: bool = True
     n_iter: int = 1281
+    optimizer: str = "adam"
     eta: float = 0.04
     eta_decay: tuple | None = (0.6, 0.05)
     beta1: float = 0.99

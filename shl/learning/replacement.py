@@ -6,7 +6,7 @@ the dictionary, the code and the residuals.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,6 +82,16 @@ class Replacement:
             margin=check_number(self.margin, "margin", least=0),
             floor=check_number(self.floor, "floor", least=0),
             rate=check_number(self.rate, "rate", above=0, most=1),
+        )
+
+    def in_steps_of(self, n: float) -> "Replacement":
+        """Return the same replacement for steps that have n times as many samples."""
+        return replace(
+            self,
+            each=max(1, round(self.each / n)),
+            min_age=max(1, round(self.min_age / n)),
+            rate=min(1.0, self.rate * n),
+            n_rows=round(self.n_rows * n),
         )
 
     def init(self, dictionary: np.ndarray) -> dict:
