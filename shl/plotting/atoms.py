@@ -86,7 +86,7 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
     return image
 
 
-def _show_greys(ax, image):
+def show_greys(ax, image):
     """A tiled image in greys, gaps left white."""
     ax.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     ax.set_axis_off()
@@ -142,7 +142,7 @@ def show_dico(
     n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
     n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])
     fig, ax = get_axes(fig, ax, figsize=(8, 8 * max(1, -(-n_shown // n_columns)) / n_columns))
-    _show_greys(
+    show_greys(
         ax, tile(atoms[_pick_atoms(dico, data, len(atoms), n_shown, order, seed)], n_columns)
     )
     if title:
