@@ -1,6 +1,6 @@
 """How atoms compete in pursuit: what homeostasis hands to coding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -36,6 +36,10 @@ class Competition:
         if self.P_cum is not None:
             return "table"
         return "plain" if self.gain is None else "gain"
+
+    def in_units_of(self, exponent: int) -> "Competition":
+        """Return the competition between coefficients that were divided by 2^exponent."""
+        return self if self.C is None else replace(self, C=np.ldexp(self.C, -exponent))
 
 
 PLAIN = Competition()

@@ -2,10 +2,10 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,9 @@ from .._base.checks import check_array, check_count, check_generator, check_numb
 from .._base.constraints import check_fields
 from .._base.parameters import NamedEstimator
 from .._base.progress import progress
+from .._base.samples import batches_of, is_stream
 from .._base.threads import Threads
+from .._base.warning import warn
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
 from ..learning.homeostasis import Rule
@@ -41,20 +43,34 @@ logger = logging.getLogger("shl")
 ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 
 
-def _is_stream(X):
-    """Whether X is an iterable of batches: neither an array nor a sequence."""
-    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+def _ask(on_step, state):
+    """Return whether on_step(state) stops learning; an interrupt of its own is marked."""
+    try:
+        return on_step is not None and on_step(state) in (True,)
+    except KeyboardInterrupt as error:
+        error.is_of_user = True
+        raise
 
 
-def _repeat(batches):
-    """The batches, over and over unless they are an iterator, which has but one pass."""
-    yield from batches
-    is_empty = iter(batches) is batches
-    while not is_empty:
-        is_empty = True
-        for batch in batches:
-            is_empty = False
-            yield batch
+@contextmanager
+def _interruptible(state):
+    """A context that ends, with a warning, at Ctrl-C: the state is that of the last good step.
+
+    Before the first step there is nothing to keep, and Ctrl-C is raised; so is what the user's
+    on_step raises, and a second Ctrl-C, after this context.
+    """
+    n_done = state.step
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if state.step == n_done or hasattr(error, "is_of_user"):
+            raise
+        warn(f"learning was interrupted after {state.step} steps; the model is that of the last")
+
+
+def _is_learned(name):
+    """Whether an attribute is one of those that learning sets."""
+    return name == "_state" or (name.endswith("_") and not name.startswith("_"))
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
@@ -71,6 +87,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    _n_axes = 2  # of a batch, by which a list of batches is known
+
+    def _read(self, X, reset, state=None):
+        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
+        return self._validate(X, reset), 0
 
     @abstractmethod
     def _shape(self, shape):
@@ -114,11 +136,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @with_callbacks
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
-        if _is_stream(X):
+        check_fields(self)
+        if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
-        check_fields(self)
-        X = self._validate(X, reset=True)
+        model, told = copy(self), {"X": X, "y": y}
+        X, exponent = model._read_to_learn(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
         seed = int(rng.integers(2**63))
@@ -127,10 +150,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         shape = (n_samples, *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
-        state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
+        if resume is None:
+            state = self._start(X, plan, seed, rng, exponent, rows, weight)
+        else:
+            state = resume
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan = plan.in_units_of(state.exponent)
         batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
-        per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
+        per_pass = n_samples // plan.batch_size
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
         task = Task(self, max(0, n_steps - state.step), **told)
@@ -141,24 +168,25 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             def step_done(state):
                 bar.update()
-                is_over = on_step is not None and on_step(state) in (True,)
+                is_over = _ask(on_step, state)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
-            loop.learn(
-                X,
-                task.around(batches.steps(state.step, n_steps)),
-                state,
-                plan,
-                threads,
-                held_out,
-                step_done,
-                records_end=True,
-                sample_weight=weight,
-            )
+            with _interruptible(state):
+                loop.learn(
+                    X,
+                    task.around(batches.steps(state.step, n_steps)),
+                    state,
+                    plan,
+                    threads,
+                    held_out,
+                    step_done,
+                    records_end=True,
+                    sample_weight=weight,
+                )
             state = state if watch is None else watch.choose(state)
             loop.turn_atoms(X, state, plan, threads, rows, weight)
-        self._set_learned(state, plan, per_pass)
+        self._take_over(model._set_learned(state, plan, per_pass))
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
 
@@ -173,18 +201,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _partial_fit(self, X, sample_weight):
         """`partial_fit`, with a weight of each sample or None."""
-        is_first = not hasattr(self, "components_")
-        X = self._validate(X, reset=is_first)
+        check_fields(self)
+        model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
+        X, exponent = model._read_to_learn(X, reset=state is None, state=state)
         weight = check_weight(sample_weight, X)
         rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
-        if is_first:
+        if state is None:
             rng = check_generator(self.random_state, "random_state")
-            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
-        else:
-            state = self._state
+            seed = int(rng.integers(2**63))
+            state = self._start(X, plan, seed, rng, exponent, rows, weight)
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan, n_done = plan.in_units_of(state.exponent), state.step
         batches = loop.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
@@ -192,41 +221,60 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             with Threads(self.n_jobs) as threads:
                 loop.learn(X, batches, state, plan, threads, sample_weight=weight)
         finally:
-            if state.step:  # else the first step failed, and nothing is learned
-                self._set_learned(state, plan, len(batches))
+            if state.step > n_done:
+                self._take_over(model._set_learned(state, plan, len(batches)))
         return self
 
-    def _fit_stream(self, batches, on_step, given):
+    def _fit_stream(self, stream, on_step, given):
         """`fit` to an iterable of batches, again from its beginning where it has one."""
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
-        batches = _repeat(batches)
+        batches, model, is_over = batches_of(stream), copy(self), False
         if (first := next(batches, None)) is None:
             raise ValueError("X is an iterable of no batches")
-        first, is_over = self._validate(first, reset=True), False
-        n_steps = self._n_steps(first.shape, is_stream=True)
-        plan, task = self._plan_batches(first, len(first), n_steps), Task(self, n_steps)
+        X, exponent = model._read_to_learn(first, reset=True)
+        n_steps = self._n_steps(X.shape, is_stream=True)
+        plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
         rng = check_generator(self.random_state, "random_state")
-        state = self._start(first, plan, int(rng.integers(2**63)), rng)
+        state = self._start(X, plan, int(rng.integers(2**63)), rng, exponent)
+        plan = plan.in_units_of(state.exponent)
 
         def step_done(state):
             nonlocal is_over
             bar.update()
-            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over = state.step == n_steps or _ask(on_step, state)
             is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
             return is_over
 
-        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
-            for X in chain((first,), (self._validate(X, reset=False) for X in batches)):
-                rows = loop.one_pass(len(X), plan.batch_size, state)
-                loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
-                if is_over:
-                    break
-            loop.turn_atoms(X, state, plan, threads)
-        self._set_learned(state, plan, 1)
+        try:
+            with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+                with _interruptible(state):
+                    while not is_over and X is not None:
+                        rows = loop.one_pass(len(X), plan.batch_size, state)
+                        loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                        if not is_over and (batch := next(batches, None)) is not None:
+                            X, _ = model._read_to_learn(batch, reset=False, state=state)
+                        elif not is_over:
+                            break
+                loop.turn_atoms(X, state, plan, threads)
+        finally:
+            if state.step:  # the steps before an error stay
+                self._take_over(model._set_learned(state, plan, 1))
         task.done(lambda: self._fitted(state, plan, 1))
         return self
+
+    def _take_over(self, model):
+        """Have what a copy of this model has learned, at once: no interrupt can split it."""
+        kept = {name: value for name, value in vars(self).items() if not _is_learned(name)}
+        learned = {name: value for name, value in vars(model).items() if _is_learned(name)}
+        self.__dict__ = kept | learned
+
+    def _read_to_learn(self, X, reset, state=None):
+        """Return (samples, exponent) of X, which the dtype can hold beside one another."""
+        X, exponent = self._read(X, reset, state)
+        getattr(X, "check_range", int)()
+        return X, exponent
 
     def _plan_fit(self, shape, dtype, n_steps):
         """The plan to learn from all samples there are."""
@@ -268,7 +316,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
 
-    def _start(self, X, plan, seed, rng, rows=None, weight=None):
+    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
         n_samples = len(X) if rows is None else len(rows)
@@ -282,7 +330,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
         energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
         start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, float(energy) or 1.0)
+        return start_state(*start, float(energy) or 1.0, exponent)
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""

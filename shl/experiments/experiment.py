@@ -35,7 +35,7 @@ FIGURES = (*OF_ATOMS, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
-class SHL(constraints.Checked):
+class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
 
     >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
@@ -152,7 +152,7 @@ class SHL(constraints.Checked):
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        super().__post_init__()
+        constraints.check_fields(self)
         count_threads(self.n_jobs)
         self.patches  # noqa: B018 - it validates itself
         model = self._estimator()

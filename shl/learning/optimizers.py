@@ -146,6 +146,8 @@ class Adam(Checked):
 class GradientDescent(Checked):
     """The plain gradient, d <- d - eta g; of norm 1 for each atom where is_normalised.
 
+    g is the gradient over the mean square of the data, as for `Adam`.
+
     Parameters
     ----------
     eta : float
@@ -158,8 +160,8 @@ class GradientDescent(Checked):
     is_normalised: Flag = False
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
-        """No moments."""
-        return {}
+        """The unit of gradients."""
+        return {} if self.is_normalised else {"energy": np.array(energy)}
 
     def step(
         self,
@@ -173,9 +175,10 @@ class GradientDescent(Checked):
         """The moved dictionary, and the norms of its atoms before they were scaled; the gradient is
         scaled in place.
         """
+        number, unit = number_type(dictionary), float(moments.get("energy", 1.0))
         if self.is_normalised:
             normalise(gradient)
-        moved = dictionary - number_type(dictionary)(self.eta * rate) * gradient
+        moved = dictionary - number(self.eta * rate) * (gradient / number(unit))
         return moved, normalise(moved)
 
 
