@@ -230,7 +230,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
-        batches, model, is_over = batches_of(stream), copy(self), False
+        batches, model, is_over, is_whole = batches_of(stream), copy(self), False, False
         if (first := next(batches, None)) is None:
             raise ValueError("X is an iterable of no batches")
         X, exponent = model._read_to_learn(first, reset=True)
@@ -250,16 +250,18 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         try:
             with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
                 with _interruptible(state):
-                    while not is_over and X is not None:
+                    while True:
                         rows = loop.one_pass(len(X), plan.batch_size, state)
                         loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
-                        if not is_over and (batch := next(batches, None)) is not None:
-                            X, _ = model._read_to_learn(batch, reset=False, state=state)
-                        elif not is_over:
+                        batch = None if is_over else next(batches, None)
+                        if batch is None:
                             break
+                        X, _ = model._read_to_learn(batch, reset=False, state=state)
                 loop.turn_atoms(X, state, plan, threads)
+            is_whole = True
         finally:
-            if state.step:  # the steps before an error stay
+            # The steps before an error stay, unless the model was fitted before.
+            if state.step and (is_whole or not hasattr(self, "components_")):
                 self._take_over(model._set_learned(state, plan, 1))
         task.done(lambda: self._fitted(state, plan, 1))
         return self
@@ -290,6 +292,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
         usable = None if weight is None else np.flatnonzero(to_host(weight))
         n_usable = n_samples if usable is None else len(usable)
+        if stopping.tol is not None and n_usable < 2:
+            raise ValueError(
+                f"tol must be None, or X must have 2 samples or more: one is held out to see when "
+                f"learning stops. There is {n_usable} of a weight above 0."
+            )
         n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
         if not n_held_out:
             return usable, None

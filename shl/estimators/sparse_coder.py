@@ -164,6 +164,13 @@ def check_weight(sample_weight, X) -> np.ndarray | None:
     if sample_weight is None:
         return None
     weight = check_array(sample_weight, "sample_weight", ndim=1, dtype=X.dtype, shape=(len(X),))
+    with np.errstate(over="ignore"):
+        total = 8 * weight.sum()
+    if not namespace(weight).isfinite(total):
+        raise ValueError(
+            f"sample_weight must have a sum that {weight.dtype} can hold, but its largest is "
+            f"{weight.max():.3g}. Divide it by a number."
+        )
     if weight.min() < 0 or not weight.any():
         raise ValueError(
             f"sample_weight must be at least 0 and not all zero, it is {weight.min():.3g} to "
