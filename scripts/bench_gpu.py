@@ -8,10 +8,11 @@ supports are compared.  Needs a GPU, and the extra `gpu`;
 """
 
 import sys
+import time
 from functools import partial
 
 import numpy as np
-from rounds import alternate, parse, report, row
+from rounds import Seconds, parse, report, row
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._threads import Threads
@@ -25,19 +26,34 @@ SIZES = {  # n_samples, n_pixels, n_dictionary, l0_sparseness
 AGREE = 2048  # samples whose supports are compared with the CPU's
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019")  # of the paper's figure 1
 RUNS, STEPS = 6, 4097
+LEAST = 0.1  # seconds that a turn takes at least
 
 
-def waited(function, device):
-    """The function, and then all work of the device."""
+def take_turns(contestants, rounds, device):
+    """{name: Seconds} of functions that take turns, after one call each to compile.
+
+    The device is idle between contestants and its clock drops, so that each turn begins with a
+    call that is not counted; short functions are called again for a while.
+    """
+    seconds = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, function in contestants.items():
+            once = time_call(function, device)
+            n_calls = 1 + min(50, int(LEAST / once)) if turn else 0
+            mean = sum(time_call(function, device) for _ in range(n_calls)) / max(1, n_calls)
+            seconds[name] += [mean] * bool(turn)
+    return {name: Seconds(values) for name, values in seconds.items()}
+
+
+def time_call(function, device):
+    """Seconds of one call, and then of all work of the device."""
     import torch
 
-    def run():
-        result = function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return result
-
-    return run
+    began = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
 
 
 def make_data(size, device):
@@ -103,7 +119,7 @@ def measure(name, size, args, device):
         "omp": encoder(X, D, l0, "omp"),
         "step": lambda: fair.partial_fit(X),
     }
-    times = alternate({k: waited(f, device) for k, f in contestants.items()}, args.rounds)
+    times = take_turns(contestants, args.rounds, device)
     product = times["product"]
     yield row(f"{name}: product X D^T", product, product, "product", None)
     most = None if name == "large" else 2.5
@@ -128,8 +144,8 @@ def measure_few(name, X, D, l0, args, device):
         def code(is_by_gram, part=part):
             Coding("mp", l0).prepare(D).code(part, is_by_gram)
 
-        contestants = {kind: waited(partial(code, kind), device) for kind in (False, True)}
-        times = alternate(contestants, args.rounds)
+        contestants = {kind: partial(code, kind) for kind in (False, True)}
+        times = take_turns(contestants, args.rounds, device)
         work = f"{name}: {len(part)} samples, mp, rows on demand"
         yield row(work, times[False], times[True], "Gram matrix", None)
 
@@ -137,9 +153,8 @@ def measure_few(name, X, D, l0, args, device):
 def measure_peers(name, X, D, l0, args, device):
     """Rows against other ways, on a part of the samples where all would take long."""
     part = X[: max(1, len(X) // 16)] if name == "large" else X
-    ours = waited(encoder(part, D, l0), device)
-    theirs = waited(lambda: pursue_with_products(part, D, l0), device)
-    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    ours, theirs = encoder(part, D, l0), lambda: pursue_with_products(part, D, l0)
+    times = take_turns({"ours": ours, "theirs": theirs}, args.rounds, device)
     most = 1 / 20 if name == "large" else None
     work = f"{name}: mp against products at each step"
     yield row(work, times["ours"], times["theirs"], "PyTorch", most)
@@ -149,9 +164,8 @@ def measure_peers(name, X, D, l0, args, device):
         print("orthogonal-matching-pursuit-gpu is not installed and left out")
         return
     options = {"n_nonzero_coefs": l0, "normalize": False, "fit_intercept": False}
-    theirs = waited(lambda: run_omp(D.T.contiguous(), part, **options), device)
-    ours = waited(encoder(part, D, l0, "omp"), device)
-    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    ours, theirs = encoder(part, D, l0, "omp"), lambda: run_omp(D.T.contiguous(), part, **options)
+    times = take_turns({"ours": ours, "theirs": theirs}, args.rounds, device)
     work = f"{name}: omp against batched-omp"
     yield row(work, times["ours"], times["theirs"], "batched-omp", 1 / 3)
 
@@ -185,8 +199,8 @@ def measure_cpu(size, args, device):
                 Coding(l0_sparseness=size[3]).prepare(atoms, threads=threads).encode(part, threads)
             )
 
-    contestants = {"gpu": waited(encoder(X, D, size[3]), device), "cpu": on_cpu}
-    times = alternate(contestants, args.rounds)
+    contestants = {"gpu": encoder(X, D, size[3]), "cpu": on_cpu}
+    times = take_turns(contestants, args.rounds, device)
     yield row("4096 samples: mp on the GPU", times["gpu"], times["cpu"], "CPU", None)
 
 
@@ -238,7 +252,8 @@ def main():
     device, rows = find_gpu(), []
     for name in args.size or SIZES:
         rows += measure(name, SIZES[name], args, device)
-    rows += measure_cpu(SIZES["small"], args, device)
+    if not args.no_peers:
+        rows += measure_cpu(SIZES["small"], args, device)
     report(rows, args)
     if args.figure:
         measure_figure(device)
