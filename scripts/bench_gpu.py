@@ -9,7 +9,6 @@ supports are compared.  Needs a GPU, and the extra `gpu`;
 
 import sys
 import time
-from functools import partial
 
 import numpy as np
 from rounds import Seconds, parse, report, row
@@ -39,9 +38,9 @@ def take_turns(contestants, rounds, device):
     for turn in range(rounds + 1):
         for name, function in contestants.items():
             once = time_call(function, device)
-            n_calls = 1 + min(50, int(LEAST / once)) if turn else 0
-            mean = sum(time_call(function, device) for _ in range(n_calls)) / max(1, n_calls)
-            seconds[name] += [mean] * bool(turn)
+            n_calls = min(50, int(LEAST / once)) * bool(turn)
+            again = [time_call(function, device) for _ in range(n_calls)] or [once]
+            seconds[name] += [sum(again) / len(again)] * bool(turn)
     return {name: Seconds(values) for name, values in seconds.items()}
 
 
@@ -131,30 +130,16 @@ def measure(name, size, args, device):
     least = " (at least 250,000)" if name == "large" else ""
     print(f"{name}: {n_samples / times['gain']:,.0f} samples/s with a gain{least}")
     compare_with_cpu(name, X, D, l0, args)
-    yield from measure_few(name, X, D, l0, args, device)
     if not args.no_peers:
         yield from measure_peers(name, X, D, l0, args, device)
 
 
-def measure_few(name, X, D, l0, args, device):
-    """Rows of few samples, with and without a Gram matrix: about where the choice changes."""
-    for share in (0.25, 1, 4):
-        part = X[: max(1, int(share * len(D) / l0))]
-
-        def code(is_by_gram, part=part):
-            Coding("mp", l0).prepare(D).code(part, is_by_gram)
-
-        contestants = {kind: partial(code, kind) for kind in (False, True)}
-        times = take_turns(contestants, args.rounds, device)
-        work = f"{name}: {len(part)} samples, mp, rows on demand"
-        yield row(work, times[False], times[True], "Gram matrix", None)
-
-
 def measure_peers(name, X, D, l0, args, device):
-    """Rows against other ways, on a part of the samples where all would take long."""
-    part = X[: max(1, len(X) // 16)] if name == "large" else X
-    ours, theirs = encoder(part, D, l0), lambda: pursue_with_products(part, D, l0)
-    times = take_turns({"ours": ours, "theirs": theirs}, args.rounds, device)
+    """Rows against other ways.  The other orthogonal pursuit takes a part of the samples of the
+    large size, as all do not fit.
+    """
+    ours, theirs = encoder(X, D, l0), lambda: pursue_with_products(X, D, l0)
+    times = take_turns({"ours": ours, "theirs": theirs}, min(args.rounds, 2), device)
     most = 1 / 20 if name == "large" else None
     work = f"{name}: mp against products at each step"
     yield row(work, times["ours"], times["theirs"], "PyTorch", most)
@@ -163,6 +148,7 @@ def measure_peers(name, X, D, l0, args, device):
     except ImportError:
         print("orthogonal-matching-pursuit-gpu is not installed and left out")
         return
+    part = X[: len(X) // 16] if name == "large" else X
     options = {"n_nonzero_coefs": l0, "normalize": False, "fit_intercept": False}
     ours, theirs = encoder(part, D, l0, "omp"), lambda: run_omp(D.T.contiguous(), part, **options)
     times = take_turns({"ours": ours, "theirs": theirs}, args.rounds, device)

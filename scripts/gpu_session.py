@@ -37,9 +37,9 @@ TESTS = "-m", "pytest", "tests/gpu", "-q", "-m", "", "-p", "no:cacheprovider"
 BENCH = "scripts/bench_gpu.py", "--size"
 PARTS = {  # seconds, arguments of Python
     "environment": (90, ("-c", FIRST_CODE)),
-    "tests": (200, TESTS),
-    "small": (90, (*BENCH, "small")),
-    "middle": (120, (*BENCH, "middle")),
+    "tests": (120, TESTS),
+    "small": (60, (*BENCH, "small")),
+    "middle": (90, (*BENCH, "middle")),
     "large": (200, (*BENCH, "large")),
 }
 

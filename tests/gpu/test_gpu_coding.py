@@ -8,15 +8,14 @@ from making import unlike_tables
 
 from shl import SparseCoder, _arrays, sparse_encode
 from shl._arrays import CUDA, CUDA_MANAGED
-from shl.coding import Coding
 
 
 @pytest.fixture
 def in_place(monkeypatch):
-    """As if no correlations fitted into shared memory."""
-    from shl.gpu import coding
+    """As if no correlations fitted into registers."""
+    from shl.gpu import launching
 
-    monkeypatch.setattr(coding, "most_shared", lambda device: 0)
+    monkeypatch.setattr(launching, "MOST_BYTES", 0)
 
 
 SLOW = "signed", "table", "precision"
@@ -78,7 +77,7 @@ def test_float32_stays_and_supports_are_the_cpus(put, get, X, dictionary, algori
 
 
 @pytest.mark.parametrize("algorithm", ["mp", "omp"])
-def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, algorithm):
+def test_more_atoms_than_registers_hold(put, get, in_place, X, dictionary, algorithm):
     options = {"l0_sparseness": 4, "algorithm": algorithm}
     code = sparse_encode(put(X), put(dictionary), **options)
     expected = sparse_encode(X, dictionary, **options)
@@ -97,13 +96,6 @@ def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dict
     np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
     with pytest.raises(ValueError, match="dictionary has 21 atoms, whose Gram matrix does not fit"):
         sparse_encode(put(X), put(dictionary), algorithm="omp")
-
-
-def test_few_samples_take_no_gram_matrix(put, X, dictionary):
-    coder = Coding("mp", 4).prepare(put(dictionary))
-    assert not coder.needs_gram(5) and coder.needs_gram(6)
-    coder.encode(put(X[:2]))
-    assert not coder._gram
 
 
 def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
