@@ -40,7 +40,7 @@ PARTS = {  # seconds, arguments of Python
     "tests": (120, TESTS),
     "small": (60, (*BENCH, "small")),
     "middle": (90, (*BENCH, "middle")),
-    "large": (200, (*BENCH, "large")),
+    "large": (240, (*BENCH, "large")),
 }
 
 
