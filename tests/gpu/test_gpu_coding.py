@@ -108,6 +108,15 @@ def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
     assert not get(code)[2].any()
 
 
+def test_an_atom_selected_again_uses_one_slot(put, get, rng):
+    X, dictionary = rng.standard_normal((3, 6)), rng.standard_normal((70, 6))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    options = {"l0_sparseness": 30, "alpha_MP": 0.5}
+    code = get(sparse_encode(put(X), put(dictionary), **options))
+    assert ((code != 0).sum(axis=1) < 30).all()
+    np.testing.assert_allclose(code, sparse_encode(X, dictionary, **options), atol=1e-12)
+
+
 def test_ties_go_to_the_lowest_atom(put, get):
     X, dictionary = np.ones((2, 4)), np.vstack((np.eye(4), np.eye(4)))
     code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=4))
