@@ -54,7 +54,7 @@ def faults(path):
 
 def main(arguments):
     """Print the faults of pages; return 1 if there are any."""
-    pages = map(Path, arguments) if arguments else pages_of_the_project()
+    pages = [Path(page).resolve() for page in arguments] if arguments else pages_of_the_project()
     lines = [f"{page.relative_to(ROOT)}: {fault}" for page in pages for fault in faults(page)]
     print(*lines, sep="\n")
     return int(bool(lines))
