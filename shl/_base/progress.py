@@ -2,8 +2,10 @@
 
 import contextlib
 import sys
+from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class _Forgiving:
@@ -39,9 +41,13 @@ class _OneLine(_Forgiving):
             self._bar = ""
 
 
-def progress(**options) -> tqdm:
+def progress(**options) -> "tqdm":
     """A bar of `tqdm` whose writes end nothing; in a log one line, written where the bar closes."""
     is_disabled = options.pop("disable", False) or sys.stderr is None
+    if is_disabled:  # tqdm.auto warns in a notebook without ipywidgets
+        from tqdm import tqdm
+    else:
+        from tqdm.auto import tqdm
     file = None if is_disabled else (_Forgiving if _is_redrawn() else _OneLine)(sys.stderr)
     return tqdm(**options, disable=is_disabled, file=file)
 

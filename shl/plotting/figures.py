@@ -161,8 +161,12 @@ def new_figure(
         return Figure(figsize=figsize, **options)
     import matplotlib.pyplot as plt
 
-    with plt.rc_context({"figure.max_open_warning": 0}):
+    limit = plt.rcParams["figure.max_open_warning"]  # alone: a context would undo what IPython sets
+    plt.rcParams["figure.max_open_warning"] = 0
+    try:
         fig = plt.figure(figsize=figsize, **options)
+    finally:
+        plt.rcParams["figure.max_open_warning"] = limit
     if not is_shown():
         try:
             weakref.finalize(of, close, fig).atexit = False  # type: ignore[misc]
