@@ -51,16 +51,19 @@ def step_done(self, state):
     true_step_done(self, state)
 checkpoints.Checkpoints.step_done = step_done
 HANDLER
-shl = SHL(**{OPTS!r}, cache_dir=sys.argv[1])
+each = int(os.environ.get("EACH", 0)) or None
+shl = SHL(**{OPTS!r}, cache_dir=sys.argv[1], checkpoint_each=each)
 dico = shl.learn_dico(matname="mine")
 print("digest", hashlib.md5(dico.components_.tobytes()).hexdigest(), flush=True)
 """
 
 
-def start(folder, handler="", hold=20):
-    """A learning that waits at a step."""
+def start(folder, handler="", hold=20, each=0):
+    """Start a learning that waits at a step."""
     code = LEARN.replace("HANDLER", handler)
-    process = python(code, folder, start_new_session=True, env={"HOLD": str(hold)})
+    process = python(
+        code, folder, start_new_session=True, env={"HOLD": str(hold), "EACH": str(each)}
+    )
     assert process.stdout.readline() == "from 1\n", process.communicate(timeout=SECONDS)[1]
     assert process.stdout.readline() == "holds\n"
     return process
@@ -106,6 +109,13 @@ def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, digest, name, c
     assert status == code
     assert "stopped after step 20; the same call goes on from there" in error
     assert finish(tmp_path, digest) == 21
+
+
+def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, digest):
+    process = start(tmp_path, each=8)
+    process.kill()
+    assert end(process)[0] == -signal.SIGKILL
+    assert finish(tmp_path, digest) == 17
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@ import errno
 import json
 import subprocess
 import sys
-import time
 import zipfile
 
 import numpy as np
@@ -160,6 +159,8 @@ def test_cache_commands(tmp_path, capsys):
 WRITER = """
 import sys, numpy as np
 from shl import store
+store.write(sys.argv[1], {"x": np.full(100000, 7.0)}, {})
+print("written", flush=True)
 while True:
     store.write(sys.argv[1], {"x": np.full(100000, 7.0)}, {})
 """
@@ -168,13 +169,10 @@ while True:
 def test_a_killed_writer_leaves_no_unreadable_entry(tmp_path):
     path = store.Store(tmp_path).path("test", "0" * 32)
     for _ in range(5):
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
-        deadline = time.monotonic() + 60
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.05)
-        writer.kill()
-        writer.wait()
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout.readline() == "written\n"
+            writer.kill()
         np.testing.assert_array_equal(store.read(path)[0]["x"], np.full(100000, 7.0))
     store.Store(tmp_path).clear()
     assert not list(tmp_path.iterdir())
