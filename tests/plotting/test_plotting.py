@@ -1,5 +1,7 @@
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from making import planted
@@ -83,6 +85,86 @@ def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
     assert ax.get_ylim() == (0.9, 1.001)
 
 
+# A panel of the Annex: half a column wide, with axes at given places.
+SMALL = {"figsize": (3.11, 2.38), "gridspec_kw": {"left": 0.2, "right": 0.95, "bottom": 0.2}}
+PANELS = {
+    "time_plot": lambda dico, **at: plotting.time_plot(dico, "F", "bits", **at),
+    "plot_P_cum": lambda dico, **at: plotting.plot_P_cum(dico, ylabel="functions", **at),
+    "plot_usage": lambda dico, **at: plotting.plot_usage(dico, title="HAP", **at),
+    "plot_proba_histogram": plotting.plot_proba_histogram,
+    "plot_coefficients": lambda dico, **at: plotting.plot_coefficients(np.eye(9), **at),
+    "plot_variance": lambda dico, **at: plotting.plot_variance(np.eye(9), **at),
+    "plot_scan": lambda dico, **at: plotting.plot_scan([0.5791, 0.5812], [1, 2], "eta", **at),
+    "plot_grid": lambda dico, **at: plotting.plot_grid(
+        {"eta": [0.1, 0.2], "homeo_method": ["None", "HEH2019"]}, np.eye(2), **at
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PANELS)
+@pytest.mark.parametrize("subplots", [SMALL, {"figsize": (6, 4)}], ids=["small", "large"])
+def test_nothing_of_a_panel_is_cut_or_overlaps(dico, name, subplots):
+    with plt.rc_context({"font.size": 10}):
+        fig, ax = plt.subplots(**subplots)
+        PANELS[name](dico, fig=fig, ax=ax)
+        fig.canvas.draw()
+    texts = [ax.title, *(text for axis in (ax.xaxis, ax.yaxis) for text in texts_of(axis))]
+    for text in texts:
+        box = text.get_window_extent()
+        assert not text.get_text() or fig.bbox.x0 - 1 <= box.x0 and box.x1 <= fig.bbox.x1 + 9, text
+        assert not text.get_text() or fig.bbox.y0 - 1 <= box.y0 and box.y1 <= fig.bbox.y1 + 1, text
+    for axis in (ax.xaxis, ax.yaxis):
+        boxes = [text.get_window_extent() for text in texts_of(axis)[1:]]
+        assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
+    plt.close(fig)
+
+
+def texts_of(axis):
+    """The label of an axis, and the labels of those ticks that are in view."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = axis.get_major_ticks()
+    return [axis.label, *(tick.label1 for tick in ticks if low <= tick.get_loc() <= high)]
+
+
+def test_a_label_shortens_and_keeps_its_unit(dico):
+    _, ax = plt.subplots(**SMALL)
+    assert plotting.time_plot(dico, "F", "bits", ax=ax)[1].get_ylabel() == "F (bits)"
+    assert plotting.time_plot(dico, "F_own", ax=ax)[1].get_ylabel() == "F_own"
+    _, ax = plotting.time_plot(dico, "F", "bits")
+    assert ax.get_ylabel() == "F = error + 0.0005 qerror, plain pursuit (bits)"
+    plt.close("all")
+
+
+def test_p_cum_has_the_ticks_of_the_study(dico):
+    _, ax = plotting.plot_P_cum(dico, ymin=0.95, n_yticks=21)
+    np.testing.assert_allclose(ax.get_yticks(), [0.95, 1])
+    _, ax = plotting.plot_P_cum(dico, ymin=0, n_yticks=201)
+    assert 2 <= len(ax.get_yticks()) <= ax.yaxis.get_tick_space() + 2
+
+
+def test_lines_with_labels_have_a_legend(dico):
+    _, ax = plotting.time_plot(dico, "F", label="plain")
+    plotting.time_plot(dico, "F_own", label="own", ax=ax)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["plain", "own"]
+    assert plotting.time_plot(dico, "F")[1].get_legend() is None
+    _, ax = plt.subplots(**SMALL)
+    for i in range(9):
+        plotting.time_plot(dico, "F", label=f"eta = {i / 7:.4f}", ax=ax)
+    legend, axes = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    assert legend.width * legend.height < axes.width * axes.height / 2
+    plt.close("all")
+
+
+def test_a_grid_is_a_heat_map_with_values():
+    values = {"eta": [0.1, 0.2, 0.4], "homeo_method": ["None", "HEH"]}
+    _, ax = plotting.plot_grid(values, [[1, 2], [3, np.nan], [5, 6]], "entropy")
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == (*values, "entropy")
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.1", "0.2", "0.4"]
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[2, 0] == "5.00" and cells[0, 1] == "2.00" and cells[1, 1] == "failed"
+    np.testing.assert_array_equal(shown(ax), [[1, 3, 5], [2, np.nan, 6]])
+
+
 @pytest.mark.parametrize("variable", plotting.LABELS)
 def test_every_variable_has_a_time_plot(dico, variable):
     _, ax = plotting.time_plot(dico, variable, unit="bits", label="run")
@@ -126,8 +208,6 @@ def test_a_figure_names_an_unknown_parameter(dico):
 
 
 def test_no_figure_stays_open():
-    import matplotlib.pyplot as plt
-
     open_before = plt.get_fignums()
     for _ in range(30):
         dico = SparseHebbianLearning(4, n_iter=2, random_state=0).fit(np.eye(9))
@@ -177,11 +257,10 @@ def test_variances_usage_error_and_data(dico, rng):
     X = rng.standard_normal((40, 25))
     code = dico.transform(X)
     _, ax = plotting.plot_variance(code)
-    np.testing.assert_allclose(
-        [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)), atol=1e-12
-    )
+    variance = (code**2).mean(axis=0) / (code**2).mean()
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], variance, atol=1e-12)
     _, ax = plotting.plot_variance_histogram(code, bins=6)
-    heights, edges = np.histogram(np.sqrt((code**2).mean(axis=0)), bins=6)
+    heights, edges = np.histogram(variance, bins=6)
     np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
     np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1], atol=1e-12)
     _, ax = plotting.plot_error(dico)
@@ -211,7 +290,7 @@ def test_a_scan_of_numbers_and_of_names():
 
 def test_no_record_is_an_error(rng):
     model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
-    with pytest.raises(ValueError, match="no record: record_each must be above 0"):
+    with pytest.raises(ValueError, match="record_each was 0.  Learn again with record_each"):
         plotting.time_plot(model)
     with pytest.raises(ValueError, match="variable must be one of 'F'"):
         plotting.time_plot(model, "G")
