@@ -13,6 +13,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn.utils.validation import check_is_fitted
+
 from .._base.parameters import refuse_unknown
 from ..store.files import write_bytes
 
@@ -87,13 +89,21 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
 
         @wraps(draw)
         def drawn(*values, title=None, fname=None, fig=None, ax=None, **options):
-            if _is_experiment(values[:1]) and (len(values) > 1 or names[0] in options):
+            if _is_experiment(values[:1]):
                 values = values[1:]
+                if not values and names[0] not in options:
+                    raise TypeError(
+                        f"{draw.__name__} needs {names[0]}, but only an SHL or None was given.  "
+                        f"Pass what is drawn, such as the model that learn_dico returns."
+                    )
+            first = next(iter((*values, *options.values())), None)
+            if hasattr(first, "fit"):
+                check_is_fitted(first)
             if not passes_on:
                 options.pop("verbose", None)  # which the Annex gives; nothing is printed
                 refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
             is_new = fig is None and ax is None
-            fig, ax = get_axes(fig, ax, figsize, next(iter((*values, *options.values())), None))
+            fig, ax = get_axes(fig, ax, figsize, first)
             try:
                 size = draw(ax, *values, **options)
                 if is_new and size is not None:

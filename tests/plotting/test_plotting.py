@@ -7,6 +7,7 @@ import pytest
 from making import planted
 from matplotlib.figure import Figure
 from scipy import sparse
+from sklearn.exceptions import NotFittedError
 
 from shl import SparseHebbianLearning, plotting
 from shl.learning.homeostasis import RULES
@@ -75,6 +76,88 @@ def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
     np.testing.assert_array_equal(shown(ax), shown(same))
     with pytest.raises(ValueError, match="order must be one of 'minmax'"):
         plotting.show_dico(dico, order="best")
+
+
+def test_atoms_have_their_shape(rng):
+    atoms = rng.standard_normal((6, 60))
+    scaled = atoms / np.abs(atoms).max(axis=1, keepdims=True)
+    _, ax = plotting.show_dico(atoms, patch_shape=(5, 12), dim_graph=(2, 3))
+    image = shown(ax)
+    assert image.shape == (2 * 6 + 1, 3 * 13 + 1)
+    np.testing.assert_allclose(image[7:12, 14:26].ravel(), scaled[4])
+    _, same = plotting.show_dico(atoms.reshape(6, 5, 12), dim_graph=(2, 3))
+    np.testing.assert_array_equal(shown(same), image)
+    _, same = plotting.show_dico_in_order(Model(atoms), patch_shape=(5, 12), dim_graph=(2, 3))
+    np.testing.assert_array_equal(shown(same), image)
+    _, axs = plotting.show_data(atoms, 2, patch_shape=(5, 12))
+    np.testing.assert_allclose(shown(axs[1]).ravel(), scaled[1])
+
+
+class Model:
+    """A fitted model whose atoms are used more and more, in their order."""
+
+    def __init__(self, atoms, **attributes):
+        vars(self).update(components_=atoms, **attributes)
+        self.record_ = {"prob_active": [np.arange(len(atoms))]}
+
+
+@pytest.mark.parametrize("how", ["patch_shape", "three numbers", "axes", "model", "channels first"])
+def test_atoms_in_colour_are_scaled_alike_in_their_channels(rng, how):
+    atoms = rng.standard_normal((4, 5, 6, 3)) * [1, 2, 4]
+    flat = atoms.reshape(4, -1)
+    dico, patch_shape = {
+        "patch_shape": (flat, (5, 6)),
+        "three numbers": (flat, (5, 6, 3)),
+        "axes": (atoms, None),
+        "model": (Model(flat, patch_shape_=(5, 6, 3)), None),
+        "channels first": (Model(atoms.transpose(0, 3, 1, 2)), None),
+    }[how]
+    _, ax = plotting.show_dico(dico, patch_shape=patch_shape, dim_graph=(1, 4))
+    image = shown(ax)
+    assert image.shape == (7, 4 * 7 + 1, 3)
+    expected = (atoms[1] / np.abs(atoms[1]).max() + 1) / 2
+    np.testing.assert_allclose(image[1:6, 8:14], expected)
+    assert (image[0] == 1).all()  # gaps are white
+
+
+@pytest.mark.parametrize(
+    ("n_features", "options", "n_curves"),
+    [(50, {}, 1), (49, {"kind": "signal"}, 1), (49, {"patch_shape": (49,)}, 1)]
+    + [(60, {"kind": "signal", "patch_shape": (20, 3)}, 3)],
+)
+def test_signals_are_curves(rng, n_features, options, n_curves):
+    atoms = rng.standard_normal((6, n_features))
+    _, ax = plotting.show_dico(atoms, dim_graph=(2, 3), **options)
+    assert not ax.images and len(ax.collections) == 1 + n_curves
+    length = n_features // n_curves
+    for i, lines in enumerate(ax.collections[1:]):
+        curve = lines.get_segments()[4]  # in the second row and column
+        assert 1 <= curve[0, 0] < curve[-1, 0] <= 2 and len(curve) == length
+        heights = (curve[:, 1] + 1) / 0.45 * np.abs(atoms[4]).max()
+        np.testing.assert_allclose(heights, atoms[4].reshape(length, n_curves)[:, i])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"patch_shape": (5, 11)}, r"patch_shape must be \(height, width\).* of 60 numbers"),
+        ({"patch_shape": (5, 6, 2)}, "patch_shape must be"),
+        ({"patch_shape": (0, 60)}, "patch_shape must be at least 1"),
+        ({"kind": "image"}, "must be a square patch, but has 60 pixels.  Pass patch_shape"),
+        ({"kind": "curve"}, "kind must be one of"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_an_error(rng, options, words):
+    with pytest.raises(ValueError, match=words):
+        plotting.show_dico(rng.standard_normal((4, 60)), **options)
+
+
+def test_figures_need_a_fitted_model(dico):
+    with pytest.raises(TypeError, match="show_dico needs dico, but only an SHL or None was given"):
+        plotting.show_dico(Experiment())
+    for plot in (plotting.show_dico, plotting.time_plot, plotting.plot_P_cum):
+        with pytest.raises(NotFittedError, match="SparseHebbianLearning instance is not fitted"):
+            plot(SparseHebbianLearning())
 
 
 def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
