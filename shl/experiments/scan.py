@@ -25,7 +25,7 @@ from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
-from ..plotting import plot_scan, time_plot
+from ..plotting import plot_grid, plot_scan, time_plot
 from ..plotting.figures import get_axes, save
 from ..store.files import json_text
 from ..store.jobs import Job, as_done, run_jobs
@@ -307,10 +307,11 @@ class SHL_set:
         return list(self._records)
 
     def to_frame(self):
-        """The records as a pandas DataFrame (needs pandas)."""
+        """The records as a pandas DataFrame, with a column for each parameter (needs pandas)."""
         import pandas as pd
 
-        return pd.DataFrame(self._records)
+        records = [{**record, **record["params"]} for record in self._records]
+        return pd.DataFrame(records).drop(columns="params", errors="ignore")
 
     def to_csv(self, path: str | Path) -> None:
         """Write the records as CSV, params as JSON.
@@ -337,7 +338,7 @@ class SHL_set:
     @checked
     def scan(
         self,
-        variable: str = "eta",
+        variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
         display: Annotated[str, choice(("final", "dynamic"))] = "final",
         display_variable: str = "F",
@@ -354,7 +355,8 @@ class SHL_set:
 
         Parameters
         ----------
-        variable : str, default="eta"
+        variable : str or two of them, default="eta"
+            The variable, or both variables of a grid, which is drawn as a heat map.
         list_figures : sequence of str, default=()
             Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
         display : {"final", "dynamic"}, default="final"
@@ -373,10 +375,23 @@ class SHL_set:
             Opacity of the lines.
         """
         check_choice(display, "display", ("final", "dynamic"))
-        records = self._done([variable])
+        variables = [variable] if isinstance(variable, str) else list(variable)
+        is_grid = len(variables) > 1
+        if len(variables) > 2 or (is_grid and display != "final"):
+            raise ValueError(
+                f"A figure shows one variable, or the end of learning over two, not {variables} "
+                f"with display={display!r}.  Call run(variables, grid=True), then to_frame()."
+            )
+        records = self._done(variables, is_grid)
         if None in records:
-            self.run([variable], n_jobs=n_jobs, verbose=verbose)
-            records = [record for record in self._done([variable]) if record]
+            self.run(variables, n_jobs=n_jobs, verbose=verbose, grid=is_grid)
+            records = self._done(variables, is_grid)
+        if is_grid:
+            values = {name: self.values_of(name) for name in variables}
+            results = [np.nan if record is None else record[display_variable] for record in records]
+            results = np.reshape(results, [len(each) for each in values.values()])
+            return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
+        records = [record for record in records if record]
         for record in records if list_figures else ():
             experiment = SHL(**self._parameters(record))
             experiment.learn_dico(
@@ -387,23 +402,23 @@ class SHL_set:
         if display == "final":
             results = [record[display_variable] for record in records]
             style = {"color": color, "alpha": alpha, "label": label, "fname": fname}
-            return plot_scan(values, results, variable, display_variable, fig=fig, ax=ax, **style)
+            return plot_scan(values, results, *variables, display_variable, fig=fig, ax=ax, **style)
         fig, ax = get_axes(fig, ax, (6, 4), self)
         for record, value in zip(records, values, strict=True):
-            label = f"{variable} = {value:.4g}" if isinstance(value, float) else f"{value}"
+            label = f"{variables[0]} = {value:.4g}" if isinstance(value, float) else f"{value}"
             style = {"color": color, "alpha": alpha, "label": label}
             time_plot(self.learned(record), display_variable, fig=fig, ax=ax, **style)
         save(fig, fname)
         return fig, ax
 
-    def _done(self, variables):
+    def _done(self, variables, grid):
         """The record of each task of a scan that is done, None for the others."""
         known = {
             store.key_of(record["params"]): record
             for record in self._records
             if record["status"] == "done"
         }
-        return [known.get(store.key_of(task["params"])) for task in self.tasks(variables)]
+        return [known.get(store.key_of(task["params"])) for task in self.tasks(variables, grid)]
 
     def learned(self, record: dict) -> SparseHebbianLearning:
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
