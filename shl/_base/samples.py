@@ -81,8 +81,8 @@ class Samples:
             place = (start + bad[0], *bad[1:])
         if np.ma.isMaskedArray(self.X) and np.ma.getmaskarray(self.X)[place]:
             raise ValueError(
-                f"{name} is a masked array, and its entry at {place} is masked. Pass "
-                f"missing='mask' to code and learn by the others, or call {name}.filled(value) first."
+                f"{name} is a masked array, and its entry at {place} is masked. Call "
+                f"{name}.filled(value), or pass missing='mask' to use the others alone."
             )
         refused = "infinity" if allows_nan else "NaN or infinity"
         raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
