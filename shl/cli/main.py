@@ -24,10 +24,8 @@ from .flags import (
     verbosity,
     write_report,
 )
-from .group_sparsity import COMMAND as GROUP_SPARSITY
 from .models import COMMANDS as MODEL_COMMANDS
-from .regularization import COMMAND as REGULARIZATION
-from .set_evolution import COMMAND as SET
+from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
@@ -296,8 +294,6 @@ COMMANDS = (
     ANNEX,
     CONV_LEARN,
     Command("cache", "list, check or clear stored results", _add_cache_flags, cache_command),
-    REGULARIZATION,
-    GROUP_SPARSITY,
-    SET,
+    *STUDY_COMMANDS,
     TEACHER_STUDENT,
 )
