@@ -12,11 +12,9 @@ from . import flags
 from .annex import COMMAND as ANNEX
 from .conv_learn import COMMAND as CONV_LEARN
 from .flags import Command, Parser
-from .group_sparsity import COMMAND as GROUP_SPARSITY
 from .models import COMMANDS as MODEL_COMMANDS
 from .models import draw_pictures
-from .regularization import COMMAND as REGULARIZATION
-from .set_evolution import COMMAND as SET
+from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
@@ -260,8 +258,6 @@ COMMANDS = (
     ANNEX,
     CONV_LEARN,
     Command("cache", "list, check or clear stored results", _add_cache_flags, cache_command),
-    REGULARIZATION,
-    GROUP_SPARSITY,
-    SET,
+    *STUDY_COMMANDS,
     TEACHER_STUDENT,
 )
