@@ -138,7 +138,7 @@ def claim_folder(args) -> Path:
     content, path = json_text(run).encode(), out / RUN_FILE
     if not path.exists() and any(out.iterdir()):
         _say(args, f"{out}/ is not empty: files of the same names are replaced")
-    elif path.exists() and path.read_bytes() != content:
+    elif path.is_file() and path.read_bytes() != content:
         _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
     write_bytes(path, content)
     return out

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import store
 from .._base.checks import check_sparse
+from ..store.files import damage_of, read_info, write_bytes
 from .flags import Command, add_shared, announce_overwrite, claim_folder, report, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
@@ -20,7 +20,7 @@ def load_model(path):
     from ..estimators.dictionary import SparseHebbianLearning
 
     kinds = {kind.__name__: kind for kind in (SparseHebbianLearning, ConvolutionalSHL)}
-    kind = store.read_info(path).get("kind")
+    kind = read_info(path).get("kind")
     if kind not in kinds:
         raise ValueError(f"{path} must hold one of {', '.join(kinds)}, not {kind}")
     return kinds[kind].load(path)
@@ -132,7 +132,7 @@ def encode_command(args):
         model.set_params(sparse_output=True)
     code = model.transform(X, l0_sparseness=args.l0_sparseness)
     announce_overwrite(args, args.target)
-    store.write_bytes(Path(args.target), _code_bytes(code, model))
+    write_bytes(Path(args.target), _code_bytes(code, model))
     decoded = model.inverse_transform(code)
     summary = {
         "samples": len(decoded),
@@ -180,7 +180,7 @@ def decode_command(args):
     announce_overwrite(args, args.target)
     file = io.BytesIO()
     np.save(file, X)
-    store.write_bytes(Path(args.target), file.getvalue())
+    write_bytes(Path(args.target), file.getvalue())
     shape = " x ".join(map(str, X.shape))
     summary = {"shape": list(X.shape), "samples": str(args.target)}
     report(args, summary, [f"samples of shape {shape} in {args.target}"])
@@ -227,7 +227,7 @@ def _file(path, what):
     if not Path(path).is_file():  # to open a pipe would wait for ever
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with store.damage_of(path), open(path, "rb") as file:
+        with damage_of(path), open(path, "rb") as file:
             yield file
     except ValueError as error:
         raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error

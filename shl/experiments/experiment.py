@@ -19,6 +19,7 @@ from ..images.patches import Patches
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
 from ..learning.replacement import Replacement
+from ..store.entries import DEFAULT_FOLDER
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
@@ -145,7 +146,7 @@ class SHL:
     record_num_batches: int = 1024
     DEBUG_DOWNSCALE: int = 1
     verbose: int = 0
-    cache_dir: str | Path | None = store.DEFAULT_FOLDER
+    cache_dir: str | Path | None = DEFAULT_FOLDER
     checkpoint_each: int | None = None
     n_jobs: int | None = 1
 
@@ -426,13 +427,12 @@ def _read_code(path):
 def _read_array(path, name, shape):
     """The only array of a file, whose axes are as many as `shape` has names."""
     arrays, _ = store.read(path)
-    with store.damage_of(path):
-        return check_schema(arrays, {name: Field(shape)})[name]
+    return check_schema(arrays, {name: Field(shape)})[name]
 
 
 def _read_digest(path):
     """The digest of the patches in a file."""
-    return str(store.read_values(path, "digest")[0])
+    return str(store.read_info(path)["digest"])
 
 
 def _options_of(name):

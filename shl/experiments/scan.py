@@ -32,7 +32,7 @@ from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
-from ..store.files import json_text
+from ..store.files import json_text, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
@@ -364,11 +364,11 @@ class SHL_set:
         writer.writeheader()
         for record in self._records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
-        store.write_bytes(path, text.getvalue().encode())
+        write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        store.write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(self._records).encode())
 
     @check_parameter_names
     def scan(
@@ -491,9 +491,8 @@ def _make_data(source):
 
 def _read_metrics(path):
     """The result of a learning, in its file."""
-    seconds, metrics = store.read_values(path, "seconds", "metrics")
-    with store.damage_of(path):
-        return {"seconds": seconds, **metrics}
+    info = store.read_info(path)
+    return {"seconds": info["seconds"], **info["metrics"]}
 
 
 def _learn(parameters, source, tag):

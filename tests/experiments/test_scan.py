@@ -1,9 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import joblib
 import numpy as np
@@ -236,46 +233,6 @@ def test_the_scan_command(tmp_path, capsys):
     }
     assert cli.main([*flags, "--json", "--dry-run"]) == 0
     assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [True, True]
-
-
-LEARNER = """
-import sys
-from shl import SHL
-SHL(**{opts!r}, cache_dir=sys.argv[1]).learn_dico(matname="k")
-"""
-
-
-def learner(folder, n_iter):
-    """A process that learns, with a checkpoint nearly every step."""
-    program = LEARNER.format(opts={**SMALL, "n_iter": n_iter, "checkpoint_each": 20})
-    return subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def wait_for(folder, pattern, process):
-    """Wait until a file is there, or the process has ended."""
-    deadline = time.monotonic() + 120
-    while not list(folder.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_learning_goes_on_bit_exactly(tmp_path, number):
-    n_iter = 1500
-    whole = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=None).learn_dico()
-    process = learner(tmp_path, n_iter)
-    wait_for(tmp_path, "*.checkpoint", process)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode != 0, "it ended before it was stopped"
-    (kept,) = tmp_path.glob("*.checkpoint")
-    step = store.read_info(kept)["state"]["step"]
-    assert 0 < step < n_iter
-    resumed = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=tmp_path).learn_dico(matname="k")
-    np.testing.assert_array_equal(resumed.dictionary, whole.dictionary)
-    np.testing.assert_array_equal(resumed.record["F"], whole.record["F"])
-    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):
