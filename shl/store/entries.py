@@ -65,7 +65,8 @@ def _canonical(value):
         return value.__name__
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f"{_code(value.__code__)} {_canonical([value.__defaults__, value.__kwdefaults__, cells])}"
+        defaults = value.__defaults__, value.__kwdefaults__
+        return f"{_code(value.__code__)} {_canonical([*defaults, cells])}"
     attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
     kind = type(value)
     package = kind.__module__.split(".")[0]  # a class of ours keeps its key when its module moves
