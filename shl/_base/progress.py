@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import threading
 
 from tqdm.auto import tqdm
 
@@ -39,11 +40,22 @@ class _OneLine(_Forgiving):
             self._bar = ""
 
 
+class _Bar(tqdm):
+    """A bar whose lock belongs to the threads of this process alone.
+
+    Forked processes share the lock of tqdm.  One that is killed while it holds the lock would block
+    every later bar of its parent.
+    """
+
+
+_Bar.set_lock(threading.RLock())
+
+
 def progress(**options) -> tqdm:
     """A bar of `tqdm` whose writes end nothing; in a log one line, written where the bar closes."""
     is_disabled = options.pop("disable", False) or sys.stderr is None
     file = None if is_disabled else (_Forgiving if _is_redrawn() else _OneLine)(sys.stderr)
-    return tqdm(**options, disable=is_disabled, file=file)
+    return _Bar(**options, disable=is_disabled, file=file)
 
 
 def _is_redrawn():

@@ -81,9 +81,8 @@ def _faces(n_images, size, rng, datapath):
     faces = _read_faces(Path(datapath) / FACES)
     check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
     chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
-    return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(
-        np.float32
-    )
+    scales = 1, size / faces.shape[1], size / faces.shape[2]
+    return zoom(chosen, scales, order=1)[:, None].astype(np.float32)
 
 
 def _read_faces(path):
@@ -93,28 +92,27 @@ def _read_faces(path):
     """
     from scipy.io import loadmat
 
-    if not path.is_file():
-        try:
-            with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
-                content = answer.read()
-        except OSError as error:
-            raise OSError(
-                f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
-                f"database='sample' needs no network"
-            ) from error
-        _check_faces(content, FACES_URL)
+    is_here = path.is_file()
+    content, place = (path.read_bytes(), path) if is_here else (_fetch_faces(path), FACES_URL)
+    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
+        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+    if not is_here:
         write_bytes(path, content)
-    content = path.read_bytes()
-    _check_faces(content, path)
     faces = loadmat(io.BytesIO(content))["faces"].T.astype(np.float32)
     faces = (faces - faces.min()) / np.ptp(faces)
     return faces.reshape(-1, 64, 64).transpose(0, 2, 1)
 
 
-def _check_faces(content, place):
-    """An error unless bytes are the file of the faces."""
-    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
-        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+def _fetch_faces(path):
+    """The bytes of the original file, from the network."""
+    try:
+        with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
+            return answer.read()
+    except OSError as error:
+        raise OSError(
+            f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
+            f"database='sample' needs no network"
+        ) from error
 
 
 def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:
@@ -238,7 +236,7 @@ def _draw_comparison(models, figures, stem):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
+        time_plot(model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
         plots.plot_counts(
             figures[method]["counts_own"],
             color=COLORS.get(method),

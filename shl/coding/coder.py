@@ -104,23 +104,24 @@ class Coder:
             X = np.ldexp(X, -exponents)
         if algorithm not in PURSUITS:
             return encode_with_sklearn(X, self.dictionary, self.coding, exponents)
-        n_dictionary, n_pixels = self.dictionary.shape
-        n_slots = self.n_slots
-        if self.coding.fit_tol is not None:  # it overrides l0_sparseness
-            n_slots = n_dictionary if algorithm == "mp" else min(n_pixels, n_dictionary)
-        events = Events(
-            np.zeros((len(X), n_slots), np.int32),
-            np.zeros((len(X), n_slots), X.dtype),
-            n_dictionary,
-        )
+        events = self._no_events(len(X))
         if rho is None:
-            rho = padded_rows(len(X), n_dictionary, X.dtype)
-            np.matmul(X, self.columns, out=rho[:, :n_dictionary])
+            rho = padded_rows(len(X), len(self.filters), X.dtype)
+            np.matmul(X, self.columns, out=rho[:, : len(self.filters)])
         if algorithm == "mp":
             self._pursue(X, rho, events)
         else:
             self._pursue_orthogonal(X, rho, events, exponents)
         return events if self.coding.fit_tol is None else events.trim()
+
+    def _no_events(self, n_samples):
+        """Empty slots for the events of so many samples."""
+        shape, (n_dictionary, n_pixels) = (n_samples, self.n_slots), self.dictionary.shape
+        if self.coding.fit_tol is not None:  # it overrides l0_sparseness
+            most = n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
+            shape = n_samples, most
+        values = np.zeros(shape, self.dictionary.dtype)
+        return Events(np.zeros(shape, np.int32), values, n_dictionary)
 
     def _code_seen(self, X):
         """The events of one chunk of samples, by the entries that are not NaN.
@@ -129,16 +130,9 @@ class Coder:
         first correlations.
         """
         n_dictionary, n_pixels = self.dictionary.shape
-        n_slots, number, fit_tol = self.n_slots, X.dtype.type, self.coding.fit_tol
-        if fit_tol is not None:
-            n_slots = min(n_pixels, n_dictionary)
-        columns = padded_rows(n_pixels, n_dictionary, X.dtype)
+        number, fit_tol = X.dtype.type, self.coding.fit_tol
+        columns, events = padded_rows(n_pixels, n_dictionary, X.dtype), self._no_events(len(X))
         columns[:, :n_dictionary] = self.dictionary.T
-        events = Events(
-            np.zeros((len(X), n_slots), np.int32),
-            np.zeros((len(X), n_slots), X.dtype),
-            n_dictionary,
-        )
         kernels.pursue_seen(
             X,
             self.dictionary,
@@ -210,18 +204,8 @@ class Coder:
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        coding, coder = self.coding, self._lay_out(len(X))
-        if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
-            return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
-        indices = np.empty((len(X), self.n_slots), np.int32)
-        values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
-
-        def fill(rows):
-            events = coder.code(X[rows])
-            indices[rows], values[rows] = events.indices, events.values
-
-        threads.map(fill, chunks(len(X)))
-        return Events(indices, values, len(self.dictionary))
+        coder = self._lay_out(len(X))
+        return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
         """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where

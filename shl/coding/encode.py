@@ -30,7 +30,13 @@ def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
 def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
     """A dictionary (n_dictionary, n_pixels) of the dtype with rows of unit norm, or an error."""
     dictionary = check_array(dictionary, name, ndim=2, dtype=dtype, n_columns=n_pixels)
-    norms = namespace(dictionary).linalg.norm(dictionary, axis=1)
+    check_norms(dictionary, name)
+    return dictionary
+
+
+def check_norms(atoms, name):
+    """Raise an error unless atoms (n_dictionary, n_pixels) have unit norms."""
+    norms = namespace(atoms).linalg.norm(atoms, axis=1)
     if not norms.all():
         raise ValueError(
             f"{name}: row {int(norms.argmin())} is all zeros, an atom must have a direction"
@@ -40,7 +46,6 @@ def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
         raise ValueError(
             f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
         )
-    return dictionary
 
 
 def check_precision(precision, shape, dtype, name="precision"):

@@ -904,48 +904,9 @@ def accumulate(events, rows, first, last, total):
 
 
 @jit
-def accumulate_squares(events, rows, first, last, total):
-    """total[i] += sum over the samples n that use atom i of rows_n^2, for the atoms first <= i <
-    last.
-    """
-    for i in range(first, last):
-        for k in range(events.starts[i], events.starts[i + 1]):
-            row = rows[events.samples[k]]
-            for pixel in range(row.size):
-                total[i, pixel] += row[pixel] * row[pixel]
-
-
-@jit
-def count_events(indices, values, counts):
-    """counts[i] += samples that use atom i, int64."""
-    for n in range(indices.shape[0]):
-        for slot in range(indices.shape[1]):
-            counts[indices[n, slot]] += values[n, slot] != 0
-
-
-@jit
-def count_quantiles(indices, values, C, counts):
-    """counts[i, b] = samples whose coefficient of atom i has 1 - exp(-max(a, 0) / C) in the b-th of
-    equal bins.
-
-    counts (n_dictionary, n_bins), int64.  A sample that does not use an atom counts in the first.
-    """
-    n_bins = counts.shape[1]
-    counts[:] = 0
-    counts[:, 0] = indices.shape[0]
-    for n in range(indices.shape[0]):
-        for slot in range(indices.shape[1]):
-            value = values[n, slot]
-            if value != 0:
-                ratio = 1 - math.exp(-max(value, 0.0) / C)
-                counts[indices[n, slot], 0] -= 1
-                counts[indices[n, slot], min(int(ratio * n_bins), n_bins - 1)] += 1
-
-
-@jit
 def follow_quantiles(indices, values, C, rate, P_cum, moved):
     """Moved = (1 - rate) P_cum + rate CDF, the CDF of r = 1 - exp(-max(a, 0) / C) over the equal
-    bins of `count_quantiles`, as many as P_cum has columns but for the first, in which it is 0.
+    bins of [0, 1], as many as P_cum has columns but for the first, in which it is 0.
     """
     n_dictionary, n_bins = P_cum.shape[0], P_cum.shape[1] - 1
     events = order_by_atom(indices, values, n_dictionary)

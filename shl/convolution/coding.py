@@ -19,15 +19,14 @@ from .._base.checks import (
     check_array,
     check_choice,
     check_count,
-    check_flag,
     check_magnitude,
     check_memory,
-    check_number,
-    set_checked,
 )
+from .._base.constraints import Checked, Count, Flag, PositiveShare
 from .._base.progress import progress
-from .._base.threads import Threads, chunks
-from ..coding.competition import PLAIN, Competition
+from .._base.threads import Threads, chunks, map_serially
+from ..coding.competition import PLAIN, Competition, check_competition
+from ..coding.encode import check_norms
 from ..coding.events import Batch
 from ..coding.preparing import prepare
 from . import kernels
@@ -41,7 +40,7 @@ LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared 
 
 
 @dataclass(frozen=True)
-class ConvolutionalCoding:
+class ConvolutionalCoding(Checked):
     """How images are coded; a value out of its range is an error that names it.
 
     Parameters
@@ -54,25 +53,16 @@ class ConvolutionalCoding:
         False shows progress bars for large images.
     """
 
-    l0_sparseness: int = 20
-    alpha_MP: float = 1.0
-    do_sym: bool = False
-    stride: int = 1
+    l0_sparseness: Count = 20
+    alpha_MP: PositiveShare = 1.0
+    do_sym: Flag = False
+    stride: Count = 1
     mask: np.ndarray | None = None
     is_quiet: bool = True
 
-    def __post_init__(self):
-        set_checked(
-            self,
-            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness"),
-            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
-            do_sym=check_flag(self.do_sym, "do_sym"),
-            stride=check_count(self.stride, "stride"),
-        )
-
-    def check_fits(self, shape: tuple, width: int) -> None:
-        """Errors for strides that skip pixels, images smaller than an atom, and for more events
-        than places in an image of shape (..., height, width).
+    def check_fits(self, shape: tuple, width: int, n_dictionary: int) -> None:
+        """Errors for strides that skip pixels, images (..., height, width) smaller than an atom,
+        more events than places, and for a Gram array or maps that are larger than the memory.
         """
         why = "the width of an atom: pixels between atoms would never be coded"
         check_count(self.stride, "stride", most=width, why=why)
@@ -84,12 +74,8 @@ class ConvolutionalCoding:
         n_rows, n_columns = places(shape, width, self.stride)
         why = f"the {n_rows} x {n_columns} places of an atom in an image"
         check_count(self.l0_sparseness, "l0_sparseness", most=n_rows * n_columns, why=why)
-
-    def check_memory(self, n_dictionary: int, shape: tuple, width: int) -> None:
-        """Errors for a Gram array, or maps of an image, that are larger than the memory."""
         side = 2 * ((width - 1) // self.stride) + 1
         check_memory(4 * (n_dictionary * side) ** 2, "n_dictionary", n_dictionary)
-        n_rows, n_columns = places(shape, width, self.stride)
         check_memory(4 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
 
     def activity(self, n_dictionary: int) -> float:
@@ -213,16 +199,10 @@ class ConvolutionalCoder:
         kernels.unfold(image, rows.start, self.coding.stride, width, patches)
         np.matmul(patches, self.filters, out=rho[rows].reshape(n_places, n_dictionary))
 
-    def correlate(self, image, rho) -> None:
-        """Fill rho with the correlations of an image (n_channels, height, width) with every atom,
-        on this thread.
-        """
-        correlate, strips = self.correlation(image, rho)
-        for rows in strips:
-            correlate(rows)
-
     def rank(self, rho, ranking, rows) -> None:
         """Write the best scores of the tiles of these rows."""
+        # Each thread needs its own memory for the scores of a tile.
+        ranking = ranking._replace(keys=np.empty_like(ranking.keys))
         kernels.rank(rho, self.contest, rows.start, rows.stop, ranking)
 
     def pursue(self, rho, ranking, slots) -> int:
@@ -230,22 +210,12 @@ class ConvolutionalCoder:
         alpha = rho.dtype.type(self.coding.alpha_MP)
         return kernels.pursue(rho, self.gram, self.contest, alpha, ranking, slots)
 
-    def code(self, image, rho, ranking, slots) -> int:
-        """One image on this thread: its correlations, then its events; return how many."""
-        correlate, strips = self.correlation(image, rho)
-        for rows in strips:
-            correlate(rows)
-            self.rank(rho, ranking, rows)
-        return self.pursue(rho, ranking, slots)
+    def code(self, image, rho, ranking, slots, run=map_serially, is_quiet=True) -> int:
+        """Fill rho with the correlations of an image, and the slots with events; return how many.
 
-    def code_large(self, image, threads: Threads, slots) -> int:
-        """One large image: strips of its maps are shared among threads, and a progress bar shows
-        strips and events.
-
-        The maps are held once; besides them there is a strip a thread.
+        run(function, strips) may share the strips of the maps among threads.  Besides the maps
+        there is a strip a thread.
         """
-        rho, is_quiet = self.allocate(image.shape), self.coding.is_quiet
-        ranking = self.allocate_ranking(rho)
         correlate, strips = self.correlation(image, rho)
         with progress(
             total=len(strips), desc="correlations", unit="strip", disable=is_quiet
@@ -253,11 +223,10 @@ class ConvolutionalCoder:
 
             def fill(rows):
                 correlate(rows)
-                # Each thread needs its own memory for the scores of a tile.
-                self.rank(rho, ranking._replace(keys=np.empty_like(ranking.keys)), rows)
+                self.rank(rho, ranking, rows)
                 bar.update()
 
-            threads.map(fill, strips)
+            run(fill, strips)
         n_found, n_events = 0, slots.values.size
         with progress(total=n_events, desc="pursuit", unit="event", disable=is_quiet) as bar:
             while n_found < n_events:
@@ -278,26 +247,22 @@ class ConvolutionalCoder:
         """
         slots, n_found = self.allocate_slots(len(X)), np.zeros(len(X), np.int64)
 
-        def code_one(n, code):
-            image = np.ascontiguousarray(X[n], self.dictionary.dtype)
-            mine = kernels.Slots(*(column[n] for column in slots))
-            n_found[n] = code(image, mine)
-            if residual is not None:
-                residual[n] = X[n]
-                found = kernels.Slots(*(column[: n_found[n]] for column in mine))
-                self.subtract(found, residual[n])
-
-        def code_group(group):
+        def code_group(group, *how):
             rho = self.allocate(X.shape)
             ranking = self.allocate_ranking(rho)
             for n in range(group.start, group.stop):
-                code_one(n, lambda image, mine: self.code(image, rho, ranking, mine))
+                image = np.ascontiguousarray(X[n], self.dictionary.dtype)
+                mine = kernels.Slots(*(column[n] for column in slots))
+                n_found[n] = self.code(image, rho, ranking, mine, *how)
+                if residual is not None:
+                    residual[n] = X[n]
+                    found = kernels.Slots(*(column[: n_found[n]] for column in mine))
+                    self.subtract(found, residual[n])
 
         if np.prod(self.places(X.shape)) * len(self.dictionary) < LARGE:
             threads.map(code_group, chunks(len(X), most=16, fewest=1))
         else:
-            for n in range(len(X)):
-                code_one(n, lambda image, mine: self.code_large(image, threads, mine))
+            code_group(slice(0, len(X)), threads.map, self.coding.is_quiet)
         return ConvolutionalCode.from_slots(
             n_found, slots, len(self.dictionary), self.places(X.shape)
         )
@@ -324,17 +289,10 @@ class ConvolutionalCoder:
         code.check()
         if code.shape != (len(batch.residual), len(total), *self.places(batch.residual.shape)):
             raise ValueError(f"the code of images {batch.residual.shape} must not be {code}")
+        events = code.image, code.slots, self.coding.stride, batch.residual
 
         def add(atoms):
-            kernels.accumulate(
-                code.image,
-                code.slots,
-                self.coding.stride,
-                batch.residual,
-                atoms.start,
-                atoms.stop,
-                total,
-            )
+            kernels.accumulate(*events, atoms.start, atoms.stop, total)
 
         threads.map(add, chunks(len(total), most=32, fewest=8))
         if self.coding.mask is not None:
@@ -431,7 +389,7 @@ def check_images(X, name="X", dtype=None, n_channels=None):
     return X
 
 
-def check_dictionary(dictionary, dtype, name="dictionary"):
+def check_filters(dictionary, dtype, name="dictionary"):
     """A dictionary (n_dictionary, n_channels, width, width) of unit norms; (n_dictionary, width,
     width) is widened.
     """
@@ -444,23 +402,8 @@ def check_dictionary(dictionary, dtype, name="dictionary"):
         raise ValueError(
             f"{name} must hold square atoms, not {dictionary.shape[2]} x {dictionary.shape[3]}"
         )
-    norms = np.sqrt((dictionary.astype(np.float64) ** 2).sum(axis=(1, 2, 3)))
-    worst = int(np.argmax(np.abs(norms - 1)))
-    if abs(norms[worst] - 1) > 1e-3:
-        raise ValueError(
-            f"{name} must hold atoms of unit norm; atom {worst} has norm {norms[worst]:.3g}"
-        )
+    check_norms(dictionary.reshape(len(dictionary), -1), name)
     return np.ascontiguousarray(dictionary)
-
-
-def check_gain(gain, n_dictionary):
-    """A non-negative gain of each atom, or None."""
-    if gain is None:
-        return None
-    gain = check_array(gain, "gain", ndim=1, shape=(n_dictionary,))
-    if gain.min() < 0:
-        raise ValueError(f"gain must be non-negative, its least is {gain.min():.3g}")
-    return gain
 
 
 def convolutional_encode(
@@ -532,12 +475,16 @@ def convolutional_encode(
     >>> code.row, code.column, code.value
     (array([2], dtype=int32), array([3], dtype=int32), array([2.]))
     """
-    X = check_images(X)
-    dictionary = check_dictionary(dictionary, X.dtype)
     coding = ConvolutionalCoding(l0_sparseness, alpha_MP, do_sym, stride, is_quiet=not verbose)
+    return encode_images(X, dictionary, coding, gain, n_jobs)
+
+
+def encode_images(X, dictionary, coding, gain=None, n_jobs=None, name="dictionary"):
+    """The `ConvolutionalCode` of what the user gave."""
+    X = check_images(X)
+    dictionary = check_filters(dictionary, X.dtype, name)
     check_images(X[:1], n_channels=dictionary.shape[1])
-    coding.check_fits(X.shape, dictionary.shape[2])
-    coding.check_memory(len(dictionary), X.shape, dictionary.shape[2])
-    competition = Competition(check_gain(gain, len(dictionary)))
+    coding.check_fits(X.shape, dictionary.shape[2], len(dictionary))
+    competition = check_competition(gain, None, None, len(dictionary), None)
     with Threads(n_jobs) as threads:
         return prepare(coding, dictionary, competition).encode(X, threads)

@@ -152,8 +152,7 @@ class ConvolutionalCode:
         self.check()
         check_memory(self.value.itemsize * math.prod(map(int, self.shape)), "shape", self.shape)
         code = np.zeros(self.shape, self.value.dtype)
-        for n in range(self.shape[0]):
-            kernels.scatter(self._of_image(n), code[n])
+        np.add.at(code, (self.image, *self.slots[:3]), self.value)
         return code
 
     def _of_image(self, n):
@@ -185,15 +184,15 @@ class ConvolutionalCode:
         return counts
 
     def reconstruct(
-        self, dictionary: np.ndarray, shape: Sequence[int], stride: int = 1
+        self, dictionary: np.ndarray, shape: Sequence[int] | None = None, stride: int = 1
     ) -> np.ndarray:
         """The images of this code.
 
         Parameters
         ----------
         dictionary : array of shape (n_dictionary, n_channels, width, width)
-        shape : (..., height, width)
-            Pixels of an image.
+        shape : (..., height, width), optional
+            Pixels of an image.  If None, the smallest that has the places of the code.
         stride : int, default=1
             Pixels between places.
 
@@ -212,19 +211,23 @@ class ConvolutionalCode:
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
         if dictionary.ndim != 4 or len(dictionary) != self.shape[1]:
             raise ValueError(
-                f"dictionary must have shape ({self.shape[1]}, n_channels, width, width), not "
-                f"{dictionary.shape}"
+                f"dictionary must have shape ({self.shape[1]}, n_channels, width, width), as the "
+                f"code is of {self.shape[1]} atoms, not {dictionary.shape}, of {len(dictionary)} "
+                f"atoms"
             )
         least = [
             (n - 1) * stride + width
             for n, width in zip(self.shape[2:], dictionary.shape[2:], strict=True)
         ]
-        if dictionary.shape[2] != dictionary.shape[3] or any(np.less(shape[-2:], least)):
+        shape = least if shape is None else shape[-2:] if np.ndim(shape) else ()
+        if len(shape) != 2:
+            raise ValueError("shape must end in (height, width)")
+        if dictionary.shape[2] != dictionary.shape[3] or any(np.less(shape, least)):
             raise ValueError(
                 f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
                 f"not {tuple(shape)}"
             )
-        size = (self.shape[0], dictionary.shape[1], *shape[-2:])
+        size = (self.shape[0], dictionary.shape[1], *shape)
         check_memory(self.value.itemsize * math.prod(map(int, size)), "shape", self.shape)
         images = np.zeros(size, self.value.dtype)
         for n in range(len(images)):

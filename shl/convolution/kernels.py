@@ -85,15 +85,8 @@ def correlate_sparse(image, stamps, width, first, rho):
             for column in range(image.shape[2]):
                 value = image[channel, row, column]
                 if value != 0:
-                    _add_window(
-                        rho,
-                        value,
-                        stamps[channel],
-                        row - first - width + 1,
-                        column - width + 1,
-                        n_dictionary,
-                        n_columns,
-                    )
+                    top, left = row - first - width + 1, column - width + 1
+                    _add_window(rho, value, stamps[channel], top, left, n_dictionary, n_columns)
 
 
 @jit
@@ -223,14 +216,6 @@ def pursue(rho, gram, contest, alpha, ranking, slots):
 
 
 @jit
-def scatter(slots, code):
-    """code[atom, row, column] += value for every event of one image, on a dense code of zeros."""
-    atoms, rows, columns, values = slots
-    for event in range(values.size):
-        code[atoms[event], rows[event], columns[event]] += values[event]
-
-
-@jit
 def subtract_events(slots, stride, dictionary, residual):
     """Subtract from the residual (n_channels, height, width) value * atom at its place, event by
     event.
@@ -241,10 +226,8 @@ def subtract_events(slots, stride, dictionary, residual):
         top, left = slots.rows[event] * stride, slots.columns[event] * stride
         for channel in range(n_channels):
             for row in range(width):
-                for column in range(width):
-                    residual[channel, top + row, left + column] -= (
-                        value * dictionary[atom, channel, row, column]
-                    )
+                run = residual[channel, top + row, left : left + width]
+                _add_run(run, -value, dictionary[atom, channel, row])
 
 
 @jit
@@ -264,7 +247,5 @@ def accumulate(images, slots, stride, residuals, first, last, total):
         top, left = slots.rows[event] * stride, slots.columns[event] * stride
         for channel in range(n_channels):
             for row in range(width):
-                for column in range(width):
-                    total[atom, channel, row, column] += (
-                        value * residuals[image, channel, top + row, left + column]
-                    )
+                run = residuals[image, channel, top + row, left : left + width]
+                _add_run(total[atom, channel, row], value, run)

@@ -2,7 +2,7 @@
 
 Functions draw into `fig` and `ax` where given, else into a figure of their own that needs no
 display.  They never show a figure and never change matplotlib's settings; `fname` saves it.  The
-error over the steps is drawn by `shl.plotting.time_plot(None, model, "error_own")`.
+error over the steps is drawn by `shl.plotting.time_plot(model, "error_own")`.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._base.checks import check_array, check_choice
 from ..learning import optimizers
-from ..plotting.atoms import mosaic
+from ..plotting.atoms import mosaic, show_greys
 from ..plotting.figures import get_axes, save
 
 if TYPE_CHECKING:
@@ -74,16 +74,13 @@ def show_atoms(
     """
     atoms = np.asarray(getattr(dictionary, "components_", dictionary), float)
     n_dictionary, n_channels, width = check_array(atoms, "dictionary", ndim=4).shape[:3]
-    atoms = atoms / np.maximum(
-        np.abs(atoms).max(axis=(1, 2, 3), keepdims=True), np.finfo(float).tiny
-    )
+    peaks = np.abs(atoms).max(axis=(1, 2, 3), keepdims=True)
+    atoms = atoms / np.maximum(peaks, np.finfo(float).tiny)
     n_columns = n_columns or (n_channels if n_channels > 1 else count_columns(n_dictionary, 2))
     n_rows = -(-n_dictionary * n_channels // n_columns)
     size = 8 / max(n_columns, n_rows)
     fig, ax = get_axes(fig, ax, figsize=(max(2, size * n_columns), max(1, size * n_rows) + 0.4))
-    picture = mosaic(atoms.reshape(-1, width, width), n_columns)
-    ax.imshow(picture, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    ax.set_axis_off()
+    show_greys(ax, mosaic(atoms.reshape(-1, width, width), n_columns))
     return _title_and_save(fig, ax, title, fname)
 
 
@@ -235,13 +232,10 @@ def show_reconstruction(
     n_shown, scale = len(shown[0]), np.abs(shown[0]).max() or 1
     fig, ax = get_axes(fig, ax, figsize=(1.5 * n_shown, 1.5 * 3 * X.shape[2] / X.shape[3] + 0.4))
     rows = np.concatenate((*shown, shown[0] - shown[1]))
-    ax.imshow(mosaic(rows, n_shown), cmap="gray", vmin=-scale, vmax=scale, interpolation="nearest")
-    step = X.shape[2] + 1
-    ax.set(
-        xticks=[],
-        yticks=[step * (i + 0.5) for i in range(3)],
-        yticklabels=["image", "code", "residual"],
-    )
+    show_greys(ax, mosaic(rows, n_shown) / scale)
+    ax.set_axis_on()
+    places = (X.shape[2] + 1) * (np.arange(3) + 0.5)
+    ax.set(xticks=[], yticks=places, yticklabels=["image", "code", "residual"])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return _title_and_save(fig, ax, title, fname)

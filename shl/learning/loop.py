@@ -97,7 +97,7 @@ def advance(
         with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
             _move(state, plan, coder, batch, n_samples, threads)
     except BaseException:  # an interrupt, too
-        _restore(state, before)
+        vars(state).update(vars(before))
         raise
 
 
@@ -140,11 +140,10 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """What a step changes, as it is: a copy of what is written to, as a rule may do to its state.
-
-    The rule's state and the histogram may be one.
-    """
+    """Return the state with copies of what a step, or a rule, writes to in place."""
     is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
+    # The next step writes over what a failed one put into the pool, which is large.
+    kept = {k: v if k == "pool" else copy_of(v) for k, v in state.replacement.items()}
     return replace(
         state,
         moments=dict(state.moments),
@@ -152,27 +151,8 @@ def _copy(state):
         histogram=homeostasis if is_shared else state.histogram,
         variance=None if state.variance is None else copy_of(state.variance),
         last_selected=copy_of(state.last_selected),
-        # The next step writes over what a failed one put into the pool, which is large.
-        replacement={
-            name: value if name == "pool" else copy_of(value)
-            for name, value in state.replacement.items()
-        },
+        replacement=kept,
     )
-
-
-def _restore(state, before):
-    """Undo a step."""
-    changed = (
-        "dictionary",
-        "moments",
-        "homeostasis",
-        "histogram",
-        "variance",
-        "last_selected",
-        "replacement",
-    )
-    for name in (*changed, "step"):
-        setattr(state, name, getattr(before, name))
 
 
 def _name_largest(X, rows):

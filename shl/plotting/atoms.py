@@ -15,7 +15,7 @@ from .._base.checks import (
     check_memory,
     check_squares,
 )
-from .figures import get_axes, new_figure, save
+from .figures import drawing, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,80 +86,72 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
     return image
 
 
-def _show_greys(ax, image):
-    """A tiled image in greys, gaps left white."""
+def show_greys(ax: "Axes", image: np.ndarray) -> None:
+    """Draw a tiled image of values in -1..1, whose gaps are NaN and stay white."""
     ax.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+
+
+def _draw_atoms(ax, atoms, dim_graph=None):
+    """Draw atoms in their order; returns the size of a figure for them."""
+    n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
+    n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])
+    show_greys(ax, tile(atoms[:n_shown], n_columns))
     ax.set_axis_off()
+    return 8, 8 * max(1, -(-n_shown // n_columns)) / n_columns
 
 
+@drawing()
 def show_dico(
-    shl: object,
+    ax: "Axes",
     dico: "SparseHebbianLearning | ArrayLike",
     data: np.ndarray | None = None,
     *,
     dim_graph: tuple[int, int] | None = None,
     order: str | bool = "minmax",
     seed: int | None = None,
-    title: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """The atoms of a dictionary as one tiled image.
+) -> tuple[float, float]:
+    """Draw the atoms of a dictionary as one tiled image.
 
     Parameters
     ----------
-    shl : SHL or None
-        Not used.
     dico : SparseHebbianLearning, or array of shape (n_dictionary, width^2)
-        A model must be fitted.
+        Dictionary to draw.  A model must be fitted.
     data : array of shape (n_samples, width^2), default=None
-        Patches to count selections on; without, those of the last record, or of learning.
+        Patches to count selections on.  If None, those of the last record, or of learning.
     dim_graph : (rows, columns), default=None
-        Size of the grid; None shows every atom.
+        Size of the grid.  If None, every atom is drawn.
     order : {'minmax', 'index', 'random'} or bool, default='minmax'
-        'minmax', the upper half shows the least and the lower half the most selected atoms;
-        'index', in order; 'random', drawn by `seed`.  An array has no selections and is shown in
-        order.  True is 'minmax', False 'index'.
+        'minmax': the upper half shows the least and the lower half the most selected atoms.
+        'index': in order.  'random': drawn by `seed`.  An array has no selections and is drawn in
+        order.  True is 'minmax', False is 'index'.
     seed : int, default=None
-        Of the random order.
-    title : str, default=None
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
+        Seed of the random order.
     """
     if isinstance(order, bool):
         order = "minmax" if order else "index"
     check_choice(order, "order", ORDERS)
     atoms = check_array(getattr(dico, "components_", dico), "dico", ndim=2)
     check_squares(atoms, "dico")
-    n_columns = int(np.ceil(len(atoms) ** 0.5)) if dim_graph is None else dim_graph[1]
     n_shown = len(atoms) if dim_graph is None else min(len(atoms), dim_graph[0] * dim_graph[1])
-    fig, ax = get_axes(fig, ax, figsize=(8, 8 * max(1, -(-n_shown // n_columns)) / n_columns))
-    _show_greys(
-        ax, tile(atoms[_pick_atoms(dico, data, len(atoms), n_shown, order, seed)], n_columns)
-    )
-    if title:
-        ax.set_title(title)
-    save(fig, fname)
-    return fig, ax
+    return _draw_atoms(ax, atoms[_pick_atoms(dico, data, n_shown, order, seed)], dim_graph)
 
 
-def _pick_atoms(dico, data, n_atoms, n_shown, order, seed):
+def _pick_atoms(dico, data, n_shown, order, seed):
     """Indices of the atoms to show."""
+    n_atoms = len(getattr(dico, "components_", dico))
     if order == "random":
         return np.random.default_rng(seed).choice(n_atoms, n_shown, replace=False)
     if order == "index" or not hasattr(dico, "components_"):
         return np.arange(n_shown)
-    ranked = np.argsort(activity(dico, data), kind="stable")
+    return extremes(activity(dico, data), n_shown)
+
+
+def extremes(activity: np.ndarray, n_shown: int) -> np.ndarray:
+    """Return the indices of the least and then of the most active atoms, half of each."""
+    ranked = np.argsort(activity, kind="stable")
     n_least = -(-n_shown // 2)
-    return np.concatenate((ranked[:n_least], ranked[n_atoms - (n_shown - n_least) :]))
+    return np.concatenate((ranked[:n_least], ranked[len(ranked) - (n_shown - n_least) :]))
 
 
 def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> np.ndarray:
@@ -174,16 +166,28 @@ def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> n
     return 1 - dico.P_cum_[:, 1]
 
 
+@drawing()
 def show_dico_in_order(
-    shl: object, dico: "SparseHebbianLearning", data: np.ndarray | None = None, **options: object
-) -> "tuple[Figure, Axes]":
-    """`show_dico` with the atoms from the least to the most selected."""
-    fig, ax = show_dico(
-        shl,
-        np.asarray(dico.components_)[np.argsort(activity(dico, data), kind="stable")],
-        **options,
+    ax: "Axes",
+    dico: "SparseHebbianLearning",
+    data: np.ndarray | None = None,
+    *,
+    dim_graph: tuple[int, int] | None = None,
+) -> tuple[float, float]:
+    """Draw the atoms of a fitted model from the least to the most selected.
+
+    Parameters
+    ----------
+    dico : SparseHebbianLearning
+        Fitted model.
+    data : array of shape (n_samples, width^2), default=None
+        Patches to count selections on.  If None, those of the last record, or of learning.
+    dim_graph : (rows, columns), default=None
+        Size of the grid.  If None, every atom is drawn.
+    """
+    return _draw_atoms(
+        ax, dico.components_[np.argsort(activity(dico, data), kind="stable")], dim_graph
     )
-    return fig, ax
 
 
 def show_data(
@@ -215,10 +219,10 @@ def show_data(
     check_squares(patches, "data")
     patches = patches[: check_count(n_shown, "n_shown")]
     if axs is None:
-        fig = fig or new_figure(figsize=(len(patches), 1.2))
+        fig = fig or new_figure((len(patches), 1.2), data)
         axs = np.atleast_1d(fig.subplots(1, len(patches)))
     for ax, patch in zip(axs, patches, strict=False):
-        ax.imshow(tile(patch[None], gap=0), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-    save(fig or axs[0].figure, fname)
-    return fig or axs[0].figure, axs
+        show_greys(ax, tile(patch[None], gap=0))
+    fig = fig or axs[0].figure
+    save(fig, fname)
+    return fig, axs

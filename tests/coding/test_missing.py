@@ -143,7 +143,7 @@ def test_patches_have_gaps_where_the_image_has():
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda image: extract(image, 13), "patch_width must be at least 1 and at most 12"),
+        (lambda image: extract(image, 13), "patch_shape must be at least 1 and at most 12"),
         (lambda image: extract(image[0], 3), "image must have 2 axes"),
         (lambda image: reconstruct(*extract(image, 3), (9, 12)), "must be all those of an image"),
     ],

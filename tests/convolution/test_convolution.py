@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from making import draw_atoms
 
+from shl._base.threads import map_serially
 from shl.coding.competition import Competition
 from shl.coding.encode import sparse_encode
 from shl.coding.preparing import prepare
@@ -86,7 +87,8 @@ def test_maps_are_the_correlations_with_every_atom(rng):
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
     coder = prepare(coding.ConvolutionalCoding(), dictionary)
     rho = coder.allocate(image.shape)
-    coder.correlate(image, rho)
+    correlate, strips = coder.correlation(image, rho)
+    map_serially(correlate, strips)
     expected = naive.correlate_places(image, dictionary)
     np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
 

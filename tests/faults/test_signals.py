@@ -82,6 +82,14 @@ def finish(folder, wanted):
 CODES = {"SIGTERM": 143, "SIGINT": -signal.SIGINT, "SIGHUP": 129}
 
 
+def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, undisturbed):
+    each = LEARN.replace("cache_dir=", "checkpoint_each=8, cache_dir=")
+    process = start(tmp_path, code=each)
+    process.kill()
+    assert end(process)[0] == -signal.SIGKILL
+    assert finish(tmp_path, undisturbed) == 16
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, undisturbed, name):
     process = start(tmp_path)

@@ -123,14 +123,14 @@ def test_sums_over_events_in_several_parts_are_the_product(rng, n_pixels):
     code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
     code[:, :5] = 0  # atoms that no sample uses
     events, rows = Events.from_dense(code), rng.standard_normal((1100, n_pixels))
-    for kernel, expected in (
-        (kernels.accumulate, code.T @ rows),
-        (kernels.accumulate_squares, (code != 0).T @ rows**2),
+    for add_up, expected in (
+        (events.sum_products, code.T @ rows),
+        (events.sum_squares, (code != 0).T @ rows**2),
     ):
         sums = []
         for n_jobs in (1, 2, 5):
             with Threads(n_jobs) as threads:
-                sums.append(events.sum_rows(kernel, rows, threads))
+                sums.append(add_up(rows, threads))
         np.testing.assert_allclose(sums[0], expected, atol=1e-12)
         assert all(np.array_equal(sums[0], found) for found in sums[1:])
 

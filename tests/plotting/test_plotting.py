@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from making import planted
@@ -36,7 +38,7 @@ def test_tiles_hold_the_patches(rng):
 
 
 def test_min_max_shows_the_least_above_and_the_most_below(dico):
-    _, ax = plotting.show_dico(None, dico, dim_graph=(2, 4))
+    _, ax = plotting.show_dico(dico, dim_graph=(2, 4))
     ranked = np.argsort(dico.record_["prob_active"][-1], kind="stable")
     expected = plotting.tile(dico.components_[np.concatenate((ranked[:4], ranked[-4:]))], 4)
     np.testing.assert_array_equal(shown(ax), expected)
@@ -52,7 +54,7 @@ def test_min_max_shows_the_least_above_and_the_most_below(dico):
     ],
 )
 def test_show_dico_takes_grids_and_orders(dico, options, n_columns, n_shown):
-    fig, ax = plotting.show_dico(None, dico, **options)
+    fig, ax = plotting.show_dico(dico, **options)
     assert fig is ax.figure and ax.get_title() == options.get("title", "")
     least_to_most = np.argsort(dico.record_["prob_active"][-1], kind="stable")
     picked = {
@@ -64,13 +66,13 @@ def test_show_dico_takes_grids_and_orders(dico, options, n_columns, n_shown):
 
 
 def test_show_dico_takes_arrays_and_refuses_unknown_orders(dico):
-    _, ax = plotting.show_dico(None, dico.components_)
+    _, ax = plotting.show_dico(dico.components_)
     np.testing.assert_array_equal(shown(ax), plotting.tile(dico.components_))
-    _, ax = plotting.show_dico_in_order(None, dico)
-    _, same = plotting.show_dico(None, dico)  # with every atom in it, from the least to the most
+    _, ax = plotting.show_dico_in_order(dico)
+    _, same = plotting.show_dico(dico)  # with every atom in it, from the least to the most
     np.testing.assert_array_equal(shown(ax), shown(same))
     with pytest.raises(ValueError, match="order must be one of 'minmax'"):
-        plotting.show_dico(None, dico, order="best")
+        plotting.show_dico(dico, order="best")
 
 
 def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
@@ -83,7 +85,7 @@ def test_p_cum_has_a_line_for_each_atom_and_one_for_the_mean(dico):
 
 @pytest.mark.parametrize("variable", plotting.LABELS)
 def test_every_variable_has_a_time_plot(dico, variable):
-    _, ax = plotting.time_plot(None, dico, variable, unit="bits", label="run")
+    _, ax = plotting.time_plot(dico, variable, unit="bits", label="run")
     line, values = ax.lines[0], dico.record_[variable]
     np.testing.assert_array_equal(line.get_xdata(), [0, 5, 10, 15, 20])
     assert "bits" in ax.get_ylabel()
@@ -92,24 +94,70 @@ def test_every_variable_has_a_time_plot(dico, variable):
 
 
 def test_plots_share_axes_and_are_saved(dico, tmp_path):
-    fig, ax = plotting.time_plot(None, dico, "F", color="k")
-    fig, same = plotting.time_plot(None, dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
+    fig, ax = plotting.time_plot(dico, "F", color="k")
+    fig, same = plotting.time_plot(dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
     assert same is ax and len(ax.lines) == 2
     assert (tmp_path / "F.png").stat().st_size > 1000
+
+
+class Experiment:
+    """What figures take for an `SHL`."""
+
+    learn_dico = None
+
+
+@pytest.mark.parametrize("first", [(), (None,), (Experiment(),)], ids=["model", "None", "SHL"])
+def test_figures_take_the_model_or_the_annex_order(dico, first):
+    assert plotting.show_dico(*first, dico)[1].images
+    assert plotting.show_dico(*first, dico, None, dim_graph=(1, 2))[1].images
+    assert plotting.show_dico(*first, dico=dico)[1].images
+    assert plotting.time_plot(*first, dico, "MC", "a")[1].get_ylabel() == "mutual coherence (a)"
+    assert plotting.plot_error(*first, dico, label="run")[1].get_legend()
+    for plot in (plotting.plot_P_cum, plotting.plot_usage, plotting.plot_proba_histogram):
+        assert plot(*first, dico)[1].has_data()
+
+
+def test_a_figure_names_an_unknown_parameter(dico):
+    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+        plotting.time_plot(dico, colour="r")
+    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+        plotting.plot_error(dico, colour="r")
+    assert plotting.plot_P_cum(dico.P_cum, verbose=False)[1].has_data()  # as in the Annex
+
+
+def test_no_figure_stays_open():
+    import matplotlib.pyplot as plt
+
+    open_before = plt.get_fignums()
+    for _ in range(30):
+        dico = SparseHebbianLearning(4, n_iter=2, random_state=0).fit(np.eye(9))
+        fig, _ = plotting.show_dico(dico)
+        assert plt.gcf() is fig
+    with pytest.raises(ValueError, match="order must be one of"):
+        plotting.show_dico(dico, order="best")
+    plotting.plot_scan([1, 2], [3, 4], "eta")
+    del dico
+    assert plt.get_fignums() == open_before
+
+
+def test_a_thread_draws_without_pyplot(dico):
+    with ThreadPoolExecutor(1) as pool:
+        fig, _ = pool.submit(plotting.show_dico, dico).result()
+    assert fig.canvas.manager is None
 
 
 def test_a_figure_is_filled_from_its_first_free_axes_on(dico):
     fig = Figure()
     first, second = fig.subplots(1, 2)
-    assert plotting.show_dico(None, dico, fig=fig)[1] is first
-    assert plotting.time_plot(None, dico, "prob", ylabel="p", fig=fig)[1] is second
-    assert plotting.time_plot(None, dico, "F", fig=fig)[1] is second  # none is free
+    assert plotting.show_dico(dico, fig=fig)[1] is first
+    assert plotting.time_plot(dico, "prob", ylabel="p", fig=fig)[1] is second
+    assert plotting.time_plot(dico, "F", fig=fig)[1] is second  # none is free
     assert len(second.lines) == 2
 
 
 def test_an_axis_has_the_label_that_is_asked_for(dico):
-    assert plotting.time_plot(None, dico, "F", ylabel="F")[1].get_ylabel() == "F"
-    assert plotting.time_plot(None, dico, "F", "bits")[1].get_ylabel().endswith("(bits)")
+    assert plotting.time_plot(dico, "F", ylabel="F")[1].get_ylabel() == "F"
+    assert plotting.time_plot(dico, "F", "bits")[1].get_ylabel().endswith("(bits)")
     assert plotting.plot_scan([1, 2], [3, 4], "eta", ylabel="F")[1].get_ylabel() == "F"
 
 
@@ -128,15 +176,15 @@ def test_a_figure_is_written_as_png_and_pdf(tmp_path):
 def test_variances_usage_error_and_data(dico, rng):
     X = rng.standard_normal((40, 25))
     code = dico.transform(X)
-    _, ax = plotting.plot_variance(None, code)
+    _, ax = plotting.plot_variance(code)
     np.testing.assert_allclose(
         [bar.get_height() for bar in ax.patches], np.sqrt((code**2).mean(axis=0)), atol=1e-12
     )
-    _, ax = plotting.plot_variance_histogram(None, code, bins=6)
+    _, ax = plotting.plot_variance_histogram(code, bins=6)
     heights, edges = np.histogram(np.sqrt((code**2).mean(axis=0)), bins=6)
     np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
     np.testing.assert_allclose([bar.get_x() for bar in ax.patches], edges[:-1], atol=1e-12)
-    _, ax = plotting.plot_error(None, dico)
+    _, ax = plotting.plot_error(dico)
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), dico.record_["error"])
     usage = dico.record_["prob_active"][-1]
     _, ax = plotting.plot_usage(usage)
@@ -164,9 +212,9 @@ def test_a_scan_of_numbers_and_of_names():
 def test_no_record_is_an_error(rng):
     model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
     with pytest.raises(ValueError, match="no record: record_each must be above 0"):
-        plotting.time_plot(None, model)
+        plotting.time_plot(model)
     with pytest.raises(ValueError, match="variable must be one of 'F'"):
-        plotting.time_plot(None, model, "G")
+        plotting.time_plot(model, "G")
 
 
 def test_a_histogram_of_probabilities_counts_every_atom(dico):
