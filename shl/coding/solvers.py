@@ -30,6 +30,8 @@ def encode_with_sklearn(X, dictionary, coding, exponents):
         )
     else:
         code = _descend(X, dictionary, coding)
+    if coding.positive_code:  # a path may end an ulp below 0
+        code = np.maximum(code, 0)
     code = np.ascontiguousarray(code, dictionary.dtype)
     return Events.from_dense(code, coding.l0_sparseness).trim()
 

@@ -21,12 +21,12 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..images.patches import Patches, PatchWidth
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
-from ..learning.optimizers import DecayLike, Power
+from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
 from ..plotting.figures import close, is_shown
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -61,7 +61,7 @@ class SHL(constraints.Checked):
         Images to use; None is all.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
-    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
         See `SparseHebbianLearning`.
     eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
         See `SparseHebbianLearning`.
@@ -120,6 +120,7 @@ class SHL(constraints.Checked):
     alpha_MP: constraints.PositiveShare = 0.95
     one_over_F: constraints.Flag = True
     n_iter: constraints.Count = 1281
+    optimizer: OptimizerName = "adam"
     eta: constraints.Positive = 0.04
     eta_decay: DecayLike | None = (0.6, 0.05)
     beta1: constraints.ShareBelowOne = 0.99

@@ -64,12 +64,13 @@ def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, dis
         assert (residual <= np.linalg.norm(X, axis=1) * (1 + 1e-5)).all()
 
 
+@pytest.mark.parametrize("optimizer", ["newton", "adam"])
 @pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-10, 1e9, 1e18])
-def test_the_records_of_any_scale_are_finite(scale):
+def test_the_records_of_any_scale_are_finite(scale, optimizer):
     X, _ = problem(np.float32, 200)
     options = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 4, "batch_size": 50}
     options |= {"record_each": 1, "record_num_batches": 50, "random_state": 0, "eta": 1e-3}
-    model = SparseHebbianLearning(**options, homeo_method="None", beta1=0.0)
+    model = SparseHebbianLearning(**options, homeo_method="None", beta1=0.0, optimizer=optimizer)
     try:
         model.fit(X * np.float32(scale))
     except FloatingPointError as error:

@@ -148,6 +148,10 @@ class DeviceCoder:
         """The share of entries that are seen: all."""
         return 1.0
 
+    def n_averaged(self, batch: Batch) -> float:
+        """Return the number of samples that `gradient` averages, each as often as its weight."""
+        return float(batch.code.n_draws)
+
     def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
         """At most so many residuals of a batch, those of weighted samples scaled so that their
         squares count as often.
