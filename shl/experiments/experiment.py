@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import plotting, store
 from .._base import constraints
+from .._base.annex import ADVICE
 from .._base.checks import check_choice
 from .._base.parameters import check_keywords
 from .._base.schema import Field
@@ -270,6 +271,10 @@ class SHL(constraints.Checked):
             Passed to the figures that take them.
         """
         for name in list_figures:
+            if (variable := name.removeprefix("time_plot_")) in ADVICE:
+                raise ValueError(
+                    f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
+                )
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)

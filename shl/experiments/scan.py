@@ -177,6 +177,8 @@ class SHL_set:
         verbose: int = 0,
         grid: Flag = False,
         N_scan: Count | None = None,
+        list_figures: Sequence[str] = (),
+        fig_kwargs: Mapping | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -198,6 +200,10 @@ class SHL_set:
             True runs every combination of the variables' values.
         N_scan : int, default=None
             Values of a variable from now on; None keeps the number.
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        fig_kwargs : dict, default=None
+            Parameters of these figures, as in `SHL.learn_dico`.
         """
         self.N_scan = N_scan or self.N_scan
         tasks = self.tasks(variables, grid)
@@ -209,7 +215,17 @@ class SHL_set:
         ]
         new = [record["params"] for record in found]
         self._records = [record for record in self._records if record["params"] not in new] + found
+        done = [record for record in found if record["status"] == "done"]
+        self._draw(done, list_figures, fig_kwargs)
         return found
+
+    def _draw(self, records, list_figures, fig_kwargs):
+        """Draw figures of each record."""
+        options = {"list_figures": list_figures, "fig_kwargs": fig_kwargs}
+        for record in records if list_figures else ():
+            experiment = SHL(**self._parameters(record))
+            experiment.learn_dico(self._patches(record), matname=self.tag, **options)
+            self.figures[record["value"]] = experiment.figures
 
     def stored(self, tasks: list[dict]) -> list[dict | None]:
         """The record of each task whose result is in the store, None for the others."""
@@ -340,7 +356,7 @@ class SHL_set:
         self,
         variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
-        display: Annotated[str, choice(("final", "dynamic"))] = "final",
+        display: Annotated[str, choice(("final", "dynamic", ""))] = "final",
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,
@@ -350,6 +366,7 @@ class SHL_set:
         fname: str | Path | None = None,
         verbose: int = 0,
         alpha: float = 1.0,
+        fig_kwargs: Mapping | None = None,
     ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
@@ -359,8 +376,9 @@ class SHL_set:
             The variable, or both variables of a grid, which is drawn as a heat map.
         list_figures : sequence of str, default=()
             Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
-        display : {"final", "dynamic"}, default="final"
-            The display variable at the end of learning against the value, or over the steps.
+        display : {"final", "dynamic", ""}, default="final"
+            The display variable at the end of learning against the value, or over the steps.  The
+            empty string draws `list_figures` alone, and returns `fig` and `ax` as they are given.
         display_variable : str, default="F"
             A metric: F, error, qerror, entropy, ...
         color, label, fig, ax : optional
@@ -373,8 +391,9 @@ class SHL_set:
             As in `run`.
         alpha : float, default=1.0
             Opacity of the lines.
+        fig_kwargs : dict, default=None
+            Parameters of `list_figures`, as in `SHL.learn_dico`.
         """
-        check_choice(display, "display", ("final", "dynamic"))
         variables = [variable] if isinstance(variable, str) else list(variable)
         is_grid = len(variables) > 1
         if len(variables) > 2 or (is_grid and display != "final"):
@@ -392,12 +411,9 @@ class SHL_set:
             results = np.reshape(results, [len(each) for each in values.values()])
             return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
         records = [record for record in records if record]
-        for record in records if list_figures else ():
-            experiment = SHL(**self._parameters(record))
-            experiment.learn_dico(
-                self._patches(record), matname=self.tag, list_figures=list_figures
-            )
-            self.figures[record["value"]] = experiment.figures
+        self._draw(records, list_figures, fig_kwargs)
+        if not display:
+            return fig, ax
         values = [record["value"] for record in records]
         if display == "final":
             results = [record[display_variable] for record in records]
