@@ -21,6 +21,7 @@ from .._base.progress import progress
 from .._base.threads import Threads
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
+from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
@@ -129,7 +130,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         state = check_state(state, plan, X, self._shape(X.shape))
-        batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
+        rows = np.arange(n_samples) if rows is None else rows
+        evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
@@ -141,13 +143,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             def step_done(state):
                 bar.update()
+                evidence.step_done(state, threads)
                 is_over = on_step is not None and on_step(state) in (True,)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
             loop.learn(
                 X,
-                task.around(batches.steps(state.step, n_steps)),
+                task.around(evidence.steps(state.step)),
                 state,
                 plan,
                 threads,
