@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._base.checks import as_array, check_array, check_number
+from ._base.checks import as_array, check_array
+from ._base.constraints import Matrix, Positive, checked
 from .coding.competition import check_P_cum
 from .coding.encode import sparse_encode
 
 
-def mp(X: ArrayLike, D: ArrayLike, precision: ArrayLike | None = None, **options) -> np.ndarray:
+@checked
+def mp(X: ArrayLike, D: Matrix, precision: ArrayLike | None = None, **options) -> np.ndarray:
     """The code (n_samples, n_dictionary) of X by matching pursuit: `sparse_encode`, whose options
     it takes.
 
@@ -17,11 +19,11 @@ def mp(X: ArrayLike, D: ArrayLike, precision: ArrayLike | None = None, **options
     >>> mp([[0.0, 3.0, 1.0]], np.eye(3), l0_sparseness=1)
     array([[0., 3., 0.]])
     """
-    D = check_array(D, "D", ndim=2)
     return sparse_encode(X, D, precision, algorithm="mp", **options)
 
 
-def rescaling(code: ArrayLike, C: float = 3.0) -> np.ndarray:
+@checked
+def rescaling(code: ArrayLike, C: Positive = 3.0) -> np.ndarray:
     """R = 1 - exp(-max(a, 0) / C): coefficients of any shape, drawn into [0, 1).
 
     Examples
@@ -29,10 +31,9 @@ def rescaling(code: ArrayLike, C: float = 3.0) -> np.ndarray:
     >>> rescaling([-1.0, 0.0, 3.0])
     array([0.        , 0.        , 0.63212056])
     """
-    scale = check_number(C, "C", above=0)
     code = as_array(code, "code")
     kind = code.dtype if code.dtype.kind == "f" else np.float64
-    return -np.expm1(np.maximum(code, 0) / np.float64(-scale)).astype(kind)
+    return -np.expm1(np.maximum(code, 0) / np.float64(-C)).astype(kind)
 
 
 def quantile(P_cum: ArrayLike, r: ArrayLike) -> np.ndarray:

@@ -10,14 +10,8 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ._base.arrays import namespace
-from ._base.checks import (
-    as_array,
-    check_array,
-    check_code,
-    check_flag,
-    check_magnitude,
-    check_squares,
-)
+from ._base.checks import as_array, check_array, check_code, check_magnitude, check_squares
+from ._base.constraints import Flag, Matrix, checked
 from ._base.devices import is_tensor
 from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
@@ -98,9 +92,9 @@ def reconstruction_error(
         return float(norms[0] / norms[1])
 
 
-def quantization_error(P_cum: np.ndarray) -> float:
+@checked
+def quantization_error(P_cum: Matrix) -> float:
     """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
-    P_cum = check_array(P_cum, "P_cum", ndim=2)
     check_P_cum(P_cum, "P_cum")
     return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
@@ -190,17 +184,18 @@ def mutual_information(events: "Events | ArrayLike") -> float:
     return float((joint * xp.log(joint / (shares[i] * shares[j]))).sum())
 
 
-def mutual_coherence(dictionary: np.ndarray, do_sym: bool = False) -> float:
+@checked
+def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
     """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
-    dictionary = check_array(dictionary, "dictionary", ndim=2)
     most = float(namespace(dictionary).finfo(dictionary.dtype).max) ** 0.5 / dictionary.shape[1]
     check_magnitude(dictionary, "dictionary", most)
     gram = dictionary @ dictionary.T
     namespace(gram).fill_diagonal(gram, 0)
-    return float(abs(gram).max() if check_flag(do_sym, "do_sym") else gram.max())
+    return float(abs(gram).max() if do_sym else gram.max())
 
 
-def disorder(dictionary: np.ndarray) -> np.ndarray:
+@checked
+def disorder(dictionary: Matrix) -> np.ndarray:
     """(sum_p e_p)^2 / (n sum_p e_p^2), e the energy of pixels, times the same of the energy of
     frequencies: small for what has a place or a frequency, of atoms that are square patches.
 
@@ -214,7 +209,6 @@ def disorder(dictionary: np.ndarray) -> np.ndarray:
     -------
     disorder : array of shape (n_dictionary,)
     """
-    dictionary = check_array(dictionary, "dictionary", ndim=2)
     width = check_squares(dictionary, "dictionary")
     atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
     energy = (atoms**2).mean(axis=0)
@@ -266,12 +260,12 @@ def kl_divergence(events: Code | ArrayLike) -> float:
     return float((used * np.log(used * len(shares))).sum()) if used.size else np.nan
 
 
-def ks_distance(P_cum: np.ndarray) -> np.ndarray:
+@checked
+def ks_distance(P_cum: Matrix) -> np.ndarray:
     """KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,).
 
     Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """
-    P_cum = check_array(P_cum, "P_cum", ndim=2)
     check_P_cum(P_cum, "P_cum")
     return namespace(P_cum).amax(abs(P_cum - P_cum.mean(axis=0)), axis=1)
 

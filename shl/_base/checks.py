@@ -305,9 +305,3 @@ def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096)
                 f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
                 f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
             )
-
-
-def set_checked(frozen, **values):
-    """Set fields of a frozen dataclass while it is made, to what a check returned."""
-    for name, value in values.items():
-        object.__setattr__(frozen, name, value)

@@ -1,10 +1,11 @@
 """Names of parameters: what is said where one is unknown."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
-from inspect import signature
-from typing import Self
+from inspect import Parameter, signature
+from typing import Self, dataclass_transform
 
 from sklearn.base import BaseEstimator
 
@@ -45,11 +46,14 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error
         raise error(f"{owner} has no parameter {name!r}: {hint}")
 
 
-def check_names(function: Callable) -> Callable:
+def check_keywords(function: Callable) -> Callable:
     """A function, or an `__init__`, that names the nearest parameter where it is given an unknown
     one.
     """
-    known = [name for name in signature(function).parameters if name != "self"]
+    described = signature(function).parameters
+    known = [name for name in described if name != "self"]
+    if Parameter.VAR_KEYWORD in {parameter.kind for parameter in described.values()}:
+        return function
     is_init = function.__name__ == "__init__"
 
     @wraps(function)
@@ -59,6 +63,16 @@ def check_names(function: Callable) -> Callable:
         return function(*values, **parameters)
 
     return checked
+
+
+@dataclass_transform(eq_default=False)
+def estimator(cls: type) -> type:
+    """A class whose annotated fields are the parameters of its `__init__`, in scikit-learn's sense:
+    they are kept as they are given, and checked by `fit`.
+    """
+    made = dataclass(eq=False, repr=False)(cls)
+    made.__init__ = check_keywords(made.__init__)
+    return made
 
 
 class NamedEstimator(BaseEstimator):

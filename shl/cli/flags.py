@@ -9,8 +9,9 @@ from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
+from .._base.constraints import constraints_of, kinds_of
 from ..store.entries import DEFAULT_FOLDER
 from ..store.files import json_text, write_bytes
 
@@ -93,8 +94,10 @@ def add_parameter(parser, source, name, text, *flags, **options):
         default = list(default)
         options = {"type": type(default[0]), "nargs": "+", **options}
     else:
-        kinds = get_args(parameter.annotation) or (parameter.annotation,)
-        options = {"type": kinds[0] if default is None else type(default), **options}
+        kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
+        options = {"type": kind, **options}
+    if constraint := constraints_of(source).get(name):
+        text += f": {constraint.text}"
     flags = flags or (f"--{name.lower().replace('_', '-')}",)
     parser.add_argument(*flags, default=default, help=text, **{"dest": name, **options})
 

@@ -1,11 +1,13 @@
 """How atoms compete in pursuit: what homeostasis hands to coding."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from .._base.arrays import namespace
 from .._base.checks import check_array, check_number
+from .._base.constraints import instance
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Competition:
 
 
 PLAIN = Competition()
+CompetitionLike = Annotated[Competition, instance(Competition, text="a Competition")]
 
 
 def check_competition(gain, P_cum, C, n_dictionary, dtype) -> Competition:

@@ -19,12 +19,10 @@ from .._base.checks import (
     check_array,
     check_choice,
     check_count,
-    check_flag,
     check_magnitude,
     check_memory,
-    check_number,
-    set_checked,
 )
+from .._base.constraints import Checked, Count, Flag, PositiveShare
 from .._base.progress import progress
 from .._base.threads import Threads, chunks, map_serially
 from ..coding.competition import PLAIN, Competition, check_competition
@@ -42,7 +40,7 @@ LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared 
 
 
 @dataclass(frozen=True)
-class ConvolutionalCoding:
+class ConvolutionalCoding(Checked):
     """How images are coded; a value out of its range is an error that names it.
 
     Parameters
@@ -55,21 +53,12 @@ class ConvolutionalCoding:
         False shows progress bars for large images.
     """
 
-    l0_sparseness: int = 20
-    alpha_MP: float = 1.0
-    do_sym: bool = False
-    stride: int = 1
+    l0_sparseness: Count = 20
+    alpha_MP: PositiveShare = 1.0
+    do_sym: Flag = False
+    stride: Count = 1
     mask: np.ndarray | None = None
     is_quiet: bool = True
-
-    def __post_init__(self):
-        set_checked(
-            self,
-            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness"),
-            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
-            do_sym=check_flag(self.do_sym, "do_sym"),
-            stride=check_count(self.stride, "stride"),
-        )
 
     def check_fits(self, shape: tuple, width: int, n_dictionary: int) -> None:
         """Errors for strides that skip pixels, images (..., height, width) smaller than an atom,

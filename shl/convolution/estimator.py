@@ -1,18 +1,23 @@
 """ConvolutionalSHL: the estimator for images."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._base import constraints
 from .._base.checks import as_array, check_array, check_count
-from .._base.parameters import check_names
+from .._base.parameters import estimator
 from ..estimators.base import HebbianEstimator
-from ..learning.homeostasis import kind_of, make_rule
-from ..learning.optimizers import GradientDescent
+from ..learning.homeostasis import Rule, kind_of, make_rule
+from ..learning.optimizers import DecayLike, GradientDescent
+from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan
 from .coding import ConvolutionalCoding, check_filters, check_images, encode_images
 from .events import ConvolutionalCode
 
 
+@estimator
 class ConvolutionalSHL(HebbianEstimator):
     """Convolutional dictionary learning by matching pursuit, homeostasis and a Hebbian step.
 
@@ -103,50 +108,26 @@ class ConvolutionalSHL(HebbianEstimator):
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
     """
 
-    @check_names
-    def __init__(
-        self,
-        n_dictionary=20,
-        patch_width=9,
-        l0_sparseness=20,
-        n_iter=500,
-        eta=0.05,
-        eta_decay=None,
-        homeo_method="epochEXP",
-        eta_homeo=None,
-        replace=False,
-        alpha_MP=1.0,
-        mask=None,
-        do_sym=False,
-        stride=1,
-        batch_size=None,
-        record_each=10,
-        record_num_batches=0,
-        dict_init=None,
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        self.n_dictionary = n_dictionary
-        self.patch_width = patch_width
-        self.l0_sparseness = l0_sparseness
-        self.n_iter = n_iter
-        self.eta = eta
-        self.eta_decay = eta_decay
-        self.homeo_method = homeo_method
-        self.eta_homeo = eta_homeo
-        self.replace = replace
-        self.alpha_MP = alpha_MP
-        self.mask = mask
-        self.do_sym = do_sym
-        self.stride = stride
-        self.batch_size = batch_size
-        self.record_each = record_each
-        self.record_num_batches = record_num_batches
-        self.dict_init = dict_init
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    n_dictionary: constraints.Count = 20
+    patch_width: constraints.Count = 9
+    l0_sparseness: constraints.Count = 20
+    n_iter: constraints.Count = 500
+    eta: constraints.Positive = 0.05
+    eta_decay: DecayLike | None = None
+    homeo_method: str | Rule | None = "epochEXP"
+    eta_homeo: constraints.Share | None = None
+    replace: ReplaceLike = False
+    alpha_MP: constraints.PositiveShare = 1.0
+    mask: np.ndarray | None = None
+    do_sym: constraints.Flag = False
+    stride: constraints.Count = 1
+    batch_size: constraints.Count | None = None
+    record_each: constraints.CountOrZero = 10
+    record_num_batches: constraints.CountOrZero = 0
+    dict_init: np.ndarray | None = None
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -160,7 +141,7 @@ class ConvolutionalSHL(HebbianEstimator):
         """The validated `shl.learning.Plan` of the parameters, to learn from images (n_images,
         n_channels, height, width) of a dtype in n_steps; None has no end.
         """
-        check_count(self.n_iter, "n_iter")
+        constraints.check_fields(self)
         how = self._coding(self._mask(shape[1], dtype))
         n_dictionary, _, width, _ = self._shape(shape)
         how.check_fits(shape, width, n_dictionary)
@@ -192,8 +173,8 @@ class ConvolutionalSHL(HebbianEstimator):
 
     def _shape(self, shape):
         """(n_dictionary, n_channels, patch_width, patch_width)."""
-        width = check_count(self.patch_width, "patch_width")
-        return check_count(self.n_dictionary, "n_dictionary"), shape[1], width, width
+        width = int(self.patch_width)
+        return int(self.n_dictionary), shape[1], width, width
 
     @staticmethod
     def _check_atoms(dictionary):

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from .. import store
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
-from .._base.checks import check_array, check_count, check_flag, check_generator, check_number
+from .._base.checks import check_array, check_count, check_generator, check_number
+from .._base.constraints import check_fields
 from .._base.parameters import NamedEstimator
 from .._base.progress import progress
 from .._base.threads import Threads
@@ -115,6 +116,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         if _is_stream(X):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
+        check_fields(self)
         X = self._validate(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
@@ -229,8 +231,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
-        most = check_count(self.batch_size, "batch_size", is_optional=True) or 0
-        return self.plan((max(n_samples, most), *X.shape[1:]), host_dtype(X), n_steps)
+        check_fields(self)
+        n_most = max(n_samples, self.batch_size or 0)
+        return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
     def _hold_out(self, n_samples, weight, stopping, rng):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
@@ -245,7 +248,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _n_steps(self, n_samples):
         """The steps of a fit to so many samples; None: it is not known how many."""
-        return check_count(self.n_iter, "n_iter")
+        return int(self.n_iter)
 
     def _stopping(self):
         """When learning is stopped."""
@@ -253,15 +256,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _changes(self, n_steps):
         """The parts of a plan by which the rate and the atoms change on the way."""
-        decay = self.eta_decay
-        if decay is not None:
-            if not isinstance(decay, (tuple, list)) or len(decay) != 2:
-                raise TypeError(f"eta_decay must be a pair (start, end) or None, not {decay!r}")
-            decay = Decay(*decay)
-        if isinstance(self.replace, Replacement):
-            replacement = self.replace
-        else:
-            replacement = Replacement() if check_flag(self.replace, "replace") else None
+        decay = None if self.eta_decay is None else Decay(*self.eta_decay)
+        replacement = self.replace
+        if not isinstance(replacement, Replacement):
+            replacement = Replacement() if replacement else None
         return {"decay": decay, "replacement": replacement, "n_steps": n_steps}
 
     def _recording(self):

@@ -2,28 +2,23 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
-from .._base.checks import (
-    check_array,
-    check_choice,
-    check_count,
-    check_flag,
-    check_interval,
-    check_memory,
-    check_number,
-)
-from .._base.parameters import check_names
+from .._base.checks import check_array, check_choice, check_count, check_memory
+from .._base.parameters import estimator
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
-from ..coding.parameters import PENALISED, Coding
+from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
 from ..images.patches import noise_patches
-from ..learning.homeostasis import HEH2019, Fading, Plain, kind_of, make_rule, scale
-from ..learning.optimizers import make_optimizer
+from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
+from ..learning.optimizers import DecayLike, Power, make_optimizer
+from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan, State
 from ..learning.stopping import Stopping
 from .base import HebbianEstimator
@@ -33,6 +28,7 @@ DEFAULT_BATCH = 256
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
+@estimator
 class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     """Dictionary learning by sparse coding, homeostasis and a Hebbian gradient.
 
@@ -169,97 +165,50 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     (500, 20)
     """
 
-    @check_names
-    def __init__(
-        self,
-        n_dictionary=None,
-        *,
-        learning_algorithm=None,
-        l0_sparseness=None,
-        fit_tol=None,
-        transform_algorithm=None,
-        transform_l0_sparseness=None,
-        transform_fit_tol=None,
-        alpha_MP=1.0,
-        do_sym=False,
-        positive_code=False,
-        positive_dict=False,
-        missing="error",
-        split_sign=False,
-        n_iter=2000,
-        n_passes=None,
-        batch_size=None,
-        eta=0.04,
-        eta_decay=(0.6, 0.05),
-        beta1=0.99,
-        beta2=0.99,
-        epsilon=10,
-        homeo_method="HAP",
-        eta_homeo=0.005,
-        alpha_homeo=0.05,
-        C=0.0,
-        nb_quant=128,
-        homeo_fade=(0.3, 0.6),
-        replace=True,
-        do_precision=False,
-        eta_precision=0.0,
-        one_over_F=False,
-        dict_init=None,
-        precision_init=None,
-        P_cum_init=None,
-        record_each=0,
-        record_num_batches=1024,
-        tol=None,
-        n_iter_no_change=10,
-        validation_fraction=0.1,
-        sparse_output=False,
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        self.n_dictionary = n_dictionary
-        self.learning_algorithm = learning_algorithm
-        self.l0_sparseness = l0_sparseness
-        self.fit_tol = fit_tol
-        self.transform_algorithm = transform_algorithm
-        self.transform_l0_sparseness = transform_l0_sparseness
-        self.transform_fit_tol = transform_fit_tol
-        self.alpha_MP = alpha_MP
-        self.do_sym = do_sym
-        self.positive_code = positive_code
-        self.positive_dict = positive_dict
-        self.missing = missing
-        self.split_sign = split_sign
-        self.n_iter = n_iter
-        self.n_passes = n_passes
-        self.batch_size = batch_size
-        self.eta = eta
-        self.eta_decay = eta_decay
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-        self.homeo_method = homeo_method
-        self.eta_homeo = eta_homeo
-        self.alpha_homeo = alpha_homeo
-        self.C = C
-        self.nb_quant = nb_quant
-        self.homeo_fade = homeo_fade
-        self.replace = replace
-        self.do_precision = do_precision
-        self.eta_precision = eta_precision
-        self.one_over_F = one_over_F
-        self.dict_init = dict_init
-        self.precision_init = precision_init
-        self.P_cum_init = P_cum_init
-        self.record_each = record_each
-        self.record_num_batches = record_num_batches
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.validation_fraction = validation_fraction
-        self.sparse_output = sparse_output
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    n_dictionary: constraints.Count | None = None
+    _: KW_ONLY
+    learning_algorithm: Algorithm | None = None
+    l0_sparseness: constraints.Count | None = None
+    fit_tol: constraints.NotNegative | None = None
+    transform_algorithm: Algorithm | None = None
+    transform_l0_sparseness: constraints.Count | None = None
+    transform_fit_tol: constraints.NotNegative | None = None
+    alpha_MP: constraints.PositiveShare = 1.0
+    do_sym: constraints.Flag = False
+    positive_code: constraints.Flag = False
+    positive_dict: constraints.Flag = False
+    missing: Missing = "error"
+    split_sign: constraints.Flag = False
+    n_iter: constraints.Count = 2000
+    n_passes: constraints.Positive | None = None
+    batch_size: constraints.Count | None = None
+    eta: constraints.Positive = 0.04
+    eta_decay: DecayLike | None = (0.6, 0.05)
+    beta1: constraints.ShareBelowOne = 0.99
+    beta2: constraints.ShareBelowOne = 0.99
+    epsilon: Power = 10
+    homeo_method: str | Rule | None = "HAP"
+    eta_homeo: constraints.Share = 0.005
+    alpha_homeo: constraints.Positive = 0.05
+    C: constraints.NotNegative = 0.0
+    nb_quant: constraints.Quantiles = 128
+    homeo_fade: constraints.Interval | None = (0.3, 0.6)
+    replace: ReplaceLike = True
+    do_precision: constraints.Flag = False
+    eta_precision: constraints.Share = 0.0
+    one_over_F: constraints.Flag = False
+    dict_init: np.ndarray | None = None
+    precision_init: np.ndarray | None = None
+    P_cum_init: np.ndarray | None = None
+    record_each: constraints.CountOrZero = 0
+    record_num_batches: constraints.CountOrZero = 1024
+    tol: constraints.ShareBelowOne | None = None
+    n_iter_no_change: constraints.Count = 10
+    validation_fraction: constraints.InnerShare = 0.1
+    sparse_output: constraints.Flag = False
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
 
     # ------------------------------------------------------------------------------ learning
 
@@ -310,9 +259,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
         n_pixels) of a dtype in n_steps; None has no end.
         """
-        check_count(self.n_iter, "n_iter")
-        for name in ("do_precision", "one_over_F", "sparse_output", "positive_dict", "split_sign"):
-            check_flag(getattr(self, name), name)
+        constraints.check_fields(self)
         n_dictionary = self._shape(shape)[0]
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
@@ -320,10 +267,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = self._batch_size(shape[0])
-        eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
-        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
         # The histograms, a batch's counts and their distribution.
-        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
+        check_memory(24 * n_dictionary * int(self.nb_quant), "nb_quant", self.nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
         n_batches = shape[0] // batch_size
         return Plan(
@@ -333,7 +278,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             batch_size,
             self._recording(),
             HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
-            eta_precision if self.do_precision else None,
+            self.eta_precision if self.do_precision else None,
             positive_dict=bool(self.positive_dict),
             **self._changes(n_steps),
         )
@@ -352,12 +297,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _n_steps(self, n_samples):
         """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
-        n_passes = check_number(self.n_passes, "n_passes", above=0, is_optional=True)
-        if n_passes is None:
+        if self.n_passes is None:
             return super()._n_steps(n_samples)
         if n_samples is None:
-            raise ValueError(f"n_passes must be None where X is an iterable, not {n_passes!r}")
-        return max(1, round(n_passes * n_samples / self._batch_size(n_samples)))
+            raise ValueError(f"n_passes must be None where X is an iterable, not {self.n_passes!r}")
+        return max(1, round(self.n_passes * n_samples / self._batch_size(n_samples)))
 
     def _stopping(self):
         return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
@@ -366,12 +310,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """How samples of so many pixels are coded by so many atoms."""
         algorithm = self.learning_algorithm
         if algorithm is None:
-            names = ("do_precision", "do_sym", "positive_code")
-            flags = [check_flag(getattr(self, name), name) for name in names]
-            needs_mp = any(flags) or self.precision_init is not None
+            needs_mp = self.do_precision or self.do_sym or self.positive_code
+            needs_mp = needs_mp or self.precision_init is not None
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
-        check_choice(algorithm, "learning_algorithm", encode.ALGORITHMS)
         default = encode.default_sparseness(n_pixels, n_dictionary)
         limits = self.l0_sparseness, default, algorithm, self.fit_tol
         return Coding(
@@ -386,9 +328,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        if self.transform_algorithm is not None:
-            check_choice(self.transform_algorithm, "transform_algorithm", encode.ALGORITHMS)
-        check_number(self.transform_fit_tol, "transform_fit_tol", least=0, is_optional=True)
+        constraints.check_fields(self)
         check_count(
             self.transform_l0_sparseness,
             "transform_l0_sparseness",
@@ -417,7 +357,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """P_cum_init as an array, or None."""
         if self.P_cum_init is None:
             return None
-        if check_number(self.C, "C", least=0) == 0:
+        if self.C == 0:
             raise ValueError(
                 "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
             )
@@ -429,7 +369,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         return make_rule(
             self.homeo_method,
             eta_homeo=self.eta_homeo,
-            alpha_homeo=check_number(self.alpha_homeo, "alpha_homeo", above=0),
+            alpha_homeo=self.alpha_homeo,
             C=self.C,
             nb_quant=self.nb_quant,
             P_cum=P_cum,
@@ -450,7 +390,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             return Plain()
         if self.homeo_fade is None or kind == "plain":
             return rule
-        start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
+        start, stop = self.homeo_fade
         return Fading(rule, start * n_steps, stop * n_steps)
 
     def _start_dictionary(self, X, plan, rng):

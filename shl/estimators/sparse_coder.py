@@ -3,6 +3,7 @@ dictionary.
 """
 
 from abc import abstractmethod
+from dataclasses import KW_ONLY
 from typing import Self
 
 import numpy as np
@@ -11,12 +12,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from .._base.arrays import astype, beside, import_tensor, like, namespace, to_host
-from .._base.checks import check_array, check_flag, check_sparse, wants_numbers
+from .._base.checks import check_array, check_sparse, wants_numbers
+from .._base.constraints import Count, Flag, NotNegative, PositiveShare, check_fields
 from .._base.devices import is_on_device, is_tensor
-from .._base.parameters import NamedEstimator, check_names
+from .._base.parameters import NamedEstimator, estimator
 from .._base.threads import chunks
-from ..coding.competition import Competition
+from ..coding.competition import CompetitionLike
 from ..coding.encode import default_sparseness, limit_sparseness, sparse_encode
+from ..coding.parameters import Algorithm, Missing
 
 SCORED_ROWS = 4096  # at once, so that their dense code stays small
 
@@ -117,7 +120,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _split(self, code):
         """The code, or its positive parts beside those of its negative ones with split_sign."""
-        if not check_flag(self.split_sign, "split_sign"):
+        if not self.split_sign:
             return code
         if is_tensor(code) and self.sparse_output:
             raise ValueError("split_sign must be False for sparse codes on a GPU")
@@ -150,6 +153,7 @@ def check_weight(sample_weight, X) -> np.ndarray | None:
     return weight
 
 
+@estimator
 class SparseCoder(SparseTransformer, NamedEstimator):
     """Codes samples by a dictionary that is given: X ~ code @ dictionary.
 
@@ -189,37 +193,20 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     array([[2., 0.]])
     """
 
-    @check_names
-    def __init__(
-        self,
-        dictionary=None,
-        *,
-        algorithm="omp",
-        precision=None,
-        l0_sparseness=None,
-        fit_tol=None,
-        alpha_MP=1.0,
-        competition=None,
-        do_sym=False,
-        positive_code=False,
-        missing="error",
-        split_sign=False,
-        sparse_output=False,
-        n_jobs=None,
-    ):
-        self.dictionary = dictionary
-        self.algorithm = algorithm
-        self.precision = precision
-        self.l0_sparseness = l0_sparseness
-        self.fit_tol = fit_tol
-        self.alpha_MP = alpha_MP
-        self.competition = competition
-        self.do_sym = do_sym
-        self.positive_code = positive_code
-        self.missing = missing
-        self.split_sign = split_sign
-        self.sparse_output = sparse_output
-        self.n_jobs = n_jobs
+    dictionary: np.ndarray | None = None
+    _: KW_ONLY
+    algorithm: Algorithm = "omp"
+    precision: np.ndarray | None = None
+    l0_sparseness: Count | None = None
+    fit_tol: NotNegative | None = None
+    alpha_MP: PositiveShare = 1.0
+    competition: CompetitionLike | None = None
+    do_sym: Flag = False
+    positive_code: Flag = False
+    missing: Missing = "error"
+    split_sign: Flag = False
+    sparse_output: Flag = False
+    n_jobs: int | None = None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -228,12 +215,14 @@ class SparseCoder(SparseTransformer, NamedEstimator):
 
     def fit(self, X, y=None) -> Self:
         """Check that the dictionary fits X; nothing is learned."""
+        check_fields(self)
         X = self._validate(X, reset=True)
         self._scale_atoms(X)
         return self
 
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
+        check_fields(self)
         given, X = X, self._validate(X, reset=False)
         atoms, norms = self._scale_atoms(X)
         default = default_sparseness(X.shape[1], len(atoms))
@@ -246,11 +235,11 @@ class SparseCoder(SparseTransformer, NamedEstimator):
             l0_sparseness=limit_sparseness(*limits),
             fit_tol=self.fit_tol,
             alpha_MP=self.alpha_MP,
-            competition=self._check_competition(),
+            competition=self.competition,
             do_sym=self.do_sym,
             positive_code=self.positive_code,
             missing=self.missing,
-            sparse_output=check_flag(self.sparse_output, "sparse_output"),
+            sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
         if sparse.issparse(code):
@@ -260,12 +249,6 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         else:
             code /= norms
         return like(self._split(code), given)
-
-    def _check_competition(self):
-        """The competition, or an error where it is something else."""
-        if self.competition is None or isinstance(self.competition, Competition):
-            return self.competition
-        raise TypeError(f"competition must be a Competition, not {self.competition!r}")
 
     def _scale_atoms(self, X):
         """The rows of the dictionary scaled to norm 1, of X's dtype, and their norms."""

@@ -7,18 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from .. import plotting, store
-from .._base.checks import check_choice, check_count, check_names
-from .._base.parameters import check_names as check_parameter_names
+from .._base import constraints
+from .._base.checks import check_choice
+from .._base.parameters import check_keywords
 from .._base.schema import Field
 from .._base.schema import check as check_schema
 from .._base.threads import count_threads
 from ..coding.encode import sparse_encode
-from ..coding.parameters import ALGORITHMS
+from ..coding.parameters import Algorithm
 from ..estimators.dictionary import SparseHebbianLearning
-from ..images.patches import Patches
+from ..images.patches import Patches, PatchWidth
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
-from ..learning.replacement import Replacement
+from ..learning.optimizers import DecayLike, Power
+from ..learning.replacement import ReplaceLike
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
@@ -39,7 +41,7 @@ PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_err
 
 
 @dataclass(eq=False)
-class SHL:
+class SHL(constraints.Checked):
     """An experiment of sparse Hebbian learning on patches of natural images.
 
     >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
@@ -104,49 +106,49 @@ class SHL:
     Perrinet (2019), Vision 3(3):47.
     """
 
-    height: int = 256
-    width: int = 256
-    patch_width: int = 21
-    N_patches: int = 65536
-    datapath: str = DATAPATH
-    name_database: str | None = None
-    do_mask: bool = True
-    do_bandpass: bool = True
-    over_patches: int = 16
-    patch_ds: int = 1
-    patch_norm: bool = False
-    n_image: int | None = None
-    n_dictionary: int = 676
-    learning_algorithm: str = "mp"
-    fit_tol: float | None = None
-    l0_sparseness: int = 21
-    alpha_MP: float = 0.95
-    one_over_F: bool = True
-    n_iter: int = 1281
-    eta: float = 0.04
-    eta_decay: tuple | None = (0.6, 0.05)
-    beta1: float = 0.99
-    beta2: float = 0.99
-    epsilon: float = 10
-    do_precision: bool = False
-    eta_precision: float = 0.0
+    height: constraints.Count = 256
+    width: constraints.Count = 256
+    patch_width: PatchWidth = 21
+    N_patches: constraints.Count = 65536
+    datapath: constraints.PathLike = DATAPATH
+    name_database: constraints.PathLike | None = None
+    do_mask: constraints.Flag = True
+    do_bandpass: constraints.Flag = True
+    over_patches: constraints.Count = 16
+    patch_ds: constraints.Count = 1
+    patch_norm: constraints.Flag = False
+    n_image: constraints.Count | None = None
+    n_dictionary: constraints.Count | None = 676
+    learning_algorithm: Algorithm | None = "mp"
+    fit_tol: constraints.NotNegative | None = None
+    l0_sparseness: constraints.Count | None = 21
+    alpha_MP: constraints.PositiveShare = 0.95
+    one_over_F: constraints.Flag = True
+    n_iter: constraints.Count = 1281
+    eta: constraints.Positive = 0.04
+    eta_decay: DecayLike | None = (0.6, 0.05)
+    beta1: constraints.ShareBelowOne = 0.99
+    beta2: constraints.ShareBelowOne = 0.99
+    epsilon: Power = 10
+    do_precision: constraints.Flag = False
+    eta_precision: constraints.Share = 0.0
     homeo_method: object = "HAP"
-    eta_homeo: float = 0.01
-    alpha_homeo: float = 0.05
-    C: float = 3.0
-    nb_quant: int = 128
-    homeo_fade: tuple | None = None
-    replace: bool | Replacement = True
+    eta_homeo: constraints.Share = 0.01
+    alpha_homeo: constraints.Positive = 0.05
+    C: constraints.NotNegative = 3.0
+    nb_quant: constraints.Quantiles = 128
+    homeo_fade: constraints.Interval | None = None
+    replace: ReplaceLike = True
     P_cum: np.ndarray | None = None
-    do_sym: bool = False
-    seed: int = 42
-    batch_size: int = 1024
-    record_each: int = 32
-    record_num_batches: int = 1024
-    DEBUG_DOWNSCALE: int = 1
-    verbose: int = 0
+    do_sym: constraints.Flag = False
+    seed: constraints.CountOrZero = 42
+    batch_size: constraints.Count = 1024
+    record_each: constraints.CountOrZero = 32
+    record_num_batches: constraints.Count = 1024
+    DEBUG_DOWNSCALE: constraints.Count = 1
+    verbose: constraints.CountOrZero = 0
     cache_dir: str | Path | None = store.DEFAULT_FOLDER
-    checkpoint_each: int | None = None
+    checkpoint_each: constraints.Count | None = None
     n_jobs: int | None = 1
 
     def __post_init__(self):
@@ -155,10 +157,7 @@ class SHL:
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
-            check_count(getattr(self, name), name)
-        check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
-        check_count(self.verbose, "verbose", least=0)
+        super().__post_init__()
         count_threads(self.n_jobs)
         self.patches  # noqa: B018 - it validates itself
         model = self._estimator()
@@ -246,7 +245,7 @@ class SHL:
             verbose=self.verbose,
         )
 
-    @check_parameter_names
+    @constraints.checked
     def learn_dico(
         self,
         data=None,
@@ -254,7 +253,7 @@ class SHL:
         precision=None,
         P_cum=None,
         matname=None,
-        list_figures=(),
+        list_figures: constraints.Names = (),
         fig_kwargs=None,
     ):
         """A fitted `SparseHebbianLearning` of this experiment.
@@ -275,7 +274,7 @@ class SHL:
         fig_kwargs : dict, optional
             Passed to the figures that take them.
         """
-        for name in check_names(list_figures, "list_figures"):
+        for name in list_figures:
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
@@ -321,12 +320,12 @@ class SHL:
 
     # --------------------------------------------------------------------------------------- coding
 
-    @check_parameter_names
+    @constraints.checked
     def code(
         self,
         data,
         dico,
-        coding_algorithm="mp",
+        coding_algorithm: Algorithm = "mp",
         matname=None,
         P_cum=None,
         fit_tol=None,
@@ -339,7 +338,7 @@ class SHL:
         coding_algorithm is one of `sparse_encode`; the result is cached when matname is given.
         """
         options = {
-            "algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS),
+            "algorithm": coding_algorithm,
             "P_cum": P_cum,
             "fit_tol": self.fit_tol if fit_tol is None else fit_tol,
             "gain": gain,
@@ -450,7 +449,7 @@ def _check_options(options, list_figures):
         )
 
 
-SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
+SHL.__init__ = check_keywords(SHL.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

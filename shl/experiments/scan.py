@@ -14,20 +14,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from .. import images, store
-from .._base.checks import (
-    check_array,
-    check_choice,
-    check_count,
-    check_flag,
-    check_memory,
-    check_names,
-    check_number,
-)
-from .._base.parameters import check_names as check_parameter_names
+from .._base.checks import check_choice, check_memory, check_names
+from .._base.constraints import Count, Flag, Matrix, checked, choice, kinds_of, number
 from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
@@ -49,7 +42,7 @@ NOT_SCANNED = (
 )
 BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
-WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
+WHOLE = tuple(field.name for field in fields(SHL) if int in kinds_of(field.type))
 CHOICES = {
     "homeo_method": tuple(RULES),
     "learning_algorithm": ALGORITHMS,
@@ -82,14 +75,15 @@ class SHL_set:
         Patches for all; None is those of the parameters.
     """
 
+    @checked
     def __init__(
         self,
         opts: Mapping | SHL | None = None,
         tag: str = "shl",
-        N_scan: int = 9,
-        base: float = 4.0,
+        N_scan: Count = 9,
+        base: Annotated[float, number(above=1)] = 4.0,
         values: Mapping[str, Sequence] | None = None,
-        data: np.ndarray | None = None,
+        data: Matrix | None = None,
     ):
         if not isinstance(opts, (SHL, Mapping, type(None))):
             raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
@@ -97,13 +91,11 @@ class SHL_set:
         if not isinstance(tag, str):
             raise TypeError(f"tag must be a str, not {tag!r}")
         self.tag = tag
-        self.N_scan = check_count(N_scan, "N_scan")
+        self.N_scan, self.base, self.data = N_scan, base, data
         check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
-        self.base = check_number(base, "base", above=1)
         if not isinstance(values, (Mapping, type(None))):
             raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
-        self.data = None if data is None else check_array(data, "data", ndim=2)
         self._records = []
         self.figures = {}
 
@@ -188,14 +180,14 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
-    @check_parameter_names
+    @checked
     def run(
         self,
         variables: str | Sequence[str] = ("eta",),
         n_jobs: int = 1,
         verbose: int = 0,
-        grid: bool = False,
-        N_scan: int | None = None,
+        grid: Flag = False,
+        N_scan: Count | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -218,9 +210,8 @@ class SHL_set:
         N_scan : int, default=None
             Values of a variable from now on; None keeps the number.
         """
-        if N_scan is not None:
-            self.N_scan = check_count(N_scan, "N_scan")
-        tasks = self.tasks(variables, check_flag(grid, "grid"))
+        self.N_scan = N_scan or self.N_scan
+        tasks = self.tasks(variables, grid)
         count_threads(n_jobs)  # validates it
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
         found = [
@@ -370,12 +361,12 @@ class SHL_set:
         """Write the records as JSON; NaN is null."""
         store.write_bytes(path, json_text(self._records).encode())
 
-    @check_parameter_names
+    @checked
     def scan(
         self,
         variable: str = "eta",
         list_figures: Sequence[str] = (),
-        display: str = "final",
+        display: Annotated[str, choice(("final", "dynamic"))] = "final",
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,
@@ -410,7 +401,6 @@ class SHL_set:
         """
         from ..plotting import plot_scan, time_plot
 
-        check_choice(display, "display", ("final", "dynamic"))
         known = {
             store.key_of(record["params"]): record
             for record in self._records

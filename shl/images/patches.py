@@ -6,27 +6,23 @@ images (height, width) -> crops of one size -> whitened -> patches (n_patches, p
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from .. import store
-from .._base.checks import (
-    check_array,
-    check_count,
-    check_flag,
-    check_magnitude,
-    check_memory,
-    check_path,
-    set_checked,
-)
+from .._base.checks import check_array, check_count, check_magnitude, check_memory
+from .._base.constraints import Checked, Count, CountOrZero, Flag, PathLike, checked, count
 from .._base.progress import progress
 from .photographs import BUILT_IN, SUFFIXES, load_images
 
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
+PatchWidth = Annotated[int, count(4)]
 
 
-def crop(image: np.ndarray, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+@checked
+def crop(image: np.ndarray, height: Count, width: Count, rng: np.random.Generator) -> np.ndarray:
     """A random height x width crop, drawn again while its std is under 0.2 of the image's.
 
     Raises ValueError after MOST_DRAWS draws.
@@ -91,23 +87,24 @@ def whiten(image: np.ndarray) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(image) * (gain / gain.mean())).real
 
 
-def band_pass(image: np.ndarray, patch_width: int) -> np.ndarray:
+@checked
+def band_pass(image: np.ndarray, patch_width: Count) -> np.ndarray:
     """The image without what a patch cannot hold: frequencies under 1 / patch_width or near 0.5.
 
     gain(f) = (1 - exp((f - .5) / (.5 * .07))) (f < .5) (1 + tanh(42 (f - 1 / patch_width))) / 2
     """
     image = _check_image(image)
-    check_count(patch_width, "patch_width")
     f = _frequencies(*image.shape)
     low = (1 - np.exp((np.minimum(f, 0.5) - 0.5) / (0.5 * 0.07))) * (f < 0.5)
     high = (1 + np.tanh(42 * (f - 1 / patch_width))) / 2
     return np.fft.ifft2(np.fft.fft2(image) * low * high).real
 
 
-def preprocess(image: np.ndarray, patch_width: int, do_bandpass: bool = True) -> np.ndarray:
+@checked
+def preprocess(image: np.ndarray, patch_width: Count, do_bandpass: Flag = True) -> np.ndarray:
     """The image whitened and, unless told otherwise, band-passed for patches of patch_width."""
     image = whiten(image)
-    return band_pass(image, patch_width) if check_flag(do_bandpass, "do_bandpass") else image
+    return band_pass(image, patch_width) if do_bandpass else image
 
 
 def block_average(image: np.ndarray, factor: int) -> np.ndarray:
@@ -124,16 +121,21 @@ def block_average(image: np.ndarray, factor: int) -> np.ndarray:
     )
 
 
-def disc(patch_width: int) -> np.ndarray:
+@checked
+def disc(patch_width: Count) -> np.ndarray:
     """True for pixels wholly inside the circle inscribed in a patch, (patch_width, patch_width)."""
-    patch_width = check_count(patch_width, "patch_width")
     check_memory(8 * patch_width**2, "patch_width", patch_width)
     corner = np.abs(np.arange(patch_width) - (patch_width - 1) / 2) + 0.5
     return np.hypot(corner[:, None], corner) <= patch_width / 2
 
 
+@checked
 def draw_patches(
-    image: np.ndarray, n_patches: int, patch_width: int, over_patches: int, rng: np.random.Generator
+    image: np.ndarray,
+    n_patches: Count,
+    patch_width: Count,
+    over_patches: Count,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """The patches of highest std among over_patches times as many random ones, less their mean.
 
@@ -155,8 +157,6 @@ def draw_patches(
         Of mean 0 over the patches, pixel by pixel.
     """
     image = _check_image(image)
-    n_patches = check_count(n_patches, "n_patches")
-    over_patches = check_count(over_patches, "over_patches")
     most, why = min(image.shape), "the sides of the image"
     patch_width = check_count(patch_width, "patch_width", most=most, why=why)
     check_memory(8 * n_patches * patch_width**2, "n_patches", n_patches)
@@ -188,18 +188,19 @@ def _window_std(image, width):
     return np.sqrt(np.maximum(window_mean(image**2) - window_mean(image) ** 2, 0))
 
 
+@checked
 def extract_patches(
     images: Sequence[tuple[str, np.ndarray]],
-    n_patches: int,
+    n_patches: Count,
     *,
-    patch_width: int = 21,
-    height: int = 256,
-    width: int = 256,
-    do_mask: bool = True,
-    do_bandpass: bool = True,
-    over_patches: int = 16,
-    patch_ds: int = 1,
-    patch_norm: bool = False,
+    patch_width: Count = 21,
+    height: Count = 256,
+    width: Count = 256,
+    do_mask: Flag = True,
+    do_bandpass: Flag = True,
+    over_patches: Count = 16,
+    patch_ds: Count = 1,
+    patch_norm: Flag = False,
     rng: np.random.Generator | None = None,
     on_crop: Callable[[], object] | None = None,
 ) -> np.ndarray:
@@ -242,13 +243,8 @@ def extract_patches(
         If an image has no crop with enough contrast.
     """
     rng = np.random.default_rng() if rng is None else rng
-    n_patches = check_count(n_patches, "n_patches")
-    height, width = check_count(height, "height"), check_count(width, "width")
-    patch_width = check_count(patch_width, "patch_width")
     check_memory(8 * n_patches * patch_width**2, "n_patches", n_patches)
     check_count(patch_ds, "patch_ds", most=min(height, width), why="the crops")
-    check_flag(patch_norm, "patch_norm")
-    check_flag(do_mask, "do_mask")
     is_list = isinstance(images, (list, tuple)) and len(images) > 0
     if not is_list or not all(
         isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in images
@@ -277,8 +273,9 @@ def extract_patches(
     return patches
 
 
+@checked
 def noise_patches(
-    n_patches: int, patch_width: int, rng: np.random.Generator, do_bandpass: bool = True
+    n_patches: Count, patch_width: Count, rng: np.random.Generator, do_bandpass: Flag = True
 ) -> np.ndarray:
     """Patches of a preprocessed image of 1/f noise: a start for a dictionary.
 
@@ -296,8 +293,6 @@ def noise_patches(
     -------
     patches : array of shape (n_patches, patch_width^2), float64
     """
-    n_patches = check_count(n_patches, "n_patches")
-    patch_width = check_count(patch_width, "patch_width")
     check_memory(8 * (n_patches + 40) * patch_width**2, "patch_width", patch_width)
     size = 256 if patch_width < 128 else 2 * patch_width
     f = _frequencies(size, size)
@@ -321,40 +316,30 @@ def _digest_of_file(path):
 
 
 @dataclass(frozen=True)
-class Patches:
+class Patches(Checked):
     """All that decides a set of patches, see `shl.SHL`; a value out of its range is an error that
     names it.
     """
 
-    height: int
-    width: int
-    patch_width: int
-    N_patches: int
-    datapath: str
-    name_database: str
-    do_mask: bool
-    do_bandpass: bool
-    over_patches: int
-    patch_ds: int
-    patch_norm: bool
-    n_image: int | None
-    seed: int
+    height: Count
+    width: Count
+    patch_width: PatchWidth
+    N_patches: Count
+    datapath: PathLike
+    name_database: PathLike
+    do_mask: Flag
+    do_bandpass: Flag
+    over_patches: Count
+    patch_ds: Count
+    patch_norm: Flag
+    n_image: Count | None
+    seed: CountOrZero
 
     def __post_init__(self):
-        for name in ("datapath", "name_database"):
-            check_path(getattr(self, name), name)
-        counts = ("height", "width", "N_patches", "over_patches", "patch_ds")
-        set_checked(self, **{name: check_count(getattr(self, name), name) for name in counts})
+        super().__post_init__()
         most = min(self.height, self.width) // self.patch_ds
         why = "the crops after patch_ds"
-        flags = ("do_mask", "do_bandpass", "patch_norm")
-        set_checked(
-            self,
-            patch_width=check_count(self.patch_width, "patch_width", least=4, most=most, why=why),
-            n_image=check_count(self.n_image, "n_image", is_optional=True),
-            seed=check_count(self.seed, "seed", least=0),
-            **{name: check_flag(getattr(self, name), name) for name in flags},
-        )
+        check_count(self.patch_width, "patch_width", least=4, most=most, why=why)
         size = self.N_patches * self.patch_width**2
         check_memory(8 * size, "N_patches", self.N_patches)  # in their order and shuffled
         check_memory(64 * self.height * self.width, "height x width", (self.height, self.width))

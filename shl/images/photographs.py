@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._base.checks import as_array, check_count, check_memory, check_path
+from .._base.checks import as_array, check_memory, check_path
+from .._base.constraints import Count, checked
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
@@ -290,7 +291,8 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     return grey
 
 
-def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+@checked
+def dead_leaves(height: Count, width: Count, rng: np.random.Generator) -> np.ndarray:
     """An image of discs that occlude one another, with the statistics of natural scenes.
 
     Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
@@ -312,7 +314,6 @@ def dead_leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray
     ----------
     Lee, Mumford & Huang (2001), Int. J. Comput. Vision 41.
     """
-    height, width = check_count(height, "height"), check_count(width, "width")
     check_memory(8 * height * width, "height x width", (height, width))
     least, most = 2.0, max(4.0, min(height, width) / 3)
     n_leaves = max(200, 8 * height * width // 64)

@@ -27,7 +27,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from .._base.arrays import astype, beside, copy_of, namespace
-from .._base.checks import check_choice, check_count, check_number
+from .._base.checks import check_choice, check_number
+from .._base.constraints import Count, NotNegative, Positive, Quantiles, Share, checked
 from .._base.devices import is_tensor
 from ..coding.competition import Competition, check_competition, check_P_cum
 
@@ -85,9 +86,9 @@ class _WithRate(_Renewing):
 
     gives = "gain"
 
-    def __init__(self, eta_homeo: float = 0.01, alpha_homeo: float = 0.05):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.alpha_homeo = check_number(alpha_homeo, "alpha_homeo", above=0)
+    @checked
+    def __init__(self, eta_homeo: Share = 0.01, alpha_homeo: Positive = 0.05):
+        self.eta_homeo, self.alpha_homeo = eta_homeo, alpha_homeo
 
 
 class ActivationRule(_WithRate):
@@ -172,7 +173,8 @@ class ShareHAP(ActivationRule):
     The rate defaults to 0.05.
     """
 
-    def __init__(self, eta_homeo: float = 0.05, alpha_homeo: float = 0.05):
+    @checked
+    def __init__(self, eta_homeo: Share = 0.05, alpha_homeo: Positive = 0.05):
         super().__init__(eta_homeo, alpha_homeo)
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
@@ -217,9 +219,9 @@ class EpochEXP(_Renewing):
 
     gives, of_atoms = "gain", ("log_gain", "counts")
 
-    def __init__(self, eta_homeo: float = 0.0025, n_batches: int = 1):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.n_batches = check_count(n_batches, "n_batches")
+    @checked
+    def __init__(self, eta_homeo: Share = 0.0025, n_batches: Count = 1):
+        self.eta_homeo, self.n_batches = eta_homeo, n_batches
 
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """Gains 1, nothing counted."""
@@ -312,10 +314,15 @@ class HEH2019(_Renewing):
     gives = "table"  # though plain before an adapting scale is known
     of_atoms = ("P_cum",)
 
-    def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.C = check_number(C, "C", least=0)
-        self.nb_quant = check_count(nb_quant, "nb_quant", least=2)
+    @checked
+    def __init__(
+        self,
+        eta_homeo: Share = 0.01,
+        C: NotNegative = 3.0,
+        nb_quant: Quantiles = 128,
+        P_cum: np.ndarray | None = None,
+    ):
+        self.eta_homeo, self.C, self.nb_quant = eta_homeo, C, nb_quant
         if P_cum is not None and self.C == 0:
             raise ValueError(
                 "P_cum needs the C of its scale, above 0: it cannot start where C adapts to the "
@@ -430,12 +437,12 @@ class Fading:
         Learning steps, 0 <= start < stop.
     """
 
-    def __init__(self, rule: Rule, start: float, stop: float):
+    @checked
+    def __init__(self, rule: Rule, start: NotNegative, stop: Positive):
         self.rule = rule
         if hasattr(rule, "gives"):
             self.gives = rule.gives
-        self.start = check_number(start, "start", least=0)
-        self.stop = check_number(stop, "stop", above=self.start)
+        self.start, self.stop = start, check_number(stop, "stop", above=start)
 
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """The state of the rule, and the steps so far."""

@@ -7,12 +7,12 @@ An optimizer is a small object; its moments are a dict of arrays that learning c
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
 from .._base.arrays import copy_of, namespace, number_type
-from .._base.checks import check_number, set_checked
+from .._base.constraints import Checked, Constraint, Flag, Positive, Share, ShareBelowOne, number
 from .._base.devices import is_tensor
 from ..coding import kernels
 
@@ -39,8 +39,11 @@ class Optimizer(Protocol):
         """
 
 
+Power = Annotated[float, number(least=0, most=300)]
+
+
 @dataclass(frozen=True)
-class Adam:
+class Adam(Checked):
     """Adam (Kingma & Ba 2015, algorithm 1).
 
     m <- beta1 m + (1 - beta1) g,  s <- beta2 s + (1 - beta2) g^2,
@@ -59,19 +62,10 @@ class Adam:
         In [0, 300], as a power.
     """
 
-    eta: float = 0.04
-    beta1: float = 0.99
-    beta2: float = 0.99
-    epsilon: float = 10
-
-    def __post_init__(self):
-        set_checked(
-            self,
-            eta=check_number(self.eta, "eta", above=0),
-            beta1=check_number(self.beta1, "beta1", least=0, below=1),
-            beta2=check_number(self.beta2, "beta2", least=0, below=1),
-            epsilon=check_number(self.epsilon, "epsilon", least=0, most=300),
-        )
+    eta: Positive = 0.04
+    beta1: ShareBelowOne = 0.99
+    beta2: ShareBelowOne = 0.99
+    epsilon: Power = 10
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """Zeros of the dictionary's shape and dtype, and the unit of gradients."""
@@ -114,7 +108,7 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class GradientDescent:
+class GradientDescent(Checked):
     """The plain gradient, d <- d - eta g; of norm 1 for each atom where is_normalised.
 
     Parameters
@@ -125,11 +119,8 @@ class GradientDescent:
         True for normalised gradient descent; an atom without a gradient does not move.
     """
 
-    eta: float
-    is_normalised: bool = False
-
-    def __post_init__(self):
-        set_checked(self, eta=check_number(self.eta, "eta", above=0))
+    eta: Positive
+    is_normalised: Flag = False
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """No moments."""
@@ -153,7 +144,7 @@ class GradientDescent:
 
 
 @dataclass(frozen=True)
-class Decay:
+class Decay(Checked):
     """A rate that decays late: 1 up to the share `start` of the steps, then along a cosine to
     `end`.
 
@@ -163,18 +154,35 @@ class Decay:
         In [0, 1].
     """
 
-    start: float = 0.6
-    end: float = 0.05
-
-    def __post_init__(self):
-        names = ("start", "end")
-        checked = {n: check_number(getattr(self, n), f"eta_decay {n}", 0, most=1) for n in names}
-        set_checked(self, **checked)
+    start: Share = 0.6
+    end: Share = 0.05
 
     def __call__(self, step: int, n_steps: int) -> float:
         """The factor of eta in a step of n_steps."""
         late = (step / n_steps - self.start) / max(1 - self.start, 1 / n_steps)
         return self.end + (1 - self.end) * (1 + np.cos(np.pi * np.clip(late, 0, 1))) / 2
+
+
+def _check_decay(value, name):
+    """A pair (start, end) of which a `Decay` can be made."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair (start, end) or None, not {value!r}")
+    try:
+        Decay(*value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} {error}") from None
+    return tuple(value)
+
+
+DecayLike = Annotated[
+    tuple[float, float],
+    Constraint(
+        _check_decay,
+        "a pair (start, end) of shares in [0, 1]",
+        good=((0.6, 0.05), [0, 1]),
+        bad=((0.5,), (2, 0), (0, -1), 0.5),
+    ),
+]
 
 
 def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:

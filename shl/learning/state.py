@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, to_host
-from .._base.checks import check_count, check_number, set_checked
+from .._base.checks import check_count, check_number
+from .._base.constraints import Checked, CountOrZero
 from .._base.devices import is_tensor
-from .._base.schema import Field, check, check_names, not_distributions, not_of_norm_1
+from .._base.schema import Field, check, check_keys, not_distributions, not_of_norm_1
 from .._base.threads import Threads
 from ..coding.coder import Coder
 from ..coding.parameters import Coding
@@ -21,7 +22,7 @@ from .replacement import Replacement
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Checked):
     """When metrics are recorded, and on what.
 
     Parameters
@@ -33,15 +34,8 @@ class Recording:
         before the atoms move, as `partial_fit` does.
     """
 
-    each: int = 0
-    n_held_out: int = 0
-
-    def __post_init__(self):
-        set_checked(
-            self,
-            each=check_count(self.each, "record_each", least=0),
-            n_held_out=check_count(self.n_held_out, "record_num_batches", least=0),
-        )
+    each: CountOrZero = 0
+    n_held_out: CountOrZero = 0
 
     def is_due(self, step: int) -> bool:
         """True at every `each`-th step."""
@@ -283,7 +277,7 @@ def from_arrays(arrays: dict, info: dict) -> State:
         For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
     """
     arrays = check(arrays, STATE)
-    check_names(info, ("seed", "step", "seconds"), "the state")
+    check_keys(info, ("seed", "step", "seconds"), "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")

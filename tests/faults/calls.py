@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 
+import shl
 from shl import (
     SHL,
     SHL_set,
@@ -21,6 +22,7 @@ from shl import (
     sparse_encode,
     store,
 )
+from shl._base.constraints import constraints_of
 from shl.coding.events import Events
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL, convolutional_encode
 from shl.images import windows
@@ -319,3 +321,8 @@ CALLS = {
         {"tag": "a readable name"},
     ),
 }
+MODULES = (shl, classic, convolution, datasets, gabor, images, metrics, optimizers, plotting)
+NAMED = {name: next((m for m in MODULES if hasattr(m, name)), None) for name in CALLS}
+# The class or function behind a call, where it declares ranges of its parameters.
+OWNERS = {n: getattr(module, n) for n, module in NAMED.items() if module is not None}
+OWNERS = {name: owner for name, owner in OWNERS.items() if constraints_of(owner)}
