@@ -756,7 +756,9 @@ def _orthonormalise(k, basis, factors, n_padded):
 
 
 @jit
-def pursue_seen(X, dictionary, columns, squares, gain, limits, tolerances, indices, values):
+def pursue_seen(
+    X, dictionary, columns, squares, gain, limits, tolerances, energy, least, indices, values
+):
     """Orthogonal matching pursuit by a basis of the atoms themselves, over the entries of each
     sample that are not NaN, s = 1.
 
@@ -767,7 +769,8 @@ def pursue_seen(X, dictionary, columns, squares, gain, limits, tolerances, indic
     n_padded) is dictionary.T and squares its square; indices and values, of zeros, receive the
     events.  With limits (least_seen, dependent), a sample ends early when its squared residual is
     at most its tolerance times the share that is seen, or when |v|^2 is at most `dependent`; an
-    atom of which less than least_seen of its squared norm is seen is never chosen.
+    atom of which less than least_seen of its squared norm is seen is never chosen.  energy and
+    least (n_samples,) receive what is left, and the smallest |v|^2, as in `pursue_orthogonal`.
 
     Residuals are exact where Gram matrices lose digits, but each step takes as long as the first
     correlations.  Vectors over pixels are of those that are seen, so that missing ones cost
@@ -789,8 +792,9 @@ def pursue_seen(X, dictionary, columns, squares, gain, limits, tolerances, indic
             _combine_rows(weight, squares, places, ones, n_seen)
             for i in range(weight.size):
                 weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
-        enough = tolerances[n] * n_seen / n_pixels
-        while n_used < n_slots and _dot(residual, 0, residual, 0, n_padded) > enough:
+        enough, least[n] = tolerances[n] * n_seen / n_pixels, 1
+        energy[n] = _dot(residual, 0, residual, 0, n_padded)
+        while n_used < n_slots and energy[n] > enough:
             _combine_rows(rho, columns, places, residual[0], n_seen)
             atom = _subtract_and_find(rho, zero, weight, weight, True)
             if atom < 0:
@@ -798,11 +802,15 @@ def pursue_seen(X, dictionary, columns, squares, gain, limits, tolerances, indic
             for k in range(n_seen):
                 basis[n_used, k] = dictionary[atom, places[k]]
             basis[n_used, n_seen:] = 0
-            if _orthonormalise(n_used, basis, factors, n_padded) <= dependent:
+            square = _orthonormalise(n_used, basis, factors, n_padded)
+            if square <= dependent:
+                least[n] = 0
                 break
+            least[n] = min(least[n], square)
             step = _dot(basis, n_used, residual, 0, n_padded)
             for k in range(n_padded):
                 residual[0, k] -= step * basis[n_used, k]
+            energy[n] = _dot(residual, 0, residual, 0, n_padded)
             indices[n, n_used], values[n, n_used] = atom, step
             n_used += 1
         for j in range(n_used - 1, -1, -1):
@@ -948,6 +956,13 @@ def count_pairs(indices, values, counts):
                 for other in range(indices.shape[1]):
                     if values[n, other] != 0:
                         counts[indices[n, slot], indices[n, other]] += 1
+
+
+@jit
+def sum_squares(rows, squares):
+    """Write the squared norm of each row."""
+    for n in range(rows.shape[0]):
+        squares[n] = _sum_squares(rows, n)
 
 
 # ----------------------------------------------------------------------------------------- learning
