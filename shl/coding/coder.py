@@ -176,9 +176,16 @@ class Coder:
         has_tolerance = self.coding.fit_tol is not None
         residual = X.copy() if has_tolerance else np.empty((0, 0), X.dtype)
         tolerances = tolerances if has_tolerance else np.empty(0)
-        limits = kernels.Limits(self.n_steps, X.dtype.type(self.coding.alpha_MP), tolerances)
         return kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
+            rho,
+            residual,
+            self.atoms,
+            self.contest,
+            self.n_steps,
+            X.dtype.type(self.coding.alpha_MP),
+            tolerances,
+            events.indices,
+            events.values,
         )
 
     def _pursue_orthogonal(self, X, tolerances, events):

@@ -65,14 +65,6 @@ class ByAtom(NamedTuple):
     values: np.ndarray  # (n_events,)
 
 
-class Limits(NamedTuple):
-    """When a sample ends: after n_steps, or when its squared residual is at most its tolerance."""
-
-    n_steps: int
-    alpha: float  # share of a coefficient that one step takes
-    tolerances: np.ndarray  # (n_samples,) float64, or (0,): none
-
-
 # ----------------------------------------------------------------------------------------- vectors
 
 
@@ -588,19 +580,20 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def pursue(rho, residual, atoms, contest, limits, indices, values):
+def pursue(rho, residual, atoms, contest, n_steps, alpha, tolerances, indices, values):
     """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms
     (Perrinet 2010, eq. 13).
 
     i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
     rho (n_samples, n_padded), the correlations, is overwritten; indices, values (zeros) receive the
-    events and have a slot for each atom that n_steps can select.  With tolerances, residual
-    (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.
+    events and have a slot for each atom that n_steps can select.  With tolerances (n_samples,) of
+    squared norms, residual (n_samples, n_pixels) starts as the samples and is overwritten; without,
+    tolerances are (0,).
     Returns how many samples took all steps and did not reach their tolerance.
     """
     n_samples, n_unfinished = rho.shape[0], 0
-    has_table, has_tolerance = contest.P_cum.shape[1] > 0, limits.tolerances.size > 0
+    has_table, has_tolerance = contest.P_cum.shape[1] > 0, tolerances.size > 0
     slot_of = np.full((TURNS, rho.shape[1]), -1, np.int32)
     last, n_used = np.empty(TURNS, np.intp), np.empty(TURNS, np.intp)  # last: -1 where it has ended
     steps = np.empty(TURNS, rho.dtype)
@@ -610,10 +603,10 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
         for turn in range(n_turns):
             n = first + turn
             if has_tolerance and _subtract_is_within(
-                residual[n], atoms.dictionary[0], steps[turn], limits.tolerances[n]
+                residual[n], atoms.dictionary[0], steps[turn], tolerances[n]
             ):
                 last[turn] = -1
-        for _ in range(limits.n_steps):
+        for _ in range(n_steps):
             n_open = 0
             for turn in range(n_turns):
                 if last[turn] < 0:
@@ -627,13 +620,13 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
                 if atom < 0:
                     continue
                 n_open += 1
-                value = limits.alpha * rho[n, atom] * atoms.scale[atom]
+                value = alpha * rho[n, atom] * atoms.scale[atom]
                 steps[turn] = value
                 n_used[turn] = _add_event(
                     indices[n], values[n], slot_of[turn], n_used[turn], atom, value
                 )
                 if has_tolerance and _subtract_is_within(
-                    residual[n], atoms.dictionary[atom], value, limits.tolerances[n]
+                    residual[n], atoms.dictionary[atom], value, tolerances[n]
                 ):
                     last[turn] = -1
             if n_open == 0:
