@@ -115,35 +115,34 @@ class Coder:
             return X, exponents
         size = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=1))
         exponents[:, 0] = np.frexp(size)[1]
-        if is_pursuit:
-            exponents[np.abs(exponents) <= most] = 0
         if self.contest.P_cum.size:  # far above C, all quantiles are 1 at any scale
             exponents = np.maximum(self.contest.exponent, exponents - most)
+        elif is_pursuit:
+            exponents[np.abs(exponents) <= most] = 0
         return np.ldexp(X, -exponents), exponents
 
     def code(
         self, X: np.ndarray, exponents: np.ndarray, rho: np.ndarray | None = None, first: int = 0
     ) -> tuple[Events, int]:
         """Return the events of one chunk of samples (n_samples, n_pixels), coded on this thread,
-        and how many of these miss their tolerance.
+        and how many of these are not coded as asked (see `_describe`).
 
         Samples come from `_scale`.  Known correlations are overwritten.  Errors count samples from
         `first` on.
         """
-        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
+        algorithm = self.coding.algorithm
         if algorithm not in PURSUITS:
-            events = encode_with_sklearn(X, self.dictionary, self.coding, exponents[:, 0])
-            return _unscale(events, exponents, first), 0
-        events, n_unfinished = self._no_events(len(X)), 0
-        tolerances = unscale(fit_tol or 0, 2 * exponents[:, 0])
+            events, n_lost = encode_with_sklearn(X, self.dictionary, self.coding, exponents[:, 0])
+            return _unscale(events, exponents, first), n_lost
+        events, tolerances = self._no_events(len(X)), np.empty(0)
+        if self.coding.fit_tol is not None:
+            tolerances = unscale(self.coding.fit_tol, 2 * exponents[:, 0])
         if algorithm == "mp":
-            if rho is None:
-                rho = self._correlate_chunk(X)
             n_unfinished = self._pursue(X, rho, tolerances, events)
         else:
-            self._pursue_orthogonal(X, tolerances, events)
+            n_unfinished = self._pursue_orthogonal(X, tolerances, events)
         events = _unscale(events, exponents, first)
-        return (events if fit_tol is None else events.trim()), n_unfinished
+        return (events.trim() if tolerances.size else events), n_unfinished
 
     def _correlate_chunk(self, X):
         """Rho of one chunk, (n_samples, n_padded)."""
@@ -173,9 +172,9 @@ class Coder:
         return math.ceil(MOST_STEPS * self.dictionary.shape[1] / self.coding.alpha_MP)
 
     def _pursue(self, X, rho, tolerances, events):
-        has_tolerance = self.coding.fit_tol is not None
-        residual = X.copy() if has_tolerance else np.empty((0, 0), X.dtype)
-        tolerances = tolerances if has_tolerance else np.empty(0)
+        """Fill events by matching pursuit; return how many samples miss their tolerance."""
+        rho = self._correlate_chunk(X) if rho is None else rho
+        residual = X.copy() if tolerances.size else np.empty((0, 0), X.dtype)
         return kernels.pursue(
             rho,
             residual,
@@ -189,14 +188,18 @@ class Coder:
         )
 
     def _pursue_orthogonal(self, X, tolerances, events):
-        """Fill events by the Gram matrix, and again in float64 where that loses too many digits.
+        """Fill events by the Gram matrix, and again in float64 where that loses too many digits;
+        return how many samples miss their tolerance.
 
         No Gram matrix serves samples that each see other entries.
         """
+        has_tolerance, share = tolerances.size > 0, np.ones(len(X))
+        tolerances = tolerances if has_tolerance else np.zeros(len(X))
         whole, is_cut = X, np.zeros(len(X), bool)
         if self.coding.has_gaps:
-            is_cut = np.isnan(X).any(axis=1)
-            whole = np.where(np.isnan(X), X.dtype.type(0), X)
+            is_missing = np.isnan(X)
+            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
+            whole = np.where(is_missing, X.dtype.type(0), X)
         start, least = np.empty(len(X), X.dtype), np.empty(len(X))
         kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
@@ -212,11 +215,13 @@ class Coder:
         )
         if is_cut.any():
             energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
-        is_left = is_doubtful(events.values, start, energy, least, self.coding.fit_tol is not None)
+        is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
         if X.dtype == np.float64:
             is_left &= ~is_cut
         if is_left.any():
-            self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
+            exact = self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
+            energy[is_left], least[is_left] = exact
+        return int(np.sum((energy > tolerances * share) & (least == 0))) if has_tolerance else 0
 
     def _pursue_by_atoms(self, X, tolerances, events, rows):
         """Fill the events of some rows by the atoms themselves, in the dtype of X."""
@@ -280,12 +285,22 @@ class Coder:
         """Return the events of all chunks, and warn if samples miss their tolerance."""
         events, n_unfinished = zip(*parts, strict=True)
         if n := sum(n_unfinished):
-            warn_user(
-                f"{n} of {sum(map(len, events))} samples did not reach fit_tol = "
-                f"{self.coding.fit_tol:.3g}: 'mp' ended them after {self.n_steps} steps. Use a "
-                f"larger fit_tol, or the algorithm 'omp'."
-            )
+            warn_user(self._describe(f"{n} of {sum(map(len, events))} samples"))
         return Events.join(events)
+
+    def _describe(self, samples):
+        """What a warning says of samples whose code is not what was asked for."""
+        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
+        if algorithm not in PURSUITS:
+            return (
+                f"{samples} have a code whose {algorithm!r} objective is not the minimum: its "
+                f"solvers did not converge. Use a larger fit_tol, or scaled samples."
+            )
+        why = {
+            "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
+            "omp": "the atoms that are left depend on those selected. Use more atoms",
+        }[algorithm]
+        return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
         """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
