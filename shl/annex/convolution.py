@@ -236,7 +236,7 @@ def _draw_comparison(models, figures, stem):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
+        time_plot(model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
         plots.plot_counts(
             figures[method]["counts_own"],
             color=COLORS.get(method),

@@ -12,6 +12,7 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
     coder.cosines(), coder.is_signed                between atoms, for `shl.learning`
     coder.cut_residuals(batch, n_most)              rows of the size of an atom, n_windows a sample
     coder.seen_share(batch)                         of the entries of its samples, 1 without gaps
+    coder.n_averaged(batch)                         number of samples that `gradient` averages
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
@@ -94,6 +95,10 @@ class Coder:
     def seen_share(self, batch: Batch) -> float:
         """The share of the entries of a batch that are not missing."""
         return float(seen_entries(batch).mean()) if self.coding.has_gaps else 1.0
+
+    def n_averaged(self, batch: Batch) -> float:
+        """Return the number of samples that `gradient` averages, each as often as its weight."""
+        return float(batch.code.n_draws)
 
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""

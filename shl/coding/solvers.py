@@ -35,6 +35,8 @@ def encode_with_sklearn(X, dictionary, coding, exponents):
         if penalties is None and (not has_path or coding.l0_sparseness is None):
             penalties = DEFAULT_PENALTY * np.abs(given @ D.T).max(axis=1)
         code, n_lost = (_follow_paths if has_path else _descend)(given, D, penalties, coding)
+    if coding.positive_code:  # a path may end an ulp below 0
+        code = np.maximum(code, 0)
     code = np.ascontiguousarray(code, dictionary.dtype)
     return Events.from_dense(code, coding.l0_sparseness).trim(), n_lost
 

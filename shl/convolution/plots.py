@@ -2,7 +2,7 @@
 
 Functions draw into `fig` and `ax` where given, else into a figure of their own that needs no
 display.  They never show a figure and never change matplotlib's settings; `fname` saves it.  The
-error over the steps is drawn by `shl.plotting.time_plot(None, model, "error_own")`.
+error over the steps is drawn by `shl.plotting.time_plot(model, "error_own")`.
 """
 
 from pathlib import Path

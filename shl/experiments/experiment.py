@@ -1,6 +1,7 @@
 """SHL: an experiment, from the parameters of the data and of the learning to its figures."""
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 
@@ -19,25 +20,18 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..images.patches import Patches, PatchWidth
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
-from ..learning.optimizers import DecayLike, Power
+from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
+from ..plotting.figures import close, is_shown
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
-FIGURES = (
-    "show_dico",
-    "show_dico_in_order",
-    "show_Pcum",
-    "plot_error",
-    "plot_proba_histogram",
-    *OF_CODE,
-    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
-)
-# What draws a figure of another name.
-PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
+OF_RECORD = ("plot_error", *(f"time_plot_{name}" for name in (*plotting.LABELS, "prob")))
+OF_ATOMS = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_proba_histogram")
+FIGURES = (*OF_ATOMS, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
@@ -66,7 +60,7 @@ class SHL(constraints.Checked):
         Images to use; None is all.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
-    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
         See `SparseHebbianLearning`.
     eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
         See `SparseHebbianLearning`.
@@ -125,6 +119,7 @@ class SHL(constraints.Checked):
     alpha_MP: constraints.PositiveShare = 0.95
     one_over_F: constraints.Flag = True
     n_iter: constraints.Count = 1281
+    optimizer: OptimizerName = "adam"
     eta: constraints.Positive = 0.04
     eta_decay: DecayLike | None = (0.6, 0.05)
     beta1: constraints.ShareBelowOne = 0.99
@@ -227,9 +222,8 @@ class SHL(constraints.Checked):
 
     def _data_path(self, matname):
         """Where the patches are kept, or None without a store."""
-        if self.store is None:
-            return None
-        return self.store.path("data", self.patches.key(), matname or self.name_database)
+        tag = matname or self.name_database
+        return self.store and self.store.path("data", self.patches.key(), tag)
 
     # ------------------------------------------------------------------------------------- learning
 
@@ -282,9 +276,8 @@ class SHL(constraints.Checked):
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
         dico = self._learn_or_load(model, data, matname) if is_kept else model.fit(data)
-        self.figures |= {
-            name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures
-        }
+        for name in list_figures:
+            self.figures[name] = self._draw(name, dico, data, fig_kwargs or {})
         return dico
 
     def _learn_or_load(self, model, data, matname):
@@ -299,12 +292,10 @@ class SHL(constraints.Checked):
         """The model in the store at a `result_path`, or None; one of a rule of one's own is always
         learned again.
         """
-        found = (
-            self.store.get(path, SparseHebbianLearning.load)
-            if isinstance(self.homeo_method, str)
-            else None
-        )
-        return None if found is None else found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
+        if not isinstance(self.homeo_method, str):
+            return None
+        found = self.store.get(path, SparseHebbianLearning.load)
+        return found and found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def result_path(self, model=None, data=None, matname=None, data_digest=None):
         """Where the result of a learning is kept: it depends on all parameters, the data and the
@@ -348,15 +339,14 @@ class SHL(constraints.Checked):
             "do_sym": self.do_sym,
             "precision": dico.precision if coding_algorithm == "mp" else None,
         }
-        if matname is None or self.store is None:
-            return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
-        key = store.key_of(
-            {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
-        )
-        path = self.store.path("code", key, matname)
-        code = self.store.get(path, _read_code)
-        if code is None:
-            code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        is_kept = matname is not None and self.store is not None
+        if is_kept:
+            made_of = {"data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
+            path = self.store.path("code", store.key_of({**options, **made_of}), matname)
+            if (found := self.store.get(path, _read_code)) is not None:
+                return found
+        code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        if is_kept:
             self.store.put(path, {"code": code}, {"kind": "code"})
         return code
 
@@ -366,60 +356,25 @@ class SHL(constraints.Checked):
 
     # -------------------------------------------------------------------------------------- figures
 
+    show_dico = staticmethod(plotting.show_dico)
+    show_dico_in_order = staticmethod(plotting.show_dico_in_order)
+    show_Pcum = staticmethod(plotting.plot_P_cum)
+    plot_error = staticmethod(plotting.plot_error)
+    plot_proba_histogram = staticmethod(plotting.plot_proba_histogram)
+    plot_coefficients = staticmethod(plotting.plot_coefficients)
+    plot_variance = staticmethod(plotting.plot_variance)
+    plot_variance_histogram = staticmethod(plotting.plot_variance_histogram)
+    time_plot = staticmethod(plotting.time_plot)
+
     def _draw(self, name, dico, data, options):
         """(fig, ax) of one of FIGURES."""
         options = {key: options[key] for key in options if key in _options_of(name)}
         if name.startswith("time_plot_"):
-            return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
-        if name in OF_CODE:
-            return getattr(self, name)(self.code(data, dico), **options)
-        return getattr(self, name)(dico, **options)
-
-    def show_dico(self, dico, data=None, title=None, **options):
-        """See `shl.plotting.show_dico`."""
-        return plotting.show_dico(self, dico, data, title=title, **options)
-
-    def show_dico_in_order(self, dico, data=None, title=None, **options):
-        """See `shl.plotting.show_dico_in_order`."""
-        return plotting.show_dico_in_order(self, dico, data, title=title, **options)
-
-    def show_Pcum(self, dico, **options):
-        """See `shl.plotting.plot_P_cum`."""
-        return plotting.plot_P_cum(dico.P_cum, **options)
-
-    def plot_error(self, dico, **options):
-        """See `shl.plotting.plot_error`."""
-        return plotting.plot_error(self, dico, **options)
-
-    def plot_proba_histogram(self, dico, **options):
-        """See `shl.plotting.plot_proba_histogram`."""
-        return plotting.plot_proba_histogram(plotting.activity(dico), **options)
-
-    def plot_coefficients(self, sparse_code, **options):
-        """See `shl.plotting.plot_coefficients`."""
-        return plotting.plot_coefficients(sparse_code, **options)
-
-    def plot_variance(self, sparse_code, **options):
-        """See `shl.plotting.plot_variance`."""
-        return plotting.plot_variance(self, sparse_code, **options)
-
-    def plot_variance_histogram(self, sparse_code, **options):
-        """See `shl.plotting.plot_variance_histogram`."""
-        return plotting.plot_variance_histogram(self, sparse_code, **options)
-
-    def time_plot(self, dico, variable="F", **options):
-        """See `shl.plotting.time_plot`."""
-        return plotting.time_plot(self, dico, variable, **options)
-
-
-def _read_data(path):
-    """The patches in a file."""
-    return _read_array(path, "data", ("n_samples", "n_pixels"))
-
-
-def _read_code(path):
-    """The code in a file."""
-    return _read_array(path, "code", ("n_samples", "n_dictionary"))
+            options["variable"], name = name.removeprefix("time_plot_"), "time_plot"
+        fig, ax = getattr(self, name)(self.code(data, dico) if name in OF_CODE else dico, **options)
+        if not is_shown():
+            close(fig)
+        return fig, ax
 
 
 def _read_array(path, name, shape):
@@ -429,6 +384,10 @@ def _read_array(path, name, shape):
         return check_schema(arrays, {name: Field(shape)})[name]
 
 
+_read_data = partial(_read_array, name="data", shape=("n_samples", "n_pixels"))
+_read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary"))
+
+
 def _read_digest(path):
     """The digest of the patches in a file."""
     return str(store.read_values(path, "digest")[0])
@@ -436,8 +395,7 @@ def _read_digest(path):
 
 def _options_of(name):
     """The parameters of one of FIGURES."""
-    draw = getattr(plotting, PLOTS.get(name, name), plotting.time_plot)
-    return signature(draw).parameters
+    return signature(SHL.time_plot if name in OF_RECORD else getattr(SHL, name)).parameters
 
 
 def _check_options(options, list_figures):

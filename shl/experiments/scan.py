@@ -25,21 +25,16 @@ from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
+from ..plotting import plot_grid, plot_scan, time_plot
+from ..plotting.figures import get_axes, save
 from ..store.files import json_text
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
 logger = logging.getLogger("shl")
 
-NOT_SCANNED = (
-    "datapath",
-    "P_cum",
-    "DEBUG_DOWNSCALE",
-    "verbose",
-    "cache_dir",
-    "checkpoint_each",
-    "n_jobs",
-)
+NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir")
+NOT_SCANNED += ("checkpoint_each", "n_jobs")
 BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if int in kinds_of(field.type))
@@ -160,22 +155,16 @@ class SHL_set:
         if not variables:
             raise ValueError("variables is empty: name what to scan")
         values = {variable: self.values_of(variable) for variable in variables}
-        if grid:
-            name = " x ".join(variables)
-            n_tasks = math.prod(map(len, values.values()))
-            check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {name}", n_tasks)
-            return [
-                {
-                    "variable": name,
-                    "value": combined,
-                    "params": dict(zip(variables, combined, strict=True)),
-                }
-                for combined in itertools.product(*values.values())
-            ]
+        n_tasks = math.prod(map(len, values.values())) if grid else 0
+        check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {' x '.join(variables)}", n_tasks)
         return [
-            {"variable": variable, "value": value, "params": {variable: value}}
-            for variable in variables
-            for value in values[variable]
+            {
+                "variable": " x ".join(names),
+                "value": each if grid else each[0],
+                "params": dict(zip(names, each, strict=True)),
+            }
+            for names in ([variables] if grid else [[variable] for variable in variables])
+            for each in itertools.product(*map(values.get, names))
         ]
 
     # -------------------------------------------------------------------------------------- running
@@ -218,12 +207,8 @@ class SHL_set:
             _record(task, self._parameters(task), outcome)
             for task, outcome in zip(tasks, outcomes, strict=True)
         ]
-        kept = [
-            record
-            for record in self._records
-            if all(record["params"] != new["params"] for new in found)
-        ]
-        self._records = kept + found
+        new = [record["params"] for record in found]
+        self._records = [record for record in self._records if record["params"] not in new] + found
         return found
 
     def stored(self, tasks: list[dict]) -> list[dict | None]:
@@ -241,7 +226,8 @@ class SHL_set:
         for task, result in zip(tasks, found, strict=True):
             parameters = self._parameters(task)
             arguments = parameters, shared.get(self._data_key(task)), self.tag
-            jobs.append(Job(_key_of(parameters, len(jobs)), _learn, arguments, result))
+            key = _attempt(store.key_of, parameters) or len(jobs)  # equal tasks share a key
+            jobs.append(Job(key, _learn, arguments, result))
         return jobs
 
     def _parameters(self, task):
@@ -267,25 +253,15 @@ class SHL_set:
         return json.dumps(self._data_changes(task), sort_keys=True, default=str)
 
     def _source(self, task):
-        """The experiment whose patches a task learns from, None where its parameters are bad (the
-        worker says why).
-        """
-        try:
-            return replace(self.middle, **self._data_changes(task), verbose=0)
-        except Exception as error:  # of any kind: the other values go on
-            logger.info("no patches for %s: %s", self._data_changes(task), error)
-            return None
+        """The experiment whose patches a task learns from, None if its parameters are bad."""
+        return _attempt(lambda: replace(self.middle, **self._data_changes(task), verbose=0))
 
     def _digest(self, task):
-        """The digest of a task's patches where they are known without making them, else None."""
+        """The digest of a task's patches if it is known without making them, else None."""
         if self.data is not None:
             return store.digest(self.data)
         source = self._source(task)
-        try:
-            return None if source is None else source.data_digest()
-        except Exception as error:  # of any kind, as of a file that cannot be read
-            logger.info("no digest of the patches of %s: %s", self._data_changes(task), error)
-            return None
+        return source and _attempt(source.data_digest)
 
     def _shared_data(self, tasks):
         """{data key: patches} of the tasks: the patches, or, where one task alone needs them, who
@@ -296,31 +272,28 @@ class SHL_set:
             group = list(group)
             source = self.data if self.data is not None else self._source(group[0])
             is_shared = isinstance(source, SHL) and len(group) > 1
-            sources[key] = _make_data(source) if is_shared else source
+            data = _attempt(source.get_data) if is_shared else None
+            sources[key] = source if data is None else data
         return sources
 
     def _find(self, tasks):
-        """The result of each task where it is in the store, else None."""
-        digests = {}
-        for task in tasks:
-            key = self._data_key(task)
-            if key not in digests:
-                digests[key] = self._digest(task)
+        """The result of each task if it is in the store, else None."""
+        samples = {self._data_key(task): task for task in tasks}
+        digests = {key: self._digest(task) for key, task in samples.items()}
         return [self._find_one(task, digests[self._data_key(task)]) for task in tasks]
 
     def _find_one(self, task, digest):
-        """The result of a task, where it is in the store, else None."""
-        results = self.middle.store
-        if results is None or digest is None:
+        """The result of a task if it is in the store, else None."""
+        if self.middle.store is None or digest is None:
             return None
-        try:
-            experiment = SHL(**self._parameters(task))
-            if not isinstance(experiment.homeo_method, str):
-                return None
-            path = experiment.result_path(matname=self.tag, data_digest=digest)
-        except Exception:  # of any kind: its worker says why
+        path = _attempt(lambda: self._path(SHL(**self._parameters(task)), digest))
+        return path and self.middle.store.get(path, _read_metrics)
+
+    def _path(self, experiment, digest):
+        """Where the store has an experiment's result, None if its rule is user-defined."""
+        if not isinstance(experiment.homeo_method, str):
             return None
-        return results.get(path, _read_metrics)
+        return experiment.result_path(matname=self.tag, data_digest=digest)
 
     # -------------------------------------------------------------------------------------- results
 
@@ -334,10 +307,11 @@ class SHL_set:
         return list(self._records)
 
     def to_frame(self):
-        """The records as a pandas DataFrame (needs pandas)."""
+        """The records as a pandas DataFrame, with a column for each parameter (needs pandas)."""
         import pandas as pd
 
-        return pd.DataFrame(self._records)
+        records = [{**record, **record["params"]} for record in self._records]
+        return pd.DataFrame(records).drop(columns="params", errors="ignore")
 
     def to_csv(self, path: str | Path) -> None:
         """Write the records as CSV, params as JSON.
@@ -364,7 +338,7 @@ class SHL_set:
     @checked
     def scan(
         self,
-        variable: str = "eta",
+        variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
         display: Annotated[str, choice(("final", "dynamic"))] = "final",
         display_variable: str = "F",
@@ -381,7 +355,8 @@ class SHL_set:
 
         Parameters
         ----------
-        variable : str, default="eta"
+        variable : str or two of them, default="eta"
+            The variable, or both variables of a grid, which is drawn as a heat map.
         list_figures : sequence of str, default=()
             Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
         display : {"final", "dynamic"}, default="final"
@@ -399,62 +374,58 @@ class SHL_set:
         alpha : float, default=1.0
             Opacity of the lines.
         """
-        from ..plotting import plot_scan, time_plot
+        check_choice(display, "display", ("final", "dynamic"))
+        variables = [variable] if isinstance(variable, str) else list(variable)
+        is_grid = len(variables) > 1
+        if len(variables) > 2 or (is_grid and display != "final"):
+            raise ValueError(
+                f"A figure shows one variable, or the end of learning over two, not {variables} "
+                f"with display={display!r}.  Call run(variables, grid=True), then to_frame()."
+            )
+        records = self._done(variables, is_grid)
+        if None in records:
+            self.run(variables, n_jobs=n_jobs, verbose=verbose, grid=is_grid)
+            records = self._done(variables, is_grid)
+        if is_grid:
+            values = {name: self.values_of(name) for name in variables}
+            results = [np.nan if record is None else record[display_variable] for record in records]
+            results = np.reshape(results, [len(each) for each in values.values()])
+            return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
+        records = [record for record in records if record]
+        for record in records if list_figures else ():
+            experiment = SHL(**self._parameters(record))
+            experiment.learn_dico(
+                self._patches(record), matname=self.tag, list_figures=list_figures
+            )
+            self.figures[record["value"]] = experiment.figures
+        values = [record["value"] for record in records]
+        if display == "final":
+            results = [record[display_variable] for record in records]
+            style = {"color": color, "alpha": alpha, "label": label, "fname": fname}
+            return plot_scan(values, results, *variables, display_variable, fig=fig, ax=ax, **style)
+        fig, ax = get_axes(fig, ax, (6, 4), self)
+        for record, value in zip(records, values, strict=True):
+            label = f"{variables[0]} = {value:.4g}" if isinstance(value, float) else f"{value}"
+            style = {"color": color, "alpha": alpha, "label": label}
+            time_plot(self.learned(record), display_variable, fig=fig, ax=ax, **style)
+        save(fig, fname)
+        return fig, ax
 
+    def _done(self, variables, grid):
+        """The record of each task of a scan that is done, None for the others."""
         known = {
             store.key_of(record["params"]): record
             for record in self._records
             if record["status"] == "done"
         }
-        records = [known.get(store.key_of(task["params"])) for task in self.tasks([variable])]
-        if None in records:
-            records = [
-                record
-                for record in self.run([variable], n_jobs=n_jobs, verbose=verbose)
-                if record["status"] == "done"
-            ]
-        for record in records if list_figures else ():
-            experiment = SHL(**self._parameters(record))
-            experiment.learn_dico(
-                data=self._patches(record), matname=self.tag, list_figures=list_figures
-            )
-            self.figures[record["value"]] = experiment.figures
-        if display == "final":
-            return plot_scan(
-                [record["value"] for record in records],
-                [record[display_variable] for record in records],
-                variable,
-                display_variable,
-                color=color,
-                alpha=alpha,
-                label=label,
-                fname=fname,
-                fig=fig,
-                ax=ax,
-            )
-        for record in records:
-            dico = self.learned(record)
-            value = record["value"]
-            fig, ax = time_plot(
-                None,
-                dico,
-                display_variable,
-                color=color,
-                alpha=alpha,
-                fname=fname,
-                fig=fig,
-                ax=ax,
-                label=f"{variable} = {value:.4g}" if isinstance(value, float) else f"{value}",
-            )
-        return fig, ax
+        return [known.get(store.key_of(task["params"])) for task in self.tasks(variables, grid)]
 
     def learned(self, record: dict) -> SparseHebbianLearning:
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
         experiment = SHL(**self._parameters(record))
-        digest = None if experiment.store is None else self._digest(record)
-        found = digest and experiment.stored(
-            experiment.result_path(matname=self.tag, data_digest=digest)
-        )
+        digest = experiment.store and self._digest(record)
+        path = digest and self._path(experiment, digest)
+        found = path and experiment.stored(path)
         return found or experiment.learn_dico(data=self._patches(record), matname=self.tag)
 
     def _patches(self, task):
@@ -462,21 +433,13 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
-def _key_of(parameters, index):
-    """What equal tasks share; a task of its own where a parameter has no key."""
+def _attempt(make, *values):
+    """What a function returns, None if it raises: the worker that meets the error records it."""
     try:
-        return store.key_of(parameters)
-    except Exception:  # of any kind: its worker says why
-        return index
-
-
-def _make_data(source):
-    """The patches of an experiment; itself where they cannot be made, which its workers record."""
-    try:
-        return source.get_data()
-    except Exception as error:  # of any kind
-        logger.info("no patches to share: %s", error)
-        return source
+        return make(*values)
+    except Exception as error:  # of any kind: the other values go on
+        logger.info("left to a worker: %s", error)
+        return None
 
 
 def _read_metrics(path):

@@ -23,7 +23,7 @@ def test_figures_show_what_they_are_given(images, tmp_path):
     assert [bar.get_height() for bar in ax.patches] == model.counts_.tolist()
     _, same = plots.plot_counts(np.arange(6), fig=fig, ax=ax)
     assert same is ax
-    _, ax = time_plot(None, model, "error_own")
+    _, ax = time_plot(model, "error_own")
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
     _, ax = plots.show_where(code)
     assert np.nansum(ax.images[0].get_array()) == code.n_events

@@ -241,10 +241,10 @@ CALLS = {
     "plot_P_cum": (draw(plotting.plot_P_cum), {"P_cum": TABLE}),
     "plot_usage": (draw(plotting.plot_usage), {"prob_active": TABLE[0]}),
     "plot_proba_histogram": (draw(plotting.plot_proba_histogram), {"prob_active": TABLE[0]}),
-    "plot_variance": (draw(plotting.plot_variance, None), {"sparse_code": X}),
+    "plot_variance": (draw(plotting.plot_variance), {"sparse_code": X}),
     "plot_coefficients": (draw(plotting.plot_coefficients), {"sparse_code": X, "n_atoms": 2}),
     "plot_recovery": (draw(plotting.plot_recovery), {"code_true": X, "code_found": X, "most": 50}),
-    "show_dico": (draw(plotting.show_dico, None), {"dico": ATOMS, "order": "minmax"}),
+    "show_dico": (draw(plotting.show_dico), {"dico": ATOMS, "order": "minmax"}),
     "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2}),
     "extract_patches": (
         lambda **options: [images.extract_patches(rng=np.random.default_rng(0), **options)],

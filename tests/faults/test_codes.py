@@ -99,7 +99,7 @@ OF_SPARSE = {
     "usage": metrics.usage,
     "variance": metrics.variance,
     "mutual information": metrics.mutual_information,
-    "plot_variance": lambda code: plotting.plot_variance(None, code),
+    "plot_variance": lambda code: plotting.plot_variance(code),
     "plot_coefficients": plotting.plot_coefficients,
 }
 
