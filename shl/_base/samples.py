@@ -45,11 +45,12 @@ class Samples:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def part(self, rows: slice) -> "Samples":
-        """Return some of the rows, with the same exponent; they are not looked at again."""
+    def part(self, rows: slice, exponent: int | None = None) -> "Samples":
+        """Return some of the rows, with the same exponent or another; they are not looked at."""
         part = object.__new__(Samples)
         vars(part).update(vars(self), X=self.X[rows])
         part.shape, part._largest = part.X.shape, self._largest[rows]
+        part.exponent = self.exponent if exponent is None else exponent
         return part
 
     def __getitem__(self, rows: Any) -> np.ndarray:
@@ -166,6 +167,7 @@ def read_samples(
         With the name, and what is wrong.
     """
     if isinstance(X, Samples):
+        X = X if exponent is None else X.part(slice(None), exponent)
         return X, X.exponent
     if is_on_device(X) or is_dtype_of_tensors(dtype):
         X = check_array(X, name, ndim=2, dtype=dtype, allows_nan=allows_nan)

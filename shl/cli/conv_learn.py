@@ -2,17 +2,7 @@
 
 import time
 
-from .flags import (
-    Command,
-    add_database,
-    add_parameter,
-    add_shared,
-    cache_folder,
-    claim_folder,
-    default_of,
-    verbosity,
-    write_report,
-)
+from . import flags
 
 FLAGS = {
     "n_dictionary": "atoms",
@@ -28,7 +18,6 @@ SECOND_FLAGS = {
     "patch_width": "pixels of their side",
     "eta_homeo": "rate of its homeostasis, higher than the first's for its fewer steps",
 }
-OPTIONAL = {"batch_size": int, "eta_homeo": float}  # what may be None
 
 
 def _add_flags(parser):
@@ -36,47 +25,38 @@ def _add_flags(parser):
     from ..annex import convolution as study
     from ..convolution.estimator import ConvolutionalSHL
 
-    add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
-    add_parameter(parser, study.load, "n_images", "images to learn from")
-    add_parameter(parser, study.load, "size", "pixels of an image's side")
+    flags.add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
+    flags.add_parameter(parser, study.load, "n_images", "images to learn from")
+    flags.add_parameter(parser, study.load, "size", "pixels of an image's side")
     for name, text in FLAGS.items():
-        options = {"type": OPTIONAL[name]} if name in OPTIONAL else {}
-        add_parameter(parser, ConvolutionalSHL, name, text, **options)
-    add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
+        flags.add_parameter(parser, ConvolutionalSHL, name, text)
+    flags.add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
     text = f"rules of homeostasis, one learning each: {', '.join(study.METHODS)}"
-    add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
+    flags.add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
     for name, text in SECOND_FLAGS.items():
         options = {"default": study.SECOND[name], "dest": f"second_{name}"}
         flag = f"--second-{name.replace('_', '-')}"
-        add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
-    seed = default_of(study.load, "seed")
-    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
+        flags.add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
+    seed = flags.default_of(study.load, "seed")
+    flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
 
 
 def conv_learn_command(args):
     """Shl conv-learn: models, pictures and a summary in a folder."""
     from ..annex import convolution as study
+    from ..convolution.estimator import ConvolutionalSHL
 
     began = time.perf_counter()
-    X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
-    out = claim_folder(args)
-    parameters = {name: getattr(args, name) for name in ("n_iter", *FLAGS)}
+    X = study.load(**flags.given(args, study.load))
+    out = flags.claim_folder(args)
+    parameters = flags.given(args, ConvolutionalSHL, random_state=args.seed)
     second = {name: getattr(args, f"second_{name}") for name in SECOND_FLAGS}
     second |= {name: parameters[name] for name in ("eta", "batch_size")}
     second["l0_sparseness"] = max(1, args.l0_sparseness // 2)
-    summary = study.run(
-        X,
-        out,
-        methods=args.methods,
-        second=second if args.second_n_iter else None,
-        cache_dir=cache_folder(args),
-        random_state=args.seed,
-        n_jobs=args.n_jobs,
-        verbose=verbosity(args),
-        **parameters,
-    )
+    how = {"second": second if args.second_n_iter else None, "cache_dir": flags.cache_folder(args)}
+    summary = study.run(X, out, methods=args.methods, **how, **parameters)
     summary["seconds"] = time.perf_counter() - began
-    write_report(args, out, summary, _lines(summary, args.out))
+    flags.write_report(args, out, summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):
@@ -96,7 +76,7 @@ def _lines(summary, out):
     yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"
 
 
-COMMAND = Command(
+COMMAND = flags.Command(
     "conv-learn",
     "learn convolutional atoms from images, without and with homeostasis",
     _add_flags,

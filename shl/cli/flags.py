@@ -92,10 +92,10 @@ def add_parameter(parser, source, name, text, *flags, **options):
         options["action"] = "store_true"
     elif isinstance(default, tuple):
         default = list(default)
-        options = {"type": type(default[0]), "nargs": "+", **options}
+        options = {"type": type(default[0]), "nargs": "+"} | options
     else:
         kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
-        options = {"type": kind, **options}
+        options = {"type": kind} | options
     if constraint := constraints_of(source).get(name):
         text += f": {constraint.text}"
     flags = flags or (f"--{name.lower().replace('_', '-')}",)
@@ -105,6 +105,15 @@ def add_parameter(parser, source, name, text, *flags, **options):
 def default_of(source, name):
     """The default of a parameter of a class or function."""
     return inspect.signature(source).parameters[name].default
+
+
+def given(args, source, **values):
+    """Return the parameters of a class or function that flags fill, as a dict.
+
+    `values` replace those of the flags.
+    """
+    found = vars(args) | {"cache_dir": cache_folder(args), "verbose": verbosity(args)} | values
+    return {name: found[name] for name in inspect.signature(source).parameters if name in found}
 
 
 def add_shared(parser, *names, **defaults):
@@ -139,21 +148,17 @@ def claim_folder(args) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
     content, path = json_text(run).encode(), out / RUN_FILE
-    if not path.exists() and any(out.iterdir()):
-        _say(args, f"{out}/ is not empty: files of the same names are replaced")
-    elif path.exists() and path.read_bytes() != content:
-        _say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
+    found = path.read_bytes() if path.is_file() else None
+    if found is None and any(out.iterdir()):
+        say(args, f"{out}/ is not empty: files of the same names are replaced")
+    elif found not in (None, content):
+        say(args, f"{out}/ holds another run ({path}): its files of the same names are replaced")
     write_bytes(path, content)
     return out
 
 
-def announce_overwrite(args, path):
-    """Say on stderr that a file is replaced, where there is one."""
-    if Path(path).exists():
-        _say(args, f"{path} is replaced")
-
-
-def _say(args, text):
+def say(args, text):
+    """Print a line of a command on stderr."""
     print(f"shl {args.command}: {text}", file=sys.stderr)
 
 

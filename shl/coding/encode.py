@@ -4,15 +4,13 @@
 `shl.coding.competition` how atoms compete, and `shl.coding.coder` how samples are coded.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import sparse
 
-from .._base.arrays import like, namespace, to_host
+from .._base.arrays import like, namespace
 from .._base.checks import check_array, check_choice
 from .._base.constraints import Count, Flag, NotNegative, Positive, PositiveShare, checked
-from .._base.samples import read_samples, scale_by
+from .._base.samples import read_samples
 from .._base.threads import Threads
 from .competition import CompetitionLike, check_competition
 from .parameters import (
@@ -184,7 +182,7 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
-    given, (X, exponent) = X, read_samples(X, "X", missing == "mask")
+    given, X = X, read_samples(X, "X", missing == "mask", exponent=0)[0]  # coders scale by sample
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
     l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
@@ -197,25 +195,7 @@ def sparse_encode(
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
-    coding, competition = coding.in_units_of(exponent), competition.in_units_of(exponent)
     with Threads(n_jobs) as threads:
         events = prepare(coding, dictionary, competition, precision, threads).encode(X, threads)
-    events = replace(events, values=_in_units(events.values, exponent, X))
     code = events.to_csr() if sparse_output else events.to_dense()
     return like(code, given)
-
-
-def _in_units(values, exponent, X):
-    """Return coefficients times 2^exponent, or an error for what the dtype cannot hold."""
-    with np.errstate(over="ignore"):
-        values = scale_by(values, exponent)
-    is_fine = namespace(values).isfinite(values).all(axis=1)
-    if not is_fine.all():
-        row = int(to_host(is_fine).argmin())
-        sample = scale_by(to_host(X[row : row + 1]), exponent)[0]
-        column = int(np.nanargmax(np.abs(sample)))
-        raise ValueError(
-            f"X must hold no number beyond what its coefficients can be in {values.dtype}, but it "
-            f"is {sample[column]:.3g} at {(row, column)}. Scale X."
-        )
-    return values

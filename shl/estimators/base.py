@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import store
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
@@ -21,9 +20,10 @@ from .._base.parameters import NamedEstimator
 from .._base.progress import progress
 from .._base.samples import batches_of, is_stream
 from .._base.threads import Threads
-from .._base.warning import warn
+from .._base.warning import warn_user
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
+from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
@@ -37,6 +37,7 @@ from ..learning.state import (
     to_arrays,
 )
 from ..learning.stopping import Stopping, Watch
+from ..store.files import damage_of, read, take, write
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -65,7 +66,9 @@ def _interruptible(state):
     except KeyboardInterrupt as error:
         if state.step == n_done or hasattr(error, "is_of_user"):
             raise
-        warn(f"learning was interrupted after {state.step} steps; the model is that of the last")
+        warn_user(
+            f"learning was interrupted after {state.step} steps; the model is that of the last"
+        )
 
 
 def _is_learned(name):
@@ -156,7 +159,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             state = resume
         state = check_state(state, plan, X, self._shape(X.shape))
         plan = plan.in_units_of(state.exponent)
-        batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
+        rows = np.arange(n_samples) if rows is None else rows
+        evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass = n_samples // plan.batch_size
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
@@ -168,6 +172,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             def step_done(state):
                 bar.update()
+                evidence.step_done(state, threads)
                 is_over = _ask(on_step, state)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
@@ -175,7 +180,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             with _interruptible(state):
                 loop.learn(
                     X,
-                    task.around(batches.steps(state.step, n_steps)),
+                    task.around(evidence.steps(state.step)),
                     state,
                     plan,
                     threads,
@@ -424,7 +429,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "seconds": self.seconds_,
             "metrics": self.record_.last(),
         }
-        store.write(path, arrays, info)
+        write(path, arrays, info)
 
     @classmethod
     def load(cls, path: str | Path, homeo_method: Rule | None = None):
@@ -442,19 +447,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
+        arrays, info = read(path)
         if info.get("kind") != cls.__name__:
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        with store.damage_of(path):
+        with damage_of(path):
             pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            parameters = info["parameters"] | pairs | take(arrays, "param/")
             if isinstance(parameters["homeo_method"], dict):
                 parameters["homeo_method"] = homeo_method or "None"
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
-            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
             check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)

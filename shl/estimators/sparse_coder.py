@@ -46,11 +46,11 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Whether NaN marks entries that are missing; `missing` may be anything yet."""
         return isinstance(self.missing, str) and self.missing == "mask"
 
-    def _read(self, X, reset, state=None):
+    def _read(self, X, reset, state=None, exponent=None):
         """Return (samples, exponent) of X, see `read_samples`; in the unit of a state, if given."""
         if not (isinstance(X, Samples) or is_on_device(X)):
             X = self._look_at(X, reset)
-        dtype, exponent = None, None
+        dtype = None
         if state is not None:
             dtype, exponent = state.dictionary.dtype, state.exponent
             dtype = None if is_tensor(state.dictionary) != is_on_device(X) else dtype
@@ -249,7 +249,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
         check_fields(self)
-        given, (X, _) = X, self._read(X, reset=False)
+        given, (X, _) = X, self._read(X, reset=False, exponent=0)
         atoms, norms, exponents = self._scale_atoms(X)
         default = default_sparseness(X.shape[1], len(atoms))
         limits = self.l0_sparseness, default, self.algorithm, self.fit_tol

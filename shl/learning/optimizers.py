@@ -197,7 +197,7 @@ class Newton(Checked):
     Atoms can also be shrunk by their evidence,
     d_i <- soft(d_i, (1 - keep) min(1, c mean_j w_j / w_i) / sqrt(n_pixels)), with w_i the mean
     square of a non-zero coefficient of atom i.  The moment c is 0 until learning sets it to
-    `shrinkage` (see `shl.learning.loop.is_better_shrunk`).
+    `shrinkage` (see `shl.learning.evidence`).
 
     Parameters
     ----------
@@ -244,10 +244,10 @@ class Newton(Checked):
         moments.update(V=V, used=used, n_seen=np.array(n_seen))
         # The coefficients count entries that are missing, too, the gradient does not.
         share = n / max(sums.seen_share, 1e-6)
-        scale = xp.where(V > 0, share / xp.maximum(V, xp.finfo(V.dtype).tiny), 0)
-        lengths = scale * astype(xp.linalg.norm(slope, axis=1), xp.float64)
-        scale = scale * (self.most_move / xp.maximum(lengths, self.most_move))
-        scale = xp.clip(scale, 0, float(xp.finfo(slope.dtype).max))  # of samples that are tiny
+        scale = xp.where(V > 0, share / xp.where(V > 0, V, 1), 0)
+        lengths = astype(xp.linalg.norm(slope, axis=1), xp.float64)
+        most = self.most_move / xp.maximum(lengths, xp.finfo(slope.dtype).tiny)
+        scale = xp.minimum(scale, xp.clip(most, 0, float(xp.finfo(slope.dtype).max)))
         moved = atoms - astype(scale, slope.dtype)[:, None] * slope
         if c := float(moments["c"]):
             w = V / xp.maximum(used, xp.finfo(V.dtype).tiny)

@@ -9,16 +9,14 @@ from making import unlike_tables
 from shl import SparseCoder, sparse_encode
 from shl._base import devices
 from shl._base.devices import CUDA, CUDA_MANAGED
-from shl.coding.parameters import Coding
-from shl.coding.preparing import prepare
 
 
 @pytest.fixture
 def in_place(monkeypatch):
-    """As if no correlations fitted into shared memory."""
-    from shl.coding.gpu import coding
+    """As if no correlations fitted into registers."""
+    from shl.coding.gpu import launching
 
-    monkeypatch.setattr(coding, "most_shared", lambda device: 0)
+    monkeypatch.setattr(launching, "MOST_BYTES", 0)
 
 
 SLOW = "signed", "table", "precision"
@@ -80,7 +78,7 @@ def test_float32_stays_and_supports_are_the_cpus(put, get, X, dictionary, algori
 
 
 @pytest.mark.parametrize("algorithm", ["mp", "omp"])
-def test_more_atoms_than_shared_memory_holds(put, get, in_place, X, dictionary, algorithm):
+def test_more_atoms_than_registers_hold(put, get, in_place, X, dictionary, algorithm):
     options = {"l0_sparseness": 4, "algorithm": algorithm}
     code = sparse_encode(put(X), put(dictionary), **options)
     expected = sparse_encode(X, dictionary, **options)
@@ -101,13 +99,6 @@ def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dict
         sparse_encode(put(X), put(dictionary), algorithm="omp")
 
 
-def test_few_samples_take_no_gram_matrix(put, X, dictionary):
-    coder = prepare(Coding("mp", 4), put(dictionary))
-    assert not coder.needs_gram(5) and coder.needs_gram(6)
-    coder.encode(put(X[:2]))
-    assert not coder._gram
-
-
 def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
     from shl.coding.gpu import coding
 
@@ -116,6 +107,15 @@ def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
     code = sparse_encode(put(X), put(dictionary), fit_tol=6.0)
     np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, fit_tol=6.0), atol=1e-12)
     assert not get(code)[2].any()
+
+
+def test_an_atom_selected_again_uses_one_slot(put, get, rng):
+    X, dictionary = rng.standard_normal((3, 6)), rng.standard_normal((70, 6))
+    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+    options = {"l0_sparseness": 30, "alpha_MP": 0.5}
+    code = get(sparse_encode(put(X), put(dictionary), **options))
+    assert ((code != 0).sum(axis=1) < 30).all()
+    np.testing.assert_allclose(code, sparse_encode(X, dictionary, **options), atol=1e-12)
 
 
 def test_ties_go_to_the_lowest_atom(put, get):

@@ -9,16 +9,17 @@ import torch
 from ..coder import MOST_STEPS
 from ..competition import PLAIN, Competition
 from ..events import Batch
-from ..parameters import PURSUITS, SCALED, Coding
+from ..parameters import PURSUITS, Coding
 from . import kernels
 from .events import DeviceEvents
 from .launching import (
+    ITEMS_OF_THREAD,
     check_device,
     count_blocks,
     count_threads,
     launch,
-    most_shared,
     number,
+    split_atoms,
     total_memory,
 )
 
@@ -131,13 +132,6 @@ class DeviceCoder:
         n_bytes = self.dictionary.element_size() * len(self.dictionary) ** 2
         return 2 * n_bytes <= total_memory(self.dictionary.device)
 
-    def needs_gram(self, n_samples: int) -> bool:
-        """Whether matching pursuit of so many samples goes by the Gram matrix: it costs as much as
-        the products of n_dictionary samples, and saves one product a step.
-        """
-        is_cheaper = bool(self._gram) or n_samples * self.n_slots >= len(self.dictionary)
-        return self.has_room and (is_cheaper or self.coding.fit_tol is not None)
-
     n_windows = 1  # residuals that a sample gives
 
     @property
@@ -194,13 +188,13 @@ class DeviceCoder:
         """The events of all samples, in chunks of rows that depend on sizes alone."""
         check_device(self.dictionary, "dictionary", X.device)
         n_bytes = X.element_size() * (len(self.dictionary) + 2 * self.n_slots)
-        n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.needs_gram(len(X))
+        n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.has_room
         return DeviceEvents.join([self.code(rows, is_by_gram) for rows in X.split(n_rows)])
 
     def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
         """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
         X, exponents = X.contiguous(), None
-        if self.coding.algorithm in SCALED:
+        if self.coding.algorithm == "omp":
             exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
             X = scale_by_powers(X, -exponents)
         events = DeviceEvents(
@@ -222,19 +216,21 @@ class DeviceCoder:
         if fit_tol is not None:
             residual, n_steps = X.clone(), MOST_STEPS * X.shape[1]
         table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
-        competition = (contest.gain, self.coding.do_sym, contest.has_table, *table)
+        competition = (contest.gain, self.coding.do_sym, *table)
         limits = scalar(self.coding.alpha_MP), scalar(-1 if fit_tol is None else fit_tol)
         found = (*limits, events.indices, events.values)
         if not is_by_gram:
             self._step(rho, residual, competition, n_steps, found)
             return
         given = rho, residual, self.dictionary, self.gram, self.scale, *competition
-        forms = kernels.pursue, kernels.pursue_in_place
-        self._launch(forms, len(X), 0, *given, n_steps, *found)
+        kernel = kernels.make_pursuit(*self._split, contest.has_table)
+        n_bytes = 4 * -(-len(self.dictionary) // 32)  # a bit an atom
+        launch(kernel, len(X), self._split[1], *given, n_steps, *found, n_bytes=n_bytes)
 
     def _step(self, rho, residual, competition, n_steps, found):
         """Matching pursuit step by step, with the rows of the Gram matrix that each needs."""
         n_samples, n_threads = len(rho), count_threads(len(self.dictionary))
+        kernel = kernels.make_step(ITEMS_OF_THREAD, n_threads, self.contest.has_table)
         lasts, counts = (rho.new_zeros(n_samples, dtype=torch.int32) for _ in range(2))
         steps, rows = rho.new_zeros(n_samples), rho  # of which the first step takes none
         tolerance = found[1]
@@ -244,7 +240,7 @@ class DeviceCoder:
             if step:
                 rows = self.dictionary[lasts.clamp(min=0).long()] @ self.filters.T
             given = rho, residual, self.dictionary, rows, self.scale, *competition, *found
-            launch(kernels.take_step, n_samples, n_threads, *given, lasts, steps, counts)
+            launch(kernel, n_samples, n_threads, *given, lasts, steps, counts)
             if tolerance >= 0 and not (lasts >= 0).any():
                 return
 
@@ -254,10 +250,10 @@ class DeviceCoder:
         tolerances = scale_by_powers(fit_tol.to(X.device), -2 * exponents)[:, 0]
         most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
         n_blocks = min(len(X), count_blocks(X.device), most)
-        self._launch(
-            (kernels.pursue_orthogonal, kernels.pursue_orthogonal_in_place),
+        launch(
+            kernels.make_orthogonal_pursuit(*self._split),
             n_blocks,
-            3 * n_slots,
+            self._split[1],
             rho,
             self.gram,
             self.contest.gain,
@@ -266,18 +262,13 @@ class DeviceCoder:
             scalar(len(self.dictionary) * np.finfo(scalar).eps),
             events.indices,
             events.values,
-            X.new_zeros((n_blocks, n_slots, n_slots)),
+            X.new_zeros((n_blocks, n_slots + 4, n_slots)),
         )
 
-    def _launch(self, forms, n_blocks, n_shared, rho, *args):
-        """A pursuit in the form for this many atoms, which has n_shared more numbers in shared
-        memory.
-        """
-        n_dictionary, size = len(self.dictionary), rho.element_size()
-        is_shared = size * (n_shared + n_dictionary) <= most_shared(rho.device)
-        n_bytes = size * (n_shared + n_dictionary * is_shared)
-        n_threads = count_threads(n_dictionary)
-        launch(forms[not is_shared], n_blocks, n_threads, rho, *args, n_bytes=n_bytes)
+    @property
+    def _split(self):
+        """How threads share the atoms: see `split_atoms`."""
+        return split_atoms(len(self.dictionary), self.dictionary.element_size())
 
 
 def scale_by_powers(values: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
