@@ -82,7 +82,7 @@ def good_steps(call, is_fitted):
     for n_steps in range(1, 7):
         twin = start(is_fitted)
 
-        def stop(state, n_steps=n_steps, n_done=getattr(twin, "n_iter_", 0)):
+        def stop(state, n_steps=n_steps):
             return state.step == n_steps
 
         if call is WAYS["fit"][0]:
