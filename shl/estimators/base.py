@@ -289,7 +289,6 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
-        check_fields(self)
         n_most = max(n_samples, self.batch_size or 0)
         return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
