@@ -12,11 +12,9 @@ from .annex import COMMAND as ANNEX
 from .cache import COMMAND as CACHE
 from .conv_learn import COMMAND as CONV_LEARN
 from .flags import Command, Parser
-from .group_sparsity import COMMAND as GROUP_SPARSITY
 from .models import COMMANDS as MODEL_COMMANDS
 from .models import draw_pictures
-from .regularization import COMMAND as REGULARIZATION
-from .set_evolution import COMMAND as SET
+from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
@@ -214,8 +212,6 @@ COMMANDS = (
     ANNEX,
     CONV_LEARN,
     CACHE,
-    REGULARIZATION,
-    GROUP_SPARSITY,
-    SET,
+    *STUDY_COMMANDS,
     TEACHER_STUDENT,
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import plotting, store
 from .._base import constraints
+from .._base.annex import ADVICE
 from .._base.checks import check_choice
 from .._base.parameters import check_keywords
 from .._base.schema import Field
@@ -20,13 +21,13 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..images.patches import Patches, PatchWidth
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
-from ..learning.optimizers import DecayLike, Power
+from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
 from ..plotting.figures import close, is_shown
 from ..store.entries import DEFAULT_FOLDER
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
@@ -61,7 +62,7 @@ class SHL(constraints.Checked):
         Images to use; None is all.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
-    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
         See `SparseHebbianLearning`.
     eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
         See `SparseHebbianLearning`.
@@ -120,6 +121,7 @@ class SHL(constraints.Checked):
     alpha_MP: constraints.PositiveShare = 0.95
     one_over_F: constraints.Flag = True
     n_iter: constraints.Count = 1281
+    optimizer: OptimizerName = "adam"
     eta: constraints.Positive = 0.04
     eta_decay: DecayLike | None = (0.6, 0.05)
     beta1: constraints.ShareBelowOne = 0.99
@@ -269,6 +271,10 @@ class SHL(constraints.Checked):
             Passed to the figures that take them.
         """
         for name in list_figures:
+            if (variable := name.removeprefix("time_plot_")) in ADVICE:
+                raise ValueError(
+                    f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
+                )
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)

@@ -229,9 +229,9 @@ def test_some_damaged_loads(tmp_path):
 
 # What killed the process at a6e4e82, or gave values of 1e302, one by one.
 CRAFTED = {
-    "moments": ("HAP", {"moments/mean": np.zeros((1, 1))}),
-    "moments of another dtype": ("HAP", {"moments/mean": np.zeros((12, 16), np.float32)}),
-    "one moment missing": ("HAP", {"moments/mean": None}),
+    "moments": ("HAP", {"moments/V": np.zeros((1, 1))}),
+    "moments of another dtype": ("HAP", {"moments/V": np.zeros(12, np.float32)}),
+    "one moment missing": ("HAP", {"moments/V": None}),
     "atoms": ("HAP", {"dictionary": np.eye(3, 16)}),
     "norms": ("HAP", {"dictionary": np.ones((12, 16))}),
     "no atoms": ("HAP", {"dictionary": np.zeros((0, 16))}),

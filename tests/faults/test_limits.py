@@ -102,7 +102,7 @@ def test_what_must_not_change_while_a_state_is_learned_on_is_named():
     for changes, words in (
         ({"do_precision": True, "eta_precision": 0.1}, "do_precision must not become True"),
         ({"replace": True}, "replace must not become True"),
-        ({"beta1": 0.0}, "beta1 must not become"),
+        ({"optimizer": "adam"}, "optimizer must not change"),
         ({"homeo_method": "HEH"}, "homeo_method.*must not change"),
         ({"nb_quant": 7}, "nb_quant"),
         ({"n_dictionary": 7}, "resume must hold atoms"),
