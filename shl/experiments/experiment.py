@@ -312,7 +312,7 @@ class SHL:
         of_transform = [name for name in parameters if name.startswith("transform_")]
         for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
-        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)}, "experiments")
         return self.store.path("dico", key, matname)
 
     # --------------------------------------------------------------------------------------- coding

@@ -358,7 +358,7 @@ class Patches(Checked):
                 for path in files
                 if path.suffix.lower() in SUFFIXES
             }
-        return store.key_of(parameters)
+        return store.key_of(parameters, "images")
 
     def draw(self, verbose: int = 0) -> np.ndarray:
         """The patches (N_patches, patch_width^2) float32, from the images."""
