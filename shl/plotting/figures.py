@@ -36,6 +36,8 @@ COLORS = {
     "shareHAP": "tab:green",
     "epochEXP": "tab:blue",
 }
+MOST_OPEN = 20  # as many as matplotlib opens without a warning
+_open: list[weakref.ref] = []  # figures of arrays
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # these show nothing
 
 # The parameters that every figure has, and what their docstrings say of them.
@@ -212,8 +214,9 @@ def new_figure(
 
     It is pyplot's if a notebook or a window can show it.  A notebook closes figures when it has
     shown them.  If matplotlib only writes files, pyplot has the figure only if the user imported
-    pyplot, and only while `of`, which it draws, is in use: loops leave no figure open.  Windows
-    belong to the main thread: in other threads, the figure is not pyplot's.
+    pyplot, and only while the model `of`, which it draws, is in use: loops leave no figure open.
+    Of figures of arrays it has the last MOST_OPEN.  Windows belong to the main thread: in other
+    threads, the figure is not pyplot's.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not (is_shown() or "matplotlib.pyplot" in sys.modules):
@@ -229,11 +232,18 @@ def new_figure(
     finally:
         plt.rcParams["figure.max_open_warning"] = limit
     if not is_shown():
-        try:
-            weakref.finalize(of, close, fig).atexit = False  # type: ignore[misc]
-        except TypeError:  # nothing, or what has no weak references, as a list
-            close(fig)
+        _close_in_time(fig, of)
     return fig
+
+
+def _close_in_time(fig, of):
+    """Close a figure when the model that it draws is deleted, or when it is one of many."""
+    try:
+        weakref.finalize(None if hasattr(of, "__array__") else of, close, fig).atexit = False
+    except TypeError:  # an array, a list: often a copy that is deleted at once
+        _open.append(weakref.ref(fig))
+        if len(_open) > MOST_OPEN and (oldest := _open.pop(0)()) is not None:
+            close(oldest)
 
 
 def is_shown() -> bool:

@@ -299,9 +299,13 @@ def test_no_figure_stays_open():
         assert plt.gcf() is fig
     with pytest.raises(ValueError, match="order must be one of"):
         plotting.show_dico(dico, order="best")
-    plotting.plot_scan([1, 2], [3, 4], "eta")
     del dico
     assert plt.get_fignums() == open_before
+    for _ in range(30):
+        fig, _ = plotting.plot_usage(np.ones(3))
+        assert plt.gcf() is fig
+    assert len(plt.get_fignums()) <= len(open_before) + 20
+    plt.close("all")
 
 
 def test_a_thread_draws_without_pyplot(dico):
