@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import store
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
@@ -22,6 +21,7 @@ from .._base.progress import progress
 from .._base.threads import Threads
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
+from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
@@ -35,6 +35,7 @@ from ..learning.state import (
     to_arrays,
 )
 from ..learning.stopping import Stopping, Watch
+from ..store.files import damage_of, read, take, write
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -129,7 +130,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         state = check_state(state, plan, X, self._shape(X.shape))
-        batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
+        rows = np.arange(n_samples) if rows is None else rows
+        evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
@@ -141,13 +143,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             def step_done(state):
                 bar.update()
+                evidence.step_done(state, threads)
                 is_over = on_step is not None and on_step(state) in (True,)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
             loop.learn(
                 X,
-                task.around(batches.steps(state.step, n_steps)),
+                task.around(evidence.steps(state.step)),
                 state,
                 plan,
                 threads,
@@ -369,7 +372,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "seconds": self.seconds_,
             "metrics": self.record_.last(),
         }
-        store.write(path, arrays, info)
+        write(path, arrays, info)
 
     @classmethod
     def load(cls, path: str | Path, homeo_method: Rule | None = None):
@@ -387,19 +390,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
+        arrays, info = read(path)
         if info.get("kind") != cls.__name__:
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        with store.damage_of(path):
+        with damage_of(path):
             pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            parameters = info["parameters"] | pairs | take(arrays, "param/")
             if isinstance(parameters["homeo_method"], dict):
                 parameters["homeo_method"] = homeo_method or "None"
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
-            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
             check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)

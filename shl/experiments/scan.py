@@ -27,7 +27,7 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
 from ..plotting import plot_grid, plot_scan, time_plot
 from ..plotting.figures import get_axes, save
-from ..store.files import json_text
+from ..store.files import json_text, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
@@ -345,11 +345,11 @@ class SHL_set:
         writer.writeheader()
         for record in self._records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
-        store.write_bytes(path, text.getvalue().encode())
+        write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        store.write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(self._records).encode())
 
     @checked
     def scan(
@@ -460,9 +460,8 @@ def _attempt(make, *values):
 
 def _read_metrics(path):
     """The result of a learning, in its file."""
-    seconds, metrics = store.read_values(path, "seconds", "metrics")
-    with store.damage_of(path):
-        return {"seconds": seconds, **metrics}
+    info = store.read_info(path)
+    return {"seconds": info["seconds"], **info["metrics"]}
 
 
 def _learn(parameters, source, tag):

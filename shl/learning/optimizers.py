@@ -194,7 +194,7 @@ class Newton(Checked):
     Atoms can also be shrunk by their evidence,
     d_i <- soft(d_i, (1 - keep) min(1, c mean_j w_j / w_i) / sqrt(n_pixels)), with w_i the mean
     square of a non-zero coefficient of atom i.  The moment c is 0 until learning sets it to
-    `shrinkage` (see `shl.learning.loop.is_better_shrunk`).
+    `shrinkage` (see `shl.learning.evidence`).
 
     Parameters
     ----------
