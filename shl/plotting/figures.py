@@ -84,9 +84,9 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
 
     def decorate(draw: Callable) -> "Callable[..., tuple[Figure, Axes]]":
         taken = list(inspect.signature(draw).parameters.values())[1:]
-        passes_on = taken[-1].name == "options"  # to a figure, which looks at them itself
         has_style = taken[-1].name == "style"
-        names = [parameter.name for parameter in taken if parameter.kind != parameter.VAR_KEYWORD]
+        taken = taken[:-1] if has_style else taken
+        names = [parameter.name for parameter in taken]
         added = STYLE + SHARED if has_style else SHARED
 
         @wraps(draw)
@@ -101,9 +101,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
             first = next(iter((*values, *options.values())), None)
             if hasattr(first, "fit"):
                 check_is_fitted(first)
-            if not passes_on:
-                options.pop("verbose", None)  # which the Annex gives; nothing is printed
-                refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
+            options.pop("verbose", None)  # which the Annex gives; nothing is printed
+            refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
             is_new = fig is None and ax is None
             fig, ax = get_axes(fig, ax, figsize, first)
             try:
@@ -125,13 +124,12 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
         keywords = [
             inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in added
         ]
-        shown = [*taken[: len(names)], *keywords, *(taken[-1:] if passes_on else ())]
-        drawn.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        drawn.__signature__ = inspect.Signature([*taken, *keywords])  # type: ignore[attr-defined]
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")
         )
         head += (STYLE_DOC if has_style else "") + SHARED_DOC.rstrip()
-        drawn.__doc__ = "\n\n".join([head, *rest])
+        drawn.__doc__ = "\n\n".join([head, *rest]) + "\n"
         return drawn
 
     return decorate

@@ -286,7 +286,7 @@ def test_figures_take_the_model_or_the_annex_order(dico, first):
 def test_a_figure_names_an_unknown_parameter(dico):
     with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
         plotting.time_plot(dico, colour="r")
-    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+    with pytest.raises(TypeError, match="plot_error has no parameter 'colour': did you mean color"):
         plotting.plot_error(dico, colour="r")
     assert plotting.plot_P_cum(dico.P_cum, verbose=False)[1].has_data()  # as in the Annex
 
