@@ -217,7 +217,7 @@ def check_array(
         array = float_tensor(value, name, dtype)
     else:
         array = as_array(value, name)
-    _check_shape(array, name, ndim, shape, n_columns)
+    check_shape(array, name, ndim, shape, n_columns)
     if not is_tensor(array):
         wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
         with np.errstate(over="ignore"):  # an infinity is refused
@@ -226,7 +226,13 @@ def check_array(
     return array
 
 
-def _check_shape(array, name, ndim, shape, n_columns):
+def check_shape(
+    array: Any,
+    name: str,
+    ndim: int,
+    shape: Sequence[int] | None = None,
+    n_columns: int | None = None,
+) -> None:
     """An error for an array that is empty or of another shape."""
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not shape {tuple(array.shape)}")

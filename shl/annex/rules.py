@@ -16,7 +16,7 @@ from ..plotting import (
     tile,
     time_plot,
 )
-from ..plotting.atoms import extremes, show_greys
+from ..plotting.atoms import extremes, show_tiles
 from ..plotting.figures import COLORS, new_figure, save_both
 from .study import RULES, Study, code
 from .tables import claims_of, claims_table, markdown, means_table
@@ -109,7 +109,7 @@ def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
     """Draw the least selected atoms above the most selected ones."""
     rows, columns = GRID
     picked = extremes(model.record_["prob_active"][-1], rows * columns)
-    show_greys(ax, tile(model.components_[picked], columns))
+    show_tiles(ax, tile(model.components_[picked], columns))
     for spine in ax.spines.values():
         spine.set_color(color)
 

@@ -116,6 +116,10 @@ class ConvolutionalCoder:
         gram = self.gram.reshape(n_dictionary, -1, n_dictionary)
         return (np.abs(gram) if self.is_signed else gram).max(axis=1)
 
+    def n_averaged(self, batch: Batch) -> float:
+        """Return 1: `gradient` is a sum."""
+        return 1.0
+
     def seen_share(self, batch: Batch) -> float:
         """1: no pixels are missing."""
         return 1.0

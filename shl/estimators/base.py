@@ -5,13 +5,13 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from copy import copy, deepcopy
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import store
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
@@ -21,6 +21,7 @@ from .._base.progress import progress
 from .._base.threads import Threads
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
+from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
@@ -34,6 +35,7 @@ from ..learning.state import (
     to_arrays,
 )
 from ..learning.stopping import Stopping, Watch
+from ..store.files import damage_of, read, take, write
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -123,11 +125,13 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         seed = int(rng.integers(2**63))
         rows, held_out = self._hold_out(len(X), weight, stopping, rng)
         n_samples = len(X) if rows is None else len(rows)
-        n_steps = self._n_steps(n_samples)
-        plan = self._plan_fit((n_samples, *X.shape[1:]), host_dtype(X), n_steps)
+        shape = (n_samples, *X.shape[1:])
+        n_steps = self._n_steps(shape)
+        plan = self._plan_fit(shape, host_dtype(X), n_steps)
         state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
         state = check_state(state, plan, X, self._shape(X.shape))
-        batches = loop.Batches(n_samples, plan.batch_size, state.seed, rows)
+        rows = np.arange(n_samples) if rows is None else rows
+        evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
@@ -139,13 +143,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             def step_done(state):
                 bar.update()
+                evidence.step_done(state, threads)
                 is_over = on_step is not None and on_step(state) in (True,)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
             loop.learn(
                 X,
-                task.around(batches.steps(state.step, n_steps)),
+                task.around(evidence.steps(state.step)),
                 state,
                 plan,
                 threads,
@@ -155,6 +160,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                 sample_weight=weight,
             )
             state = state if watch is None else watch.choose(state)
+            loop.turn_atoms(X, state, plan, threads, rows, weight)
         self._set_learned(state, plan, per_pass)
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
@@ -198,8 +204,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
-        n_steps, state, is_over = self._n_steps(None), None, False
-        task = Task(self, n_steps)
+        batches = _repeat(batches)
+        if (first := next(batches, None)) is None:
+            raise ValueError("X is an iterable of no batches")
+        first, is_over = self._validate(first, reset=True), False
+        n_steps = self._n_steps(first.shape, is_stream=True)
+        plan, task = self._plan_batches(first, len(first), n_steps), Task(self, n_steps)
+        rng = check_generator(self.random_state, "random_state")
+        state = self._start(first, plan, int(rng.integers(2**63)), rng)
 
         def step_done(state):
             nonlocal is_over
@@ -209,18 +221,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             return is_over
 
         with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
-            for X in _repeat(batches):
-                X = self._validate(X, reset=state is None)
-                if state is None:
-                    plan = self._plan_batches(X, len(X), n_steps)
-                    rng = check_generator(self.random_state, "random_state")
-                    state = self._start(X, plan, int(rng.integers(2**63)), rng)
+            for X in chain((first,), (self._validate(X, reset=False) for X in batches)):
                 rows = loop.one_pass(len(X), plan.batch_size, state)
                 loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
                 if is_over:
                     break
-        if state is None:
-            raise ValueError("X is an iterable of no batches")
+            loop.turn_atoms(X, state, plan, threads)
         self._set_learned(state, plan, 1)
         task.done(lambda: self._fitted(state, plan, 1))
         return self
@@ -246,8 +252,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
         return parts if usable is None else (usable[parts[0]], usable[parts[1]])
 
-    def _n_steps(self, n_samples):
-        """The steps of a fit to so many samples; None: it is not known how many."""
+    def _n_steps(self, shape, is_stream=False):
+        """Return the steps of a fit to samples, or to a stream of arrays, of this shape."""
         return int(self.n_iter)
 
     def _stopping(self):
@@ -366,7 +372,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "seconds": self.seconds_,
             "metrics": self.record_.last(),
         }
-        store.write(path, arrays, info)
+        write(path, arrays, info)
 
     @classmethod
     def load(cls, path: str | Path, homeo_method: Rule | None = None):
@@ -384,19 +390,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
+        arrays, info = read(path)
         if info.get("kind") != cls.__name__:
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        with store.damage_of(path):
+        with damage_of(path):
             pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            parameters = info["parameters"] | pairs | take(arrays, "param/")
             if isinstance(parameters["homeo_method"], dict):
                 parameters["homeo_method"] = homeo_method or "None"
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
-            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
             check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)

@@ -17,14 +17,17 @@ from ..coding.competition import Competition, check_P_cum
 from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
 from ..images.patches import PatchShape, noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
-from ..learning.optimizers import DecayLike, Power, make_optimizer
-from ..learning.replacement import ReplaceLike
+from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
+from ..learning.replacement import ReplaceLike, Replacement
 from ..learning.state import Plan, State
 from ..learning.stopping import Stopping
 from .base import HebbianEstimator
 from .sparse_coder import SparseTransformer
 
-DEFAULT_BATCH = 256
+DEFAULT_BATCH, MOST_BATCH = 256, 1024
+GROWTH = (2, 0.5)  # from 2 coefficients on, over the first half of the steps
+KAPPA = 16.0  # of streams
+SHRINKAGE = 0.1
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
@@ -35,7 +38,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     Each step codes a batch X by at most l0_sparseness atoms a sample, X ~ A D, adapts the
     competition between atoms so that all keep being used, and moves the atoms that were picked::
 
-        D <- D + eta step(A^T (X - A D) / batch_size);   d_i <- d_i / |d_i|
+        d_i <- d_i + sum_n a_ni (x_n - a_n D) / V_i;   d_i <- d_i / |d_i|
+
+    with V_i a running sum of the squared coefficients of atom i.
 
     Parameters
     ----------
@@ -69,23 +74,32 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         True makes `transform` give positive coefficients, then the absolute values of negative
         ones, in twice the columns.
     n_iter : int, default=2000
-        Steps, each on one batch.
+        Number of samples to learn from, in batches of 256.  If batch_size is given, the number of
+        steps.
     n_passes : float, optional
-        Passes over the data, in place of n_iter; `partial_fit` knows none.
+        Number of passes over the data, instead of n_iter.  `partial_fit` ignores it.
     batch_size : int, optional
-        Samples of a step; None is 256, or all samples where they are fewer.
-    eta : float
-        The rate of learning.
-    eta_decay : (float, float), optional
-        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
-        share of eta; None keeps it, as `partial_fit` does, which knows no end.
-    beta1, beta2, epsilon : float
-        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
-        the rate eta.
+        Number of samples of a step.  If None, 256 for 'adam', and for 'newton' the power of 2 that
+        is at least 2 n_dictionary, within 256 to 1024.  It is never more than the samples.
+    optimizer : {'newton', 'adam'}, default='newton'
+        How atoms move.  'newton' divides the gradient of an atom by the sum of its squared
+        coefficients, and lets the sparsity grow from 2 to l0_sparseness over the first half of the
+        steps (`shl.learning.Newton`).  'adam' is the study's (`shl.learning.Adam`).
+    eta : float, default=0.04
+        Rate of 'adam'.
+    eta_decay : (float, float), default=(0.6, 0.05)
+        The rate of either optimizer is constant up to the first share of the steps.  Then it falls
+        along a cosine to the second share of its value.  If None, and in `partial_fit`, which knows
+        no end, it does not fall.
+    beta1, beta2 : float, default=0.99
+        Decays of 'adam'.  If beta1 is 0, atoms move along the plain gradient with the rate eta.
+    epsilon : float, default=10
+        Epsilon of 'adam' as a power, 10^-epsilon.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.learning.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
-        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
+        Rate of the rule in [0, 1], for 256 samples, or for a step if batch_size is given.  HEH2019
+        needs 0.005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.learning`; C = 0 adapts to the data.
     homeo_fade : (float, float), default=(0.3, 0.6)
@@ -185,6 +199,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     n_iter: constraints.Count = 2000
     n_passes: constraints.Positive | None = None
     batch_size: constraints.Count | None = None
+    optimizer: OptimizerName = "newton"
     eta: constraints.Positive = 0.04
     eta_decay: DecayLike | None = (0.6, 0.05)
     beta1: constraints.ShareBelowOne = 0.99
@@ -275,22 +290,43 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         self._check_transform(n_dictionary)
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
-        batch_size = self._batch_size(shape[0])
+        batch_size = self._batch_size(shape)
         # The histograms, a batch's counts and their distribution.
         check_memory(24 * n_dictionary * int(self.nb_quant), "nb_quant", self.nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
-        n_batches = shape[0] // batch_size
+        n_batches, rate = shape[0] // batch_size, self._homeo_rate(shape)
+        rule = self._make_rule(n_batches, P_cum, rate)
+        rule = self._heeded(
+            rule, n_dictionary, how.algorithm, n_steps or self._steps_of_n_iter(shape)
+        )
+        changes = self._changes(n_steps)
+        if self._is_newton:
+            limit = None if how.fit_tol is not None else how.l0_sparseness
+            kappa = KAPPA if n_steps is None else None
+            optimizer = Newton(limit, kappa, shrinkage=SHRINKAGE)
+            if changes["replacement"] and not isinstance(self.replace, Replacement):
+                changes["replacement"] = changes["replacement"].in_steps_of(
+                    self._batches_in_step(shape)
+                )
+            changes["growth"] = None if limit is None else GROWTH
+        else:
+            optimizer = make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon)
         return Plan(
             how,
-            self._rule(n_dictionary, n_batches, how.algorithm, P_cum, n_steps or self.n_iter),
-            make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
+            rule,
+            optimizer,
             batch_size,
             self._recording(),
-            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
+            HEH2019(rate, self.C, self.nb_quant, P_cum),
             self.eta_precision if self.do_precision else None,
             positive_dict=bool(self.positive_dict),
-            **self._changes(n_steps),
+            **changes,
         )
+
+    @property
+    def _is_newton(self):
+        """Whether atoms move by Newton's step; the parameters of Adam then have no effect."""
+        return self.optimizer == "newton"
 
     def _plan_fit(self, shape, dtype, n_steps):
         """The plan to learn from all samples there are; none are left to replace atoms by where
@@ -299,18 +335,39 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         plan = self.plan(shape, dtype, n_steps)
         return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
 
-    def _batch_size(self, n_samples):
-        """Samples of a step, of so many."""
-        size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
-        return check_count(size, "batch_size", most=n_samples, why="the samples to learn from")
+    def _batch_size(self, shape):
+        """Return the number of samples of a step.
 
-    def _n_steps(self, n_samples):
-        """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
+        The default is 256 for Adam.  A Gram matrix costs as much as the correlations of
+        n_dictionary samples: Newton's step takes the power of 2 from twice as many on, up to 1024.
+        """
+        size = self.batch_size
+        if size is None:
+            most = MOST_BATCH if self._is_newton else DEFAULT_BATCH
+            wanted = np.clip(2 * self._shape(shape)[0], DEFAULT_BATCH, most)
+            size = min(1 << int(np.ceil(np.log2(wanted))), shape[0])
+        return check_count(size, "batch_size", most=shape[0], why="the samples to learn from")
+
+    def _batches_in_step(self, shape):
+        """Return how many batches of 256 samples a step stands for; 1 if batch_size is given."""
+        return 1 if self.batch_size is not None else max(1, self._batch_size(shape) / DEFAULT_BATCH)
+
+    def _homeo_rate(self, shape):
+        """Return eta_homeo for the samples of a step."""
+        n = self._batches_in_step(shape)
+        return self.eta_homeo if n == 1 else 1 - (1 - self.eta_homeo) ** n
+
+    def _steps_of_n_iter(self, shape):
+        """Return n_iter in steps."""
+        return max(1, round(self.n_iter / self._batches_in_step(shape)))
+
+    def _n_steps(self, shape, is_stream=False):
+        """Return the steps of n_iter, or of n_passes, which a stream does not know."""
         if self.n_passes is None:
-            return super()._n_steps(n_samples)
-        if n_samples is None:
+            return self._steps_of_n_iter(shape)
+        if is_stream:
             raise ValueError(f"n_passes must be None where X is an iterable, not {self.n_passes!r}")
-        return max(1, round(self.n_passes * n_samples / self._batch_size(n_samples)))
+        return max(1, round(self.n_passes * shape[0] / self._batch_size(shape)))
 
     def _stopping(self):
         return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
@@ -373,11 +430,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         P_cum = to_host(self.P_cum_init)
         return check_P_cum(P_cum, "P_cum_init", n_dictionary, self.nb_quant, dtype)
 
-    def _make_rule(self, n_batches=1, P_cum=None):
-        """The rule of homeostasis by itself."""
+    def _make_rule(self, n_batches=1, P_cum=None, rate=None):
+        """The rule of homeostasis by itself; rate is eta_homeo for the samples of a step."""
         return make_rule(
             self.homeo_method,
-            eta_homeo=self.eta_homeo,
+            eta_homeo=self.eta_homeo if rate is None else rate,
             alpha_homeo=self.alpha_homeo,
             C=self.C,
             nb_quant=self.nb_quant,
@@ -385,9 +442,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             n_batches=n_batches,
         )
 
-    def _rule(self, n_dictionary, n_batches, algorithm, P_cum, n_steps):
-        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
-        rule = self._make_rule(n_batches, P_cum)
+    def _heeded(self, rule, n_dictionary, algorithm, n_steps):
+        """Return the rule as the coder can use it, fading if homeo_fade says so."""
         kinds = encode.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:

@@ -13,6 +13,7 @@ from .files import PICTURES, READERS, read_pixels
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
 BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
 DATAPATH = "database/"
+STUDIED = "kodakdb"  # the study's database: of several, it is taken
 STRIP = 1 << 22  # pixels of an image of colours that are made grey at a time
 
 
@@ -122,6 +123,8 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
         return itself
     if not found:
         raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+    if STUDIED in found:
+        return folder, STUDIED
     if len(found) > 1:
         raise ValueError(f"name_database must be one of {', '.join(found)}, which {folder} holds")
     return folder, found[0]

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     import pandas
 
 
+NO_RECORD = (
+    "There is no record of this learning: record_each was 0.  Learn again with record_each above "
+    "0, such as record_each=32."
+)
+
+
 class History(Mapping[str, np.ndarray]):
     """A mapping from name to an array whose first axis is the record.
 
@@ -75,8 +81,16 @@ class History(Mapping[str, np.ndarray]):
         }
 
     def to_frame(self) -> "pandas.DataFrame":
-        """A pandas DataFrame of the scalar columns, indexed by step (needs pandas)."""
+        """Return a pandas DataFrame of the scalar columns, indexed by step (needs pandas).
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded.
+        """
         import pandas as pd
 
+        if not len(self):
+            raise ValueError(NO_RECORD)
         scalars = {name: self[name] for name in self if self[name].ndim == 1}
         return pd.DataFrame(scalars).set_index("steps")

@@ -12,14 +12,15 @@ import numpy as np
 from .. import metrics
 from .._base.arrays import astype, copy_of, namespace, to_host
 from .._base.devices import is_tensor
-from .._base.threads import Threads
+from .._base.threads import Threads, chunks
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
 from .homeostasis import check_competition_of
-from .optimizers import normalise
+from .optimizers import Sums, normalise
 from .state import Plan, State
 
+CODED_ROWS = 4096  # samples that are coded at once, so that their residuals stay small
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
 
@@ -55,13 +56,17 @@ def learn(
     coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads, coder)
+        coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
         if is_due:
-            own = batch if held_out is None else code(held_out, coder)
-            record(state, plan, coder, own, threads)
+            full, own = coder, batch
+            if is_sparser := plan.coding_at(state.step) is not plan.coding:
+                full = replace(coder, coding=plan.coding)
+            if is_sparser or held_out is not None:
+                own = code(rows if held_out is None else held_out, full)
+            record(state, plan, full, own, threads)
         began = time.process_time()
         try:
             advance(state, plan, coder, batch, n_samples, threads)
@@ -108,7 +113,8 @@ def _move(state, plan, coder, batch, n_samples, threads):
     xp = namespace(gradient)
     if not xp.isfinite(xp.vdot(gradient, gradient)):
         raise Overflow(f"learning overflowed in step {state.step}")
-    state.last_selected[batch.code.counts() > 0] = state.step
+    counts = batch.code.counts()
+    state.last_selected[counts > 0] = state.step
     follow(state, plan, batch.code)
     check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
@@ -117,19 +123,19 @@ def _move(state, plan, coder, batch, n_samples, threads):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
     former = state.dictionary
+    sums = Sums(coder.n_averaged(batch), batch.code.power_sums(2), counts, coder.seen_share(batch))
     state.dictionary, norms = plan.optimizer.step(
-        former, gradient, state.moments, state.step - 1, rate
+        former, gradient, state.moments, state.step - 1, rate, sums
     )
     if plan.positive_dict:
         rectify(state.dictionary, former)
         normalise(state.dictionary)
     if not (xp.isfinite(norms).all() and norms.all()):
-        raise FloatingPointError(
-            f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
-            f"help"
-        )
+        eta = getattr(plan.optimizer, "eta", None)
+        advice = "scale X" if eta is None else f"a smaller eta than {eta} may help"
+        raise FloatingPointError(f"learning diverged in step {state.step}: {advice}")
     if plan.replacement is not None:
-        replace_atom(state, plan, coder, batch, n_samples)
+        replace_atom(state, plan, coder, batch, sums, n_samples)
 
 
 def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
@@ -192,7 +198,9 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     state.variance[used] = (1 - rate) * state.variance[used] + share
 
 
-def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int) -> None:
+def replace_atom(
+    state: State, plan: Plan, coder: Coder, batch: Batch, sums: Sums, n_samples: int
+) -> None:
     """Follow what `Replacement` looks at, and put in an atom that it proposes, if any."""
     replacement, kept, step = plan.replacement, state.replacement, state.step
     if replacement.is_over(step, plan.n_steps):
@@ -202,18 +210,13 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     n_coded = len(batch.samples)
     if weight is not None:
         n_coded = weight.sum(dtype=namespace(weight).float64)
-    energy = batch.code.power_sums(2) / n_coded
+    energy = sums.energy / n_coded
     n_most = None if plan.n_steps is None else coder.n_windows * n_samples
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
         return
     found = replacement.propose(
-        kept,
-        coder.cosines(),
-        coder.is_signed,
-        [state.seed, step],
-        coder.n_windows,
-        coder.seen_share(batch),
+        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows, sums.seen_share
     )
     if found is None:
         return
@@ -245,6 +248,34 @@ def renew(state: State, plan: Plan, i: int) -> None:
         state.histogram = state.homeostasis
     elif state.histogram:
         state.histogram = plan.observer.renew(state.histogram, i)
+
+
+def turn_atoms(
+    X: np.ndarray,
+    state: State,
+    plan: Plan,
+    threads: Threads,
+    rows: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+) -> None:
+    """Give each atom the sign in which its coefficients sum to more than 0, in place.
+
+    The sums are over samples among the rows of X (all rows if None), coded by plain pursuit: all of
+    them, or a twentieth of the samples that were learned from.
+    """
+    coder = plan.prepare(state, threads).compete(PLAIN)
+    if plan.positive_dict or not coder.is_signed:
+        return
+    rows = np.arange(len(X)) if rows is None else rows
+    n = min(len(rows), max(plan.batch_size, state.step * plan.batch_size // 20))
+    rows = rows[np.linspace(0, len(rows) - 1, n).astype(int)]
+    parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
+    codes = (code_rows(X, part, coder, threads, sample_weight).code for part in parts)
+    is_turned = sum(code.power_sums(1) for code in codes) < 0
+    state.dictionary[is_turned] *= -1
+    if "mean" in state.moments:  # Adam's gradient turns with the atom
+        mean = state.moments["mean"] = copy_of(state.moments["mean"])
+        mean[is_turned] *= -1
 
 
 # ------------------------------------------------------------------------------------ the order

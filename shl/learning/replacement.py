@@ -6,7 +6,7 @@ the dictionary, the code and the residuals.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -73,6 +73,16 @@ class Replacement(constraints.Checked):
     rate: constraints.PositiveShare = 0.01
     n_pooled: constraints.Count = 2560
     n_rows: constraints.Count = 256
+
+    def in_steps_of(self, n: float) -> "Replacement":
+        """Return the same replacement for steps that have n times as many samples."""
+        return replace(
+            self,
+            each=max(1, round(self.each / n)),
+            min_age=max(1, round(self.min_age / n)),
+            rate=min(1.0, self.rate * n),
+            n_rows=round(self.n_rows * n),
+        )
 
     def init(self, dictionary: np.ndarray) -> dict:
         """What is kept from step to step, before the first step."""

@@ -72,6 +72,9 @@ class Plan:
         The steps that decay and replacement see as the whole; None has no end.
     positive_dict : bool, default=False
         True keeps every pixel of an atom from being negative, by a projected step.
+    growth : (int, float), optional
+        The sparsity grows from the first number to that of `coding` over this share of n_steps.  If
+        None, it is constant.
     """
 
     coding: Coding
@@ -85,17 +88,34 @@ class Plan:
     replacement: Replacement | None = None
     n_steps: int | None = None
     positive_dict: bool = False
+    growth: tuple[int, float] | None = None
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
-        """A coder of the state's dictionary under its own competition; it may take over what a
-        former one has, whose use is over.
+    def coding_at(self, step: int) -> Coding:
+        """Return how the samples of a step are coded: as `coding`, perhaps sparser."""
+        full = self.coding.l0_sparseness
+        if self.growth is None or self.n_steps is None or not full:
+            return self.coding
+        first, share = self.growth
+        now = round(first + (full - first) * min(1, step / (share * self.n_steps)))
+        return replace(self.coding, l0_sparseness=now) if now < full else self.coding
+
+    def prepare(
+        self,
+        state: "State",
+        threads: Threads,
+        former: Coder | None = None,
+        coding: Coding | None = None,
+    ) -> Coder:
+        """Return a coder of the state's dictionary under its own competition.
+
+        It may overwrite the memory of a former coder.  coding is `self.coding` if None.
         """
-        competition = self.rule.competition(state.homeostasis)
-        return prepare(self.coding, state.dictionary, competition, state.precision, threads, former)
+        how, competition = coding or self.coding, self.rule.competition(state.homeostasis)
+        return prepare(how, state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -205,7 +225,10 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
         )
     moments = plan.optimizer.init(state.dictionary)
     if moments.keys() != state.moments.keys():
-        raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+        raise ValueError(
+            "optimizer must not change, nor beta1 become or leave 0, while a state is learned on. "
+            "Call fit to start anew."
+        )
     if plan.eta_precision is not None and state.variance is None:
         raise ValueError("do_precision must not become True while a state is learned on: call fit")
     kept = plan.init_replacement(state.dictionary)
@@ -234,6 +257,10 @@ STATE = {
     "variance": Field(ATOMS, least=0, is_optional=True),
     "moments/square": Field(ATOMS, least=0, is_optional=True),
     "moments/energy": Field((), least=0, is_optional=True),
+    "moments/V": Field(("n_dictionary",), least=0, is_optional=True),
+    "moments/used": Field(("n_dictionary",), least=0, is_optional=True),
+    "moments/n_seen": Field((), least=0, is_optional=True),
+    "moments/c": Field((), least=0, is_optional=True),
     "moments/*": Field(ATOMS),
     "*/P_cum": Field(
         ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions

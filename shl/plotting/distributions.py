@@ -9,12 +9,15 @@ from scipy import sparse
 from .._base.checks import as_array, check_array, check_code, check_count, check_magnitude
 from ..coding.competition import check_P_cum
 from .atoms import activity
-from .figures import drawing
+from .figures import drawing, set_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..estimators.dictionary import SparseHebbianLearning
+
+SELECTED = ("probability of being selected", "probability")
+VARIANCE = ("variance of coefficients, relative to the mean", "relative variance", "variance")
 
 
 @drawing()
@@ -25,7 +28,7 @@ def plot_P_cum(
     ymin: float | None = None,
     ymax: float = 1.001,
     suptitle: str | None = None,
-    ylabel: str = "cumulative probability",
+    ylabel: str | None = None,
     n_yticks: int = 21,
     alpha: float = 0.05,
     c: str = "g",
@@ -44,10 +47,10 @@ def plot_P_cum(
         Upper limit.
     suptitle : str, default=None
         Title of the figure.
-    ylabel : str, default='cumulative probability'
-        Label of the y axis.
+    ylabel : str, default=None
+        Label of the y axis.  If None, 'cumulative probability', or shorter if that does not fit.
     n_yticks : int, default=21
-        Largest number of ticks of the y axis.
+        Number of ticks between 0 and 1, of which the limits show some.  Fewer if they overlap.
     alpha : float, default=0.05
         Opacity of an atom's line.
     c : str, default='g'
@@ -68,10 +71,15 @@ def plot_P_cum(
         LineCollection([np.column_stack((ratio, row)) for row in P_cum], colors=color, alpha=alpha)
     )
     ax.plot(ratio, P_cum.mean(axis=0), color=color, lw=1.5, label=label)
-    ax.set(
-        xlim=(0, 1), ylim=(ymin, ymax), xlabel=r"rescaled coefficient $1 - e^{-a/C}$", ylabel=ylabel
-    )
-    ax.yaxis.set_major_locator(MaxNLocator(n_yticks))
+    ax.set(xlim=(0, 1), ylim=(ymin, ymax))
+    set_label(ax.xaxis, r"rescaled coefficient $1 - e^{-a/C}$", "$1 - e^{-a/C}$")
+    set_label(ax.yaxis, *([ylabel] if ylabel else ["cumulative probability", "probability"]))
+    ticks = np.linspace(0, 1, check_count(n_yticks, "n_yticks"))
+    ticks, most = ticks[(ymin <= ticks) & (ticks <= ymax)], ax.yaxis.get_tick_space()
+    if 2 <= len(ticks) <= most:
+        ax.yaxis.set_ticks(ticks)
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(max(1, min(n_yticks, most))))
     if suptitle:
         ax.figure.suptitle(suptitle)
 
@@ -100,13 +108,14 @@ def plot_usage(
     (line,) = ax.plot(ranked, **style)
     ax.axhline(ranked.mean(), color=line.get_color(), lw=0.8, ls="--")
     ax.set(xlim=(0, max(1, len(ranked) - 1)), ylim=(0, None))
-    ax.set(xlabel="atom, by rank", ylabel="probability of being selected")
+    set_label(ax.xaxis, "atom, by rank", "rank")
+    set_label(ax.yaxis, *SELECTED)
 
 
-def _deviations(sparse_code):
-    """Standard deviation around 0 of each atom's coefficients in a code, dense or CSR."""
-    code = _check_code(sparse_code)
-    return np.sqrt(np.asarray((code**2).mean(axis=0))).ravel()
+def _variances(sparse_code):
+    """Variance of each atom's coefficients around 0, relative to the mean over atoms."""
+    variance = np.asarray((_check_code(sparse_code) ** 2).mean(axis=0)).ravel()
+    return variance / (variance.mean() or 1)
 
 
 def _check_code(sparse_code):
@@ -121,32 +130,35 @@ def _check_code(sparse_code):
 
 @drawing()
 def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **style: object) -> None:
-    """Draw the standard deviation of each atom's coefficients, around 0.
+    """Draw the variance of each atom's coefficients around 0, relative to the mean over atoms.
 
     Parameters
     ----------
     sparse_code : array or CSR array of shape (n_samples, n_dictionary)
     """
-    spread = _deviations(sparse_code)
-    ax.bar(np.arange(len(spread)), spread, width=1, **style)
-    ax.set(xlim=(-0.5, len(spread) - 0.5), xlabel="atom")
-    ax.set_ylabel("standard deviation of coefficients")
+    variance = _variances(sparse_code)
+    ax.bar(np.arange(len(variance)), variance, width=1, **style)
+    ax.set_xlim(-0.5, len(variance) - 0.5)
+    set_label(ax.xaxis, "atom")
+    set_label(ax.yaxis, *VARIANCE)
 
 
 @drawing()
 def plot_variance_histogram(
     ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", *, bins: int = 30, **style: object
 ) -> None:
-    """Draw the histogram over atoms of the standard deviation of their coefficients.
+    """Draw the histogram over atoms of the relative variance of their coefficients.
+
+    The variance is that around 0, relative to its mean over atoms.
 
     Parameters
     ----------
     sparse_code : array or CSR array of shape (n_samples, n_dictionary)
     bins : int, default=30
     """
-    spread = _deviations(sparse_code)
-    ax.hist(spread, bins=bins, **style)
-    ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
+    ax.hist(_variances(sparse_code), bins=bins, **style)
+    set_label(ax.xaxis, *VARIANCE)
+    set_label(ax.yaxis, "atoms")
 
 
 @drawing()
@@ -166,7 +178,8 @@ def plot_proba_histogram(
     prob_active = _usage_of(prob_active)
     ax.hist(prob_active, bins=bins, **style)
     ax.axvline(np.mean(prob_active), color="k", lw=0.8, ls="--")
-    ax.set(xlabel="probability of being selected", ylabel="atoms")
+    set_label(ax.xaxis, *SELECTED)
+    set_label(ax.yaxis, "atoms")
 
 
 @drawing()
@@ -201,7 +214,9 @@ def plot_coefficients(
             survival = 1 - np.arange(len(values)) / len(values)
             label = None if index else f"the {len(picked)} {name} selected"
             ax.plot(values, survival, color=color, alpha=0.6, label=label)
-    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| >= value) where selected")
+    ax.set_yscale("log")
+    set_label(ax.xaxis, "coefficient a", "a")
+    set_label(ax.yaxis, "P(|a| >= value) where selected", "P(|a| >= value)")
     if len(order):
         ax.legend()
 
@@ -232,4 +247,5 @@ def plot_recovery(
     pairs = code_true.flat[shown], code_found.flat[shown]
     ax.plot(*pairs, **{"marker": ".", "ms": 2, "linestyle": "", "alpha": 0.4, **style})
     ax.axline((0, 0), slope=1, color="0.7", lw=0.8)
-    ax.set(xlabel="true coefficient", ylabel="recovered coefficient")
+    set_label(ax.xaxis, "true coefficient", "true")
+    set_label(ax.yaxis, "recovered coefficient", "recovered")

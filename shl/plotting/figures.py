@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import itertools
 import os
 import re
 import sys
@@ -12,11 +13,14 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn.utils.validation import check_is_fitted
+
 from .._base.parameters import refuse_unknown
 from ..store.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 # One colour a rule in all figures.
@@ -85,13 +89,21 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
 
         @wraps(draw)
         def drawn(*values, title=None, fname=None, fig=None, ax=None, **options):
-            if _is_experiment(values[:1]) and (len(values) > 1 or names[0] in options):
+            if _is_experiment(values[:1]):
                 values = values[1:]
+                if not values and names[0] not in options:
+                    raise TypeError(
+                        f"{draw.__name__} needs {names[0]}, but only an SHL or None was given.  "
+                        f"Pass what is drawn, such as the model that learn_dico returns."
+                    )
+            first = next(iter((*values, *options.values())), None)
+            if hasattr(first, "fit"):
+                check_is_fitted(first)
             if not passes_on:
                 options.pop("verbose", None)  # which the Annex gives; nothing is printed
                 refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
             is_new = fig is None and ax is None
-            fig, ax = get_axes(fig, ax, figsize, next(iter((*values, *options.values())), None))
+            fig, ax = get_axes(fig, ax, figsize, first)
             try:
                 size = draw(ax, *values, **options)
                 if is_new and size is not None:
@@ -99,7 +111,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
                 if title:
                     ax.set_title(title)
                 if options.get("label"):
-                    ax.legend()
+                    add_legend(ax)
+                _pull_in(ax)
                 save(fig, fname)
             except BaseException:
                 if is_new:
@@ -139,9 +152,57 @@ def get_axes(
     if ax is not None:
         return ax.figure if fig is None else fig, ax
     if fig is None:
-        fig = new_figure(figsize, of)
+        fig = new_figure(figsize, of, layout="constrained")
     free = [axes for axes in fig.axes if not axes.has_data()] or fig.axes[-1:]
     return fig, free[0] if free else fig.add_subplot()
+
+
+def set_label(axis: "Axis", *texts: str) -> None:
+    """Label an axis with the first text that fits, or the last one."""
+    for text in texts:
+        axis.set_label_text(text)
+        if _fits(axis):
+            return
+
+
+def _fits(axis):
+    """Whether an axis label is about as long as its side of the axes at most, and not cut."""
+    boxes = axis.label.get_window_extent(), axis.axes.get_window_extent(), axis.axes.figure.bbox
+    label, axes, figure = (getattr(box, f"interval{axis.axis_name}") for box in boxes)
+    half, middle = (label[1] - label[0]) / 2, (axes[0] + axes[1]) / 2
+    is_inside = figure[0] <= middle - half and middle + half <= figure[1]
+    return is_inside and 2 * half <= 1.2 * (axes[1] - axes[0])
+
+
+def _pull_in(ax):
+    """Draw labels nearer, then smaller, where a figure of a given size and given axes cuts them."""
+    if ax.figure.get_layout_engine() is not None:
+        return
+    point = ax.figure.dpi / 72  # in pixels
+    if ax.get_title() and ax.title.get_window_extent().y1 > ax.figure.bbox.y1:
+        ax.set_title(ax.get_title(), fontsize="x-small", pad=1)
+    for axis, side in ((ax.xaxis, "y0"), (ax.yaxis, "x0")):
+        for size in (None, "small", "x-small", "xx-small"):
+            if size:
+                axis.set_tick_params(labelsize=size)
+                axis.label.set_fontsize(size)
+            box = axis.get_tightbbox()
+            edge = getattr(ax.figure.bbox, side)
+            cut = 0 if box is None else 1 + (edge - getattr(box, side)) / point
+            if cut <= axis.labelpad:
+                axis.labelpad -= max(0, cut)
+                break
+
+
+def add_legend(ax: "Axes") -> None:
+    """Add a legend, small enough to leave most of the axes free."""
+    axes = ax.get_window_extent()
+    for size, n_columns in itertools.product(("medium", "small", "x-small", "xx-small"), (1, 2)):
+        box = ax.legend(fontsize=size, ncols=n_columns).get_window_extent()
+        if max(box.width / axes.width, box.height / axes.height) < 0.9 and (
+            box.width * box.height < 0.3 * axes.width * axes.height
+        ):
+            return
 
 
 def new_figure(
@@ -161,8 +222,12 @@ def new_figure(
         return Figure(figsize=figsize, **options)
     import matplotlib.pyplot as plt
 
-    with plt.rc_context({"figure.max_open_warning": 0}):
+    limit = plt.rcParams["figure.max_open_warning"]  # alone: a context would undo what IPython sets
+    plt.rcParams["figure.max_open_warning"] = 0
+    try:
         fig = plt.figure(figsize=figsize, **options)
+    finally:
+        plt.rcParams["figure.max_open_warning"] = limit
     if not is_shown():
         try:
             weakref.finalize(of, close, fig).atexit = False  # type: ignore[misc]

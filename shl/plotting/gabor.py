@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .figures import drawing
+from .figures import drawing, set_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +26,9 @@ def plot_orientations(
     """
     degrees = np.degrees(fits["orientation"])
     ax.hist(degrees, n_bins, range=(0, 180), histtype="step", **style)
-    ax.set(xlabel="orientation (degrees, 0 is horizontal)", ylabel="atoms")
     ax.set(xlim=(0, 180), xticks=range(0, 181, 45))
+    set_label(ax.xaxis, "orientation (degrees, 0 is horizontal)", "orientation (degrees)")
+    set_label(ax.yaxis, "atoms")
 
 
 @drawing((5, 4))
@@ -44,7 +45,9 @@ def plot_frequencies(
         Up to half a cycle per pixel.
     """
     ax.hist(fits["frequency"], n_bins, range=(0, 0.5), histtype="step", **style)
-    ax.set(xlabel="frequency (cycles per pixel)", ylabel="atoms", xlim=(0, 0.5))
+    ax.set_xlim(0, 0.5)
+    set_label(ax.xaxis, "frequency (cycles per pixel)", "frequency")
+    set_label(ax.yaxis, "atoms")
 
 
 @drawing((5, 5))
@@ -80,5 +83,6 @@ def plot_width_length(
     for name, n_x, n_y in references:
         ax.plot(n_x, n_y, "kx", ms=9, mew=2, label=name)
     ax.plot((0, 1.2), (0, 1.2), color="0.7", lw=0.8, zorder=0)
-    ax.set(xlim=(0, 1.2), xlabel="width in periods, n_x")
-    ax.set(ylim=(0, 2), ylabel="length in periods, n_y")
+    ax.set(xlim=(0, 1.2), ylim=(0, 2))
+    set_label(ax.xaxis, "width in periods, n_x", "n_x")
+    set_label(ax.yaxis, "length in periods, n_y", "n_y")

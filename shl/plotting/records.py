@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._base.checks import check_choice
-from .figures import drawing, new_figure, save
+from .._base.tables import show_value
+from ..learning.history import NO_RECORD
+from .figures import drawing, new_figure, save, set_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +76,7 @@ def time_plot(
     check_choice(variable, "variable", LABELS)
     record = getattr(dico, "record_", dico)
     if not len(record):
-        raise ValueError("the model has no record: record_each must be above 0")
+        raise ValueError(NO_RECORD)
     steps, values = record["steps"][N_nosample:], record[variable][N_nosample:]
     if values.ndim == 1:
         ax.plot(steps, values, **style)
@@ -85,8 +87,15 @@ def time_plot(
         ax.fill_between(
             steps, low, high, color=line.get_color(), alpha=0.2 * (line.get_alpha() or 1), lw=0
         )
-    name = ylabel or LABELS[variable]
-    ax.set(xlabel="learning step", ylabel=f"{name} ({unit})" if unit else name)
+    unit = f" ({unit})" if unit else ""
+    names = [ylabel] if ylabel else _names_of(variable)
+    set_label(ax.xaxis, "learning step", "step")
+    set_label(ax.yaxis, *(f"{name}{unit}" for name in names))
+
+
+def _names_of(variable):
+    """What an axis calls a variable, from the longest to the shortest."""
+    return [LABELS[variable], variable] if variable in LABELS else [variable]
 
 
 def _percentiles(values):
@@ -162,22 +171,63 @@ def plot_scan(
     ylabel : str, default=None
         Label of the y axis.  If None, that of the result in LABELS.
     """
-    is_number = all(
-        isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        for value in values
-    )
-    places = values if is_number else [str(value) for value in values]
-    ax.plot(places, results, **{"marker": "o", **style})
-    if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
-        use_log_axis(ax)
-    ax.set(xlabel=variable, ylabel=ylabel or LABELS.get(display_variable, display_variable))
+    if all(map(_is_number, values)):
+        ax.plot(values, results, **{"marker": "o", **style})
+        if len(values) and min(values) > 0 and max(values) > 4 * min(values):
+            use_log_axis(ax)
+    else:
+        ax.plot([str(value) for value in values], results, **{"marker": "o", **style})
+        if len(values) > ax.xaxis.get_tick_space():
+            ax.tick_params(axis="x", rotation=90)
+    set_label(ax.xaxis, variable)
+    set_label(ax.yaxis, *([ylabel] if ylabel else _names_of(display_variable)))
+
+
+def _is_number(value):
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def use_log_axis(ax: "Axes") -> None:
-    """A logarithmic x axis with numbers at 1, 2 and 5, also over little more than a decade."""
+    """Make the x axis logarithmic, with numbers at 1, 2 and 5 or, where few fit, at 1 alone."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = np.log10(ax.get_xlim())
+    is_wide = 3 * (high - low) + 1 <= ax.xaxis.get_tick_space()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_wide or high - low < 1 else (1,)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+@drawing((6, 5))
+def plot_grid(
+    ax: "Axes", values: Mapping[str, Sequence], results: ArrayLike, display_variable: str = "F"
+) -> None:
+    """Draw a result of a grid of experiments as a heat map, with its numbers.
+
+    Parameters
+    ----------
+    values : mapping of two names to sequences
+        The values of both variables.  Those of the first are the columns.
+    results : array of shape (n_first, n_second)
+        Result of each experiment, NaN if it failed.
+    display_variable : str, default='F'
+        Name of the result, one of LABELS or any other.
+    """
+    (x_name, x), (y_name, y) = values.items()
+    results = np.ma.masked_invalid(np.asarray(results, float)).T
+    image = ax.imshow(results, aspect="auto", origin="lower")
+    for axis, name, ticks in ((ax.xaxis, x_name, x), (ax.yaxis, y_name, y)):
+        axis.set_ticks(range(len(ticks)), [show_value(value, 3) for value in ticks])
+        set_label(axis, name)
+    cell = ax.get_window_extent().width / len(x) / ax.figure.dpi  # its width in inches
+    if cell < 0.4:
+        set_label(ax.figure.colorbar(image, ax=ax).ax.yaxis, *_names_of(display_variable))
+        return
+    ax.set_title(display_variable)
+    middle = (results.max() + results.min()) / 2
+    for row, column in np.ndindex(results.shape):
+        value = results[row, column]
+        color = "black" if value is np.ma.masked or value > middle else "white"
+        text = "failed" if value is np.ma.masked else f"{value:#.3g}"
+        ax.text(column, row, text, ha="center", va="center", color=color, fontsize="small")

@@ -182,7 +182,8 @@ def test_held_out_patches_are_not_learned(X):
 
 def test_start_values_are_used(X):
     start = np.eye(25, dtype=np.float32)
-    model = SparseHebbianLearning(25, n_iter=1, eta=1e-9, dict_init=start, random_state=0).fit(X)
+    options = {"optimizer": "adam", "eta": 1e-9, "learning_algorithm": "mp"}
+    model = SparseHebbianLearning(25, n_iter=1, dict_init=start, random_state=0, **options).fit(X)
     np.testing.assert_allclose(model.components_, start, atol=1e-6)
     ramp = np.tile(np.linspace(0, 1, 64) ** 0.1, (25, 1))
     model = SparseHebbianLearning(

@@ -56,6 +56,7 @@ def test_the_studys_settings_have_a_name():
         "alpha_MP": 0.95,
         "one_over_F": True,
         "n_iter": 4097,
+        "optimizer": "adam",
         "eta": 0.02,
         "beta1": 0.99,
         "beta2": 0.99,

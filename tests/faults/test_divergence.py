@@ -11,6 +11,7 @@ from shl.learning.homeostasis import ActivationRule, Plain
 from shl.learning.state import to_arrays
 
 OPTIONS = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 12, "batch_size": 50}
+PLAIN = {"optimizer": "adam", "beta1": 0.0}
 
 
 def patches(n_samples=200, dtype=np.float32):
@@ -24,7 +25,7 @@ def photos(n_images=6):
 MODELS = {
     "HAP": (SparseHebbianLearning(**OPTIONS, random_state=0), patches),
     "HEH": (SparseHebbianLearning(**OPTIONS, homeo_method="HEH", random_state=0), patches),
-    "plain gradient": (SparseHebbianLearning(**OPTIONS, beta1=0.0, random_state=0), patches),
+    "plain gradient": (SparseHebbianLearning(**OPTIONS, **PLAIN, random_state=0), patches),
     "precision": (
         SparseHebbianLearning(**OPTIONS, do_precision=True, eta_precision=0.1, random_state=0),
         patches,
@@ -131,7 +132,7 @@ def test_a_diverging_learning_stops_at_once_and_keeps_no_bad_checkpoint(tmp_path
 
 def test_a_rate_that_is_too_high_changes_nothing():
     X = patches()
-    model = SparseHebbianLearning(**OPTIONS, beta1=0.0, random_state=0).fit(X)
+    model = SparseHebbianLearning(**OPTIONS, **PLAIN, random_state=0).fit(X)
     before = all_of(model)
     with pytest.raises(FloatingPointError, match="a smaller eta than 1e"):
         model.set_params(eta=1e200).partial_fit(X)

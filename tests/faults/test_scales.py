@@ -64,12 +64,13 @@ def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, dis
         assert (residual <= np.linalg.norm(X, axis=1) * (1 + 1e-5)).all()
 
 
+@pytest.mark.parametrize("optimizer", ["newton", "adam"])
 @pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-10, 1e9, 1e18])
-def test_the_records_of_any_scale_are_finite(scale):
+def test_the_records_of_any_scale_are_finite(scale, optimizer):
     X, _ = problem(np.float32, 200)
     options = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 4, "batch_size": 50}
     options |= {"record_each": 1, "record_num_batches": 50, "random_state": 0, "eta": 1e-3}
-    model = SparseHebbianLearning(**options, homeo_method="None", beta1=0.0)
+    model = SparseHebbianLearning(**options, homeo_method="None", beta1=0.0, optimizer=optimizer)
     try:
         model.fit(X * np.float32(scale))
     except FloatingPointError as error:
@@ -184,12 +185,13 @@ def test_small_integers_code_and_draw_as_python_s(kind):
     np.testing.assert_array_equal(drawn[0].draw(), drawn[1].draw())
 
 
-def test_an_experiment_keeps_python_s_integers():
+def test_an_experiment_keeps_python_numbers():
     options = {"patch_width": 12, "N_patches": 200, "n_dictionary": 100, "epsilon": 10, "seed": 1}
     options |= {"l0_sparseness": 3, "n_iter": 100, "batch_size": 90, "record_num_batches": 50}
     options |= {"DEBUG_DOWNSCALE": 2}
     one, two = (SHL(**form, cache_dir=None) for form in (options, as_type(options, np.uint8)))
-    assert one == two and all(type(getattr(two, name)) is int for name in options)
+    kinds = {name: type(getattr(two, name)) for name in options}
+    assert one == two and kinds.pop("epsilon") is float and set(kinds.values()) == {int}
 
 
 def test_events_of_atoms_that_are_not_there_are_refused():

@@ -263,11 +263,16 @@ def test_help_shows_defaults(capsys):
 
 
 def test_it_needs_no_pytorch(tmp_path, config):
-    """In an interpreter that finds no torch."""
-    code = (
-        "import sys; sys.modules['torch'] = None; import shl; from shl.cli.main import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
+    code = """
+import sys
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, NoTorch())
+from shl.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
     arguments = command(tmp_path, "--config_path", config(num_epochs=1), "--quiet")
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

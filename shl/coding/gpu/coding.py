@@ -9,7 +9,7 @@ import torch
 from ..coder import MOST_STEPS
 from ..competition import PLAIN, Competition
 from ..events import Batch
-from ..parameters import PURSUITS, SCALED, Coding
+from ..parameters import PURSUITS, Coding
 from . import kernels
 from .events import DeviceEvents
 from .launching import (
@@ -148,6 +148,10 @@ class DeviceCoder:
         """The share of entries that are seen: all."""
         return 1.0
 
+    def n_averaged(self, batch: Batch) -> float:
+        """Return the number of samples that `gradient` averages, each as often as its weight."""
+        return float(batch.code.n_draws)
+
     def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
         """At most so many residuals of a batch, those of weighted samples scaled so that their
         squares count as often.
@@ -190,7 +194,7 @@ class DeviceCoder:
     def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
         """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
         X, exponents = X.contiguous(), None
-        if self.coding.algorithm in SCALED:
+        if self.coding.algorithm == "omp":
             exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
             X = scale_by_powers(X, -exponents)
         events = DeviceEvents(
