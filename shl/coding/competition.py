@@ -24,11 +24,14 @@ class Competition:
         Non-decreasing along its rows, in [0, 1].
     C : float, optional
         The scale of coefficients in P_cum, without which the table means nothing.
+    least : array of one number, optional
+        The least coefficient that is selected, in convolutional pursuit with a floor.
     """
 
     gain: np.ndarray | None = None
     P_cum: np.ndarray | None = None
     C: float | None = None
+    least: np.ndarray | None = None
 
     @property
     def kind(self) -> str:

@@ -330,6 +330,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
+        start = beside(dictionary, X), plan, seed, beside(variance, X)
+        return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent)
+
+    def _energy(self, X, rows, weight):
+        """Return the mean square of some samples among the rows of X, the unit of gradients."""
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
@@ -339,9 +344,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             beside(np.ones(len(some)), X) if weight is None else astype(weight[some], xp.float64)
         )
         count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
-        energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
-        start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, float(energy) or 1.0, exponent)
+        return float(share @ xp.nansum(squares, axis=1) / count) if count else 0.0
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -461,7 +464,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
-            check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)
+            parts = competition.gain, competition.P_cum, competition.C
+            check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
             check_number(info["C"], "C", above=0, is_optional=True)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)

@@ -209,12 +209,15 @@ class Newton(Checked):
         Above 0, the largest norm of an atom's move.
     shrinkage : float, default=0.0
         At least 0, the value of c if shrinkage helps; 0 never shrinks.
+    first_rate : float, optional
+        In [0, 1], the value of rho.  If None, it is the one above.
     """
 
     l0_sparseness: Count | None = None
     kappa: Positive | None = None
     most_move: Positive = 0.3
     shrinkage: NotNegative = 0.0
+    first_rate: Share | None = None
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """Return zeros: nothing was seen of any atom."""
@@ -259,6 +262,8 @@ class Newton(Checked):
 
     def _first_rate(self, sums, shape):
         """Return rho of a batch."""
+        if self.first_rate is not None:
+            return self.first_rate
         counts = sums.counts.sum() if self.l0_sparseness is None else sums.n * self.l0_sparseness
         return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.5))
 

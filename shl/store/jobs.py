@@ -14,8 +14,9 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._base.progress import progress
-from .entries import Store, key_of
+from .entries import Store
 from .files import read, read_info
+from .keys import key_of
 from .orphans import follow_parent
 
 MOST_TRIES = 2  # of a job, after its worker was killed
