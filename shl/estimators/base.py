@@ -92,6 +92,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
 
+    def _warn_unused(self):
+        """Warn of parameters that were set and have no effect."""
+
     _n_axes = 2  # of a batch, by which a list of batches is known
 
     def _read(self, X, reset, state=None):
@@ -141,6 +144,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
         check_fields(self)
+        self._warn_unused()
         if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
