@@ -68,7 +68,7 @@ def _interruptible(state):
         if state.step == n_done or hasattr(error, "is_of_user"):
             raise
         warn_user(
-            f"learning was interrupted after {state.step} steps; the model is that of the last"
+            f"learning was interrupted. The model is that of the last whole step, {state.step}."
         )
 
 
