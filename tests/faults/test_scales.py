@@ -20,7 +20,7 @@ def problem(dtype, n_samples=40):
 RANGE = {np.float32: (-35, 35), np.float64: (-300, 300)}
 
 
-@pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_scale_of_samples_does_not_change_their_codes(algorithm, dtype):
     X, atoms = problem(dtype)
@@ -103,14 +103,13 @@ def test_samples_that_overflow_are_refused_by_place_and_others_have_no_nan(algor
             bad = X.copy()
             bad[5, 3:9] = sign * value
             try:
-                with np.errstate(all="ignore"):
-                    code = sparse_encode(bad, atoms, algorithm=algorithm, l0_sparseness=5)
+                code = sparse_encode(bad, atoms, algorithm=algorithm, l0_sparseness=5)
             except ValueError as error:
-                assert "X must hold no number beyond" in str(error) and "(5, 3)" in str(error)
+                assert "sample 5 has a coefficient of" in str(error)
                 n_refused += 1
             else:
-                assert np.isfinite(code).all()
-    assert n_refused >= 2
+                assert np.isfinite(code).all() and (code[5] != 0).any()
+    assert n_refused or algorithm in ("lars", "lasso_lars")  # whose coefficients shrink
     images = np.zeros((2, 9, 9), dtype)
     images[1, 4, 4] = np.finfo(dtype).max
     with pytest.raises(ValueError, match=r"X must hold no number beyond .* at \(1, 0, 4, 4\)"):
