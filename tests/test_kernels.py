@@ -20,6 +20,7 @@ FOREIGN = {"prange", "np.random", "random", "objmode"}
 TESTED = {
     "test_coding.test_matching_pursuit_equals_the_oracle": (
         "coding.kernels.pursue",
+        "coding.kernels.quantile",
         "coding.kernels.scatter",
     ),
     "test_coding.test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn": (
@@ -32,6 +33,7 @@ TESTED = {
         "coding.kernels.accumulate",
         "coding.kernels.subtract_reconstruction",
     ),
+    "test_coding.test_scales_are_exact": ("coding.kernels.sum_squares",),
     "test_coding.test_a_gram_matrix_in_tiles_is_the_product": ("coding.kernels.transpose",),
     "test_learning.test_sums_over_events_in_several_parts_are_the_product": (
         "coding.kernels.order_by_atom",
@@ -42,6 +44,7 @@ TESTED = {
     "test_learning.test_atoms_are_scaled_to_norm_1_but_for_zeros": ("coding.kernels.normalise",),
     "test_learning.test_pairs_and_quantile_bounds": (
         "coding.kernels.bound_scores",
+        "coding.kernels.reach",
         "coding.kernels.count_pairs",
     ),
     "test_replacement.test_what_others_cannot_explain_equals_the_oracle": (
