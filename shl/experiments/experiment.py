@@ -37,7 +37,7 @@ FIGURES = (*OF_MODEL, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
-class SHL(constraints.Checked):
+class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
 
     >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
@@ -162,7 +162,7 @@ class SHL(constraints.Checked):
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        super().__post_init__()
+        constraints.check_fields(self)
         count_threads(self.n_jobs)
         shape = self.patches.shape  # they validate themselves
         model = self._estimator()
@@ -322,7 +322,7 @@ class SHL(constraints.Checked):
         of_transform = [name for name in parameters if name.startswith("transform_")]
         for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
-        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)}, "experiments")
         return self.store.path("dico", key, matname)
 
     # --------------------------------------------------------------------------------------- coding

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._base.checks import as_array, check_memory, check_path
 from .._base.constraints import Count, Flag, PathLike, checked
+from .._base.tables import printable
 from .files import PICTURES, READERS, read_pixels
 
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
@@ -157,9 +158,9 @@ def _folder_images(folder, height, width, color):
             sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
         )
         raise FileNotFoundError(
-            f"there is no folder {folder}; {folder.parent} holds {', '.join(there) or 'nothing'}. "
-            f"Databases without a folder: 'sample', 'dead_leaves'; of a folder of images elsewhere "
-            f"give the datapath alone"
+            f"name_database must be 'sample', 'dead_leaves', or a folder or file in "
+            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not {folder.name!r}. "
+            f"For images elsewhere, pass datapath alone"
         )
     images = []
     for path in files_of(folder):
@@ -167,7 +168,7 @@ def _folder_images(folder, height, width, color):
         images += [(path.name + index, image) for index, image in found]
         if errors:
             some = f"{len(errors)} images of " if found else ""
-            warnings.warn(f"skipped {some}{path}: {errors[0]}", stacklevel=3)
+            warnings.warn(f"skipped {some}{printable(path)}: {errors[0]}", stacklevel=3)
     if not images:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise FileNotFoundError(

@@ -186,7 +186,7 @@ def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
 
 
 def test_missing_and_empty_folders_are_errors_that_list_what_is_there(folder):
-    with pytest.raises(FileNotFoundError, match="no folder .*other; .* holds photos"):
+    with pytest.raises(FileNotFoundError, match="name_database must be .* photos, not 'other'"):
         images.load_images("other", folder.parent)
     (folder.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no usable image .* which holds nothing"):
