@@ -184,8 +184,8 @@ def scan_command(args):
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
-    if not args.grid:
-        _draw_scan(experiments, args.variables, out / "scan")
+    if not args.grid or len(args.variables) < 3:
+        _draw_scan(experiments, args.variables, args.grid, out / "scan")
     failures = failure_lines(records, "{variable} = {value}".format_map)
     lines = [*table(["variable", "value", *METRICS, "status"], map(_row, records)), *failures]
     flags.report(args, records, [*lines, f"table and figures in {out}/"])
@@ -213,10 +213,13 @@ def _dry_run(args, experiments):
     flags.report(args, rows, [*lines, f"{n_stored} of {len(rows)} are stored"])
 
 
-def _draw_scan(experiments, variables, stem):
-    """F against the values, a panel a variable."""
+def _draw_scan(experiments, variables, is_grid, stem):
+    """Draw F against the values: a panel a variable, or a heat map of a grid."""
     from ..plotting.figures import new_figure, save_both
 
+    if is_grid and len(variables) == 2:
+        save_both(experiments.scan(variables)[0], stem)
+        return
     fig = new_figure(figsize=(5 * len(variables), 4), layout="constrained")
     axs = fig.subplots(1, len(variables), squeeze=False)[0]
     for ax, variable in zip(axs, variables, strict=True):

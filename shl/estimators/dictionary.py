@@ -536,7 +536,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        given, X = X, self._validate(X, reset=False)
+        given, (X, _) = X, self._read(X, reset=False, exponent=0)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = encode.sparse_encode(
             X,

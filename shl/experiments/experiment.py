@@ -31,13 +31,13 @@ STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "r
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
-OF_RECORD = ("plot_error", *(f"time_plot_{name}" for name in (*plotting.LABELS, "prob")))
-OF_ATOMS = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_proba_histogram")
-FIGURES = (*OF_ATOMS, *OF_CODE, *OF_RECORD)
+OF_RECORD = tuple(f"time_plot_{name}" for name in (*plotting.LABELS, "prob"))
+OF_MODEL = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram")
+FIGURES = (*OF_MODEL, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
-class SHL(constraints.Checked):
+class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
 
     >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
@@ -162,7 +162,7 @@ class SHL(constraints.Checked):
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        super().__post_init__()
+        constraints.check_fields(self)
         count_threads(self.n_jobs)
         shape = self.patches.shape  # they validate themselves
         model = self._estimator()
@@ -322,7 +322,7 @@ class SHL(constraints.Checked):
         of_transform = [name for name in parameters if name.startswith("transform_")]
         for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
-        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)}, "experiments")
         return self.store.path("dico", key, matname)
 
     # --------------------------------------------------------------------------------------- coding
@@ -410,7 +410,9 @@ def _read_digest(path):
 
 def _options_of(name):
     """The parameters of one of FIGURES."""
-    return signature(SHL.time_plot if name in OF_RECORD else getattr(SHL, name)).parameters
+    if name in OF_RECORD:
+        return [option for option in signature(SHL.time_plot).parameters if option != "variable"]
+    return list(signature(getattr(SHL, name)).parameters)
 
 
 def _check_options(options, list_figures):

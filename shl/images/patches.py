@@ -462,7 +462,7 @@ class Patches(Checked):
         if self.name_database not in BUILT_IN:
             files = files_of(Path(datapath) / self.name_database)
             parameters["files"] = {path.name: _digest_of_file(path) for path in files}
-        return store.key_of(parameters)
+        return store.key_of(parameters, "images")
 
     def draw(self, verbose: int = 0) -> np.ndarray:
         """The patches (N_patches, pixels of `shape`) float32, from the images."""
