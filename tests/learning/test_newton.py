@@ -5,6 +5,7 @@ import pytest
 from making import planted
 
 from shl import SparseHebbianLearning, sparse_encode
+from shl.learning.evidence import Evidence
 from shl.learning.optimizers import Newton, Sums, soften
 from shl.learning.replacement import Replacement
 from shl.learning.state import Plan, from_arrays, to_arrays
@@ -76,6 +77,39 @@ def test_softened_atoms_keep_a_direction():
     atoms = np.array([[0.8, 0.6, 0.0], [0.1, -0.9, 0.0], [0.1, 0.1, 0.0]])
     found = soften(atoms, np.full(3, 0.2 * 2**0.5))  # two pixels are in use
     np.testing.assert_allclose(found, [[0.6, 0.4, 0], [0, -0.7, 0], [0.1, 0.1, 0]], atol=1e-12)
+
+
+@pytest.mark.parametrize("n_pixels", [8, 64])
+def test_evidence_shrinks_atoms_with_a_place(n_pixels):
+    """Atoms of a few pixels, learned from few samples, have noise elsewhere; full ones do not."""
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((96, 64)) * (np.arange(64) < n_pixels)
+    for i, atom in enumerate(unit(atoms)):
+        atoms[i] = np.roll(atom, rng.integers(64))
+    code = (rng.random((4000, 96)) < 0.04) * rng.gamma(4, 0.25, (4000, 96))
+    X = code @ unit(atoms) + 0.15 * rng.standard_normal((4000, 64))
+    on, model = [], SparseHebbianLearning(96, l0_sparseness=4, n_iter=80, random_state=0)
+    model.fit(X, on_step=lambda state: on.append(float(state.moments["c"])))
+    assert on[:19] == [0] * 19 and set(on[40:]) == {0.1 if n_pixels == 8 else 0.0}
+    few = SparseHebbianLearning(96, l0_sparseness=4, n_iter=8, random_state=0).fit(X[:1900])
+    assert few._state.moments["c"] == 0
+
+
+def test_samples_of_the_test_are_learned_from_late(rng):
+    X = planted(rng, 3000, n_pixels=16, n_atoms=20)[0]
+    model = SparseHebbianLearning(20, l0_sparseness=3)
+    plan = model.plan(X.shape, X.dtype, 40)
+    rows = np.arange(len(X))
+    for held_out in (None, np.arange(2500, 3000)):
+        evidence = Evidence(X, rows[:2500], held_out, plan, 0)
+        steps = list(evidence.steps(0))
+        early, late = (set(np.concatenate(part)) for part in (steps[:20], steps[20:]))
+        assert not early & set(evidence.rows) and early <= set(range(2500)) and len(steps) == 40
+        assert len(evidence.rows) == (125 if held_out is None else 500)
+        assert bool(late & set(evidence.rows)) == (held_out is None)
+        for first in (7, 31):
+            again = list(evidence.steps(first))
+            assert all(np.array_equal(*pair) for pair in zip(again, steps[first:], strict=True))
 
 
 def test_sparsity_grows_over_half_of_the_steps(rng):

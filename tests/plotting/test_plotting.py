@@ -109,7 +109,7 @@ def test_atoms_in_colour_are_scaled_alike_in_their_channels(rng, how):
         "patch_shape": (flat, (5, 6)),
         "three numbers": (flat, (5, 6, 3)),
         "axes": (atoms, None),
-        "model": (Model(flat, patch_shape_=(5, 6, 3)), None),
+        "model": (Model(flat, patch_shape=(5, 6, 3)), None),
         "channels first": (Model(atoms.transpose(0, 3, 1, 2)), None),
     }[how]
     _, ax = plotting.show_dico(dico, patch_shape=patch_shape, dim_graph=(1, 4))
@@ -123,6 +123,7 @@ def test_atoms_in_colour_are_scaled_alike_in_their_channels(rng, how):
 @pytest.mark.parametrize(
     ("n_features", "options", "n_curves"),
     [(50, {}, 1), (49, {"kind": "signal"}, 1), (49, {"patch_shape": (49,)}, 1)]
+    + [(40, {"patch_shape": (1, 20, 2)}, 2), (25, {"patch_shape": (1, 25)}, 1)]
     + [(60, {"kind": "signal", "patch_shape": (20, 3)}, 3)],
 )
 def test_signals_are_curves(rng, n_features, options, n_curves):
@@ -285,7 +286,7 @@ def test_figures_take_the_model_or_the_annex_order(dico, first):
 def test_a_figure_names_an_unknown_parameter(dico):
     with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
         plotting.time_plot(dico, colour="r")
-    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+    with pytest.raises(TypeError, match="plot_error has no parameter 'colour': did you mean color"):
         plotting.plot_error(dico, colour="r")
     assert plotting.plot_P_cum(dico.P_cum, verbose=False)[1].has_data()  # as in the Annex
 
@@ -298,9 +299,13 @@ def test_no_figure_stays_open():
         assert plt.gcf() is fig
     with pytest.raises(ValueError, match="order must be one of"):
         plotting.show_dico(dico, order="best")
-    plotting.plot_scan([1, 2], [3, 4], "eta")
     del dico
     assert plt.get_fignums() == open_before
+    for _ in range(30):
+        fig, _ = plotting.plot_usage(np.ones(3))
+        assert plt.gcf() is fig
+    assert len(plt.get_fignums()) <= len(open_before) + 20
+    plt.close("all")
 
 
 def test_a_thread_draws_without_pyplot(dico):

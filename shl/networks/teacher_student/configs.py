@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from ..._base.checks import check_choice, check_count, check_file_name, check_flag, check_number
-from ...store.entries import key_of
+from ...store.keys import key_of
 from ..studies.data import identity_of, name_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
@@ -64,8 +64,8 @@ class Config:
     same_act : bool, default=True
         Whether a sweep is over equal activations of teacher and student only.
     data : str, default='normal'
-        What the inputs are: 'normal' is N(0, 1); images, see `shl.networks.data.load_images`, give
-        patches of 4 x 3 pixels, of mean 0 and variance 1, and 12 columns are taken as they are.
+        The inputs: 'normal' is N(0, 1).  Images (see `shl.networks.studies.data.load_labelled`)
+        give patches of 4 x 3 pixels, of mean 0 and variance 1.  12 columns are taken as they are.
     save_path : str or None, default=None
         Folder of pictures and tables; None for the command's.
     name : str, default='noName'
@@ -225,7 +225,7 @@ class Run:
 
     def key(self):
         """The hash of all that decides the result."""
-        return key_of({**STUDY, **asdict(self)})
+        return key_of({**STUDY, **asdict(self)}, "networks")
 
     def models(self):
         """The names of teacher and student."""
