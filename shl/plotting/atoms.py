@@ -339,7 +339,7 @@ def show_data(
     samples = samples[None] if samples.ndim == 1 else samples[:n_shown]
     samples, is_signal = shape_samples(samples, "data", patch_shape, kind)
     if axs is None:
-        fig = fig or new_figure((len(samples), 1.2), data)
+        fig = fig or new_figure((len(samples), 1.2), data, layout="constrained")
         axs = np.atleast_1d(fig.subplots(1, len(samples)))
     for ax, sample in zip(axs, samples, strict=False):
         if is_signal:
