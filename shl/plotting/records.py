@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,7 +47,7 @@ def time_plot(
     *,
     ylabel: str | None = None,
     N_nosample: int = 0,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw a recorded variable over the learning steps.
 
@@ -118,7 +118,7 @@ def plot_error(
     *,
     ylabel: str | None = None,
     N_nosample: int = 0,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw the reconstruction error on held-out patches over the learning steps.
 
@@ -165,7 +165,7 @@ def plot_scan(
     display_variable: str = "F",
     *,
     ylabel: str | None = None,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw a result of each experiment against the value of a scanned variable.
 
