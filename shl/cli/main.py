@@ -56,7 +56,7 @@ def main(arguments=None):
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        with warnings.catch_warnings():
+        with flags.reproducible(args), warnings.catch_warnings():
             warnings.showwarning = lambda text, *_: flags.say(args, text)
             code = args.run(args) or 0
         sys.stdout.flush()
@@ -110,6 +110,7 @@ def _make_experiment(args, n_jobs):
 
 def _add_learn_flags(parser):
     _add_experiment_flags(parser, "shl_out")
+    flags.add_shared(parser, "reproducible")
 
 
 def learn_command(args):
