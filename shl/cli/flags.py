@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from argparse import (
+    Action,
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     ArgumentTypeError,
@@ -92,6 +93,24 @@ class Parser(ArgumentParser):
         later = (name for name in names if "_" in name)
         text = names[first] + text[len(first) :]
         return re.sub(rf"(?<![\w./'-])({'|'.join(later)})(?![\w./-])", lambda m: names[m[0]], text)
+
+
+class PrintCompletion(Action):
+    """Print a script by which a shell completes commands, flags and files."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Print the script for a shell, and exit."""
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error("completion needs shtab: pip install shtab")
+        commands = next(action for action in parser._actions if action.dest == "command")
+        for command in commands.choices.values():
+            for action in command._actions:
+                if action.metavar in ("DIR", "FILE", "MODEL", "CODE"):
+                    action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+        print(shtab.complete(parser, values))
+        parser.exit()
 
 
 class Command(NamedTuple):
