@@ -9,6 +9,7 @@ PAGES = (
     "inpainting",
     "digits",
     "spikes",
+    "signals",
     "gabor",
     "scan",
     "convolution",
