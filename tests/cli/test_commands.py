@@ -50,7 +50,7 @@ def test_a_flag_is_of_the_parameter_it_fills():
         ("learn", SHL, ("name_database", "N_patches", "n_iter", "homeo_method", "seed")),
         ("scan", SHL_set, ("N_scan", "base")),
         ("annex", Study, ("scale", "database", "datapath")),
-        ("conv-learn", ConvolutionalSHL, ("eta", "eta_homeo", "batch_size", "l0_sparseness")),
+        ("conv-learn", ConvolutionalSHL, ("eta", "eta_homeo", "batch_size")),
         ("regularization", regularization.learn_one, ("n_samples", "loss")),
         ("group-sparsity", group_sparsity.learn_one, ("alpha", "n_samples")),
         ("set", set_evolution.evolve_one, ("n_samples", "normalized")),
