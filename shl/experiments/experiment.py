@@ -229,8 +229,8 @@ class SHL:
         """What decides the data, downscaled where DEBUG_DOWNSCALE says so."""
         return Patches(**self._parameters(DATA_PARAMETERS))
 
-    def _check_enough(self, n_patches):
-        """An error where there are fewer patches than one step and the records need."""
+    def check_enough(self, n_patches: int) -> None:
+        """Raise ValueError for fewer patches than one step and the records need."""
         batch = self._downscaled("batch_size")
         held_out = self._downscaled("record_num_batches") if self.record_each else 0
         if n_patches < batch + held_out:
@@ -336,7 +336,7 @@ class SHL:
                     f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
                 )
             check_choice(name, "list_figures", FIGURES)
-        self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        self.check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
