@@ -21,7 +21,7 @@ import time
 import numpy as np
 from rounds import alternate, find_peer, parse, peak, report, row
 
-from shl._base.threads import Threads, chunks
+from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
@@ -41,7 +41,7 @@ def first_correlation(X, coder, threads):
     def correlate(group):
         rho = coder.allocate(X.shape)
         for image in X[group]:
-            coder.correlate(image, rho)
+            map_serially(*coder.correlation(image, rho))
 
     threads.map(correlate, chunks(len(X), most=16, fewest=1))
 
@@ -123,7 +123,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     maps = []
     for image in X[:n_images]:
         rho = coder.allocate(image.shape)
-        coder.correlate(image, rho)
+        map_serially(*coder.correlation(image, rho))
         maps.append(rho)
     ranking = coder.allocate_ranking(maps[0])
 

@@ -8,10 +8,10 @@ supports are compared.  Needs a GPU, and the extra `gpu`;
 """
 
 import sys
-from functools import partial
+import time
 
 import numpy as np
-from rounds import alternate, parse, report, row
+from rounds import Seconds, parse, report, row
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._base.threads import Threads
@@ -27,19 +27,34 @@ SIZES = {  # n_samples, n_pixels, n_dictionary, l0_sparseness
 AGREE = 2048  # samples whose supports are compared with the CPU's
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019")  # of the paper's figure 1
 RUNS, STEPS = 6, 4097
+LEAST = 0.1  # seconds that a turn takes at least
 
 
-def waited(function, device):
-    """The function, and then all work of the device."""
+def take_turns(contestants, rounds, device):
+    """{name: Seconds} of functions that take turns, after one call each to compile.
+
+    The device is idle between contestants and its clock drops, so that each turn begins with a
+    call that is not counted; short functions are called again for a while.
+    """
+    seconds = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, function in contestants.items():
+            once = time_call(function, device)
+            n_calls = min(50, int(LEAST / once)) * bool(turn)
+            again = [time_call(function, device) for _ in range(n_calls)] or [once]
+            seconds[name] += [sum(again) / len(again)] * bool(turn)
+    return {name: Seconds(values) for name, values in seconds.items()}
+
+
+def time_call(function, device):
+    """Seconds of one call, and then of all work of the device."""
     import torch
 
-    def run():
-        result = function()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return result
-
-    return run
+    began = time.perf_counter()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
 
 
 def make_data(size, device):
@@ -105,7 +120,7 @@ def measure(name, size, args, device):
         "omp": encoder(X, D, l0, "omp"),
         "step": lambda: fair.partial_fit(X),
     }
-    times = alternate({k: waited(f, device) for k, f in contestants.items()}, args.rounds)
+    times = take_turns(contestants, args.rounds, device)
     product = times["product"]
     yield row(f"{name}: product X D^T", product, product, "product", None)
     most = None if name == "large" else 2.5
@@ -117,31 +132,16 @@ def measure(name, size, args, device):
     least = " (at least 250,000)" if name == "large" else ""
     print(f"{name}: {n_samples / times['gain']:,.0f} samples/s with a gain{least}")
     compare_with_cpu(name, X, D, l0, args)
-    yield from measure_few(name, X, D, l0, args, device)
     if not args.no_peers:
         yield from measure_peers(name, X, D, l0, args, device)
 
 
-def measure_few(name, X, D, l0, args, device):
-    """Rows of few samples, with and without a Gram matrix: about where the choice changes."""
-    for share in (0.25, 1, 4):
-        part = X[: max(1, int(share * len(D) / l0))]
-
-        def code(is_by_gram, part=part):
-            prepare(Coding("mp", l0), D).code(part, is_by_gram)
-
-        contestants = {kind: waited(partial(code, kind), device) for kind in (False, True)}
-        times = alternate(contestants, args.rounds)
-        work = f"{name}: {len(part)} samples, mp, rows on demand"
-        yield row(work, times[False], times[True], "Gram matrix", None)
-
-
 def measure_peers(name, X, D, l0, args, device):
-    """Rows against other ways, on a part of the samples where all would take long."""
-    part = X[: max(1, len(X) // 16)] if name == "large" else X
-    ours = waited(encoder(part, D, l0), device)
-    theirs = waited(lambda: pursue_with_products(part, D, l0), device)
-    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    """Rows against other ways.  The other orthogonal pursuit takes a part of the samples of the
+    large size, as all do not fit.
+    """
+    ours, theirs = encoder(X, D, l0), lambda: pursue_with_products(X, D, l0)
+    times = take_turns({"ours": ours, "theirs": theirs}, min(args.rounds, 2), device)
     most = 1 / 20 if name == "large" else None
     work = f"{name}: mp against products at each step"
     yield row(work, times["ours"], times["theirs"], "PyTorch", most)
@@ -150,10 +150,10 @@ def measure_peers(name, X, D, l0, args, device):
     except ImportError:
         print("orthogonal-matching-pursuit-gpu is not installed and left out")
         return
+    part = X[: len(X) // 16] if name == "large" else X
     options = {"n_nonzero_coefs": l0, "normalize": False, "fit_intercept": False}
-    theirs = waited(lambda: run_omp(D.T.contiguous(), part, **options), device)
-    ours = waited(encoder(part, D, l0, "omp"), device)
-    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
+    ours, theirs = encoder(part, D, l0, "omp"), lambda: run_omp(D.T.contiguous(), part, **options)
+    times = take_turns({"ours": ours, "theirs": theirs}, args.rounds, device)
     work = f"{name}: omp against batched-omp"
     yield row(work, times["ours"], times["theirs"], "batched-omp", 1 / 3)
 
@@ -187,8 +187,8 @@ def measure_cpu(size, args, device):
                 part, threads
             )
 
-    contestants = {"gpu": waited(encoder(X, D, size[3]), device), "cpu": on_cpu}
-    times = alternate(contestants, args.rounds)
+    contestants = {"gpu": encoder(X, D, size[3]), "cpu": on_cpu}
+    times = take_turns(contestants, args.rounds, device)
     yield row("4096 samples: mp on the GPU", times["gpu"], times["cpu"], "CPU", None)
 
 
@@ -240,7 +240,8 @@ def main():
     device, rows = find_gpu(), []
     for name in args.size or SIZES:
         rows += measure(name, SIZES[name], args, device)
-    rows += measure_cpu(SIZES["small"], args, device)
+    if not args.no_peers:
+        rows += measure_cpu(SIZES["small"], args, device)
     report(rows, args)
     if args.figure:
         measure_figure(device)

@@ -2,26 +2,28 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._base.checks import (
-    check_array,
-    check_choice,
-    check_count,
-    check_file_name,
-    check_flag,
-    check_generator,
-    check_memory,
-    check_number,
-    check_path,
+from ._base.checks import check_array, check_count, check_file_name, check_generator, check_memory
+from ._base.constraints import (
+    Count,
+    CountOrZero,
+    Flag,
+    Matrix,
+    PathLike,
+    checked,
+    choice,
+    count,
+    number,
 )
-from .images.patches import Patches
+from .images.patches import Patches, PatchWidth
 
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
 SPIKE_SAMPLES = 40  # of a waveform
-MOST_NOISE = 1e30  # standard deviation whose draws float32 still holds
+Noise = Annotated[float, number(least=0, most=1e30)]  # whose draws float32 still holds
 
 # Photographs of scikit-image (camera: CC0; coffee: CC0; chelsea: CC0; rocket: CC0; grass, gravel,
 # brick: CC0; astronaut: public domain), and their SHA-256.
@@ -42,12 +44,13 @@ REGISTRY = {
 # ----------------------------------------------------------------------------------- photographs
 
 
+@checked
 def load_sample_patches(
-    n_patches: int = 20000,
-    patch_width: int = 12,
+    n_patches: Count = 20000,
+    patch_width: PatchWidth = 12,
     *,
-    do_mask: bool = True,
-    random_state: int = 0,
+    do_mask: Flag = True,
+    random_state: CountOrZero = 0,
     verbose: int = 0,
 ) -> np.ndarray:
     """Whitened patches of the two photographs that scikit-learn ships.
@@ -77,8 +80,6 @@ def load_sample_patches(
     >>> load_sample_patches(100, 8).shape
     (100, 64)
     """
-    check_count(n_patches, "n_patches")
-    check_count(random_state, "random_state", least=0)
     return Patches(
         height=256,
         width=256,
@@ -96,8 +97,9 @@ def load_sample_patches(
     ).draw(verbose)
 
 
+@checked
 def fetch_natural_images(
-    data_home: str | Path | None = None,
+    data_home: PathLike | None = None,
     *,
     base_url: str = BASE_URL,
     registry: Mapping[str, str] = REGISTRY,
@@ -133,15 +135,11 @@ def fetch_natural_images(
     try:
         import pooch
     except ImportError as error:
-        raise ImportError('fetch_natural_images needs pooch: pip install "shl[fetch]"') from error
+        raise ImportError("fetch_natural_images needs pooch: pip install pooch") from error
 
     for name in (registry := dict(registry)):
         check_file_name(name, "registry")
-    folder = (
-        pooch.os_cache("shl") / "natural"
-        if data_home is None
-        else Path(check_path(data_home, "data_home"))
-    )
+    folder = pooch.os_cache("shl") / "natural" if data_home is None else Path(data_home)
     store = pooch.create(path=folder, base_url=base_url, registry=registry)
     downloader = pooch.HTTPDownloader(progressbar=False, timeout=30)
     return [_fetch_file(store, name, downloader, base_url) for name in registry]
@@ -161,15 +159,16 @@ def _fetch_file(store, name, downloader, base_url):
 # ----------------------------------------------------------------------------------- made signals
 
 
+@checked
 def make_sparse_coded_signals(
-    n_samples: int = 20000,
-    n_pixels: int = 64,
-    n_atoms: int = 96,
-    n_active: int = 4,
+    n_samples: Count = 20000,
+    n_pixels: Count = 64,
+    n_atoms: Count = 96,
+    n_active: Count = 4,
     *,
-    noise: float = 0.02,
-    profile: str = "equal",
-    is_signed: bool = False,
+    noise: Noise = 0.02,
+    profile: Annotated[str, choice(PROFILES)] = "equal",
+    is_signed: Flag = False,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
@@ -211,13 +210,9 @@ def make_sparse_coded_signals(
     >>> X.shape, atoms.shape, code.shape
     ((100, 64), (96, 64), (100, 96))
     """
-    check_choice(profile, "profile", PROFILES)
-    n_samples, n_pixels = check_count(n_samples, "n_samples"), check_count(n_pixels, "n_pixels")
-    n_atoms, is_signed = check_count(n_atoms, "n_atoms"), check_flag(is_signed, "is_signed")
     n_active = check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
     check_memory(24 * n_samples * (n_atoms + n_pixels), "n_samples", n_samples)
     check_memory(16 * n_atoms * n_pixels, "n_atoms", n_atoms)
-    check_number(noise, "noise", least=0, most=MOST_NOISE)
     rng = check_generator(random_state, "random_state")
     atoms = rng.standard_normal((n_atoms, n_pixels))
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
@@ -242,11 +237,12 @@ def make_sparse_coded_signals(
     return X.astype(np.float32), atoms, code
 
 
+@checked
 def make_spikes(
-    n_samples: int = 10000,
-    n_templates: int = 30,
+    n_samples: Count = 10000,
+    n_templates: Annotated[int, count(3)] = 30,
     *,
-    noise: float = 0.05,
+    noise: Noise = 0.05,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
@@ -269,11 +265,8 @@ def make_spikes(
     X : array of shape (n_samples, 40)
     templates : array of shape (n_templates, 40)
     """
-    n_samples = check_count(n_samples, "n_samples")
-    n_templates = check_count(n_templates, "n_templates", least=3)
     check_memory(24 * SPIKE_SAMPLES * n_samples, "n_samples", n_samples)
     check_memory(64 * SPIKE_SAMPLES * n_templates, "n_templates", n_templates)
-    check_number(noise, "noise", least=0, most=MOST_NOISE)
     rng = check_generator(random_state, "random_state")
     t = np.arange(SPIKE_SAMPLES)
     widths = rng.uniform(1.5, 5, (n_templates, 2))
@@ -290,8 +283,12 @@ def make_spikes(
     return X, templates
 
 
+@checked
 def recovered(
-    dictionary: ArrayLike, atoms: np.ndarray, least: float = 0.95, is_signed: bool = False
+    dictionary: ArrayLike,
+    atoms: np.ndarray,
+    least: Annotated[float, number(least=-1, most=1)] = 0.95,
+    is_signed: Flag = False,
 ) -> np.ndarray:
     """Whether a learned atom has a cosine of at least `least` with each planted one.
 
@@ -309,16 +306,15 @@ def recovered(
     -------
     is_found : array of shape (n_atoms,), bool
     """
-    check_number(least, "least", least=-1, most=1)
     return similarity(dictionary, atoms, is_signed) >= least
 
 
-def similarity(dictionary: ArrayLike, atoms: np.ndarray, is_signed: bool = False) -> np.ndarray:
+@checked
+def similarity(dictionary: Matrix, atoms: np.ndarray, is_signed: Flag = False) -> np.ndarray:
     """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
-    dictionary = check_array(dictionary, "dictionary", ndim=2)
     atoms = check_array(atoms, "atoms", ndim=2, n_columns=dictionary.shape[1])
     cosines = atoms @ dictionary.T
-    return (np.abs(cosines) if check_flag(is_signed, "is_signed") else cosines).max(axis=1)
+    return (np.abs(cosines) if is_signed else cosines).max(axis=1)
 
 
 __all__ = [

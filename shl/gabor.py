@@ -4,12 +4,15 @@ bank of Gabor pairs, one matrix product -> the best starts of each atom -> least
 parameters with names
 """
 
+from typing import Annotated
+
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from scipy.optimize import least_squares
 
-from ._base.checks import as_array, check_array, check_count, check_memory, check_squares
+from ._base.checks import as_array, check_array, check_memory, check_squares
+from ._base.constraints import Count, array, checked, count
 
 N_ORIENTATIONS, N_FREQUENCIES, N_PLACES = 8, 6, 7  # of the bank, on each axis
 WIDTHS = (0.35, 0.7)  # of the bank, in periods
@@ -17,8 +20,11 @@ FREQUENCIES = (0.03, 0.45)  # least and greatest, cycles per pixel
 MOST_EVALUATIONS = 60
 
 
+@checked
 def fit_gabor(
-    dictionary: ArrayLike, n_starts: int = 2, n_jobs: int | None = None
+    dictionary: Annotated[np.ndarray, array(2, dtype=np.float64)],
+    n_starts: Count = 2,
+    n_jobs: Annotated[int, count(-np.inf)] | None = None,
 ) -> dict[str, np.ndarray]:
     """Fit a Gabor function to every atom by least squares.
 
@@ -59,12 +65,9 @@ def fit_gabor(
     ----------
     Ringach (2002), J. Neurophysiol. 88:455; Jones & Palmer (1987), J. Neurophysiol. 58:1233.
     """
-    atoms = check_array(dictionary, "dictionary", ndim=2, dtype=np.float64)
-    check_count(n_starts, "n_starts")
-    check_count(n_jobs, "n_jobs", least=-np.inf, is_optional=True)
-    side = check_squares(atoms, "dictionary")
-    scales = _powers_of_two(atoms)
-    atoms = atoms / scales[:, None]
+    side = check_squares(dictionary, "dictionary")
+    scales = _powers_of_two(dictionary)
+    atoms = dictionary / scales[:, None]
     used = atoms.any(axis=0)
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
@@ -172,7 +175,8 @@ def _name_columns(found):
     }
 
 
-def orientation_entropy(orientation: ArrayLike, n_bins: int = 12) -> float:
+@checked
+def orientation_entropy(orientation: ArrayLike, n_bins: Annotated[int, count(2)] = 12) -> float:
     """H = -sum_b s_b log s_b / log n_bins, s_b the shares of a histogram over [0, pi).
 
     Parameters
@@ -187,7 +191,6 @@ def orientation_entropy(orientation: ArrayLike, n_bins: int = 12) -> float:
     entropy : float
         1 if orientations are spread evenly; NaN if there are none.
     """
-    check_count(n_bins, "n_bins", least=2)
     check_memory(32 * n_bins, "n_bins", n_bins)
     orientation = as_array(orientation, "orientation").ravel()
     if not orientation.size:

@@ -27,7 +27,7 @@ patches = extract_patches_2d(noisy, (WIDTH, WIDTH)).reshape(-1, WIDTH**2).astype
 means = patches.mean(axis=1, keepdims=True)
 X = patches - means
 model = SparseHebbianLearning(n_dictionary=128, l0_sparseness=4, n_iter=1000, random_state=0).fit(X)
-show_dico(None, model, title="atoms learned from the noisy image")
+show_dico(model, title="atoms learned from the noisy image")
 
 # %%
 # Orthogonal pursuit stops where the residual is as large as the noise; every pixel is the mean of

@@ -43,7 +43,7 @@ print(f"accuracy from codes {search.score(X_test, y_test):.3f}")
 print(f"accuracy from pixels {pixels.score(X_test, y_test):.3f}")
 model = search.best_estimator_[0]
 fig, ax = plt.subplots(figsize=(6, 6), layout="constrained")
-show_dico(None, model, data=X_train, title="from the least to the most selected", ax=ax)
+show_dico(model, data=X_train, title="from the least to the most selected", ax=ax)
 
 # %%
 # Ten numbers of 128 stand for a digit and tell it nearly as well as its 64 pixels do, not better:

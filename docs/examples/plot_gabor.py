@@ -19,7 +19,7 @@ from shl.plotting import plot_frequencies, plot_orientations, plot_width_length
 
 X = load_sample_patches(n_patches=20000, patch_width=12)
 model = SparseHebbianLearning(n_dictionary=144, l0_sparseness=8, n_iter=1000, random_state=0).fit(X)
-show_dico(None, model)
+show_dico(model)
 
 # %%
 # One fit an atom: place, orientation, frequency, phase, width and length.

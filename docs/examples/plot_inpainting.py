@@ -31,7 +31,7 @@ X = patches - means
 model = SparseHebbianLearning(
     n_dictionary=96, l0_sparseness=3, n_iter=600, missing="mask", random_state=0
 ).fit(X)
-show_dico(None, model.components_)
+show_dico(model.components_)
 
 # %%
 # A patch is rebuilt from its code, with the pixels that were missing; a pixel is the mean of the

@@ -24,7 +24,7 @@ show_data(X)
 model = SparseHebbianLearning(
     n_dictionary=196, l0_sparseness=10, n_iter=1000, record_each=50, random_state=0
 ).fit(X)
-show_dico(None, model, title="from the least (top) to the most selected")
+show_dico(model, title="from the least (top) to the most selected")
 
 # %%
 # How often each atom is selected, and how the error of patches that were held out fell.

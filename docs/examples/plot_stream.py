@@ -36,7 +36,7 @@ tracemalloc.start()
 model = SparseHebbianLearning(n_dictionary=144, l0_sparseness=8, n_iter=500, random_state=0).fit(X)
 print(f"fit: at most {tracemalloc.get_traced_memory()[1] / 1e6:.0f} MB of arrays")
 tracemalloc.stop()
-show_dico(None, model, data=part, title="fit, 500 batches from anywhere in the file")
+show_dico(model, data=part, title="fit, 500 batches from anywhere in the file")
 
 # %%
 # ``partial_fit`` takes what comes, as from a camera, and keeps nothing of it.
@@ -51,7 +51,7 @@ def stream(source, n_batches, rng):
 online = SparseHebbianLearning(n_dictionary=144, l0_sparseness=8, random_state=0)
 for batch in stream(X, 50, np.random.default_rng(0)):
     online.partial_fit(batch)
-show_dico(None, online, data=part, title=f"partial_fit, {online.n_iter_} steps")
+show_dico(online, data=part, title=f"partial_fit, {online.n_iter_} steps")
 
 # %%
 # The errors of both, on patches of other places.

@@ -42,10 +42,10 @@ def draw(rules):
     fig = plt.figure(figsize=(10, 3.6), layout="constrained")
     *left, right = fig.subplots(1, 4, width_ratios=(1, 1, 1, 1.4))
     for ax, rule in zip(left, rules, strict=True):
-        show_dico(None, models[rule], dim_graph=(6, 6), ax=ax)
+        show_dico(models[rule], dim_graph=(6, 6), ax=ax)
         ax.set_title(rule, color=COLORS[rule])
     for rule in rules:
-        time_plot(None, models[rule], "F", color=COLORS[rule], label=rule, N_nosample=1, ax=right)
+        time_plot(models[rule], "F", color=COLORS[rule], label=rule, N_nosample=1, ax=right)
     right.set(ylabel="F, plain pursuit")
     right.legend()
 

@@ -55,7 +55,7 @@ def copy_of(array: Any) -> Any:
 
 def host_dtype(array: Any) -> np.dtype:
     """NumPy's dtype of an array, wherever it is."""
-    return np.dtype(str(array.dtype).removeprefix("torch.")) if is_tensor(array) else array.dtype
+    return np.dtype(str(array.dtype).removeprefix("torch."))
 
 
 def number_type(array: Any) -> Callable[[float], Any]:

@@ -1,5 +1,6 @@
 """What may be passed: checks return the value, or their error names parameter, value and range."""
 
+import math
 import numbers
 import os
 from collections.abc import Iterable, Sequence
@@ -75,16 +76,16 @@ def check_number(
         number = float(value)
     except OverflowError:  # an int or a fraction that no float can hold
         number = np.inf
-    bounds = (
-        (least, "at least", np.less),
-        (above, "above", np.less_equal),
-        (most, "at most", np.greater),
-        (below, "below", np.greater_equal),
+    is_fine = (
+        math.isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
+        and (below is None or number < below)
     )
-    wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
-    if not np.isfinite(number) or any(
-        fails(number, bound) for bound, _, fails in bounds if bound is not None
-    ):
+    if not is_fine:
+        bounds = {"at least": least, "above": above, "at most": most, "below": below}
+        wanted = " and ".join(f"{words} {at}" for words, at in bounds.items() if at is not None)
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
     return number
 
@@ -150,7 +151,9 @@ def check_generator(value: object, name: str) -> np.random.Generator:
 
 
 def as_array(value: ArrayLike, name: str) -> np.ndarray:
-    """`np.asarray` of real numbers (or of bools), with an error that names the parameter."""
+    """Return an array of real numbers (or of bools); what is masked becomes NaN."""
+    if np.ma.is_masked(value) and value.dtype.kind in "fiub":
+        return value.astype(np.result_type(value, np.float32)).filled(np.nan)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -217,7 +220,7 @@ def check_array(
         array = float_tensor(value, name, dtype)
     else:
         array = as_array(value, name)
-    _check_shape(array, name, ndim, shape, n_columns)
+    check_shape(array, name, ndim, shape, n_columns)
     if not is_tensor(array):
         wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
         with np.errstate(over="ignore"):  # an infinity is refused
@@ -226,7 +229,13 @@ def check_array(
     return array
 
 
-def _check_shape(array, name, ndim, shape, n_columns):
+def check_shape(
+    array: Any,
+    name: str,
+    ndim: int,
+    shape: Sequence[int] | None = None,
+    n_columns: int | None = None,
+) -> None:
     """An error for an array that is empty or of another shape."""
     if array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes, not shape {tuple(array.shape)}")
@@ -305,9 +314,3 @@ def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096)
                 f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
                 f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
             )
-
-
-def set_checked(frozen, **values):
-    """Set fields of a frozen dataclass while it is made, to what a check returned."""
-    for name, value in values.items():
-        object.__setattr__(frozen, name, value)

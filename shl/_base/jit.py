@@ -5,11 +5,11 @@ it ends every later call.  Neither says anything about the kernels: they are the
 """
 
 import contextlib
-import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
 from functools import cache
+from zlib import crc32
 
 from numba import njit
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
@@ -17,23 +17,20 @@ from numba.core.serialize import dumps
 
 
 class _Checked(CompileResultCacheImpl):
-    """Machine code with its digest: one bit that flips in it may be a crash, or another number."""
+    """Machine code with a checksum: one bit that flips in it may be a crash, or another number."""
 
     def reduce(self, cres):
-        """What is written: (digest, bytes)."""
-        code = dumps(super().reduce(cres))
-        return self._digest(code), code
+        """Return what is written: the checksum, and the bytes of the function's place and code."""
+        code = dumps((self.filename_base, super().reduce(cres)))
+        return crc32(code), code
 
     def rebuild(self, target_context, payload):
-        """The compiled function, or an error where its bytes are not those that were written."""
-        digest, code = payload
-        if self._digest(code) != digest:
+        """Return the compiled function, or raise an error if its bytes are not those written."""
+        checksum, code = payload
+        place, parts = pickle.loads(code) if crc32(code) == checksum else (None, ())
+        if place != self.filename_base:
             raise ValueError("damaged")
-        return super().rebuild(target_context, pickle.loads(code))
-
-    def _digest(self, code):
-        """A digest of the bytes and of the function's name and place."""
-        return hashlib.blake2b(code + self.filename_base.encode()).digest()
+        return super().rebuild(target_context, parts)
 
 
 class _Cache(FunctionCache):

@@ -1,12 +1,15 @@
 """Names of parameters: what is said where one is unknown."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
-from inspect import signature
-from typing import Self
+from inspect import Parameter, signature
+from typing import Self, dataclass_transform
 
 from sklearn.base import BaseEstimator
+
+from .annex import ADVICE
 
 # What other packages call a parameter, and the names for it here: a hint, never an alias.
 OF_OTHERS = {
@@ -42,23 +45,42 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error
         near = [other for other in OF_OTHERS.get(name, ()) if other in known][:1]
         near = near or get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        hint = f"write instead: {ADVICE[name]}" if name in ADVICE else hint
         raise error(f"{owner} has no parameter {name!r}: {hint}")
 
 
-def check_names(function: Callable) -> Callable:
+def check_keywords(function: Callable) -> Callable:
     """A function, or an `__init__`, that names the nearest parameter where it is given an unknown
     one.
     """
-    known = [name for name in signature(function).parameters if name != "self"]
+    described = signature(function).parameters
+    known = [name for name in described if name != "self"]
+    if Parameter.VAR_KEYWORD in {parameter.kind for parameter in described.values()}:
+        return function
     is_init = function.__name__ == "__init__"
+    is_method = "self" in described and not is_init
 
     @wraps(function)
     def checked(*values, **parameters):
         owner = type(values[0]).__name__ if is_init else function.__qualname__
+        for name in set(parameters).difference(known) if is_method else ():
+            cls = type(values[0])
+            if name in signature(cls).parameters:
+                raise TypeError(f"{owner} has no parameter {name!r}: pass it to {cls.__name__}")
         refuse_unknown(parameters, known, owner, TypeError)
         return function(*values, **parameters)
 
     return checked
+
+
+@dataclass_transform(eq_default=False)
+def estimator(cls: type) -> type:
+    """A class whose annotated fields are the parameters of its `__init__`, in scikit-learn's sense:
+    they are kept as they are given, and checked by `fit`.
+    """
+    made = dataclass(eq=False, repr=False)(cls)
+    made.__init__ = check_keywords(made.__init__)
+    return made
 
 
 class NamedEstimator(BaseEstimator):

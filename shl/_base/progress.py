@@ -2,8 +2,12 @@
 
 import contextlib
 import sys
+import threading
+from functools import cache
+from typing import TYPE_CHECKING
 
-from tqdm.auto import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class _Forgiving:
@@ -39,11 +43,27 @@ class _OneLine(_Forgiving):
             self._bar = ""
 
 
-def progress(**options) -> tqdm:
+@cache
+def _kind_of_bars(is_shown):
+    """The class of bars, whose lock belongs to the threads of this process alone.
+
+    Forked processes share the lock of tqdm.  One that is killed while it holds the lock would block
+    every later bar of its parent.
+    """
+    if is_shown:
+        from tqdm.auto import tqdm
+    else:  # tqdm.auto warns in a notebook without ipywidgets
+        from tqdm import tqdm
+    kind = type("Bar", (tqdm,), {})
+    kind.set_lock(threading.RLock())
+    return kind
+
+
+def progress(**options) -> "tqdm":
     """A bar of `tqdm` whose writes end nothing; in a log one line, written where the bar closes."""
     is_disabled = options.pop("disable", False) or sys.stderr is None
     file = None if is_disabled else (_Forgiving if _is_redrawn() else _OneLine)(sys.stderr)
-    return tqdm(**options, disable=is_disabled, file=file)
+    return _kind_of_bars(not is_disabled)(**options, disable=is_disabled, file=file)
 
 
 def _is_redrawn():

@@ -72,7 +72,7 @@ def _checked(name, array, schema, sizes):
     is_float = dtype.kind == "f" and dtype in (np.float32, np.float64) and dtype.isnative
     if dtype.kind not in field.kinds or (dtype.kind == "f" and not is_float):
         raise ValueError(f"{name} must not have the dtype {dtype}")
-    _check_shape(name, array.shape, field.shape, sizes)
+    _match_axes(name, array.shape, field.shape, sizes)
     if field.is_finite and not np.isfinite(array).all():
         raise ValueError(f"{name} must hold no NaN or infinity")
     if field.least is not None and array.size and array.min() < field.least:
@@ -85,7 +85,7 @@ def _checked(name, array, schema, sizes):
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
-def _check_shape(name, shape, wanted, sizes):
+def _match_axes(name, shape, wanted, sizes):
     """An error unless the axes have the lengths known so far; new ones are noted."""
     last = str(wanted[-1]) if wanted else ""
     if last.startswith("..."):
@@ -104,7 +104,7 @@ def _check_shape(name, shape, wanted, sizes):
     sizes.update(zip((axis for axis in wanted if isinstance(axis, str)), shape, strict=False))
 
 
-def check_names(found: Iterable[str], wanted: Iterable[str], name: str) -> None:
+def check_keys(found: Iterable[str], wanted: Iterable[str], name: str) -> None:
     """An error unless the names are those wanted."""
     if set(found) != set(wanted):
         raise ValueError(f"{name} must have the names {sorted(wanted)}, not {sorted(found)}")

@@ -13,14 +13,16 @@ from .._base.checks import check_choice, check_count, check_memory
 from ..convolution import plots
 from ..convolution.estimator import ConvolutionalSHL
 from ..convolution.preprocessing import gaussian_mask, preprocess
+from ..images.files import read_file
 from ..images.patches import crop
 from ..images.photographs import DATAPATH, choose_database, load_images
 from ..learning import checkpoints
 from ..learning.homeostasis import RULES
 from ..plotting import time_plot
 from ..plotting.figures import COLORS, new_figure, save_both
-from ..store.entries import Store, key_of, open_store
+from ..store.entries import Store, open_store
 from ..store.files import digest, write_bytes
+from ..store.keys import key_of
 
 METHODS = ("None", "shareHAP", "epochEXP")
 FACES = "olivettifaces.mat"
@@ -81,9 +83,8 @@ def _faces(n_images, size, rng, datapath):
     faces = _read_faces(Path(datapath) / FACES)
     check_count(n_images, "n_images", most=len(faces), why="the faces of the database")
     chosen = faces[np.sort(rng.choice(len(faces), n_images, replace=False))]
-    return zoom(chosen, (1, size / faces.shape[1], size / faces.shape[2]), order=1)[:, None].astype(
-        np.float32
-    )
+    scales = 1, size / faces.shape[1], size / faces.shape[2]
+    return zoom(chosen, scales, order=1)[:, None].astype(np.float32)
 
 
 def _read_faces(path):
@@ -93,28 +94,99 @@ def _read_faces(path):
     """
     from scipy.io import loadmat
 
-    if not path.is_file():
-        try:
-            with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
-                content = answer.read()
-        except OSError as error:
-            raise OSError(
-                f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
-                f"database='sample' needs no network"
-            ) from error
-        _check_faces(content, FACES_URL)
+    is_here = path.is_file()
+    content, place = (path.read_bytes(), path) if is_here else (_fetch_faces(path), FACES_URL)
+    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
+        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+    if not is_here:
         write_bytes(path, content)
-    content = path.read_bytes()
-    _check_faces(content, path)
     faces = loadmat(io.BytesIO(content))["faces"].T.astype(np.float32)
     faces = (faces - faces.min()) / np.ptp(faces)
     return faces.reshape(-1, 64, 64).transpose(0, 2, 1)
 
 
-def _check_faces(content, place):
-    """An error unless bytes are the file of the faces."""
-    if hashlib.sha256(content).hexdigest() != FACES_SHA256:
-        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+def _fetch_faces(path):
+    """The bytes of the original file, from the network."""
+    try:
+        with urllib.request.urlopen(FACES_URL, timeout=60) as answer:
+            return answer.read()
+    except OSError as error:
+        raise OSError(
+            f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
+            f"database='sample' needs no network"
+        ) from error
+
+
+def load_recording(path: str | Path) -> np.ndarray:
+    """Return the recording of a file, (n_channels, n_times), or with n_signals in front.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file .npy (read as a memory map), .npz, .mat, .csv or .wav.  It holds one array, or
+        arrays of one length that are its channels.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or holds arrays of several sizes.
+    """
+    if Path(path).suffix.lower() == ".npy" and Path(path).is_file():
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        arrays = read_file(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a recording: {error}") from None
+    sizes = {array.shape for array in arrays.values()}
+    if len(sizes) != 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{path} must hold one array, or channels of one length, not {found}")
+    channels = list(arrays.values())
+    return (
+        channels[0] if len(channels) == 1 else np.concatenate([np.atleast_2d(c) for c in channels])
+    )
+
+
+def run_recording(
+    X: np.ndarray, out: str | Path, sampling_rate: float = 1.0, **parameters: object
+) -> dict:
+    """Learn waveforms from a recording; write model, events and pictures into a folder.
+
+    Parameters
+    ----------
+    X : array of shape (n_channels, n_times), or (n_signals, n_channels, n_times)
+    out : str or Path
+        A folder, made if missing.
+    sampling_rate : float, default=1
+        Samples a second.
+    **parameters : object
+        Of `ConvolutionalSHL`.
+
+    Returns
+    -------
+    summary : dict
+        n_events, rates (events a second of each atom), and pictures, their names.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    model = ConvolutionalSHL(**parameters).fit(X)
+    code = model.transform(X)
+    model.save(out / "model.npz")
+    rows = zip(code.image, code.atom, code.column / sampling_rate, code.value, strict=True)
+    lines = ("signal,atom,time,value", *(f"{n},{i},{time:.9g},{a:.9g}" for n, i, time, a in rows))
+    write_bytes(out / "events.csv", ("\n".join(lines) + "\n").encode())
+    middle = slice(code.n_events // 2, code.n_events // 2 + 1)
+    time, signal = (int(part[middle].sum()) for part in (code.column, code.image))
+    start = max(0, time - 10 * model.components_.shape[2])
+    stretch = {"start": start, "signal": signal, "sampling_rate": sampling_rate}
+    drawn = {
+        "atoms": plots.show_atoms(model),
+        "events": plots.plot_events(code, X, model, **stretch),
+        "rates": plots.plot_rates(code, sampling_rate=sampling_rate),
+    }
+    pictures = [_save(fig, out / name) for name, (fig, _) in drawn.items()]
+    rates = code.rates(sampling_rate).tolist()
+    return {"n_events": code.n_events, "rates": rates, "pictures": pictures}
 
 
 def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:
@@ -238,7 +310,7 @@ def _draw_comparison(models, figures, stem):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(None, model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
+        time_plot(model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
         plots.plot_counts(
             figures[method]["counts_own"],
             color=COLORS.get(method),

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .._base.tables import table
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
 from ..plotting.figures import COLORS, new_figure, save_both
 from .study import RULES, Study
+from .tables import markdown
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
@@ -17,13 +17,7 @@ NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
 
 def orientation(study: Study, out: Path) -> Iterator[str]:
     """Gabor fits of each rule's atoms from the first seed."""
-    fits = {
-        rule: fit_gabor(
-            study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].components_,
-            n_jobs=study.n_jobs,
-        )
-        for rule in RULES
-    }
+    fits = {rule: fit_gabor(study.first(rule).components_, n_jobs=study.n_jobs) for rule in RULES}
     fig = new_figure(figsize=(15, 4.5), layout="constrained")
     left, middle, right = fig.subplots(1, 3)
     good = {
@@ -34,42 +28,25 @@ def orientation(study: Study, out: Path) -> Iterator[str]:
         plot_orientations(found, color=COLORS[rule], label=rule, ax=left)
         plot_frequencies(found, color=COLORS[rule], ax=middle)
         plot_width_length(found, color=COLORS[rule], ax=right)
-    left.legend()
     save_both(fig, out / "gabor")
     yield (
         f"Medians over the atoms of the first seed whose fit explains at least {LEAST_R2:.0%} of "
-        f"their energy; "
-        "lengths in pixels, frequency in cycles per pixel, phase in degrees (0 even, 90 odd). "
-        "`evenness` is the "
-        "relative entropy of orientations in 12 bins, 1 if they are spread evenly.\n"
+        "their energy; lengths in pixels, frequency in cycles per pixel, phase in degrees (0 even, "
+        "90 odd). `evenness` is the relative entropy of orientations in 12 bins, 1 if they are "
+        "spread evenly.\n"
     )
-    yield from table(
-        ["rule", "fitted", "median R2", *NAMES, "evenness"],
-        [
-            [
-                rule,
-                f"{len(good[rule]['r2']) / len(fits[rule]['r2']):.0%}",
-                np.median(fits[rule]["r2"]),
-                *_medians(good[rule]),
-                orientation_entropy(good[rule]["orientation"]),
-            ]
-            for rule in RULES
-        ],
-        is_markdown=True,
-    )
+    rows = []
+    for rule, found in good.items():
+        r2, evenness = fits[rule]["r2"], orientation_entropy(found["orientation"])
+        share = f"{len(found['r2']) / len(r2):.0%}"
+        found["phase"] = np.degrees(found["phase"])
+        medians = [np.median(found[name]) for name in NAMES]
+        rows.append([rule, share, np.median(r2), *medians, evenness])
+    yield from markdown(["rule", "fitted", "median R2", *NAMES, "evenness"], rows)
     yield (
         "![Orientations, frequencies, and length against width](gabor.png)\n\n"
         "Ringach (2002, J. Neurophysiol. 88:455, abstract) found the shapes of macaque simple "
-        "cells near a "
-        "one-parameter family, with even and odd symmetry preferred, many of them broadly tuned "
-        "and low-pass (near "
-        "the origin of the last panel), and fewer stripes than sparse coding predicted.\n"
+        "cells near a one-parameter family, with even and odd symmetry preferred, many of them "
+        "broadly tuned and low-pass (near the origin of the last panel), and fewer stripes than "
+        "sparse coding predicted.\n"
     )
-
-
-def _medians(found):
-    """The medians of NAMES, phase in degrees."""
-    return [
-        np.degrees(np.median(found[name])) if name == "phase" else np.median(found[name])
-        for name in NAMES
-    ]

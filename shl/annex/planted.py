@@ -12,7 +12,7 @@ from ..plotting import plot_recovery
 from ..plotting.figures import new_figure, save_both
 from ..store.jobs import StoredFunction, failure_lines, run_function
 from .study import FADE, Study, raise_failures
-from .tables import claims_table, means_table
+from .tables import claims_of, claims_table, means_table
 
 STEPS = 2000
 LEAST = 0.95  # cosine at which an atom is found
@@ -68,15 +68,8 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
     )
     yield from means_table(["scheme"], PROFILES, by_world)
     yield "Does plain pursuit find fewer than the scheme? A paired t-test:\n"
-    yield from claims_table(
-        [
-            (profile, "None", scheme, by_world["None"][profile], by_world[scheme][profile])
-            for profile in PROFILES
-            for scheme in SCHEMES
-            if scheme != "None"
-        ],
-        "profile",
-    )
+    pairs = [("None", scheme) for scheme in SCHEMES if scheme != "None"]
+    yield from claims_table(claims_of(by_world, PROFILES, pairs), "profile")
     yield "Where the world or the model is another, with atoms used as 1 / rank:\n"
     by_case = {
         scheme: {case: shares("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
@@ -97,11 +90,10 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
 def _draw(found, out):
     """True against recovered coefficients, and how near the planted atoms are found."""
     fig = new_figure(figsize=(4 * len(PROFILES), 4), layout="constrained")
+    scheme, seed = DRAWN
     for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
-        scheme, seed = DRAWN
         record = found[profile, "as it is", scheme][seed]
-        plot_recovery(record["true"], record["found"], ax=ax)
-        ax.set_title(f"{scheme}, {profile}")
+        plot_recovery(record["true"], record["found"], title=f"{scheme}, {profile}", ax=ax)
     save_both(fig, out / "planted")
     yield "![True against recovered coefficients](planted.png)\n"
     fig = new_figure(figsize=(4 * len(PROFILES), 3), layout="constrained")

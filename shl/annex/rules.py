@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._base.tables import table
 from ..estimators.dictionary import SparseHebbianLearning
 from ..plotting import (
     plot_coefficients,
@@ -17,9 +16,10 @@ from ..plotting import (
     tile,
     time_plot,
 )
+from ..plotting.atoms import extremes, show_tiles
 from ..plotting.figures import COLORS, new_figure, save_both
-from .study import RULES, Study, code, measure
-from .tables import claims_table, means_table
+from .study import RULES, Study, code
+from .tables import claims_of, claims_table, markdown, means_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,41 +33,32 @@ OTHERS = ("None", "OLS")  # what the paper compares HEH with
 
 
 def answers(study: Study, out: Path) -> Iterator[str]:
-    """Each claim about the order of the rules, with mean, std over seeds and a paired test."""
+    """Answer each claim about the order of the rules by means, deviations and a paired test."""
     runs = study.rules
     names = (*MEASURES, "qerror", "entropy", "seconds")
     recorded = {
         rule: {name: runs.column(name, homeo_method=rule) for name in names} for rule in RULES
     }
     yield (
-        f"Means and standard deviations over {len(study.seeds)} runs of each rule, which "
-        f"differ in their "
-        "start, in the order of patches and in the patches that they hold out. `own` is under the "
-        "rule's own "
-        "competition, the others under plain pursuit.\n"
+        f"Means and standard deviations over {len(study.seeds)} runs of each rule, which differ in "
+        "their start, in the order of patches and in the patches that they hold out. `own` is "
+        "under the rule's own competition, the others under plain pursuit.\n"
     )
     yield (
-        f"**As the paper counts**: errors on {study.scale.opts['record_num_batches']} patches "
-        f"held out; qerror, a "
-        "part of F, is that of the histogram that learning follows, a running mean over its own "
-        "batches.\n"
+        f"**As the paper counts**: errors on {study.scale.opts['record_num_batches']} patches held "
+        "out; qerror, a part of F, is that of the histogram that learning follows, a running mean "
+        "over its own batches.\n"
     )
     yield from _compare_rules(recorded, names)
     yield (
         f"**On {study.scale.n_fresh} new patches** of the same images, all distributions counted "
-        f"in the same bins "
-        "from these patches alone.\n"
+        "in the same bins from these patches alone.\n"
     )
     yield from _compare_rules(study.measured, (*MEASURES, "qerror", "qerror_own"))
     seconds = {rule: recorded[rule]["seconds"].mean() for rule in RULES}
-    above = [
-        [found[rule]["F"].mean() - found["HEH2019"]["F"].mean() for rule in ("HAP", "None")]
-        for found in (recorded, study.measured)
-    ]
     yield (
-        "F above that of HEH2019, as the paper counts: HAP {:.4f}, None {:.4f}; on new patches: "
-        "HAP {:.4f}, None "
-        "{:.4f}.".format(*above[0], *above[1])
+        f"F above that of HEH2019, as the paper counts: {_above(recorded)}; on new patches: "
+        f"{_above(study.measured)}."
     )
     yield (
         f"HAP takes {seconds['HAP'] / seconds['None']:.2f} times the CPU time of None, HEH2019 "
@@ -76,17 +67,17 @@ def answers(study: Study, out: Path) -> Iterator[str]:
     )
 
 
+def _above(found):
+    """How far F of HAP and of None is above that of HEH2019, as text."""
+    least = found["HEH2019"]["F"].mean()
+    return ", ".join(f"{rule} {found[rule]['F'].mean() - least:.4f}" for rule in ("HAP", "None"))
+
+
 def _compare_rules(found, names):
     """A table of the rules, and tests of all pairs in the paper's order."""
     yield from means_table(["rule"], names, found)
     yield "Is the first below the second, as the paper says of F? A paired t-test:\n"
-    yield from claims_table(
-        [
-            (measure, low, high, found[low][measure], found[high][measure])
-            for measure in MEASURES
-            for low, high in itertools.combinations(ORDER, 2)
-        ]
-    )
+    yield from claims_table(claims_of(found, MEASURES, list(itertools.combinations(ORDER, 2))))
 
 
 # ---------------------------------------------------------------------------------- figures 1 and 3
@@ -108,35 +99,17 @@ def figures_1_and_3(study: Study, out: Path) -> Iterator[str]:
         ax = right.subplots()
         for rule in with_curves:
             for index, model in enumerate(models[rule]):
-                time_plot(
-                    None,
-                    model,
-                    "F",
-                    color=COLORS[rule],
-                    alpha=0.4,
-                    label=None if index else rule,
-                    ax=ax,
-                    N_nosample=1,
-                )
-        ax.legend()
+                style = {"color": COLORS[rule], "label": None if index else rule}
+                time_plot(model, "F", alpha=0.4, ax=ax, N_nosample=1, **style)
         save_both(fig, out / name)
     yield from (f"![Atoms and F over learning]({name}.png)\n" for name in shown)
 
 
 def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
-    """The least selected atoms above the most selected ones."""
-    order = np.argsort(model.record_["prob_active"][-1], kind="stable")
+    """Draw the least selected atoms above the most selected ones."""
     rows, columns = GRID
-    n_least = rows * columns // 2
-    picked = np.concatenate((order[:n_least], order[len(order) - n_least :]))
-    ax.imshow(
-        tile(model.components_[picked], columns),
-        cmap="gray",
-        vmin=-1,
-        vmax=1,
-        interpolation="nearest",
-    )
-    ax.set(xticks=[], yticks=[])
+    picked = extremes(model.record_["prob_active"][-1], rows * columns)
+    show_tiles(ax, tile(model.components_[picked], columns))
     for spine in ax.spines.values():
         spine.set_color(color)
 
@@ -145,41 +118,30 @@ def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
 
 
 def figure_2(study: Study, out: Path) -> Iterator[str]:
-    """The distributions of coefficients, and F against the rates of learning and homeostasis."""
+    """Draw the distributions of coefficients, and F against the rates of learning and rules."""
     patches = study.fresh()
     fig = new_figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subfigures(1, 2)
     ax = left.subplots()
     for rule in FIGURE_2:
-        plot_P_cum(
-            study.rules.models(seed=study.seeds[0], homeo_method=rule)[0].P_cum_,
-            alpha=0.03,
-            color=COLORS[rule],
-            label=rule,
-            n_yticks=6,
-            ax=ax,
-        )
+        style = {"color": COLORS[rule], "label": rule, "alpha": 0.03}
+        plot_P_cum(study.first(rule), n_yticks=6, ax=ax, **style)
     ax.legend(loc="lower right")
     lines = []
     for ax, variable in zip(right.subplots(2, 1), SCANNED, strict=True):
         runs = study.run(["homeo_method", variable], {"homeo_method": FIGURE_2})
         values = [record["params"][variable] for record in runs.select(homeo_method=FIGURE_2[0])]
         F = {rule: runs.column("F", homeo_method=rule) for rule in FIGURE_2}
-        new = {rule: measure(runs.models(homeo_method=rule), patches)["F"] for rule in FIGURE_2}
+        measured = runs.measure(patches, values=FIGURE_2)
+        new = {rule: each["F"] for rule, each in measured.items()}
         for rule in FIGURE_2:
             plot_scan(values, F[rule], variable, color=COLORS[rule], label=rule, ax=ax)
-            ax.plot(
-                values,
-                new[rule],
-                ":",
-                color=COLORS[rule],
-                label="on new patches" if rule == "None" else None,
-            )
+            label = "on new patches" if rule == "None" else None
+            ax.plot(values, new[rule], ":", color=COLORS[rule], label=label)
         low = min(column.min() for column in (*F.values(), *new.values()))
         high = max(column.max() for rule in OTHERS for column in (F[rule], new[rule]))
-        ax.set(
-            ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04)
-        )  # where HEH2019 oscillates, it leaves the panel
+        # Where HEH2019 oscillates, it leaves the panel.
+        ax.set(ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04))
         lines += _robustness(variable, values, F, new)
     ax.legend(fontsize="small")
     save_both(fig, out / "figure_2")
@@ -191,16 +153,12 @@ def _robustness(variable, values, F, new):
     """F at each value, and how often HEH is below the others."""
     yield (
         f"F against {variable}, one run each; `new` on new patches, in the same bins for all "
-        f"(eta_homeo is "
-        "also the rate of the histogram in the other):\n"
+        "(eta_homeo is also the rate of the histogram in the other):\n"
     )
-    yield from table(
+    columns = (*F.values(), *new.values())
+    yield from markdown(
         [variable, *F, *(f"{rule}, new" for rule in new)],
-        [
-            [value, *(column[i] for column in (*F.values(), *new.values()))]
-            for i, value in enumerate(values)
-        ],
-        is_markdown=True,
+        [[value, *(column[i] for column in columns)] for i, value in enumerate(values)],
     )
     for name, found in (("F", F), ("F on new patches", new)):
         below = {
@@ -218,17 +176,16 @@ def _robustness(variable, values, F, new):
 
 
 def selection(study: Study, out: Path) -> Iterator[str]:
-    """Equal probability of selection, on new patches."""
+    """Compare how equally the rules select atoms, on new patches."""
     names = [
         f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")
     ]
-    columns = study.measured
     yield (
         f"Usage on {study.scale.n_fresh} new patches: relative entropy (1 if equal), share of the "
-        f"events that "
-        "would have to move (perror), divergence from equal use in nats (KL), atoms never used.\n"
+        "events that would have to move (perror), divergence from equal use in nats (KL), atoms "
+        "never used.\n"
     )
-    yield from means_table(["rule"], names, columns)
+    yield from means_table(["rule"], names, study.measured)
     _draw_selection(study, out / "selection")
     yield (
         "![Probabilities of selection, and coefficients of the least and most selected "
@@ -238,30 +195,19 @@ def selection(study: Study, out: Path) -> Iterator[str]:
         "Is usage under HEH2019 nearer to equal (a smaller perror)? A paired t-test over the "
         "seeds:\n"
     )
-    yield from claims_table(
-        [
-            (name, "HEH2019", rule, columns["HEH2019"][name], columns[rule][name])
-            for name in ("perror", "perror_own")
-            for rule in RULES
-            if rule != "HEH2019"
-        ]
-    )
+    pairs = [("HEH2019", rule) for rule in RULES if rule != "HEH2019"]
+    yield from claims_table(claims_of(study.measured, ("perror", "perror_own"), pairs))
 
 
 def _draw_selection(study, stem):
     """Selection of atoms, and coefficients of the least and most selected, of the first seed."""
     patches = study.fresh()
     fig = new_figure(figsize=(4 * len(FIGURE_2), 6.5), layout="constrained")
-    for (top, bottom), rule in zip(
-        fig.subplots(2, len(FIGURE_2), sharex="row").T, FIGURE_2, strict=True
-    ):
-        model = study.rules.models(seed=study.seeds[0], homeo_method=rule)[0]
+    axs = fig.subplots(2, len(FIGURE_2), sharex="row")
+    for (top, bottom), rule in zip(axs.T, FIGURE_2, strict=True):
+        model = study.first(rule)
         events = code(model, patches, model.competition_)[0]
-        plot_proba_histogram(
-            events.counts() / len(events),
-            color=COLORS[rule],
-            title=f"{rule}, own competition",
-            ax=top,
-        )
+        usage, title = events.counts() / len(events), f"{rule}, own competition"
+        plot_proba_histogram(usage, color=COLORS[rule], title=title, ax=top)
         plot_coefficients(events.to_csr(), ax=bottom)
     save_both(fig, stem)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import metrics, store
+from .. import metrics
 from .._base.checks import check_choice, check_count
 from .._base.threads import Threads
 from ..coding.competition import PLAIN, Competition
@@ -20,15 +20,14 @@ from ..experiments.scan import SHL_set
 from ..images.photographs import DATAPATH, choose_database
 from ..learning.homeostasis import cumulative_distribution
 from ..learning.loop import QERROR_WEIGHT, code_all
+from ..store.entries import DEFAULT_FOLDER
 from ..store.jobs import failure_lines
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
 FRESH_SEED = 10**6  # of new patches
-RULER = {
-    "C": 3.0,
-    "nb_quant": 128,
-}  # bins in which all models' distributions are compared on new patches
+# Bins in which all models' distributions are compared on new patches.
+RULER = {"C": 3.0, "nb_quant": 128}
 
 
 @dataclass(frozen=True)
@@ -45,43 +44,13 @@ class Scale:
 
 
 COMMON = {"batch_size": 256, "one_over_F": False}
+QUICK = {"patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10, "N_patches": 16384}
+QUICK |= {"n_iter": 1025, "record_each": 64, "record_num_batches": 2048}
+PAPER = {"patch_width": 21, "n_dictionary": 676, "l0_sparseness": 21, "N_patches": 65536}
+PAPER |= {"n_iter": 4097, "record_each": 128, "record_num_batches": 4096}
 SCALES = {
-    "quick": Scale(
-        {
-            **COMMON,
-            "patch_width": 12,
-            "n_dictionary": 196,
-            "l0_sparseness": 10,
-            "N_patches": 16384,
-            "n_iter": 1025,
-            "record_each": 64,
-            "record_num_batches": 2048,
-        },
-        n_seeds=3,
-        n_few=3,
-        N_scan=5,
-        n_slow=33,
-        n_fresh=8192,
-        n_planted=1,
-    ),
-    "paper": Scale(
-        {
-            **COMMON,
-            "patch_width": 21,
-            "n_dictionary": 676,
-            "l0_sparseness": 21,
-            "N_patches": 65536,
-            "n_iter": 4097,
-            "record_each": 128,
-            "record_num_batches": 4096,
-        },
-        n_seeds=10,
-        n_few=3,
-        N_scan=9,
-        n_slow=129,
-        n_fresh=16384,
-        n_planted=10,
-    ),
+    "quick": Scale(COMMON | QUICK, 3, 3, N_scan=5, n_slow=33, n_fresh=8192, n_planted=1),
+    "paper": Scale(COMMON | PAPER, 10, 3, N_scan=9, n_slow=129, n_fresh=16384, n_planted=10),
 }
 
 
@@ -111,7 +80,7 @@ class Study:
         database: str | None = None,
         datapath: str = DATAPATH,
         n_jobs: int | None = -1,
-        cache_dir: str | Path | None = store.DEFAULT_FOLDER,
+        cache_dir: str | Path | None = DEFAULT_FOLDER,
         verbose: int = 0,
         n_seeds: int | None = None,
     ) -> None:
@@ -121,19 +90,14 @@ class Study:
             self.scale = replace(self.scale, n_seeds=n_seeds, n_few=n_few, n_planted=n_seeds)
         datapath, self.database = choose_database(database, datapath)
         self.n_jobs, self.verbose = n_jobs, verbose
-        self.opts = {
-            **STUDY,
-            **self.scale.opts,
-            "name_database": self.database,
-            "datapath": datapath,
-            "cache_dir": cache_dir,
-        }
+        self.opts = {**STUDY, **self.scale.opts, "name_database": self.database}
+        self.opts |= {"datapath": datapath, "cache_dir": cache_dir}
         self.seeds = list(range(42, 42 + self.scale.n_seeds))
         self.few_seeds = self.seeds[: self.scale.n_few]
 
     def run(
         self,
-        variables: Sequence[str],
+        variables: Iterable[str],
         values: Mapping[str, Sequence] | None = None,
         N_scan: int | None = None,
         base: float = 4.0,
@@ -143,7 +107,7 @@ class Study:
 
         Parameters
         ----------
-        variables : sequence of str
+        variables : iterable of str
             Parameters of `SHL`.
         values : mapping of names to sequences, default=None
             Values of the variables; those of the others are spread as in `SHL_set`.
@@ -163,14 +127,11 @@ class Study:
         RuntimeError
             If a run failed, with its parameters and error.
         """
-        experiments = SHL_set(
-            {**self.opts, **changes},
-            tag="annex",
-            N_scan=N_scan or self.scale.N_scan,
-            base=base,
-            values=values,
+        N_scan, opts = N_scan or self.scale.N_scan, {**self.opts, **changes}
+        experiments = SHL_set(opts, tag="annex", N_scan=N_scan, base=base, values=values)
+        records = experiments.run(
+            list(variables), n_jobs=self.n_jobs, verbose=self.verbose, grid=True
         )
-        records = experiments.run(variables, n_jobs=self.n_jobs, verbose=self.verbose, grid=True)
         raise_failures(failure_lines(records, "{params}".format_map))
         return Runs(experiments, records)
 
@@ -178,6 +139,10 @@ class Study:
     def rules(self) -> "Runs":
         """The runs of figures 1 and 3: every rule from every seed."""
         return self.run(["seed", "homeo_method"], {"seed": self.seeds, "homeo_method": RULES})
+
+    def first(self, rule: str) -> SparseHebbianLearning:
+        """The model of a rule from the first seed."""
+        return self.rules.models(seed=self.seeds[0], homeo_method=rule)[0]
 
     def fresh(self, **changes: object) -> np.ndarray:
         """Newly drawn patches of the database's images."""
@@ -187,8 +152,7 @@ class Study:
     @cached_property
     def measured(self) -> dict[str, dict[str, np.ndarray]]:
         """{rule: `measure` of its models from all seeds on new patches}."""
-        patches = self.fresh()
-        return {rule: measure(self.rules.models(homeo_method=rule), patches) for rule in RULES}
+        return self.rules.measure(self.fresh(), "homeo_method", RULES)
 
 
 def raise_failures(lines):
@@ -226,6 +190,16 @@ class Runs:
     def models(self, **params: object) -> list[SparseHebbianLearning]:
         """The fitted models of the runs with these parameters."""
         return [self.experiments.learned(record) for record in self.select(**params)]
+
+    def measure(
+        self,
+        patches: np.ndarray,
+        name: str = "homeo_method",
+        values: Iterable = (),
+        **params: object,
+    ) -> dict[object, dict[str, np.ndarray]]:
+        """{value: `measure` on patches of the models with that value of a parameter}."""
+        return {value: measure(self.models(**{**params, name: value}), patches) for value in values}
 
 
 def measure(models: Iterable[SparseHebbianLearning], patches: np.ndarray) -> dict[str, np.ndarray]:

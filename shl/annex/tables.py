@@ -10,6 +10,11 @@ FEWEST_PAIRS = 3  # that are tested
 ROUNDING = 1e-9  # differences that vary by less, relative to the values, do not vary
 
 
+def markdown(columns, rows):
+    """The lines of a table in Markdown."""
+    return table(columns, rows, is_markdown=True)
+
+
 def means_table(labels, names, found):
     """The lines of a table with a row for each key of found, a label or a tuple of labels: the mean
     and the standard deviation of each name in its dict of name to values.
@@ -18,13 +23,21 @@ def means_table(labels, names, found):
         [*(key if isinstance(key, tuple) else (key,)), *(summary_of(each[name]) for name in names)]
         for key, each in found.items()
     ]
-    return table([*labels, *names], rows, is_markdown=True)
+    return markdown([*labels, *names], rows)
 
 
-def claims_table(pairs, measure="measure"):
+def claims_of(found, names, pairs):
+    """Claims for `claims_table`: each name of found[first] is below that of found[second]."""
+    return [
+        (name, low, high, found[low][name], found[high][name])
+        for name in names
+        for low, high in pairs
+    ]
+
+
+def claims_table(claims, measure="measure"):
     """The lines of a table of `comparisons`."""
-    header = (measure, "first", "second", "difference", "p", "claim")
-    return table(header, comparisons(pairs), is_markdown=True)
+    return markdown((measure, "first", "second", "difference", "p", "claim"), comparisons(claims))
 
 
 def comparisons(pairs):

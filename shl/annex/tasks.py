@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +16,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
-from .._base.tables import summary_of, table
+from .._base.tables import summary_of
 from ..coding.encode import sparse_encode
 from ..estimators.dictionary import SparseHebbianLearning
 from ..images.photographs import load_images
 from ..plotting.figures import new_figure, save_both
 from .study import RULES, Study
+from .tables import markdown
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 # Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
@@ -37,41 +37,32 @@ def classification(study: Study, out: Path) -> Iterator[str]:
     """Accuracy of a logistic regression on raw pixels, PCA and sparse codes of digits."""
     X, y = load_digits(return_X_y=True)
     X = (X / (X - X.mean(axis=0)).std()).astype(np.float32)
+    options = {"transform_n_nonzero_coefs": N_ACTIVE, "random_state": 0}
     features = {"raw pixels": (), "PCA, 32 components": (PCA(32, random_state=0),)}
-    features |= {
-        f"MiniBatchDictionaryLearning, alpha {alpha:g}": (
-            MiniBatchDictionaryLearning(
-                N_ATOMS,
-                alpha=alpha,
-                transform_algorithm="omp",
-                transform_n_nonzero_coefs=N_ACTIVE,
-                random_state=0,
-            ),
+    for alpha in ALPHAS:
+        peer = MiniBatchDictionaryLearning(
+            N_ATOMS, alpha=alpha, transform_algorithm="omp", **options
         )
-        for alpha in ALPHAS
-    }
-    features |= {
-        f"shl, {rule}": (
-            SparseHebbianLearning(
-                N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000, homeo_method=rule, random_state=0
-            ),
+        features[f"MiniBatchDictionaryLearning, alpha {alpha:g}"] = (peer,)
+    for rule in RULES:
+        model = SparseHebbianLearning(
+            N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000, homeo_method=rule, random_state=0
         )
-        for rule in RULES
-    }
+        features[f"shl, {rule}"] = (model,)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     yield (
         f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; "
-        f"logistic regression on "
-        "the features, learned on the training folds, whose mean is subtracted; accuracy over 5 "
-        "folds.\n"
+        "logistic regression on the features, learned on the training folds, whose mean is "
+        "subtracted; accuracy over 5 folds.\n"
     )
-    with _without_convergence_warnings():
+    with warnings.catch_warnings():  # the peers' coder ends some of its paths early
+        warnings.simplefilter("ignore", ConvergenceWarning)
         scores = {
             name: cross_val_score(_classifier(steps), X, y, cv=folds, n_jobs=study.n_jobs)
             for name, steps in features.items()
         }
     rows = [[name, summary_of(score)] for name, score in scores.items()]
-    yield from table(["features", "accuracy"], rows, is_markdown=True)
+    yield from markdown(["features", "accuracy"], rows)
 
 
 def _classifier(steps):
@@ -79,14 +70,6 @@ def _classifier(steps):
     return make_pipeline(
         StandardScaler(with_std=False), *steps, MaxAbsScaler(), LogisticRegression(max_iter=3000)
     )
-
-
-@contextmanager
-def _without_convergence_warnings():
-    """Without the warnings of the peers' coder, that it ends some of its paths early."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 def denoising(study: Study, out: Path) -> Iterator[str]:
@@ -102,47 +85,30 @@ def denoising(study: Study, out: Path) -> Iterator[str]:
     } | _by_skimage(noisy)
     X = _patches(noisy)[0]
     for rule in RULES:
-        model = SparseHebbianLearning(
-            256,
-            l0_sparseness=4,
-            n_iter=STEPS,
-            batch_size=BATCH,
-            homeo_method=rule,
-            do_sym=True,
-            random_state=0,
-        )
-        found[f"shl, {rule}"] = _by_codes(noisy, model.fit(X).components_)
-    peer = MiniBatchDictionaryLearning(
-        256,
-        batch_size=BATCH,
-        max_iter=-(-STEPS * BATCH // len(X)),
-        max_no_improvement=None,
-        random_state=0,
-    )
-    with _without_convergence_warnings():
+        options = {"l0_sparseness": 4, "do_sym": True, "homeo_method": rule, "random_state": 0}
+        model = SparseHebbianLearning(256, n_iter=STEPS, batch_size=BATCH, **options).fit(X)
+        found[f"shl, {rule}"] = _by_codes(noisy, model.components_)
+    options = {"max_iter": -(-STEPS * BATCH // len(X)), "max_no_improvement": None}
+    peer = MiniBatchDictionaryLearning(256, batch_size=BATCH, random_state=0, **options)
+    with warnings.catch_warnings():  # the peer's coder ends some of its paths early
+        warnings.simplefilter("ignore", ConvergenceWarning)
         peer.fit(X / X.std())
     found["MiniBatchDictionaryLearning"] = _by_codes(noisy, peer.components_)
     yield (
         f"The first photograph of scikit-learn, {SIDE} x {SIDE}, white noise of standard "
-        f"deviation 25 / 255, one "
-        f"draw; 256 atoms of {PATCH} x {PATCH} learned from the noisy patches in {STEPS} steps of "
-        f"{BATCH}, "
-        "orthogonal pursuit up to the noise; PSNR of values clipped to 0..1.\n"
+        f"deviation 25 / 255, one draw; 256 atoms of {PATCH} x {PATCH} learned from the noisy "
+        f"patches in {STEPS} steps of {BATCH}, orthogonal pursuit up to the noise; PSNR of values "
+        "clipped to 0..1.\n"
     )
     rows = [[name, psnr(clean, image)] for name, image in found.items()]
-    yield from table(["method", "PSNR (dB)"], rows, is_markdown=True)
-    shown = {
-        "clean": clean,
-        **{name: found[name] for name in ("noisy", "Wiener filter", "shl, HAP")},
-    }
+    yield from markdown(["method", "PSNR (dB)"], rows)
+    shown = {"clean": clean}
+    for name in ("noisy", "Wiener filter", "shl, HAP"):
+        shown[f"{name}, {psnr(clean, found[name]):.2f} dB"] = found[name]
     fig = new_figure(figsize=(4 * len(shown), 4.3), layout="constrained")
-    for ax, (name, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
+    for ax, (title, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
         ax.imshow(image, cmap="gray", vmin=0, vmax=1)
-        ax.set(
-            title=name if name == "clean" else f"{name}, {psnr(clean, image):.2f} dB",
-            xticks=[],
-            yticks=[],
-        )
+        ax.set(title=title, xticks=[], yticks=[])
     save_both(fig, out / "denoising")
     yield "![A photograph, denoised](denoising.png)\n"
 
@@ -163,18 +129,15 @@ def _by_codes(noisy, dictionary):
     """The image from sparse codes of its patches, those of a pixel averaged."""
     X, means = _patches(noisy)
     atoms = (dictionary / np.linalg.norm(dictionary, axis=1, keepdims=True)).astype(X.dtype)
-    code = sparse_encode(
-        X,
-        atoms,
-        algorithm="omp",
-        fit_tol=GAIN**2 * NOISE**2 * X.shape[1],
-        l0_sparseness=PATCH**2,
-        do_sym=True,
-        sparse_output=True,
-    )
-    return reconstruct_from_patches_2d(
-        (code @ atoms + means).reshape(-1, PATCH, PATCH), noisy.shape
-    )
+    tolerance = GAIN**2 * NOISE**2 * X.shape[1]
+    options = {"l0_sparseness": PATCH**2, "do_sym": True, "sparse_output": True}
+    code = sparse_encode(X, atoms, algorithm="omp", fit_tol=tolerance, **options)
+    return _rebuild(code @ atoms + means, noisy)
+
+
+def _rebuild(patches, image):
+    """The image of all its patches, those of a pixel averaged."""
+    return reconstruct_from_patches_2d(patches.reshape(-1, PATCH, PATCH), image.shape)
 
 
 def _by_pca(noisy):
@@ -182,8 +145,7 @@ def _by_pca(noisy):
     X, means = _patches(noisy)
     pca = PCA().fit(X)
     share = 1 - NOISE**2 / np.maximum(pca.explained_variance_, NOISE**2)
-    rebuilt = pca.inverse_transform(pca.transform(X) * share) + means
-    return reconstruct_from_patches_2d(rebuilt.reshape(-1, PATCH, PATCH), noisy.shape)
+    return _rebuild(pca.inverse_transform(pca.transform(X) * share) + means, noisy)
 
 
 def _by_skimage(noisy):
@@ -192,12 +154,10 @@ def _by_skimage(noisy):
         from skimage import restoration
     except ImportError:
         return {}
+    wavelets = restoration.denoise_wavelet(noisy, sigma=NOISE, rescale_sigma=True)
+    means = restoration.denoise_nl_means(noisy, h=0.8 * NOISE, sigma=NOISE, fast_mode=True)
     return {
         "scikit-image, total variation": restoration.denoise_tv_chambolle(noisy, weight=0.1),
-        "scikit-image, wavelets": restoration.denoise_wavelet(
-            noisy, sigma=NOISE, rescale_sigma=True
-        ),
-        "scikit-image, non-local means": restoration.denoise_nl_means(
-            noisy, h=0.8 * NOISE, sigma=NOISE, fast_mode=True
-        ),
+        "scikit-image, wavelets": wavelets,
+        "scikit-image, non-local means": means,
     }

@@ -1,18 +1,10 @@
 """The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
 
 import time
+from pathlib import Path
 
-from .flags import (
-    Command,
-    add_database,
-    add_parameter,
-    add_shared,
-    cache_folder,
-    claim_folder,
-    default_of,
-    verbosity,
-    write_report,
-)
+from .._base.checks import check_count
+from . import flags
 
 FLAGS = {
     "n_dictionary": "atoms",
@@ -28,55 +20,75 @@ SECOND_FLAGS = {
     "patch_width": "pixels of their side",
     "eta_homeo": "rate of its homeostasis, higher than the first's for its fewer steps",
 }
-OPTIONAL = {"batch_size": int, "eta_homeo": float}  # what may be None
 
 
 def _add_flags(parser):
     """The flags of the command."""
     from ..annex import convolution as study
+    from ..convolution.coding import L0_OF_IMAGES
     from ..convolution.estimator import ConvolutionalSHL
 
-    add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
-    add_parameter(parser, study.load, "n_images", "images to learn from")
-    add_parameter(parser, study.load, "size", "pixels of an image's side")
+    flags.add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
+    flags.add_parameter(parser, study.load, "n_images", "images to learn from")
+    flags.add_parameter(parser, study.load, "size", "pixels of an image's side")
+    text = "a recording (.npy, .npz, .mat, .csv or .wav) to learn waveforms from, not images"
+    parser.add_argument("--recording", metavar="FILE", help=text)
+    text = "samples of a waveform"
+    parser.add_argument("--atom-shape", type=int, default=64, metavar="N", help=text)
+    text = "samples a second of the recording, for times and rates"
+    parser.add_argument("--sampling-rate", type=float, default=1.0, metavar="RATE", help=text)
+    text = "noise levels that an event of the recording must exceed"
+    parser.add_argument("--floor", type=float, default=None, help=text)
     for name, text in FLAGS.items():
-        options = {"type": OPTIONAL[name]} if name in OPTIONAL else {}
-        add_parameter(parser, ConvolutionalSHL, name, text, **options)
-    add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
+        options = {"default": L0_OF_IMAGES} if name == "l0_sparseness" else {}
+        flags.add_parameter(parser, ConvolutionalSHL, name, text, **options)
+    flags.add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
     text = f"rules of homeostasis, one learning each: {', '.join(study.METHODS)}"
-    add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
+    flags.add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
     for name, text in SECOND_FLAGS.items():
         options = {"default": study.SECOND[name], "dest": f"second_{name}"}
+        options |= {"type": int} if name == "n_iter" else {}  # 0 is none
         flag = f"--second-{name.replace('_', '-')}"
-        add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
-    seed = default_of(study.load, "seed")
-    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
+        flags.add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
+    seed = flags.default_of(study.load, "seed")
+    flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
 
 
 def conv_learn_command(args):
     """Shl conv-learn: models, pictures and a summary in a folder."""
     from ..annex import convolution as study
+    from ..convolution.estimator import ConvolutionalSHL
 
     began = time.perf_counter()
-    X = study.load(args.database, args.datapath, args.n_images, args.size, args.seed)
-    out = claim_folder(args)
-    parameters = {name: getattr(args, name) for name in ("n_iter", *FLAGS)}
+    if args.recording is not None:
+        X = study.load_recording(args.recording)
+        summary = study.run_recording(
+            X,
+            flags.claim_folder(args),
+            args.sampling_rate,
+            n_dictionary=args.n_dictionary,
+            atom_shape=args.atom_shape,
+            floor=args.floor,
+            random_state=args.seed,
+            n_jobs=args.n_jobs,
+            verbose=flags.verbosity(args),
+        )
+        summary["seconds"] = time.perf_counter() - began
+        seconds, n_events = summary["seconds"], summary["n_events"]
+        line = f"{n_events} events of {args.n_dictionary} atoms; {seconds:.1f} s; see {args.out}/"
+        return flags.write_report(args, Path(args.out), summary, [line])
+    check_count(args.size, "size", least=args.patch_width)
+    X = study.load(**flags.given(args, study.load))
+    out = flags.claim_folder(args)
+    of_recordings = {"atom_shape": None, "floor": None}
+    parameters = flags.given(args, ConvolutionalSHL, random_state=args.seed, **of_recordings)
     second = {name: getattr(args, f"second_{name}") for name in SECOND_FLAGS}
     second |= {name: parameters[name] for name in ("eta", "batch_size")}
     second["l0_sparseness"] = max(1, args.l0_sparseness // 2)
-    summary = study.run(
-        X,
-        out,
-        methods=args.methods,
-        second=second if args.second_n_iter else None,
-        cache_dir=cache_folder(args),
-        random_state=args.seed,
-        n_jobs=args.n_jobs,
-        verbose=verbosity(args),
-        **parameters,
-    )
+    how = {"second": second if args.second_n_iter else None, "cache_dir": flags.cache_folder(args)}
+    summary = study.run(X, out, methods=args.methods, **how, **parameters)
     summary["seconds"] = time.perf_counter() - began
-    write_report(args, out, summary, _lines(summary, args.out))
+    flags.write_report(args, out, summary, _lines(summary, args.out))
 
 
 def _lines(summary, out):
@@ -96,9 +108,9 @@ def _lines(summary, out):
     yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"
 
 
-COMMAND = Command(
+COMMAND = flags.Command(
     "conv-learn",
-    "learn convolutional atoms from images, without and with homeostasis",
+    "learn convolutional atoms from images, without and with homeostasis, or from a recording",
     _add_flags,
     conv_learn_command,
 )

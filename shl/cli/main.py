@@ -3,46 +3,48 @@
 import os
 import sys
 import time
+import warnings
 
 from .. import __version__
-from .._base.checks import check_number
 from .._base.tables import show_value, table
 from ..store.jobs import failure_lines
+from . import flags
 from .annex import COMMAND as ANNEX
+from .cache import COMMAND as CACHE
 from .conv_learn import COMMAND as CONV_LEARN
-from .flags import (
-    Command,
-    Parser,
-    add_command,
-    add_database,
-    add_parameter,
-    add_shared,
-    cache_folder,
-    claim_folder,
-    default_of,
-    report,
-    verbosity,
-    write_report,
-)
+from .flags import Command, Parser
 from .models import COMMANDS as MODEL_COMMANDS
+from .models import draw_pictures
 from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
-EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
+EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, learning, the rule
+    "color": "learn from colours",
+    "height": "pixels of a crop of an image, at least",
+    "width": "pixels of a crop of an image, at least",
     "patch_width": "pixels of a patch's side",
+    "patch_height": "pixels of its height (None: its width)",
+    "do_mask": "mask patches by a disc",
     "N_patches": "patches to learn from",
+    "n_image": "images to use (None: all)",
     "n_dictionary": "atoms",
-    "l0_sparseness": "events of a patch",
+    "learning_algorithm": "coder",
+    "l0_sparseness": "non-zero coefficients of a patch",
+    "do_sym": "let coefficients be negative",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
     "eta": "rate of learning",
-    "eta_homeo": "rate of the rule of homeostasis",
-    "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
     "record_each": "steps between two records; 0 is none",
-    "n_image": "images to use (None: all)",
+    "homeo_method": "rule of homeostasis",
+    "eta_homeo": "rate of the rule",
+    "alpha_homeo": "strength of the rule (EMP, EXP, eHAP, OLS)",
+    "C": "scale of coefficients in the rule's table (0: adapts to the data)",
+    "nb_quant": "quantiles of the rule's table",
+    "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
 NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
+OF_VALUES = (ValueError, TypeError, FileNotFoundError)  # errors for what a user passed
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
@@ -52,18 +54,22 @@ def main(arguments=None):
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        code = args.run(args) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda text, *_: flags.say(args, text)
+            code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # who read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a program that SIGPIPE ends
     except ERRORS as error:
-        print(f"shl {args.command}: {error}", file=sys.stderr)
-        return 1
+        about_flags = args.parser.name_flags(str(error)) if isinstance(error, OF_VALUES) else None
+        flags.say(args, about_flags or error)
+        return 2 if about_flags else 1
     except KeyboardInterrupt as error:
-        print(f"shl {args.command}: {str(error) or 'interrupted'}", file=sys.stderr)
+        flags.say(args, str(error) or "interrupted")
         return 130
 
 
@@ -73,31 +79,30 @@ def _make_parser(name):
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
-        add_command(commands, command, command.name == name)
+        flags.add_command(commands, command, command.name == name)
     return parser
 
 
 def _add_experiment_flags(parser, out):
     """The flags of `shl learn` and `shl scan`."""
+    from ..coding.parameters import ALGORITHMS
     from ..experiments.experiment import SHL
     from ..learning.homeostasis import RULES
 
-    add_database(parser, SHL, "name_database")
+    choices = {"homeo_method": RULES, "learning_algorithm": ALGORITHMS}
+    flags.add_database(parser, SHL, "name_database")
     for name, text in EXPERIMENT_FLAGS.items():
-        add_parameter(parser, SHL, name, text)
-    add_parameter(parser, SHL, "homeo_method", f"one of {', '.join(RULES)}", metavar="RULE")
-    seed = default_of(SHL, "seed")
-    add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
+        options = {"choices": tuple(choices[name])} if name in choices else {}
+        flags.add_parameter(parser, SHL, name, text, **options)
+    seed = flags.default_of(SHL, "seed")
+    flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
 
 
 def _make_experiment(args, n_jobs):
     """The `SHL` of the flags."""
     from ..experiments.experiment import SHL
 
-    names = ("name_database", "datapath", *EXPERIMENT_FLAGS, "homeo_method", "seed")
-    parameters = {name: getattr(args, name) for name in names}
-    cache_dir, verbose = cache_folder(args), verbosity(args)
-    return SHL(**parameters, n_jobs=n_jobs, verbose=verbose, cache_dir=cache_dir)
+    return SHL(**flags.given(args, SHL, n_jobs=n_jobs))
 
 
 # -------------------------------------------------------------------------------------------- learn
@@ -109,50 +114,32 @@ def _add_learn_flags(parser):
 
 def learn_command(args):
     """Shl learn: a model, four pictures (PNG and PDF) and a summary in a folder."""
-    from .. import plotting
     from ..metrics import disorder
-    from ..plotting.figures import save_both
 
     began = time.perf_counter()
     shl = _make_experiment(args, args.n_jobs)
-    data, out = shl.get_data(), claim_folder(args)
+    data, out = shl.get_data(), flags.claim_folder(args)
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
-    drawn = {
-        "dictionary": plotting.show_dico(
-            shl, dico, title=f"{args.homeo_method}: least (top) to most selected atoms"
-        ),
-        "P_cum": plotting.plot_P_cum(
-            dico.P_cum, title=args.homeo_method, c=plotting.COLORS.get(args.homeo_method, "g")
-        ),
-        "learning": plotting.plot_learning(dico),
-        "usage": plotting.plot_usage(plotting.activity(dico), title=args.homeo_method),
-    }
-    for name, (fig, _) in drawn.items():
-        save_both(fig, out / name)
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "noise_atoms": int((disorder(dico.dictionary, dico.patch_shape) > NOISE).sum()),
         "replaced_atoms": dico.n_replaced_,
-        "seconds": time.perf_counter() - began,
         "model": str(out / "dictionary.npz"),
-        "pictures": {name: str(out / f"{name}.png") for name in drawn},
+        "pictures": draw_pictures(dico, out),
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
+        "seconds": time.perf_counter() - began,
     }
-    write_report(
-        args,
-        out,
-        summary,
-        [
-            f"error {summary['error']:.4f}   F {summary['F']:.4f}   (held-out patches, plain "
-            f"pursuit)",
-            f"entropy of usage {summary['entropy']:.4f} of 1, {dico.n_dead_} of "
-            f"{len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like noise, "
-            f"{summary['replaced_atoms']} replaced",
-            f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
-        ],
-    )
+    lines = [
+        f"{dico.n_dead_} of {len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like "
+        f"noise, {dico.n_replaced_} replaced",
+        f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
+    ]
+    if len(dico.record):
+        line = "error {error:.4f}   F {F:.4f}   entropy of usage {entropy:.4f} of 1   "
+        lines.insert(0, line.format_map(summary) + "(held-out patches, plain pursuit)")
+    flags.write_report(args, out, summary, lines)
 
 
 def _save(dico, path, shl, data):
@@ -173,12 +160,12 @@ def _add_scan_flags(parser):
 
     _add_experiment_flags(parser, "shl_scan")
     text = "parameters to scan, in turn"
-    add_parameter(parser, SHL_set.run, "variables", text, "--variable", metavar="NAME")
-    add_parameter(parser, SHL_set.run, "grid", "every combination of the variables' values")
-    add_parameter(parser, SHL_set, "N_scan", "values of a variable")
-    add_parameter(parser, SHL_set, "base", "values run from middle / BASE to middle * BASE")
+    flags.add_parameter(parser, SHL_set.run, "variables", text, "--variable", metavar="NAME")
+    flags.add_parameter(parser, SHL_set.run, "grid", "every combination of the variables' values")
+    flags.add_parameter(parser, SHL_set, "N_scan", "values of a variable")
+    flags.add_parameter(parser, SHL_set, "base", "values run from middle / BASE to middle * BASE")
     text = "readable name in front of the results' files"
-    add_parameter(parser, SHL_set, "tag", text, default="scan")
+    flags.add_parameter(parser, SHL_set, "tag", text, default="scan")
     text = "print what would run and what is stored, and stop"
     parser.add_argument("--dry-run", action="store_true", help=text)
 
@@ -187,31 +174,27 @@ def scan_command(args):
     """Shl scan: a table, CSV, JSON and a figure for each variable."""
     from ..experiments.scan import SHL_set
 
-    experiments = SHL_set(
-        _make_experiment(args, 1), tag=args.tag, N_scan=args.N_scan, base=args.base
-    )
+    experiments = SHL_set(_make_experiment(args, 1), args.tag, args.N_scan, args.base)
     if args.dry_run:
         return _dry_run(args, experiments)
-    out = claim_folder(args)
+    experiments.tasks(args.variables, args.grid)  # errors before anything is written
+    out = flags.claim_folder(args)
     records = experiments.run(
-        args.variables, n_jobs=args.n_jobs, verbose=verbosity(args), grid=args.grid
+        args.variables, n_jobs=args.n_jobs, verbose=flags.verbosity(args), grid=args.grid
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
-    if not args.grid:
-        _draw_scan(experiments, args.variables, out / "scan")
-    rows = [
-        [record["variable"], record["value"], *map(record.get, METRICS), _status(record)]
-        for record in records
-    ]
+    if not args.grid or len(args.variables) < 3:
+        _draw_scan(experiments, args.variables, args.grid, out / "scan")
     failures = failure_lines(records, "{variable} = {value}".format_map)
-    lines = [*table(["variable", "value", *METRICS, "status"], rows), *failures]
-    report(args, records, [*lines, f"table and figures in {out}/"])
+    lines = [*table(["variable", "value", *METRICS, "status"], map(_row, records)), *failures]
+    flags.report(args, records, [*lines, f"table and figures in {out}/"])
     return int(bool(failures))
 
 
-def _status(record):
-    return "stored" if record["cached"] else record["status"]
+def _row(record):
+    status = "stored" if record["cached"] else record["status"]
+    return [record["variable"], record["value"], *map(record.get, METRICS), status]
 
 
 def _dry_run(args, experiments):
@@ -226,74 +209,31 @@ def _dry_run(args, experiments):
         f"{'stored' if row['stored'] else 'would run'}"
         for row in rows
     ]
-    report(args, rows, [*lines, f"{sum(row['stored'] for row in rows)} of {len(rows)} are stored"])
+    n_stored = sum(row["stored"] for row in rows)
+    flags.report(args, rows, [*lines, f"{n_stored} of {len(rows)} are stored"])
 
 
-def _draw_scan(experiments, variables, stem):
-    """F against the values, a panel a variable."""
+def _draw_scan(experiments, variables, is_grid, stem):
+    """Draw F against the values: a panel a variable, or a heat map of a grid."""
     from ..plotting.figures import new_figure, save_both
 
+    if is_grid and len(variables) == 2:
+        save_both(experiments.scan(variables)[0], stem)
+        return
     fig = new_figure(figsize=(5 * len(variables), 4), layout="constrained")
-    for ax, variable in zip(
-        fig.subplots(1, len(variables), squeeze=False)[0], variables, strict=True
-    ):
+    axs = fig.subplots(1, len(variables), squeeze=False)[0]
+    for ax, variable in zip(axs, variables, strict=True):
         experiments.scan(variable, fig=fig, ax=ax)
     save_both(fig, stem)
 
 
-# -------------------------------------------------------------------------------------------- cache
-
-
-def _add_cache_flags(parser):
-    parser.add_argument("action", choices=tuple(ACTIONS))
-    text = "only clear: what is older"
-    parser.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help=text)
-    add_shared(parser, "cache_dir", "quiet", "json")
-
-
-def cache_command(args):
-    """Shl cache ls, clear, verify."""
-    from ..store.entries import open_store
-
-    results = open_store(cache_folder(args))
-    if results is None or not results.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {args.cache_dir} of results (--cache-dir)")
-    check_number(args.older_than, "older_than", least=0)
-    return ACTIONS[args.action](args, results)
-
-
-def _list(args, results):
-    """Print what is stored."""
-    entries = results.entries()
-    lines = [
-        f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
-        for entry in entries
-    ]
-    report(args, entries, [*lines, f"{len(entries)} entries in {results.folder}/"])
-
-
-def _clear(args, results):
-    """Remove what is old."""
-    removed = results.clear(older_than=86400 * args.older_than)
-    report(args, removed, [f"removed {len(removed)} files from {results.folder}/"])
-
-
-def _verify(args, results):
-    """Read everything; return 1 where something is damaged."""
-    damaged = results.verify()
-    last = f"{len(damaged)} of {len(results.entries())} entries are damaged"
-    report(args, damaged, [*damaged.values(), last])
-    return int(bool(damaged))
-
-
-ACTIONS = {"ls": _list, "clear": _clear, "verify": _verify}
 COMMANDS = (
     Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
     *MODEL_COMMANDS,
     Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
     ANNEX,
     CONV_LEARN,
-    Command("cache", "list, check or clear stored results", _add_cache_flags, cache_command),
+    CACHE,
     *STUDY_COMMANDS,
     TEACHER_STUDENT,
 )

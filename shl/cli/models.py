@@ -1,17 +1,17 @@
 """The commands that work with a saved model: `shl show`, `shl encode`, `shl decode`."""
 
 import contextlib
-import io
 from pathlib import Path
 
 import numpy as np
 
-from .. import store
 from .._base.checks import check_sparse
-from .flags import Command, add_shared, announce_overwrite, claim_folder, report, write_report
+from ..images.files import ARRAYS, read_file
+from ..store.files import damage_of, read_info, replace_file
+from .flags import Command, add_shared, claim_folder, report, say, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
-ARRAYS = (".npy", ".npz")
+MODEL = {"metavar": "MODEL", "help": "file that a command or `save` wrote"}
 
 
 def load_model(path):
@@ -20,7 +20,7 @@ def load_model(path):
     from ..estimators.dictionary import SparseHebbianLearning
 
     kinds = {kind.__name__: kind for kind in (SparseHebbianLearning, ConvolutionalSHL)}
-    kind = store.read_info(path).get("kind")
+    kind = read_info(path).get("kind")
     if kind not in kinds:
         raise ValueError(f"{path} must hold one of {', '.join(kinds)}, not {kind}")
     return kinds[kind].load(path)
@@ -35,20 +35,14 @@ def is_of_images(model):
 
 
 def _add_show_flags(parser):
-    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
+    parser.add_argument("model", **MODEL)
     add_shared(parser, "quiet", "json", out="shl_show")
 
 
 def show_command(args):
     """Shl show: the pictures of a saved model, as PNG and PDF."""
-    from ..plotting.figures import save_both
-
     model = load_model(args.model)
     out = claim_folder(args)
-    pictures = {}
-    for name, draw in _list_pictures(model).items():
-        save_both(draw()[0], out / name)
-        pictures[name] = str(out / f"{name}.png")
     summary = {
         "model": str(args.model),
         "kind": type(model).__name__,
@@ -56,14 +50,23 @@ def show_command(args):
         "steps": model.n_iter_,
         "parameters": model.get_params(deep=False),
         **model.record_.last(),
-        "pictures": pictures,
+        "pictures": draw_pictures(model, out),
     }
     size = " x ".join(map(str, model.components_.shape))
     lines = [
         f"{type(model).__name__} with atoms of {size} after {model.n_iter_} steps",
-        f"{', '.join(pictures) or 'no picture'} in {out}/, as PNG and PDF",
+        f"{', '.join(summary['pictures']) or 'no picture'} in {out}/, as PNG and PDF",
     ]
     write_report(args, out, summary, lines)
+
+
+def draw_pictures(model, out):
+    """Draw what a model has into a folder, as PNG and PDF; return {name: file of the PNG}."""
+    from ..plotting.figures import save_both
+
+    for name, draw in (pictures := _list_pictures(model)).items():
+        save_both(draw()[0], out / name)
+    return {name: str(out / f"{name}.png") for name in pictures}
 
 
 def _list_pictures(model):
@@ -74,51 +77,33 @@ def _list_pictures(model):
     if is_of_images(model):
         pictures = {"dictionary": lambda: plots.show_atoms(model)}
     else:
-        is_square = round(model.n_features_in_**0.5) ** 2 == model.n_features_in_
-        draw = plotting.show_dico if is_square else _plot_atoms
+        rule = str(model.homeo_method)
+        atoms, color = f"{rule}: least (top) to most selected atoms", plotting.COLORS.get(rule, "g")
         pictures = {
-            "dictionary": lambda: draw(None, model),
-            "P_cum": lambda: plotting.plot_P_cum(model.P_cum_),
-            "usage": lambda: plotting.plot_usage(plotting.activity(model)),
+            "dictionary": lambda: plotting.show_dico(model, title=atoms),
+            "P_cum": lambda: plotting.plot_P_cum(model, title=rule, c=color),
+            "usage": lambda: plotting.plot_usage(model, title=rule),
         }
-    if len(model.record_):
-        draw_learning = _plot_error if is_of_images(model) else plotting.plot_learning
+    if len(model.record_):  # images have no distributions, and no F
+        draw_learning = plotting.plot_error if is_of_images(model) else plotting.plot_learning
         pictures["learning"] = lambda: draw_learning(model)
     return pictures
-
-
-def _plot_error(model):
-    """The error of images over learning: they have no distributions, and no F."""
-    from ..plotting import plot_error
-
-    return plot_error(None, model)
-
-
-def _plot_atoms(_, model):
-    """Atoms that are no square patches: curves in a grid."""
-    from ..plotting.figures import new_figure
-
-    atoms = model.components_
-    n_columns = int(np.ceil(len(atoms) ** 0.5))
-    n_rows = -(-len(atoms) // n_columns)
-    fig = new_figure(figsize=(n_columns, 0.7 * n_rows))
-    axs = fig.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for ax in axs:
-        ax.set_axis_off()
-    for ax, atom in zip(axs, atoms, strict=False):
-        ax.plot(atom, lw=0.8)
-    return fig, axs
 
 
 # -------------------------------------------------------------------------------- encode and decode
 
 
+def _add_target(parser, default, text):
+    parser.add_argument("--out", dest="target", default=default, metavar="FILE", help=text)
+
+
 def _add_encode_flags(parser):
-    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
-    text = "samples (npy, npz), an image, or a folder of images, which are whitened and cut up"
+    parser.add_argument("model", **MODEL)
+    text = (
+        "samples (npy, npz, mat, csv), or images, which are whitened and cut up: a file or folder"
+    )
     parser.add_argument("file", metavar="FILE", help=text)
-    text = "file of the code"
-    parser.add_argument("--out", dest="target", default="code.npz", metavar="FILE", help=text)
+    _add_target(parser, "code.npz", "file of the code")
     text = "most events of a sample (None: as in learning)"
     parser.add_argument("--l0-sparseness", type=int, default=None, help=text)
     add_shared(parser, "n_jobs", "quiet", "json")
@@ -131,12 +116,12 @@ def encode_command(args):
     if not is_of_images(model):
         model.set_params(sparse_output=True)
     code = model.transform(X, l0_sparseness=args.l0_sparseness)
-    announce_overwrite(args, args.target)
-    store.write_bytes(Path(args.target), _code_bytes(code, model))
+    n_events = code.n_events if is_of_images(model) else code.nnz
+    _write(args, lambda file: _write_code(code, model, file), 16 * n_events)
     decoded = model.inverse_transform(code)
     summary = {
         "samples": len(decoded),
-        "events": code.n_events if is_of_images(model) else code.nnz,
+        "events": n_events,
         "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
         "code": str(args.target),
     }
@@ -144,17 +129,22 @@ def encode_command(args):
     report(args, summary, [line.format_map(summary)])
 
 
-def _code_bytes(code, model):
-    """A code as an npz file, of CSR as SciPy writes it."""
+def _write_code(code, model, file):
+    """Write a code into an npz file, a sparse matrix as SciPy does."""
     from scipy import sparse
 
-    file = io.BytesIO()
     if is_of_images(model):
         arrays = {name: getattr(code, name) for name in EVENTS}
         np.savez(file, **arrays, shape=np.array(code.shape))
     else:
         sparse.save_npz(file, sparse.csr_array(code))
-    return file.getvalue()
+
+
+def _write(args, fill, n_bytes):
+    """Write the file of --out; stderr tells the user if it replaces another."""
+    if Path(args.target).exists():
+        say(args, f"{args.target} is replaced")
+    replace_file(args.target, n_bytes, fill)
 
 
 def _error_of(X, decoded):
@@ -166,10 +156,9 @@ def _error_of(X, decoded):
 
 
 def _add_decode_flags(parser):
-    parser.add_argument("model", metavar="MODEL", help="file that a command or `save` wrote")
+    parser.add_argument("model", **MODEL)
     parser.add_argument("code", metavar="CODE", help="file that `shl encode` wrote")
-    text = "npy file of samples"
-    parser.add_argument("--out", dest="target", default="decoded.npy", metavar="FILE", help=text)
+    _add_target(parser, "decoded.npy", "npy file of samples")
     add_shared(parser, "quiet", "json")
 
 
@@ -177,10 +166,7 @@ def decode_command(args):
     """Shl decode: the samples that a code stands for, as npy."""
     model = load_model(args.model)
     X = model.inverse_transform(read_code(args.code, model))
-    announce_overwrite(args, args.target)
-    file = io.BytesIO()
-    np.save(file, X)
-    store.write_bytes(Path(args.target), file.getvalue())
+    _write(args, lambda file: np.save(file, X), X.nbytes)
     shape = " x ".join(map(str, X.shape))
     summary = {"shape": list(X.shape), "samples": str(args.target)}
     report(args, summary, [f"samples of shape {shape} in {args.target}"])
@@ -201,23 +187,25 @@ def read_code(path, model):
 
 
 def read_samples(path, model):
-    """The samples of a file or folder, as the model takes them."""
+    """The samples of a file or folder, as the model takes them.
+
+    An array with the axes of the model's samples holds them; all else holds images.
+    """
     path = Path(path)
     if path.suffix.lower() in ARRAYS:
-        return _read_array(path)
-    return _cut(_read_images(path), model)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        array = _only(path, read_file(path))
+        if is_of_images(model) or array.ndim < 3 and array.shape[-1] == model.n_features_in_:
+            return array
+    return _cut(_read_images(path, _has_colors(model)), model)
 
 
-def _read_array(path):
-    """The array of an npy file, or the only one, or 'data', of an npz."""
-    with _file(path, "array of samples") as file:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            names = list(found)
-            if len(names) == 1 or "data" in names:
-                return found["data" if "data" in names else names[0]]
+def _only(path, arrays):
+    """The only array of a file, or 'data'."""
+    names = list(arrays)
+    if len(names) == 1 or "data" in names:
+        return arrays["data" if "data" in names else names[0]]
     raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
 
 
@@ -227,20 +215,30 @@ def _file(path, what):
     if not Path(path).is_file():  # to open a pipe would wait for ever
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with store.damage_of(path), open(path, "rb") as file:
+        with damage_of(path), open(path, "rb") as file:
             yield file
     except ValueError as error:
         raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
 
 
-def _read_images(path):
-    """The grey images of a file or a folder."""
-    from ..images.photographs import load_images, read_image
+def _has_colors(model):
+    """Whether a model was learned from colours."""
+    shape = model.components_.shape[1:2] if is_of_images(model) else model.patch_shape or ()
+    return tuple(shape)[-1:] == (3,) and (is_of_images(model) or len(shape) == 3)
+
+
+def _read_images(path, color):
+    """The images of a file or a folder."""
+    from ..images.photographs import load_images, read_images
 
     if path.is_dir():  # "." is no name of the data sets that need no folder
-        return [image for _, image in load_images(".", path, 1, 1)]
-    with _file(path, "image that can be used"):
-        return [read_image(path)]
+        return [image for _, image in load_images(".", path, 1, 1, color=color)]
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return [image for _, image in read_images(path, color=color)]
+    except ValueError as error:
+        raise ValueError(f"{path} holds no image that can be used: {error}") from error
 
 
 def _cut(images, model):
@@ -252,32 +250,34 @@ def _cut(images, model):
     from ..images.patches import preprocess as preprocess_patch
 
     if is_of_images(model):
-        height, width = np.min([image.shape for image in images], axis=0)
-        return preprocess(np.array([image[:height, :width] for image in images]))
-    width = round(model.n_features_in_**0.5)
-    patches = [_tiles(preprocess_patch(centre(image), width), width) for image in images]
-    seen = disc(width).ravel() if _is_masked(model.components_, width) else 1
+        height, width = np.min([image.shape[:2] for image in images], axis=0)
+        X = np.array([image[:height, :width] for image in images])
+        return preprocess(np.moveaxis(X, 3, 1) if X.ndim == 4 else X)
+    side = round(model.n_features_in_**0.5)
+    height, width, *channels = model.patch_shape or (side, side)
+    longest = max(height, width)
+    patches = [_tiles(preprocess_patch(centre(i), longest), height, width) for i in images]
+    inside = disc(width, height).ravel().repeat(*channels or (1,))
+    seen = inside if _is_masked(model.components_, inside) else 1
     return (np.concatenate(patches) * seen).astype(model.components_.dtype)
 
 
-def _is_masked(atoms, width):
+def _is_masked(atoms, inside):
     """Whether atoms were learned from patches masked by a disc.
 
     Then what they started from has nearly gone outside of it: a pixel there has less than a tenth
     of the energy of one inside.
     """
-    from ..images.patches import disc
-
-    inside = disc(width).ravel()
     energy = (atoms**2).sum(axis=0)
     return energy[~inside].sum() * inside.sum() < 0.1 * energy[inside].sum() * (~inside).sum()
 
 
-def _tiles(image, width):
-    """The patches (n, width^2) of an image, row by row, less a rest right and below."""
-    rows, columns = (size // width for size in image.shape)
-    cut = image[: rows * width, : columns * width].reshape(rows, width, columns, width)
-    return cut.swapaxes(1, 2).reshape(-1, width**2)
+def _tiles(image, height, width):
+    """The patches (n, pixels) of an image, row by row, less a rest right and below."""
+    rows, columns = image.shape[0] // height, image.shape[1] // width
+    cut = image[: rows * height, : columns * width]
+    cut = cut.reshape(rows, height, columns, width, -1)
+    return cut.swapaxes(1, 2).reshape(rows * columns, -1)
 
 
 COMMANDS = (

@@ -12,6 +12,7 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
     coder.cosines(), coder.is_signed                between atoms, for `shl.learning`
     coder.cut_residuals(batch, n_most)              rows of the size of an atom, n_windows a sample
     coder.seen_share(batch)                         of the entries of its samples, 1 without gaps
+    coder.n_averaged(batch)                         number of samples that `gradient` averages
     code.counts(), code.power_sums(k)               (n_dictionary,): events, sums of value^k
     code.n_draws                                    what counts are probabilities of
     code.count_quantiles(C, n_bins)                 (n_dictionary, n_bins); patches alone
@@ -21,28 +22,88 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
     code.weight                                     (n_samples,), or None: each sample counts once
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._base.arrays import namespace
 from .._base.threads import Threads, chunks, map_serially
+from .._base.warning import warn_user
 from . import kernels
 from .competition import PLAIN, Competition
 from .events import Batch, Events, seen_entries
 from .gram import gram_matrix, padded_rows
-from .parameters import PURSUITS, SCALED, Coding
+from .parameters import PURSUITS, Coding
 from .solvers import encode_with_sklearn, unscale
 
-# Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
-MOST_STEPS = 100
+# Of matching pursuit to a tolerance, for each pixel, where alpha_MP is 1.
+MOST_STEPS = 300
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
+# Squared norm of what is new in an atom, at which orthogonal pursuit ends: coefficients that would
+# cancel are then at most 3e5 times the residual.
+DEPENDENT = 1e-11
+LOST = 2.0**13  # share of its energy, in eps, below which an energy is not known well enough
+HARMLESS = 1e-4  # share that rounding may add to a squared residual
+SAFE = 5  # 2^(maxexp / 5): samples up to that, or its inverse, are not scaled
 FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
 LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
 
+class PatchCoder:
+    """What coders of patches share, whatever library their arrays are of."""
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.is_signed
+
+    @property
+    def n_slots(self) -> int:
+        """The most events of a sample."""
+        n_dictionary, n_pixels = self.dictionary.shape
+        if self.coding.fit_tol is None:
+            return min(self.coding.l0_sparseness or n_dictionary, n_dictionary)
+        return n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps of matching pursuit."""
+        if self.coding.fit_tol is None:
+            return self.n_slots
+        return math.ceil(MOST_STEPS * self.dictionary.shape[1] / self.coding.alpha_MP)
+
+    def n_averaged(self, batch: Batch) -> float:
+        """Return the number of samples that `gradient` averages, each as often as its weight."""
+        return float(batch.code.n_draws)
+
+    def _join(self, parts):
+        """Return the events of all chunks, and warn if samples miss their tolerance."""
+        events, n_unfinished = zip(*parts, strict=True)
+        if n := sum(n_unfinished):
+            warn_user(self._describe(f"{n} of {sum(map(len, events))} samples"))
+        return type(events[0]).join(events)
+
+    def _describe(self, samples):
+        """What a warning says of samples whose code is not what was asked for."""
+        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
+        if algorithm not in PURSUITS:
+            return (
+                f"{samples} have a code whose {algorithm!r} objective is not the minimum: its "
+                f"solvers did not converge. Use a larger fit_tol, or scaled samples."
+            )
+        why = {
+            "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
+            "omp": "the atoms that are left depend on those selected. Use more atoms",
+        }[algorithm]
+        return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
+
+
 @dataclass(frozen=True)
-class Coder:
+class Coder(PatchCoder):
     """A dictionary made ready: what every chunk of samples shares."""
 
     coding: Coding
@@ -55,13 +116,6 @@ class Coder:
     def dictionary(self) -> np.ndarray:
         """(n_dictionary, n_pixels), unit norms."""
         return self.atoms.dictionary
-
-    n_windows = 1  # residuals that a sample gives
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether coefficients may be negative."""
-        return self.coding.is_signed
 
     def cosines(self) -> np.ndarray:
         """D D^T, (n_dictionary, n_dictionary)."""
@@ -91,98 +145,138 @@ class Coder:
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=make_contest(self.coding, self.atoms, competition))
 
-    def code(self, X: np.ndarray, rho: np.ndarray | None = None) -> Events:
-        """The events of one chunk of samples (n_samples, n_pixels), on this thread; their
-        correlations where they are known are overwritten.
+    def scale(self, X):
+        """Return samples divided by powers of two, which is exact, and the exponents
+        (n_samples, 1).
+
+        Pursuits leave samples whose squares, and the squares of what is left of them, are in the
+        range of the dtype.  With a table, samples are divided as its scale C is.
         """
-        X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
-        if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
-            return self._code_seen(X)
-        exponents = np.zeros((len(X), 1), int)
-        if algorithm in SCALED:
-            exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
-            X = np.ldexp(X, -exponents)
+        X = np.ascontiguousarray(X, self.dictionary.dtype)
+        most, exponents = np.finfo(X.dtype).maxexp // SAFE, np.zeros((len(X), 1), int)
+        is_pursuit, squares = self.coding.algorithm in PURSUITS, np.empty(len(X), X.dtype)
+        kernels.sum_squares(X, squares)
+        is_safe = (squares > 2.0 ** (-2 * most)) & (squares < 2.0 ** (2 * most))
+        if is_pursuit and self.contest.exponent == 0 and is_safe.all():
+            return X, exponents
+        size = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=1))
+        exponents[:, 0] = np.frexp(size)[1]
+        if self.contest.P_cum.size:  # far above C, all quantiles are 1 at any scale
+            exponents = np.maximum(self.contest.exponent, exponents - most)
+        elif is_pursuit:
+            exponents[np.abs(exponents) <= most] = 0
+        return np.ldexp(X, -exponents), exponents
+
+    def code(
+        self, X: np.ndarray, exponents: np.ndarray, rho: np.ndarray | None = None, first: int = 0
+    ) -> tuple[Events, int]:
+        """Return the events of one chunk of samples (n_samples, n_pixels), coded on this thread,
+        and how many of these are not coded as asked (see `_describe`).
+
+        Samples come from `scale`.  Known correlations are overwritten.  Errors count samples from
+        `first` on.
+        """
+        algorithm = self.coding.algorithm
         if algorithm not in PURSUITS:
-            return encode_with_sklearn(X, self.dictionary, self.coding, exponents)
-        n_dictionary, n_pixels = self.dictionary.shape
-        n_slots = self.n_slots
-        if self.coding.fit_tol is not None:  # it overrides l0_sparseness
-            n_slots = n_dictionary if algorithm == "mp" else min(n_pixels, n_dictionary)
-        events = Events(
-            np.zeros((len(X), n_slots), np.int32),
-            np.zeros((len(X), n_slots), X.dtype),
-            n_dictionary,
-        )
-        if rho is None:
-            rho = padded_rows(len(X), n_dictionary, X.dtype)
-            np.matmul(X, self.columns, out=rho[:, :n_dictionary])
+            events, n_lost = encode_with_sklearn(X, self.dictionary, self.coding, exponents[:, 0])
+            return _unscale(events, exponents, first), n_lost
+        events, tolerances = self._no_events(len(X)), np.empty(0)
+        if self.coding.fit_tol is not None:
+            tolerances = unscale(self.coding.fit_tol, 2 * exponents[:, 0])
         if algorithm == "mp":
-            self._pursue(X, rho, events)
+            n_unfinished = self._pursue(X, rho, tolerances, events)
         else:
-            self._pursue_orthogonal(X, rho, events, exponents)
-        return events if self.coding.fit_tol is None else events.trim()
+            n_unfinished = self._pursue_orthogonal(X, tolerances, events)
+        events = _unscale(events, exponents, first)
+        return (events.trim() if tolerances.size else events), n_unfinished
 
-    def _code_seen(self, X):
-        """The events of one chunk of samples, by the entries that are not NaN.
+    def _correlate_chunk(self, X):
+        """Rho of one chunk, (n_samples, n_padded)."""
+        rho = padded_rows(len(X), len(self.filters), X.dtype)
+        np.matmul(X, self.columns, out=rho[:, : len(self.filters)])
+        return rho
 
-        No Gram matrix serves samples that each see other entries: each step takes as long as the
-        first correlations.
-        """
-        n_dictionary, n_pixels = self.dictionary.shape
-        n_slots, number, fit_tol = self.n_slots, X.dtype.type, self.coding.fit_tol
-        if fit_tol is not None:
-            n_slots = min(n_pixels, n_dictionary)
-        columns = padded_rows(n_pixels, n_dictionary, X.dtype)
-        columns[:, :n_dictionary] = self.dictionary.T
-        events = Events(
-            np.zeros((len(X), n_slots), np.int32),
-            np.zeros((len(X), n_slots), X.dtype),
-            n_dictionary,
-        )
-        kernels.pursue_seen(
-            X,
-            self.dictionary,
-            columns,
-            columns**2,
-            self.contest.gain,
-            number(LEAST_SEEN),
-            number(fit_tol or 0),
-            events.indices,
-            events.values,
-        )
-        return events if fit_tol is None else events.trim()
+    def _no_events(self, n_samples):
+        """Empty slots for the events of so many samples."""
+        shape, dtype = (n_samples, self.n_slots), self.dictionary.dtype
+        return Events(np.zeros(shape, np.int32), np.zeros(shape, dtype), len(self.dictionary))
 
-    @property
-    def n_slots(self) -> int:
-        """The most events of a sample, without a tolerance."""
-        return min(self.coding.l0_sparseness or len(self.dictionary), len(self.dictionary))
-
-    def _pursue(self, X, rho, events):
-        number, fit_tol = X.dtype.type, self.coding.fit_tol
-        residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
-        if fit_tol is not None:
-            residual, n_steps = X.copy(), MOST_STEPS * X.shape[1]
-        limits = kernels.Limits(
-            n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
-        )
-        kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
-        )
-
-    def _pursue_orthogonal(self, X, rho, events, exponents):
-        energy = np.einsum("ij,ij->i", X, X)
-        with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
-            tolerances = unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
-        kernels.pursue_orthogonal(
+    def _pursue(self, X, rho, tolerances, events):
+        """Fill events by matching pursuit; return how many samples miss their tolerance."""
+        rho = self._correlate_chunk(X) if rho is None else rho
+        residual = X.copy() if tolerances.size else np.empty((0, 0), X.dtype)
+        return kernels.pursue(
             rho,
-            self.atoms.gram,
-            self.contest.gain,
-            energy,
+            residual,
+            self.atoms,
+            self.contest,
+            self.n_steps,
+            X.dtype.type(self.coding.alpha_MP),
             tolerances,
             events.indices,
             events.values,
         )
-        np.ldexp(events.values, exponents, out=events.values)
+
+    def _pursue_orthogonal(self, X, tolerances, events):
+        """Fill events by the Gram matrix, and again in float64 where that loses too many digits;
+        return how many samples miss their tolerance.
+
+        No Gram matrix serves samples that each see other entries.
+        """
+        has_tolerance, share = tolerances.size > 0, np.ones(len(X))
+        tolerances = tolerances if has_tolerance else np.zeros(len(X))
+        whole, is_cut = X, np.zeros(len(X), bool)
+        if self.coding.has_gaps:
+            is_missing = np.isnan(X)
+            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
+            whole = np.where(is_missing, X.dtype.type(0), X)
+        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
+        kernels.sum_squares(whole, start)
+        energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
+        kernels.pursue_orthogonal(
+            self._correlate_chunk(whole),
+            self.atoms.gram,
+            self.contest.gain,
+            energy,
+            tolerances,
+            least,
+            events.indices,
+            events.values,
+        )
+        if is_cut.any():
+            energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
+        is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
+        if X.dtype == np.float64:
+            is_left &= ~is_cut
+        if is_left.any():
+            exact = self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
+            energy[is_left], least[is_left] = exact
+        return int(np.sum((energy > tolerances * share) & (least == 0))) if has_tolerance else 0
+
+    def _pursue_by_atoms(self, X, tolerances, events, rows):
+        """Fill the events of some rows by the atoms themselves, in the dtype of X."""
+        (n_dictionary, n_pixels), dtype = self.dictionary.shape, X.dtype
+        columns, gain = (padded_rows(n, n_dictionary, dtype) for n in (n_pixels, 1))
+        columns[:, :n_dictionary] = self.dictionary.T
+        gain[0, :n_dictionary] = self.contest.gain[:n_dictionary]
+        indices = np.zeros_like(events.indices[rows])
+        values, (energy, least) = np.zeros(indices.shape, dtype), np.empty((2, len(indices)))
+        dependent = max(DEPENDENT, n_pixels * np.finfo(dtype).eps)
+        kernels.pursue_seen(
+            X[rows],
+            self.dictionary.astype(dtype),
+            columns,
+            columns**2,
+            gain[0],
+            (dtype.type(LEAST_SEEN), dtype.type(dependent)),
+            tolerances[rows],
+            energy,
+            least,
+            indices,
+            values,
+        )
+        events.indices[rows], events.values[rows] = indices, values
+        return energy, least
 
     def _correlate(self, X, threads):
         """Rho of all samples where they are few, (n_samples, n_padded), else None.
@@ -210,18 +304,12 @@ class Coder:
 
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
-        coding, coder = self.coding, self._lay_out(len(X))
-        if coding.algorithm not in PURSUITS or coding.fit_tol is not None or coding.has_gaps:
-            return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
-        indices = np.empty((len(X), self.n_slots), np.int32)
-        values = np.empty((len(X), self.n_slots), self.dictionary.dtype)
+        coder = self._lay_out(len(X))
 
-        def fill(rows):
-            events = coder.code(X[rows])
-            indices[rows], values[rows] = events.indices, events.values
+        def code(rows):
+            return coder.code(*coder.scale(X[rows]), first=rows.start)
 
-        threads.map(fill, chunks(len(X)))
-        return Events(indices, values, len(self.dictionary))
+        return self._join(threads.map(code, chunks(len(X))))
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
         """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
@@ -236,21 +324,25 @@ class Coder:
 
         if len(rows) <= FEW_ROWS:
             threads.map(gather, parts)
-            rho = self._correlate(samples, threads)
+            scaled, exponents = self.scale(samples)
+            rho = self._correlate(scaled, threads)
 
         def code(chunk):
             if len(rows) > FEW_ROWS:
                 gather(chunk)
-            events = coder.code(samples[chunk], None if rho is None else rho[chunk])
+                given = coder.scale(samples[chunk])
+            else:
+                given = scaled[chunk], exponents[chunk], None if rho is None else rho[chunk]
+            events, n_unfinished = coder.code(*given, first=chunk.start)
             kernels.subtract_reconstruction(
                 events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
             if self.coding.has_gaps:
                 is_missing = np.isnan(samples[chunk])
                 samples[chunk][is_missing] = residual[chunk][is_missing] = 0
-            return events
+            return events, n_unfinished
 
-        return Batch(samples, Events.join(threads.map(code, parts)), residual)
+        return Batch(samples, self._join(threads.map(code, parts)), residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
@@ -259,6 +351,38 @@ class Coder:
             factors *= batch.code.weight[:, None]
         values = batch.code.values * factors.astype(batch.residual.dtype)
         return replace(batch.code, values=values).sum_products(batch.residual, threads)
+
+
+def is_doubtful(values, start, energy, least, has_tolerance):
+    """Return which samples orthogonal pursuit by a Gram matrix may have coded too inexactly.
+
+    values are coefficients (n_samples, n_slots); start and energy the squared norms of samples and
+    residuals; least the smallest pivots p.  The pursuit updates energies, whose error is about
+    eps start, and correlations: their error adds about n_slots eps^2 |values|^2 / p to the squared
+    residual (Golub & Van Loan 2013, section 5.3.8, for normal equations).
+    """
+    eps = float(namespace(values).finfo(values.dtype).eps)
+    lost = values.shape[1] * eps**2 * (values * values).sum(axis=1)
+    floor = LOST * eps * start
+    is_lost = lost > HARMLESS * least * namespace(values).maximum(energy, LOST * eps * floor)
+    if has_tolerance or values.itemsize == 4:
+        is_lost |= (energy < floor) & (start > 0)
+    return is_lost
+
+
+def _unscale(events, exponents, first):
+    """Return the events of samples that were divided by 2^exponents."""
+    if not exponents.any():
+        return events
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.ldexp(events.values, exponents)
+    if not np.isfinite(values).all() and np.isfinite(events.values).all():
+        n, slot = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f"X: sample {first + n} has a coefficient of {events.values[n, slot]:.3g} x "
+            f"2^{exponents[n, 0]}, which {values.dtype} cannot hold. Divide X by a power of two."
+        )
+    return replace(events, values=values)
 
 
 def make_coder(
@@ -287,19 +411,27 @@ def make_coder(
     return Coder(coding, atoms, filters, filters.T, make_contest(coding, atoms, competition))
 
 
+def split_scale(C, dtype):
+    """Return C divided by a power of two, and the exponent, which is 0 for moderate scales."""
+    mantissa, exponent = np.frexp(C)
+    is_moderate = abs(exponent) <= np.finfo(dtype).maxexp // SAFE
+    return (float(C), 0) if is_moderate else (float(mantissa), int(exponent))
+
+
 def make_contest(coding, atoms, competition):
     """What the kernels need of a competition, with the bounds of a table."""
     coding.check_heeds(competition)
     n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-    gain = padded_rows(1, n_dictionary, dtype)[0]
+    gain, is_signed = padded_rows(1, n_dictionary, dtype)[0], coding.do_sym
     if competition.kind != "table":
         gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
         no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
         levels = np.empty(0, dtype)
-        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, coding.do_sym)
+        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, is_signed, 0)
     P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
     levels = np.empty(P_cum.shape[1], dtype)
     bounds = padded_rows(len(levels), n_dictionary, dtype)
     bounds[:, n_dictionary:] = np.inf
-    kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-    return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, coding.do_sym)
+    C, exponent = split_scale(competition.C, dtype)
+    kernels.bound_scores(P_cum, C, gain, levels, bounds)
+    return kernels.Contest(gain, P_cum, dtype.type(C), levels, bounds, is_signed, exponent)

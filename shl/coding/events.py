@@ -1,6 +1,5 @@
 """What a sparse code is: events, a few for each sample."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,12 +26,16 @@ class Events:
     n_dictionary : int
     weight : array of shape (n_samples,), optional
         How often each sample counts in every sum; None: once.
+    exponent : int, default=0
+        The coefficients are 2^exponent times the values: learning scales samples.  Power sums are
+        of the values.  Means, and the scale C of quantiles, are of the coefficients.
     """
 
     indices: np.ndarray
     values: np.ndarray
     n_dictionary: int
     weight: np.ndarray | None = None
+    exponent: int = 0
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -92,14 +95,19 @@ class Events:
     def counts(self) -> np.ndarray:
         """How many samples select each atom, (n_dictionary,) int64; float64 with weights."""
         self.check()
-        if self.weight is None:
-            counts = np.zeros(self.n_dictionary, np.int64)
-            kernels.count_events(self.indices, self.values, counts)
-            return counts
         used = self.values != 0
-        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
-        counts = np.bincount(self.indices[used], weights, self.n_dictionary)
-        return counts.astype(np.float64)  # NumPy's are int64 where there is no event
+        return self._count(self.indices[used], used, self.n_dictionary)
+
+    def _count(self, places, used, n_places):
+        """How often each place occurs among the used slots, or the weight of its samples."""
+        if self.weight is None:
+            return np.bincount(places, minlength=n_places)
+        counts = np.bincount(places, self._weights(used), n_places)
+        return counts.astype(np.float64)  # NumPy's are int64 if nothing is used
+
+    def _weights(self, used):
+        """The weight of the sample of each used slot."""
+        return np.broadcast_to(self.weight[:, None], used.shape)[used]
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
@@ -115,19 +123,25 @@ class Events:
         if not used.any():
             return 0.0
         if self.weight is None:
-            return float(self.values[used].mean(dtype=np.float64))
-        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
-        return float(np.average(self.values[used].astype(np.float64), weights=weights))
+            mean = self.values[used].mean(dtype=np.float64)
+        else:
+            mean = np.average(self.values[used].astype(float), weights=self._weights(used))
+        return float(np.ldexp(mean, self.exponent))
 
     def count_quantiles(self, C: float, n_bins: int) -> np.ndarray:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
-        (n_dictionary, n_bins) int64; an atom that a sample does not use counts in the first.
+        (n_dictionary, n_bins) int64, float64 with weights; an atom that a sample does not use
+        counts in the first.
         """
         self.check()
-        if self.weight is not None:
-            return self._weigh_quantiles(C, n_bins)
-        counts = np.empty((self.n_dictionary, n_bins), np.int64)
-        kernels.count_quantiles(self.indices, self.values, C, counts)
+        used = self.values != 0
+        C = np.ldexp(C, -self.exponent)
+        ratio = 1 - np.exp(-np.maximum(self.values[used].astype(np.float64), 0) / C)
+        bins = np.minimum((ratio * n_bins).astype(np.int64), n_bins - 1)
+        places = self.indices[used] * np.int64(n_bins) + bins
+        counts = self._count(places, used, self.n_dictionary * n_bins)
+        counts = counts.reshape(self.n_dictionary, n_bins)
+        counts[:, 0] += self.n_draws - counts.sum(axis=1)
         return counts
 
     def follow_quantiles(self, P_cum: np.ndarray, C: float, rate: float) -> np.ndarray:
@@ -139,19 +153,9 @@ class Events:
             raise ValueError(f"P_cum must have {self.n_dictionary} rows, not {len(P_cum)}")
         P_cum = np.ascontiguousarray(P_cum)
         moved = np.empty(P_cum.shape, P_cum.dtype)
+        C = float(np.ldexp(C, -self.exponent))
         kernels.follow_quantiles(self.indices, self.values, C, rate, P_cum, moved)
         return moved
-
-    def _weigh_quantiles(self, C, n_bins):
-        """`count_quantiles` of weighted samples, float64."""
-        used = self.values != 0
-        bins = (n_bins * -np.expm1(-np.maximum(self.values[used], 0) / C)).astype(np.int64)
-        places = self.indices[used] * np.int64(n_bins) + np.minimum(bins, n_bins - 1)
-        weights = np.broadcast_to(self.weight[:, None], used.shape)[used]
-        counts = np.bincount(places, weights, self.n_dictionary * n_bins)
-        counts = counts.reshape(self.n_dictionary, n_bins).astype(np.float64)  # int64 of no events
-        counts[:, 0] += self.n_draws - counts.sum(axis=1)
-        return counts
 
     def count_pairs(self) -> np.ndarray:
         """Samples that use both atoms i and j, (n_dictionary, n_dictionary) int64; float64 with
@@ -165,9 +169,8 @@ class Events:
         kernels.count_pairs(self.indices, self.values, pairs)
         return pairs
 
-    def sum_rows(self, kernel: Callable, rows: np.ndarray, threads) -> np.ndarray:
-        """A kernel's sums of rows (n_samples, n_pixels) over the events of each atom,
-        (n_dictionary, n_pixels).
+    def sum_products(self, rows: np.ndarray, threads) -> np.ndarray:
+        """Return A^T rows for the code A and rows (n_samples, n_pixels), (n_dictionary, n_pixels).
 
         Each thread owns a range of atoms and takes their events in order, so the sums have the same
         bits for any number.
@@ -186,18 +189,15 @@ class Events:
         def add(atoms):
             total[atoms] = 0
             for events, part in zip(ordered, parts, strict=True):
-                kernel(events, rows[part], atoms.start, atoms.stop, total)
+                kernels.accumulate(events, rows[part], atoms.start, atoms.stop, total)
 
         threads.map(add, chunks(self.n_dictionary))
         return total
 
-    def sum_products(self, rows: np.ndarray, threads) -> np.ndarray:
-        """A^T rows for the code A, (n_dictionary, n_pixels)."""
-        return self.sum_rows(kernels.accumulate, rows, threads)
-
     def sum_squares(self, rows: np.ndarray, threads) -> np.ndarray:
         """The sum of rows_n^2 over the samples n that use each atom, (n_dictionary, n_pixels)."""
-        return self.sum_rows(kernels.accumulate_squares, rows, threads)
+        values = (self.values != 0).astype(rows.dtype)
+        return replace(self, values=values).sum_products(rows * rows, threads)
 
     @classmethod
     def join(cls, parts: list["Events"]) -> "Events":

@@ -1,8 +1,12 @@
 """How samples are coded: the choices that a user makes, checked once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
-from .._base.checks import check_choice, check_count, check_flag, check_number, set_checked
+import numpy as np
+
+from .._base.checks import check_count
+from .._base.constraints import Checked, Count, Flag, NotNegative, PositiveShare, choice
 from .competition import Competition
 
 HEEDED = {  # by each coder, of the ways that atoms may compete
@@ -12,15 +16,16 @@ HEEDED = {  # by each coder, of the ways that atoms may compete
 }
 ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
-SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
 PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
 UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
 MISSING = ("error", "mask")  # what NaN is
+Algorithm = Annotated[str, choice(ALGORITHMS)]
+Missing = Annotated[str, choice(MISSING)]
 DEFAULT_SPARSENESS = 10
 
 
 @dataclass(frozen=True)
-class Coding:
+class Coding(Checked):
     """How samples are coded; a value out of its range is an error that names it.
 
     Parameters
@@ -30,25 +35,16 @@ class Coding:
         See `sparse_encode`; here l0_sparseness None is no limit.
     """
 
-    algorithm: str = "mp"
-    l0_sparseness: int | None = DEFAULT_SPARSENESS
-    fit_tol: float | None = None
-    alpha_MP: float = 1.0
-    do_sym: bool = False
-    positive_code: bool = False
-    missing: str = "error"
+    algorithm: Algorithm = "mp"
+    l0_sparseness: Count | None = DEFAULT_SPARSENESS
+    fit_tol: NotNegative | None = None
+    alpha_MP: PositiveShare = 1.0
+    do_sym: Flag = False
+    positive_code: Flag = False
+    missing: Missing = "error"
 
     def __post_init__(self):
-        check_choice(self.algorithm, "algorithm", ALGORITHMS)
-        set_checked(
-            self,
-            l0_sparseness=check_count(self.l0_sparseness, "l0_sparseness", is_optional=True),
-            fit_tol=check_number(self.fit_tol, "fit_tol", least=0, is_optional=True),
-            alpha_MP=check_number(self.alpha_MP, "alpha_MP", above=0, most=1),
-            do_sym=check_flag(self.do_sym, "do_sym"),
-            positive_code=check_flag(self.positive_code, "positive_code"),
-        )
-        check_choice(self.missing, "missing", MISSING)
+        super().__post_init__()
         if self.has_gaps and self.algorithm != "omp":
             raise ValueError(
                 f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
@@ -61,6 +57,15 @@ class Coding:
             )
         if self.positive_code and self.do_sym:
             raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+
+    def in_units_of(self, exponent: int) -> "Coding":
+        """Return how samples are coded that were divided by 2^exponent."""
+        if not self.fit_tol:
+            return self
+        power = 2 if self.algorithm in PURSUITS else 1
+        with np.errstate(over="ignore"):  # a tolerance that is above all squares
+            scaled = np.ldexp(self.fit_tol, -power * exponent)
+        return replace(self, fit_tol=min(scaled, np.finfo(float).max))
 
     @property
     def has_gaps(self) -> bool:

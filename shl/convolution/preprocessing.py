@@ -1,18 +1,22 @@
 """Images made ready for learning: local contrast, a radial window, a mask for atoms."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from .._base.checks import as_array, check_count, check_memory, check_number
-from .coding import check_images
+from .._base.checks import as_array, check_count, check_memory
+from .._base.constraints import Count, NotNegative, checked, number
+from .layout import check_images
 
-SIGMAS = 1e-6, 1e6  # widths of windows whose squares are neither 0 nor infinite
+# Widths of windows whose squares are neither 0 nor infinite.
+Sigma = Annotated[float, number(least=1e-6, most=1e6)]
 
 
-def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -> np.ndarray:
+@checked
+def normalise_local_contrast(X: ArrayLike, width: Count = 9, sigma: Sigma = 0.5) -> np.ndarray:
     """Images whose local mean is 0 and whose local contrast is even.
 
     v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
@@ -40,10 +44,8 @@ def normalise_local_contrast(X: ArrayLike, width: int = 9, sigma: float = 0.5) -
     """
     X = as_array(X, "X")
     shape, X = X.shape, check_images(X)
-    check_count(width, "width")
     if width % 2 == 0:
         raise ValueError(f"width must be odd, so that the window has a centre, not {width}")
-    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
     window = gaussian(width, sigma)
     Y = np.empty_like(X)
     for image, target in zip(X.reshape(-1, *X.shape[2:]), Y.reshape(-1, *X.shape[2:]), strict=True):
@@ -76,7 +78,10 @@ def _smooth(image, side):
     return image
 
 
-def radial_window(shape: Sequence[int], start_R: float = 15, sigma: float = 0.25) -> np.ndarray:
+@checked
+def radial_window(
+    shape: Sequence[int], start_R: NotNegative = 15, sigma: Sigma = 0.25
+) -> np.ndarray:
     """A window: 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
 
     exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom
@@ -95,8 +100,6 @@ def radial_window(shape: Sequence[int], start_R: float = 15, sigma: float = 0.25
     -------
     window : array of shape (height, width), float64
     """
-    start_R = check_number(start_R, "start_R", least=0)
-    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
     if not isinstance(shape, Sequence) or len(shape) < 2:
         raise ValueError(f"shape must be (..., height, width), not {shape!r}")
     height, width = (check_count(size, f"shape {shape}") for size in shape[-2:])
@@ -106,7 +109,8 @@ def radial_window(shape: Sequence[int], start_R: float = 15, sigma: float = 0.25
     return np.exp(-(beyond**2) / (2 * (sigma * min(height, width) / 2) ** 2))
 
 
-def gaussian_mask(patch_width: int, sigma: float = 0.8) -> np.ndarray:
+@checked
+def gaussian_mask(patch_width: Count, sigma: Sigma = 0.8) -> np.ndarray:
     """A mask of atoms: exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2.
 
     Parameters
@@ -120,15 +124,14 @@ def gaussian_mask(patch_width: int, sigma: float = 0.8) -> np.ndarray:
     -------
     mask : array of shape (patch_width, patch_width), float64
     """
-    patch_width = check_count(patch_width, "patch_width")
     check_memory(16 * patch_width**2, "patch_width", patch_width)
-    sigma = check_number(sigma, "sigma", least=SIGMAS[0], most=SIGMAS[1])
     distance = np.arange(patch_width) - (patch_width - 1) / 2
     squares = distance[:, None] ** 2 + distance**2
     return np.exp(-squares / (2 * (half_width(patch_width) * sigma) ** 2))
 
 
-def preprocess(X: ArrayLike, start_R: float = 15, sigma: float = 0.25) -> np.ndarray:
+@checked
+def preprocess(X: ArrayLike, start_R: NotNegative = 15, sigma: Sigma = 0.25) -> np.ndarray:
     """Local contrast normalised, then the radial window: what the study learns from."""
     X = normalise_local_contrast(X)
     return X * radial_window(X.shape, start_R, sigma).astype(X.dtype)

@@ -2,44 +2,45 @@
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, replace
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
-from .._base.checks import (
-    check_array,
-    check_choice,
-    check_count,
-    check_flag,
-    check_interval,
-    check_memory,
-    check_number,
-)
-from .._base.parameters import check_names
+from .._base.checks import check_array, check_choice, check_count, check_memory
+from .._base.parameters import estimator
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
-from ..coding.parameters import PENALISED, Coding
-from ..images.patches import noise_patches
-from ..learning.homeostasis import HEH2019, Fading, Plain, kind_of, make_rule, scale
-from ..learning.optimizers import make_optimizer
+from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
+from ..images.patches import PatchShape, noise_patches
+from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
+from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
+from ..learning.replacement import ReplaceLike, Replacement
 from ..learning.state import Plan, State
 from ..learning.stopping import Stopping
 from .base import HebbianEstimator
 from .sparse_coder import SparseTransformer
 
-DEFAULT_BATCH = 256
+DEFAULT_BATCH, MOST_BATCH = 256, 1024
+GROWTH = (2, 0.5)  # from 2 coefficients on, over the first half of the steps
+KAPPA = 16.0  # of streams
+SHRINKAGE = 0.1
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
+@estimator
 class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     """Dictionary learning by sparse coding, homeostasis and a Hebbian gradient.
 
     Each step codes a batch X by at most l0_sparseness atoms a sample, X ~ A D, adapts the
     competition between atoms so that all keep being used, and moves the atoms that were picked::
 
-        D <- D + eta step(A^T (X - A D) / batch_size);   d_i <- d_i / |d_i|
+        d_i <- d_i + sum_n a_ni (x_n - a_n D) / V_i;   d_i <- d_i / |d_i|
+
+    with V_i a running sum of the squared coefficients of atom i.
 
     Parameters
     ----------
@@ -73,23 +74,32 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         True makes `transform` give positive coefficients, then the absolute values of negative
         ones, in twice the columns.
     n_iter : int, default=2000
-        Steps, each on one batch.
+        Number of samples to learn from, in batches of 256.  If batch_size is given, the number of
+        steps.
     n_passes : float, optional
-        Passes over the data, in place of n_iter; `partial_fit` knows none.
+        Number of passes over the data, instead of n_iter.  `partial_fit` ignores it.
     batch_size : int, optional
-        Samples of a step; None is 256, or all samples where they are fewer.
-    eta : float
-        The rate of learning.
-    eta_decay : (float, float), optional
-        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
-        share of eta; None keeps it, as `partial_fit` does, which knows no end.
-    beta1, beta2, epsilon : float
-        Adam's decays, and its epsilon as a power, 10^-epsilon; beta1 = 0 is the plain gradient with
-        the rate eta.
+        Number of samples of a step.  If None, 256 for 'adam', and for 'newton' the power of 2 that
+        is at least 2 n_dictionary, within 256 to 1024.  It is never more than the samples.
+    optimizer : {'newton', 'adam'}, default='newton'
+        How atoms move.  'newton' divides the gradient of an atom by the sum of its squared
+        coefficients, and lets the sparsity grow from 2 to l0_sparseness over the first half of the
+        steps (`shl.learning.Newton`).  'adam' is the study's (`shl.learning.Adam`).
+    eta : float, default=0.04
+        Rate of 'adam'.
+    eta_decay : (float, float), default=(0.6, 0.05)
+        The rate of either optimizer is constant up to the first share of the steps.  Then it falls
+        along a cosine to the second share of its value.  If None, and in `partial_fit`, which knows
+        no end, it does not fall.
+    beta1, beta2 : float, default=0.99
+        Decays of 'adam'.  If beta1 is 0, atoms move along the plain gradient with the rate eta.
+    epsilon : float, default=10
+        Epsilon of 'adam' as a power, 10^-epsilon.
     homeo_method : str or Rule, default='HAP'
         A name in `shl.learning.RULES`, or a rule of one's own.
     eta_homeo : float, default=0.005
-        In [0, 1], the rate of the rule, a step; HEH2019 needs .005 or less in batches of 256.
+        Rate of the rule in [0, 1], for 256 samples, or for a step if batch_size is given.  HEH2019
+        needs 0.005 or less in batches of 256.
     alpha_homeo, C, nb_quant : float, float, int
         Parameters of the rule, see `shl.learning`; C = 0 adapts to the data.
     homeo_fade : (float, float), default=(0.3, 0.6)
@@ -103,7 +113,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     eta_precision : float, default=0.0
         In [0, 1], the rate of that.
     one_over_F : bool, default=False
-        True starts from patches of 1/f noise (n_pixels must be a square), False from white noise.
+        True starts from patches of 1/f noise of the shape `patch_shape`, False from white noise.
+    patch_shape : (int, int) or (int, int, int), optional
+        Height and width in pixels of the patches that the samples are, and their number of
+        channels, which come last.  If None, figures and 1/f noise take them for square and grey.
     dict_init, precision_init : array of shape (n_dictionary, n_pixels), optional
         Start values.
     P_cum_init : array of shape (n_dictionary, nb_quant), optional
@@ -169,97 +182,52 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     (500, 20)
     """
 
-    @check_names
-    def __init__(
-        self,
-        n_dictionary=None,
-        *,
-        learning_algorithm=None,
-        l0_sparseness=None,
-        fit_tol=None,
-        transform_algorithm=None,
-        transform_l0_sparseness=None,
-        transform_fit_tol=None,
-        alpha_MP=1.0,
-        do_sym=False,
-        positive_code=False,
-        positive_dict=False,
-        missing="error",
-        split_sign=False,
-        n_iter=2000,
-        n_passes=None,
-        batch_size=None,
-        eta=0.04,
-        eta_decay=(0.6, 0.05),
-        beta1=0.99,
-        beta2=0.99,
-        epsilon=10,
-        homeo_method="HAP",
-        eta_homeo=0.005,
-        alpha_homeo=0.05,
-        C=0.0,
-        nb_quant=128,
-        homeo_fade=(0.3, 0.6),
-        replace=True,
-        do_precision=False,
-        eta_precision=0.0,
-        one_over_F=False,
-        dict_init=None,
-        precision_init=None,
-        P_cum_init=None,
-        record_each=0,
-        record_num_batches=1024,
-        tol=None,
-        n_iter_no_change=10,
-        validation_fraction=0.1,
-        sparse_output=False,
-        random_state=None,
-        n_jobs=None,
-        verbose=0,
-    ):
-        self.n_dictionary = n_dictionary
-        self.learning_algorithm = learning_algorithm
-        self.l0_sparseness = l0_sparseness
-        self.fit_tol = fit_tol
-        self.transform_algorithm = transform_algorithm
-        self.transform_l0_sparseness = transform_l0_sparseness
-        self.transform_fit_tol = transform_fit_tol
-        self.alpha_MP = alpha_MP
-        self.do_sym = do_sym
-        self.positive_code = positive_code
-        self.positive_dict = positive_dict
-        self.missing = missing
-        self.split_sign = split_sign
-        self.n_iter = n_iter
-        self.n_passes = n_passes
-        self.batch_size = batch_size
-        self.eta = eta
-        self.eta_decay = eta_decay
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.epsilon = epsilon
-        self.homeo_method = homeo_method
-        self.eta_homeo = eta_homeo
-        self.alpha_homeo = alpha_homeo
-        self.C = C
-        self.nb_quant = nb_quant
-        self.homeo_fade = homeo_fade
-        self.replace = replace
-        self.do_precision = do_precision
-        self.eta_precision = eta_precision
-        self.one_over_F = one_over_F
-        self.dict_init = dict_init
-        self.precision_init = precision_init
-        self.P_cum_init = P_cum_init
-        self.record_each = record_each
-        self.record_num_batches = record_num_batches
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.validation_fraction = validation_fraction
-        self.sparse_output = sparse_output
-        self.random_state = random_state
-        self.n_jobs = n_jobs
-        self.verbose = verbose
+    n_dictionary: constraints.Count | None = None
+    _: KW_ONLY
+    learning_algorithm: Algorithm | None = None
+    l0_sparseness: constraints.Count | None = None
+    fit_tol: constraints.NotNegative | None = None
+    transform_algorithm: Algorithm | None = None
+    transform_l0_sparseness: constraints.Count | None = None
+    transform_fit_tol: constraints.NotNegative | None = None
+    alpha_MP: constraints.PositiveShare = 1.0
+    do_sym: constraints.Flag = False
+    positive_code: constraints.Flag = False
+    positive_dict: constraints.Flag = False
+    missing: Missing = "error"
+    split_sign: constraints.Flag = False
+    n_iter: constraints.Count = 2000
+    n_passes: constraints.Positive | None = None
+    batch_size: constraints.Count | None = None
+    optimizer: OptimizerName = "newton"
+    eta: constraints.Positive = 0.04
+    eta_decay: DecayLike | None = (0.6, 0.05)
+    beta1: constraints.ShareBelowOne = 0.99
+    beta2: constraints.ShareBelowOne = 0.99
+    epsilon: Power = 10
+    homeo_method: str | Rule | None = "HAP"
+    eta_homeo: constraints.Share = 0.005
+    alpha_homeo: constraints.Positive = 0.05
+    C: constraints.NotNegative = 0.0
+    nb_quant: constraints.Quantiles = 128
+    homeo_fade: constraints.Interval | None = (0.3, 0.6)
+    replace: ReplaceLike = True
+    do_precision: constraints.Flag = False
+    eta_precision: constraints.Share = 0.0
+    one_over_F: constraints.Flag = False
+    patch_shape: PatchShape | None = None
+    dict_init: np.ndarray | None = None
+    precision_init: np.ndarray | None = None
+    P_cum_init: np.ndarray | None = None
+    record_each: constraints.CountOrZero = 0
+    record_num_batches: constraints.CountOrZero = 1024
+    tol: constraints.ShareBelowOne | None = None
+    n_iter_no_change: constraints.Count = 10
+    validation_fraction: constraints.InnerShare = 0.1
+    sparse_output: constraints.Flag = False
+    random_state: Any = None
+    n_jobs: int | None = None
+    verbose: int = 0
 
     # ------------------------------------------------------------------------------ learning
 
@@ -310,33 +278,55 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
         n_pixels) of a dtype in n_steps; None has no end.
         """
-        check_count(self.n_iter, "n_iter")
-        for name in ("do_precision", "one_over_F", "sparse_output", "positive_dict", "split_sign"):
-            check_flag(getattr(self, name), name)
+        constraints.check_fields(self)
+        if self.patch_shape is not None and np.prod(self.patch_shape) != shape[1]:
+            raise ValueError(
+                f"patch_shape must have as many pixels as a sample, {shape[1]}, not "
+                f"{self.patch_shape!r}"
+            )
         n_dictionary = self._shape(shape)[0]
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
         self._check_transform(n_dictionary)
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
-        batch_size = self._batch_size(shape[0])
-        eta_precision = check_number(self.eta_precision, "eta_precision", least=0, most=1)
-        nb_quant = check_count(self.nb_quant, "nb_quant", least=2)
+        batch_size = self._batch_size(shape)
         # The histograms, a batch's counts and their distribution.
-        check_memory(24 * n_dictionary * nb_quant, "nb_quant", nb_quant)
+        check_memory(24 * n_dictionary * int(self.nb_quant), "nb_quant", self.nb_quant)
         P_cum = self._start_histograms(n_dictionary, dtype)
-        n_batches = shape[0] // batch_size
+        n_batches, rate = shape[0] // batch_size, self._homeo_rate(shape)
+        rule = self._make_rule(n_batches, P_cum, rate)
+        rule = self._heeded(
+            rule, n_dictionary, how.algorithm, n_steps or self._steps_of_n_iter(shape)
+        )
+        changes = self._changes(n_steps)
+        if self._is_newton:
+            limit = None if how.fit_tol is not None else how.l0_sparseness
+            kappa = KAPPA if n_steps is None else None
+            optimizer = Newton(limit, kappa, shrinkage=SHRINKAGE)
+            if changes["replacement"] and not isinstance(self.replace, Replacement):
+                changes["replacement"] = changes["replacement"].in_steps_of(
+                    self._batches_in_step(shape)
+                )
+            changes["growth"] = None if limit is None else GROWTH
+        else:
+            optimizer = make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon)
         return Plan(
             how,
-            self._rule(n_dictionary, n_batches, how.algorithm, P_cum, n_steps or self.n_iter),
-            make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon),
+            rule,
+            optimizer,
             batch_size,
             self._recording(),
-            HEH2019(self.eta_homeo, self.C, self.nb_quant, P_cum),
-            eta_precision if self.do_precision else None,
+            HEH2019(rate, self.C, self.nb_quant, P_cum),
+            self.eta_precision if self.do_precision else None,
             positive_dict=bool(self.positive_dict),
-            **self._changes(n_steps),
+            **changes,
         )
+
+    @property
+    def _is_newton(self):
+        """Whether atoms move by Newton's step; the parameters of Adam then have no effect."""
+        return self.optimizer == "newton"
 
     def _plan_fit(self, shape, dtype, n_steps):
         """The plan to learn from all samples there are; none are left to replace atoms by where
@@ -345,19 +335,39 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         plan = self.plan(shape, dtype, n_steps)
         return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
 
-    def _batch_size(self, n_samples):
-        """Samples of a step, of so many."""
-        size = min(DEFAULT_BATCH, n_samples) if self.batch_size is None else self.batch_size
-        return check_count(size, "batch_size", most=n_samples, why="the samples to learn from")
+    def _batch_size(self, shape):
+        """Return the number of samples of a step.
 
-    def _n_steps(self, n_samples):
-        """n_iter, or the steps of n_passes over so many samples, None where that is not known."""
-        n_passes = check_number(self.n_passes, "n_passes", above=0, is_optional=True)
-        if n_passes is None:
-            return super()._n_steps(n_samples)
-        if n_samples is None:
-            raise ValueError(f"n_passes must be None where X is an iterable, not {n_passes!r}")
-        return max(1, round(n_passes * n_samples / self._batch_size(n_samples)))
+        The default is 256 for Adam.  A Gram matrix costs as much as the correlations of
+        n_dictionary samples: Newton's step takes the power of 2 from twice as many on, up to 1024.
+        """
+        size = self.batch_size
+        if size is None:
+            most = MOST_BATCH if self._is_newton else DEFAULT_BATCH
+            wanted = np.clip(2 * self._shape(shape)[0], DEFAULT_BATCH, most)
+            size = min(1 << int(np.ceil(np.log2(wanted))), shape[0])
+        return check_count(size, "batch_size", most=shape[0], why="the samples to learn from")
+
+    def _batches_in_step(self, shape):
+        """Return how many batches of 256 samples a step stands for; 1 if batch_size is given."""
+        return 1 if self.batch_size is not None else max(1, self._batch_size(shape) / DEFAULT_BATCH)
+
+    def _homeo_rate(self, shape):
+        """Return eta_homeo for the samples of a step."""
+        n = self._batches_in_step(shape)
+        return self.eta_homeo if n == 1 else 1 - (1 - self.eta_homeo) ** n
+
+    def _steps_of_n_iter(self, shape):
+        """Return n_iter in steps."""
+        return max(1, round(self.n_iter / self._batches_in_step(shape)))
+
+    def _n_steps(self, shape, is_stream=False):
+        """Return the steps of n_iter, or of n_passes, which a stream does not know."""
+        if self.n_passes is None:
+            return self._steps_of_n_iter(shape)
+        if is_stream:
+            raise ValueError(f"n_passes must be None where X is an iterable, not {self.n_passes!r}")
+        return max(1, round(self.n_passes * shape[0] / self._batch_size(shape)))
 
     def _stopping(self):
         return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
@@ -366,12 +376,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """How samples of so many pixels are coded by so many atoms."""
         algorithm = self.learning_algorithm
         if algorithm is None:
-            names = ("do_precision", "do_sym", "positive_code")
-            flags = [check_flag(getattr(self, name), name) for name in names]
-            needs_mp = any(flags) or self.precision_init is not None
+            needs_mp = self.do_precision or self.do_sym or self.positive_code
+            needs_mp = needs_mp or self.precision_init is not None
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
-        check_choice(algorithm, "learning_algorithm", encode.ALGORITHMS)
         default = encode.default_sparseness(n_pixels, n_dictionary)
         limits = self.l0_sparseness, default, algorithm, self.fit_tol
         return Coding(
@@ -386,9 +394,6 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        if self.transform_algorithm is not None:
-            check_choice(self.transform_algorithm, "transform_algorithm", encode.ALGORITHMS)
-        check_number(self.transform_fit_tol, "transform_fit_tol", least=0, is_optional=True)
         check_count(
             self.transform_l0_sparseness,
             "transform_l0_sparseness",
@@ -417,28 +422,27 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """P_cum_init as an array, or None."""
         if self.P_cum_init is None:
             return None
-        if check_number(self.C, "C", least=0) == 0:
+        if self.C == 0:
             raise ValueError(
                 "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
             )
         P_cum = to_host(self.P_cum_init)
         return check_P_cum(P_cum, "P_cum_init", n_dictionary, self.nb_quant, dtype)
 
-    def _make_rule(self, n_batches=1, P_cum=None):
-        """The rule of homeostasis by itself."""
+    def _make_rule(self, n_batches=1, P_cum=None, rate=None):
+        """The rule of homeostasis by itself; rate is eta_homeo for the samples of a step."""
         return make_rule(
             self.homeo_method,
-            eta_homeo=self.eta_homeo,
-            alpha_homeo=check_number(self.alpha_homeo, "alpha_homeo", above=0),
+            eta_homeo=self.eta_homeo if rate is None else rate,
+            alpha_homeo=self.alpha_homeo,
             C=self.C,
             nb_quant=self.nb_quant,
             P_cum=P_cum,
             n_batches=n_batches,
         )
 
-    def _rule(self, n_dictionary, n_batches, algorithm, P_cum, n_steps):
-        """The rule of homeostasis, as the coder can use it and fading where that is asked for."""
-        rule = self._make_rule(n_batches, P_cum)
+    def _heeded(self, rule, n_dictionary, algorithm, n_steps):
+        """Return the rule as the coder can use it, fading if homeo_fade says so."""
         kinds = encode.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
@@ -450,7 +454,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             return Plain()
         if self.homeo_fade is None or kind == "plain":
             return rule
-        start, stop = check_interval(self.homeo_fade, "homeo_fade", least=0, most=1)
+        start, stop = self.homeo_fade
         return Fading(rule, start * n_steps, stop * n_steps)
 
     def _start_dictionary(self, X, plan, rng):
@@ -476,16 +480,21 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             )
         return np.abs(dictionary)
 
-    @staticmethod
-    def _draw_noise(shape, rng):
-        """Patches of 1/f noise."""
+    def _draw_noise(self, shape, rng):
+        """Draw patches of 1/f noise."""
         n_dictionary, n_pixels = shape
-        width = round(n_pixels**0.5)
-        if width**2 != n_pixels:
+        side = round(n_pixels**0.5)
+        if self.patch_shape is None and side**2 != n_pixels:
             raise ValueError(
-                f"one_over_F must be False where samples are not square patches: {n_pixels} pixels"
+                f"one_over_F needs square patches, and samples have {n_pixels} pixels. Pass "
+                f"patch_shape, or one_over_F=False"
             )
-        return noise_patches(n_dictionary, width, rng)
+        height, width, *channels = self.patch_shape or (side, side)
+        noise = [
+            noise_patches(n_dictionary, width, rng, patch_height=height)
+            for _ in range(*channels or (1,))
+        ]
+        return np.stack(noise, axis=2).reshape(shape)
 
     def _set_fitted(self, state, competition):
         """The fitted attributes that are parts of the state."""
@@ -526,7 +535,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        given, X = X, self._validate(X, reset=False)
+        given, (X, _) = X, self._read(X, reset=False, exponent=0)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = encode.sparse_encode(
             X,
@@ -550,6 +559,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""
+        constraints.check_fields(self)
         self._check_transform(len(self.components_))
         learned = self._coding(self.n_features_in_, len(self.components_))
         name = algorithm or self.transform_algorithm or learned.algorithm

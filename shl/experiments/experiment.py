@@ -1,41 +1,39 @@
 """SHL: an experiment, from the parameters of the data and of the learning to its figures."""
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 
 import numpy as np
 
 from .. import plotting, store
-from .._base.checks import check_choice, check_count, check_names
-from .._base.parameters import check_names as check_parameter_names
+from .._base import constraints
+from .._base.annex import ADVICE
+from .._base.checks import check_choice
+from .._base.parameters import check_keywords
 from .._base.schema import Field
 from .._base.schema import check as check_schema
 from .._base.threads import count_threads
 from ..coding.encode import sparse_encode
-from ..coding.parameters import ALGORITHMS
+from ..coding.parameters import Algorithm
 from ..estimators.dictionary import SparseHebbianLearning
-from ..images.patches import Patches
+from ..images.patches import Patches, PatchWidth
 from ..images.photographs import DATAPATH, choose_database
 from ..learning import checkpoints
-from ..learning.replacement import Replacement
+from ..learning.optimizers import DecayLike, OptimizerName, Power
+from ..learning.replacement import ReplaceLike
+from ..plotting.figures import close, is_shown
+from ..store.entries import DEFAULT_FOLDER
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
-STUDY = {"n_iter": 4097, "eta": 0.02, "eta_decay": None, "replace": False}
+STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
-FIGURES = (
-    "show_dico",
-    "show_dico_in_order",
-    "show_Pcum",
-    "plot_error",
-    "plot_proba_histogram",
-    *OF_CODE,
-    *(f"time_plot_{variable}" for variable in (*plotting.LABELS, "prob")),
-)
-# What draws a figure of another name.
-PLOTS = {"show_Pcum": "plot_P_cum", "show_dico_in_order": "show_dico", "plot_error": "time_plot"}
+OF_RECORD = tuple(f"time_plot_{name}" for name in (*plotting.LABELS, "prob"))
+OF_MODEL = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram")
+FIGURES = (*OF_MODEL, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
@@ -51,7 +49,7 @@ class SHL:
     height, width : int
         Size of the crops of images, in pixels.
     patch_width : int
-        Patches are patch_width x patch_width pixels.
+        Width of a patch in pixels, also its height unless `patch_height` is given.
     N_patches : int
         Patches in the data.
     datapath, name_database : str
@@ -62,9 +60,15 @@ class SHL:
         See `shl.images.extract_patches`.
     n_image : int, optional
         Images to use; None is all.
+    patch_height : int, default=None
+        Height of a patch in pixels.  If None, patch_width.  Sounds have a height of 1 (and crops
+        too, `height=1`).
+    color : bool, default=False
+        Whether to learn from colours.  Patches then have patch_height x patch_width x 3 pixels.
+        Channels are filtered alike and scaled together, see `shl.images.extract_patches`.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
-    one_over_F, n_iter, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
+    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
         See `SparseHebbianLearning`.
     eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
         See `SparseHebbianLearning`.
@@ -104,49 +108,52 @@ class SHL:
     Perrinet (2019), Vision 3(3):47.
     """
 
-    height: int = 256
-    width: int = 256
-    patch_width: int = 21
-    N_patches: int = 65536
-    datapath: str = DATAPATH
-    name_database: str | None = None
-    do_mask: bool = True
-    do_bandpass: bool = True
-    over_patches: int = 16
-    patch_ds: int = 1
-    patch_norm: bool = False
-    n_image: int | None = None
-    n_dictionary: int = 676
-    learning_algorithm: str = "mp"
-    fit_tol: float | None = None
-    l0_sparseness: int = 21
-    alpha_MP: float = 0.95
-    one_over_F: bool = True
-    n_iter: int = 1281
-    eta: float = 0.04
-    eta_decay: tuple | None = (0.6, 0.05)
-    beta1: float = 0.99
-    beta2: float = 0.99
-    epsilon: float = 10
-    do_precision: bool = False
-    eta_precision: float = 0.0
+    height: constraints.Count = 256
+    width: constraints.Count = 256
+    patch_width: PatchWidth = 21
+    N_patches: constraints.Count = 65536
+    datapath: constraints.PathLike = DATAPATH
+    name_database: constraints.PathLike | None = None
+    do_mask: constraints.Flag = True
+    do_bandpass: constraints.Flag = True
+    over_patches: constraints.Count = 16
+    patch_ds: constraints.Count = 1
+    patch_norm: constraints.Flag = False
+    n_image: constraints.Count | None = None
+    patch_height: constraints.Count | None = None
+    color: constraints.Flag = False
+    n_dictionary: constraints.Count | None = 676
+    learning_algorithm: Algorithm | None = "mp"
+    fit_tol: constraints.NotNegative | None = None
+    l0_sparseness: constraints.Count | None = 21
+    alpha_MP: constraints.PositiveShare = 0.95
+    one_over_F: constraints.Flag = True
+    n_iter: constraints.Count = 1281
+    optimizer: OptimizerName = "adam"
+    eta: constraints.Positive = 0.04
+    eta_decay: DecayLike | None = (0.6, 0.05)
+    beta1: constraints.ShareBelowOne = 0.99
+    beta2: constraints.ShareBelowOne = 0.99
+    epsilon: Power = 10
+    do_precision: constraints.Flag = False
+    eta_precision: constraints.Share = 0.0
     homeo_method: object = "HAP"
-    eta_homeo: float = 0.01
-    alpha_homeo: float = 0.05
-    C: float = 3.0
-    nb_quant: int = 128
-    homeo_fade: tuple | None = None
-    replace: bool | Replacement = True
+    eta_homeo: constraints.Share = 0.01
+    alpha_homeo: constraints.Positive = 0.05
+    C: constraints.NotNegative = 3.0
+    nb_quant: constraints.Quantiles = 128
+    homeo_fade: constraints.Interval | None = None
+    replace: ReplaceLike = True
     P_cum: np.ndarray | None = None
-    do_sym: bool = False
-    seed: int = 42
-    batch_size: int = 1024
-    record_each: int = 32
-    record_num_batches: int = 1024
-    DEBUG_DOWNSCALE: int = 1
-    verbose: int = 0
-    cache_dir: str | Path | None = store.DEFAULT_FOLDER
-    checkpoint_each: int | None = None
+    do_sym: constraints.Flag = False
+    seed: constraints.CountOrZero = 42
+    batch_size: constraints.Count = 1024
+    record_each: constraints.CountOrZero = 32
+    record_num_batches: constraints.Count = 1024
+    DEBUG_DOWNSCALE: constraints.Count = 1
+    verbose: constraints.CountOrZero = 0
+    cache_dir: str | Path | None = DEFAULT_FOLDER
+    checkpoint_each: constraints.Count | None = None
     n_jobs: int | None = 1
 
     def __post_init__(self):
@@ -155,15 +162,12 @@ class SHL:
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        for name in ("DEBUG_DOWNSCALE", *DOWNSCALED):
-            check_count(getattr(self, name), name)
-        check_count(self.checkpoint_each, "checkpoint_each", is_optional=True)
-        check_count(self.verbose, "verbose", least=0)
+        constraints.check_fields(self)
         count_threads(self.n_jobs)
-        self.patches  # noqa: B018 - it validates itself
+        shape = self.patches.shape  # they validate themselves
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
-        model.plan((most, self.patch_width**2), np.float32)
+        model.plan((most, int(np.prod(shape))), np.float32)
         self.store = store.open_store(self.cache_dir)
 
     def __eq__(self, other):
@@ -206,8 +210,8 @@ class SHL:
     # ----------------------------------------------------------------------------------------- data
 
     def get_data(self, matname=None, patch_width=None):
-        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes
-        them.
+        """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
+        as many pixels in colour, cached under all that makes them.
         """
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
@@ -228,16 +232,17 @@ class SHL:
 
     def _data_path(self, matname):
         """Where the patches are kept, or None without a store."""
-        if self.store is None:
-            return None
-        return self.store.path("data", self.patches.key(), matname or self.name_database)
+        tag = matname or self.name_database
+        return self.store and self.store.path("data", self.patches.key(), tag)
 
     # ------------------------------------------------------------------------------------- learning
 
     def _estimator(self, dictionary=None, precision=None, P_cum=None):
         """The unfitted model of these parameters."""
+        shape = self.patches.shape
         return SparseHebbianLearning(
             **self._parameters(LEARNING_PARAMETERS),
+            patch_shape=shape if self.color or shape[0] != shape[1] else None,
             dict_init=dictionary,
             precision_init=precision,
             P_cum_init=self.P_cum if P_cum is None else P_cum,
@@ -246,7 +251,7 @@ class SHL:
             verbose=self.verbose,
         )
 
-    @check_parameter_names
+    @constraints.checked
     def learn_dico(
         self,
         data=None,
@@ -254,7 +259,7 @@ class SHL:
         precision=None,
         P_cum=None,
         matname=None,
-        list_figures=(),
+        list_figures: constraints.Names = (),
         fig_kwargs=None,
     ):
         """A fitted `SparseHebbianLearning` of this experiment.
@@ -275,7 +280,11 @@ class SHL:
         fig_kwargs : dict, optional
             Passed to the figures that take them.
         """
-        for name in check_names(list_figures, "list_figures"):
+        for name in list_figures:
+            if (variable := name.removeprefix("time_plot_")) in ADVICE:
+                raise ValueError(
+                    f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
+                )
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
@@ -283,9 +292,8 @@ class SHL:
         model = self._estimator(dictionary, precision, P_cum)
         is_kept = matname is not None and self.store is not None
         dico = self._learn_or_load(model, data, matname) if is_kept else model.fit(data)
-        self.figures |= {
-            name: self._draw(name, dico, data, fig_kwargs or {}) for name in list_figures
-        }
+        for name in list_figures:
+            self.figures[name] = self._draw(name, dico, data, fig_kwargs or {})
         return dico
 
     def _learn_or_load(self, model, data, matname):
@@ -300,12 +308,10 @@ class SHL:
         """The model in the store at a `result_path`, or None; one of a rule of one's own is always
         learned again.
         """
-        found = (
-            self.store.get(path, SparseHebbianLearning.load)
-            if isinstance(self.homeo_method, str)
-            else None
-        )
-        return None if found is None else found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
+        if not isinstance(self.homeo_method, str):
+            return None
+        found = self.store.get(path, SparseHebbianLearning.load)
+        return found and found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
     def result_path(self, model=None, data=None, matname=None, data_digest=None):
         """Where the result of a learning is kept: it depends on all parameters, the data and the
@@ -316,17 +322,17 @@ class SHL:
         of_transform = [name for name in parameters if name.startswith("transform_")]
         for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
-        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)}, "experiments")
         return self.store.path("dico", key, matname)
 
     # --------------------------------------------------------------------------------------- coding
 
-    @check_parameter_names
+    @constraints.checked
     def code(
         self,
         data,
         dico,
-        coding_algorithm="mp",
+        coding_algorithm: Algorithm = "mp",
         matname=None,
         P_cum=None,
         fit_tol=None,
@@ -339,7 +345,7 @@ class SHL:
         coding_algorithm is one of `sparse_encode`; the result is cached when matname is given.
         """
         options = {
-            "algorithm": check_choice(coding_algorithm, "coding_algorithm", ALGORITHMS),
+            "algorithm": coding_algorithm,
             "P_cum": P_cum,
             "fit_tol": self.fit_tol if fit_tol is None else fit_tol,
             "gain": gain,
@@ -349,15 +355,14 @@ class SHL:
             "do_sym": self.do_sym,
             "precision": dico.precision if coding_algorithm == "mp" else None,
         }
-        if matname is None or self.store is None:
-            return sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
-        key = store.key_of(
-            {**options, "data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
-        )
-        path = self.store.path("code", key, matname)
-        code = self.store.get(path, _read_code)
-        if code is None:
-            code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        is_kept = matname is not None and self.store is not None
+        if is_kept:
+            made_of = {"data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
+            path = self.store.path("code", store.key_of({**options, **made_of}), matname)
+            if (found := self.store.get(path, _read_code)) is not None:
+                return found
+        code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
+        if is_kept:
             self.store.put(path, {"code": code}, {"kind": "code"})
         return code
 
@@ -367,78 +372,47 @@ class SHL:
 
     # -------------------------------------------------------------------------------------- figures
 
+    show_dico = staticmethod(plotting.show_dico)
+    show_dico_in_order = staticmethod(plotting.show_dico_in_order)
+    show_Pcum = staticmethod(plotting.plot_P_cum)
+    plot_error = staticmethod(plotting.plot_error)
+    plot_proba_histogram = staticmethod(plotting.plot_proba_histogram)
+    plot_coefficients = staticmethod(plotting.plot_coefficients)
+    plot_variance = staticmethod(plotting.plot_variance)
+    plot_variance_histogram = staticmethod(plotting.plot_variance_histogram)
+    time_plot = staticmethod(plotting.time_plot)
+
     def _draw(self, name, dico, data, options):
         """(fig, ax) of one of FIGURES."""
         options = {key: options[key] for key in options if key in _options_of(name)}
         if name.startswith("time_plot_"):
-            return self.time_plot(dico, name.removeprefix("time_plot_"), **options)
-        if name in OF_CODE:
-            return getattr(self, name)(self.code(data, dico), **options)
-        return getattr(self, name)(dico, **options)
-
-    def show_dico(self, dico, data=None, title=None, **options):
-        """See `shl.plotting.show_dico`."""
-        return plotting.show_dico(self, dico, data, title=title, **options)
-
-    def show_dico_in_order(self, dico, data=None, title=None, **options):
-        """See `shl.plotting.show_dico_in_order`."""
-        return plotting.show_dico_in_order(self, dico, data, title=title, **options)
-
-    def show_Pcum(self, dico, **options):
-        """See `shl.plotting.plot_P_cum`."""
-        return plotting.plot_P_cum(dico.P_cum, **options)
-
-    def plot_error(self, dico, **options):
-        """See `shl.plotting.plot_error`."""
-        return plotting.plot_error(self, dico, **options)
-
-    def plot_proba_histogram(self, dico, **options):
-        """See `shl.plotting.plot_proba_histogram`."""
-        return plotting.plot_proba_histogram(plotting.activity(dico), **options)
-
-    def plot_coefficients(self, sparse_code, **options):
-        """See `shl.plotting.plot_coefficients`."""
-        return plotting.plot_coefficients(sparse_code, **options)
-
-    def plot_variance(self, sparse_code, **options):
-        """See `shl.plotting.plot_variance`."""
-        return plotting.plot_variance(self, sparse_code, **options)
-
-    def plot_variance_histogram(self, sparse_code, **options):
-        """See `shl.plotting.plot_variance_histogram`."""
-        return plotting.plot_variance_histogram(self, sparse_code, **options)
-
-    def time_plot(self, dico, variable="F", **options):
-        """See `shl.plotting.time_plot`."""
-        return plotting.time_plot(self, dico, variable, **options)
-
-
-def _read_data(path):
-    """The patches in a file."""
-    return _read_array(path, "data", ("n_samples", "n_pixels"))
-
-
-def _read_code(path):
-    """The code in a file."""
-    return _read_array(path, "code", ("n_samples", "n_dictionary"))
+            options["variable"], name = name.removeprefix("time_plot_"), "time_plot"
+        fig, ax = getattr(self, name)(self.code(data, dico) if name in OF_CODE else dico, **options)
+        if not is_shown():
+            close(fig)
+        return fig, ax
 
 
 def _read_array(path, name, shape):
     """The only array of a file, whose axes are as many as `shape` has names."""
     arrays, _ = store.read(path)
-    with store.damage_of(path):
-        return check_schema(arrays, {name: Field(shape)})[name]
+    return check_schema(arrays, {name: Field(shape)})[name]
+
+
+_read_data = partial(_read_array, name="data", shape=("n_samples", "n_pixels"))
+_read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary"))
 
 
 def _read_digest(path):
     """The digest of the patches in a file."""
-    return str(store.read_values(path, "digest")[0])
+    return str(store.read_info(path)["digest"])
 
 
 def _options_of(name):
     """The parameters of one of FIGURES."""
-    draw = getattr(plotting, PLOTS.get(name, name), plotting.time_plot)
-    return signature(draw).parameters
+    if name in OF_RECORD:
+        return [option for option in signature(SHL.time_plot).parameters if option != "variable"]
+    return list(signature(getattr(SHL, name)).parameters)
 
 
 def _check_options(options, list_figures):
@@ -450,7 +424,7 @@ def _check_options(options, list_figures):
         )
 
 
-SHL.__init__ = check_parameter_names(SHL.__init__)  # which the dataclass has made
+SHL.__init__ = check_keywords(SHL.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

@@ -14,42 +14,30 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from .. import images, store
-from .._base.checks import (
-    check_array,
-    check_choice,
-    check_count,
-    check_flag,
-    check_memory,
-    check_names,
-    check_number,
-)
-from .._base.parameters import check_names as check_parameter_names
+from .._base.checks import check_choice, check_memory, check_names
+from .._base.constraints import Count, Flag, Matrix, checked, choice, kinds_of, number
 from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
-from ..store.files import json_text
+from ..plotting import plot_grid, plot_scan, time_plot
+from ..plotting.figures import get_axes, save
+from ..store.files import json_text, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
 logger = logging.getLogger("shl")
 
-NOT_SCANNED = (
-    "datapath",
-    "P_cum",
-    "DEBUG_DOWNSCALE",
-    "verbose",
-    "cache_dir",
-    "checkpoint_each",
-    "n_jobs",
-)
+NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir")
+NOT_SCANNED += ("checkpoint_each", "n_jobs")
 BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
-WHOLE = tuple(field.name for field in fields(SHL) if field.type is int or field.name == "n_image")
+WHOLE = tuple(field.name for field in fields(SHL) if int in kinds_of(field.type))
 CHOICES = {
     "homeo_method": tuple(RULES),
     "learning_algorithm": ALGORITHMS,
@@ -82,14 +70,15 @@ class SHL_set:
         Patches for all; None is those of the parameters.
     """
 
+    @checked
     def __init__(
         self,
         opts: Mapping | SHL | None = None,
         tag: str = "shl",
-        N_scan: int = 9,
-        base: float = 4.0,
+        N_scan: Count = 9,
+        base: Annotated[float, number(above=1)] = 4.0,
         values: Mapping[str, Sequence] | None = None,
-        data: np.ndarray | None = None,
+        data: Matrix | None = None,
     ):
         if not isinstance(opts, (SHL, Mapping, type(None))):
             raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
@@ -97,13 +86,11 @@ class SHL_set:
         if not isinstance(tag, str):
             raise TypeError(f"tag must be a str, not {tag!r}")
         self.tag = tag
-        self.N_scan = check_count(N_scan, "N_scan")
+        self.N_scan, self.base, self.data = N_scan, base, data
         check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
-        self.base = check_number(base, "base", above=1)
         if not isinstance(values, (Mapping, type(None))):
             raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
-        self.data = None if data is None else check_array(data, "data", ndim=2)
         self._records = []
         self.figures = {}
 
@@ -168,34 +155,30 @@ class SHL_set:
         if not variables:
             raise ValueError("variables is empty: name what to scan")
         values = {variable: self.values_of(variable) for variable in variables}
-        if grid:
-            name = " x ".join(variables)
-            n_tasks = math.prod(map(len, values.values()))
-            check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {name}", n_tasks)
-            return [
-                {
-                    "variable": name,
-                    "value": combined,
-                    "params": dict(zip(variables, combined, strict=True)),
-                }
-                for combined in itertools.product(*values.values())
-            ]
+        n_tasks = math.prod(map(len, values.values())) if grid else 0
+        check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {' x '.join(variables)}", n_tasks)
         return [
-            {"variable": variable, "value": value, "params": {variable: value}}
-            for variable in variables
-            for value in values[variable]
+            {
+                "variable": " x ".join(names),
+                "value": each if grid else each[0],
+                "params": dict(zip(names, each, strict=True)),
+            }
+            for names in ([variables] if grid else [[variable] for variable in variables])
+            for each in itertools.product(*map(values.get, names))
         ]
 
     # -------------------------------------------------------------------------------------- running
 
-    @check_parameter_names
+    @checked
     def run(
         self,
         variables: str | Sequence[str] = ("eta",),
         n_jobs: int = 1,
         verbose: int = 0,
-        grid: bool = False,
-        N_scan: int | None = None,
+        grid: Flag = False,
+        N_scan: Count | None = None,
+        list_figures: Sequence[str] = (),
+        fig_kwargs: Mapping | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -217,23 +200,32 @@ class SHL_set:
             True runs every combination of the variables' values.
         N_scan : int, default=None
             Values of a variable from now on; None keeps the number.
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        fig_kwargs : dict, default=None
+            Parameters of these figures, as in `SHL.learn_dico`.
         """
-        if N_scan is not None:
-            self.N_scan = check_count(N_scan, "N_scan")
-        tasks = self.tasks(variables, check_flag(grid, "grid"))
+        self.N_scan = N_scan or self.N_scan
+        tasks = self.tasks(variables, grid)
         count_threads(n_jobs)  # validates it
         outcomes = run_jobs(self._jobs(tasks), n_jobs, verbose, "runs")
         found = [
             _record(task, self._parameters(task), outcome)
             for task, outcome in zip(tasks, outcomes, strict=True)
         ]
-        kept = [
-            record
-            for record in self._records
-            if all(record["params"] != new["params"] for new in found)
-        ]
-        self._records = kept + found
+        new = [record["params"] for record in found]
+        self._records = [record for record in self._records if record["params"] not in new] + found
+        done = [record for record in found if record["status"] == "done"]
+        self._draw(done, list_figures, fig_kwargs)
         return found
+
+    def _draw(self, records, list_figures, fig_kwargs):
+        """Draw figures of each record."""
+        options = {"list_figures": list_figures, "fig_kwargs": fig_kwargs}
+        for record in records if list_figures else ():
+            experiment = SHL(**self._parameters(record))
+            experiment.learn_dico(self._patches(record), matname=self.tag, **options)
+            self.figures[record["value"]] = experiment.figures
 
     def stored(self, tasks: list[dict]) -> list[dict | None]:
         """The record of each task whose result is in the store, None for the others."""
@@ -250,7 +242,8 @@ class SHL_set:
         for task, result in zip(tasks, found, strict=True):
             parameters = self._parameters(task)
             arguments = parameters, shared.get(self._data_key(task)), self.tag
-            jobs.append(Job(_key_of(parameters, len(jobs)), _learn, arguments, result))
+            key = _attempt(store.key_of, parameters) or len(jobs)  # equal tasks share a key
+            jobs.append(Job(key, _learn, arguments, result))
         return jobs
 
     def _parameters(self, task):
@@ -276,25 +269,15 @@ class SHL_set:
         return json.dumps(self._data_changes(task), sort_keys=True, default=str)
 
     def _source(self, task):
-        """The experiment whose patches a task learns from, None where its parameters are bad (the
-        worker says why).
-        """
-        try:
-            return replace(self.middle, **self._data_changes(task), verbose=0)
-        except Exception as error:  # of any kind: the other values go on
-            logger.info("no patches for %s: %s", self._data_changes(task), error)
-            return None
+        """The experiment whose patches a task learns from, None if its parameters are bad."""
+        return _attempt(lambda: replace(self.middle, **self._data_changes(task), verbose=0))
 
     def _digest(self, task):
-        """The digest of a task's patches where they are known without making them, else None."""
+        """The digest of a task's patches if it is known without making them, else None."""
         if self.data is not None:
             return store.digest(self.data)
         source = self._source(task)
-        try:
-            return None if source is None else source.data_digest()
-        except Exception as error:  # of any kind, as of a file that cannot be read
-            logger.info("no digest of the patches of %s: %s", self._data_changes(task), error)
-            return None
+        return source and _attempt(source.data_digest)
 
     def _shared_data(self, tasks):
         """{data key: patches} of the tasks: the patches, or, where one task alone needs them, who
@@ -305,31 +288,28 @@ class SHL_set:
             group = list(group)
             source = self.data if self.data is not None else self._source(group[0])
             is_shared = isinstance(source, SHL) and len(group) > 1
-            sources[key] = _make_data(source) if is_shared else source
+            data = _attempt(source.get_data) if is_shared else None
+            sources[key] = source if data is None else data
         return sources
 
     def _find(self, tasks):
-        """The result of each task where it is in the store, else None."""
-        digests = {}
-        for task in tasks:
-            key = self._data_key(task)
-            if key not in digests:
-                digests[key] = self._digest(task)
+        """The result of each task if it is in the store, else None."""
+        samples = {self._data_key(task): task for task in tasks}
+        digests = {key: self._digest(task) for key, task in samples.items()}
         return [self._find_one(task, digests[self._data_key(task)]) for task in tasks]
 
     def _find_one(self, task, digest):
-        """The result of a task, where it is in the store, else None."""
-        results = self.middle.store
-        if results is None or digest is None:
+        """The result of a task if it is in the store, else None."""
+        if self.middle.store is None or digest is None:
             return None
-        try:
-            experiment = SHL(**self._parameters(task))
-            if not isinstance(experiment.homeo_method, str):
-                return None
-            path = experiment.result_path(matname=self.tag, data_digest=digest)
-        except Exception:  # of any kind: its worker says why
+        path = _attempt(lambda: self._path(SHL(**self._parameters(task)), digest))
+        return path and self.middle.store.get(path, _read_metrics)
+
+    def _path(self, experiment, digest):
+        """Where the store has an experiment's result, None if its rule is user-defined."""
+        if not isinstance(experiment.homeo_method, str):
             return None
-        return results.get(path, _read_metrics)
+        return experiment.result_path(matname=self.tag, data_digest=digest)
 
     # -------------------------------------------------------------------------------------- results
 
@@ -343,10 +323,11 @@ class SHL_set:
         return list(self._records)
 
     def to_frame(self):
-        """The records as a pandas DataFrame (needs pandas)."""
+        """The records as a pandas DataFrame, with a column for each parameter (needs pandas)."""
         import pandas as pd
 
-        return pd.DataFrame(self._records)
+        records = [{**record, **record["params"]} for record in self._records]
+        return pd.DataFrame(records).drop(columns="params", errors="ignore")
 
     def to_csv(self, path: str | Path) -> None:
         """Write the records as CSV, params as JSON.
@@ -364,18 +345,18 @@ class SHL_set:
         writer.writeheader()
         for record in self._records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
-        store.write_bytes(path, text.getvalue().encode())
+        write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        store.write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(self._records).encode())
 
-    @check_parameter_names
+    @checked
     def scan(
         self,
-        variable: str = "eta",
+        variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
-        display: str = "final",
+        display: Annotated[str, choice(("final", "dynamic", ""))] = "final",
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,
@@ -385,16 +366,19 @@ class SHL_set:
         fname: str | Path | None = None,
         verbose: int = 0,
         alpha: float = 1.0,
+        fig_kwargs: Mapping | None = None,
     ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
         Parameters
         ----------
-        variable : str, default="eta"
+        variable : str or two of them, default="eta"
+            The variable, or both variables of a grid, which is drawn as a heat map.
         list_figures : sequence of str, default=()
             Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
-        display : {"final", "dynamic"}, default="final"
-            The display variable at the end of learning against the value, or over the steps.
+        display : {"final", "dynamic", ""}, default="final"
+            The display variable at the end of learning against the value, or over the steps.  The
+            empty string draws `list_figures` alone, and returns `fig` and `ax` as they are given.
         display_variable : str, default="F"
             A metric: F, error, qerror, entropy, ...
         color, label, fig, ax : optional
@@ -407,64 +391,57 @@ class SHL_set:
             As in `run`.
         alpha : float, default=1.0
             Opacity of the lines.
+        fig_kwargs : dict, default=None
+            Parameters of `list_figures`, as in `SHL.learn_dico`.
         """
-        from ..plotting import plot_scan, time_plot
+        variables = [variable] if isinstance(variable, str) else list(variable)
+        is_grid = len(variables) > 1
+        if len(variables) > 2 or (is_grid and display != "final"):
+            raise ValueError(
+                f"A figure shows one variable, or the end of learning over two, not {variables} "
+                f"with display={display!r}.  Call run(variables, grid=True), then to_frame()."
+            )
+        records = self._done(variables, is_grid)
+        if None in records:
+            self.run(variables, n_jobs=n_jobs, verbose=verbose, grid=is_grid)
+            records = self._done(variables, is_grid)
+        if is_grid:
+            values = {name: self.values_of(name) for name in variables}
+            results = [np.nan if record is None else record[display_variable] for record in records]
+            results = np.reshape(results, [len(each) for each in values.values()])
+            return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
+        records = [record for record in records if record]
+        self._draw(records, list_figures, fig_kwargs)
+        if not display:
+            return fig, ax
+        values = [record["value"] for record in records]
+        if display == "final":
+            results = [record[display_variable] for record in records]
+            style = {"color": color, "alpha": alpha, "label": label, "fname": fname}
+            return plot_scan(values, results, *variables, display_variable, fig=fig, ax=ax, **style)
+        fig, ax = get_axes(fig, ax, (6, 4), self)
+        for record, value in zip(records, values, strict=True):
+            label = f"{variables[0]} = {value:.4g}" if isinstance(value, float) else f"{value}"
+            style = {"color": color, "alpha": alpha, "label": label}
+            time_plot(self.learned(record), display_variable, fig=fig, ax=ax, **style)
+        save(fig, fname)
+        return fig, ax
 
-        check_choice(display, "display", ("final", "dynamic"))
+    def _done(self, variables, grid):
+        """The record of each task of a scan that is done, None for the others."""
         known = {
             store.key_of(record["params"]): record
             for record in self._records
             if record["status"] == "done"
         }
-        records = [known.get(store.key_of(task["params"])) for task in self.tasks([variable])]
-        if None in records:
-            records = [
-                record
-                for record in self.run([variable], n_jobs=n_jobs, verbose=verbose)
-                if record["status"] == "done"
-            ]
-        for record in records if list_figures else ():
-            experiment = SHL(**self._parameters(record))
-            experiment.learn_dico(
-                data=self._patches(record), matname=self.tag, list_figures=list_figures
-            )
-            self.figures[record["value"]] = experiment.figures
-        if display == "final":
-            return plot_scan(
-                [record["value"] for record in records],
-                [record[display_variable] for record in records],
-                variable,
-                display_variable,
-                color=color,
-                alpha=alpha,
-                label=label,
-                fname=fname,
-                fig=fig,
-                ax=ax,
-            )
-        for record in records:
-            dico = self.learned(record)
-            value = record["value"]
-            fig, ax = time_plot(
-                None,
-                dico,
-                display_variable,
-                color=color,
-                alpha=alpha,
-                fname=fname,
-                fig=fig,
-                ax=ax,
-                label=f"{variable} = {value:.4g}" if isinstance(value, float) else f"{value}",
-            )
-        return fig, ax
+        return [known.get(store.key_of(task["params"])) for task in self.tasks(variables, grid)]
 
     def learned(self, record: dict) -> SparseHebbianLearning:
         """The fitted `SparseHebbianLearning` of a record, from the store or learned again."""
         experiment = SHL(**self._parameters(record))
-        digest = None if experiment.store is None else self._digest(record)
-        found = digest and experiment.stored(
-            experiment.result_path(matname=self.tag, data_digest=digest)
-        )
+        digest = experiment.store and self._digest(record)
+        path = digest and self._path(experiment, digest)
+        found = path and experiment.stored(path)
         return found or experiment.learn_dico(data=self._patches(record), matname=self.tag)
 
     def _patches(self, task):
@@ -472,28 +449,19 @@ class SHL_set:
         return self.data if self.data is not None else self._source(task).get_data()
 
 
-def _key_of(parameters, index):
-    """What equal tasks share; a task of its own where a parameter has no key."""
+def _attempt(make, *values):
+    """What a function returns, None if it raises: the worker that meets the error records it."""
     try:
-        return store.key_of(parameters)
-    except Exception:  # of any kind: its worker says why
-        return index
-
-
-def _make_data(source):
-    """The patches of an experiment; itself where they cannot be made, which its workers record."""
-    try:
-        return source.get_data()
-    except Exception as error:  # of any kind
-        logger.info("no patches to share: %s", error)
-        return source
+        return make(*values)
+    except Exception as error:  # of any kind: the other values go on
+        logger.info("left to a worker: %s", error)
+        return None
 
 
 def _read_metrics(path):
     """The result of a learning, in its file."""
-    seconds, metrics = store.read_values(path, "seconds", "metrics")
-    with store.damage_of(path):
-        return {"seconds": seconds, **metrics}
+    info = store.read_info(path)
+    return {"seconds": info["seconds"], **info["metrics"]}
 
 
 def _learn(parameters, source, tag):

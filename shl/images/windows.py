@@ -1,69 +1,113 @@
-"""All overlapping patches of an image, and an image of its patches: for denoising and inpainting.
+"""The overlapping patches of an image, and an image from its patches: for denoising and inpainting.
 
     X, means = extract(noisy, 8)
     model = SparseHebbianLearning(256, l0_sparseness=8).fit(X)
     code = model.transform(X, fit_tol=64 * (1.1 * sigma) ** 2)
     clean = reconstruct(model.inverse_transform(code), means, noisy.shape)
 
-NaN marks pixels that are not known: with `missing="mask"` the same lines fill them in.
+NaN marks missing pixels: with `missing="mask"` the same lines fill them in.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
+from numpy.typing import ArrayLike
 
-from .._base.checks import as_array, check_array, check_count
+from .._base.checks import as_array, check_array, check_count, check_memory
+
+PatchShape = int | tuple[int, int]
 
 
-def extract(image, patch_width: int) -> tuple[np.ndarray, np.ndarray]:
-    """All overlapping patches of an image, less their means, and the means.
+def extract(
+    image: ArrayLike, patch_shape: PatchShape, stride: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Extract the overlapping patches of an image, and subtract their means.
 
     Parameters
     ----------
     image : array of shape (height, width) or (height, width, n_channels)
-        NaN marks missing pixels: their places in the patches are NaN, the means are of the others.
-    patch_width : int
-        In pixels, at most height and width.
+        Grey levels or colours.  NaN marks missing pixels: they stay NaN in the patches, and a mean
+        is that of the other pixels.
+    patch_shape : int or (int, int)
+        Height and width of a patch in pixels, at most those of the image.  An int is a square.
+    stride : int, default=1
+        Pixels between two patches, in both directions, at most the sides of a patch.  The last
+        patches of each row and column end at the border: every pixel is in a patch.
 
     Returns
     -------
-    patches : array of shape (n_patches, patch_width^2 n_channels)
-        Of means 0 in each channel, row by row of the image.
+    patches : array of shape (n_patches, patch_height * patch_width * n_channels)
+        Patches of mean 0 in each channel, row by row of the image, channels last.  float32 if the
+        image is float32, else float64.
     means : array of shape (n_patches, n_channels)
-        0 where a patch has no pixel.
+        The means that were subtracted; 0 if all pixels of a patch are missing.
+
+    Raises
+    ------
+    ValueError
+        If a patch is larger than the image, or the patches do not fit in memory.
+
+    Examples
+    --------
+    >>> patches, means = extract(np.arange(9.0).reshape(3, 3), 2)
+    >>> patches.shape, means.ravel()
+    ((4, 4), array([2., 3., 5., 6.]))
     """
     image = as_array(image, "image")
-    ndim = 3 if image.ndim == 3 else 2
-    image = check_array(image, "image", ndim=ndim, allows_nan=True)
-    most = min(image.shape[:2])
-    patch_width = check_count(patch_width, "patch_width", most=most, why="the sides of the image")
-    n_channels = image.shape[2] if ndim == 3 else 1
-    known = ~np.isnan(image)
-    patches, seen = (
-        extract_patches_2d(values, (patch_width, patch_width)).reshape(
-            -1, patch_width**2, n_channels
-        )
-        for values in (np.where(known, image, 0), known.astype(image.dtype))
+    image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2, allows_nan=True)
+    height, width = _check_patch_shape(patch_shape, image.shape)
+    rows, columns = (
+        _starts(size, side, stride)
+        for size, side in zip(image.shape, (height, width), strict=False)
     )
-    means = patches.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    patches = np.where(seen > 0, patches - means[:, None], np.nan)
-    return patches.reshape(len(patches), -1), means
+    image = image.reshape(*image.shape[:2], -1)
+    n_channels, n_patches = image.shape[2], len(rows) * len(columns)
+    n_bytes = n_patches * height * width * n_channels * image.itemsize
+    check_memory(n_bytes, f"for an image of shape {image.shape[:2]}, patch_shape", patch_shape)
+    patches = np.empty((n_patches, height * width, n_channels), image.dtype)
+    means = np.empty((n_patches, n_channels), image.dtype)
+    for i, row in enumerate(rows):  # one row of patches at a time needs little memory
+        strip = np.lib.stride_tricks.sliding_window_view(image[row : row + height], width, axis=1)
+        here = slice(i * len(columns), (i + 1) * len(columns))
+        part = patches[here]
+        part[:] = strip[:, columns].transpose(1, 0, 3, 2).reshape(part.shape)
+        n_known = np.maximum((~np.isnan(part)).sum(axis=1), 1)
+        means[here] = np.nansum(part, axis=1, dtype=np.float64) / n_known
+        part -= means[here, None]
+    return patches.reshape(n_patches, -1), means
 
 
-def reconstruct(patches, means, shape: tuple[int, ...]) -> np.ndarray:
-    """The image of a shape that `extract` took patches and means from: overlaps are averaged.
+def reconstruct(
+    patches: ArrayLike,
+    means: ArrayLike,
+    shape: tuple[int, ...],
+    patch_shape: PatchShape | None = None,
+    stride: int = 1,
+) -> np.ndarray:
+    """Reconstruct an image from patches and means as of `extract`; overlaps are averaged.
 
     Parameters
     ----------
-    patches : array of shape (n_patches, patch_width^2 n_channels)
+    patches : array of shape (n_patches, patch_height * patch_width * n_channels)
+        All patches of the image, row by row.
     means : array of shape (n_patches, n_channels)
+        The means to add to the patches.
     shape : tuple of int
-        (height, width) or (height, width, n_channels).
+        Shape of the image, (height, width) or (height, width, n_channels).
+    patch_shape : int or (int, int), default=None
+        Height and width of a patch.  If None, patches are squares.
+    stride : int, default=1
+        The stride that was passed to `extract`.
 
     Returns
     -------
     image : array of this shape
+        float32 if the patches are float32, else float64.
+
+    Raises
+    ------
+    ValueError
+        If these are not all patches of an image of this shape.
     """
     patches = check_array(patches, "patches", ndim=2)
     means = check_array(means, "means", ndim=2, dtype=patches.dtype)
@@ -71,19 +115,53 @@ def reconstruct(patches, means, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"shape must be (height, width) or with n_channels too, not {shape!r}")
     shape = tuple(check_count(size, f"each of shape {shape}") for size in shape)
     n_channels = shape[2] if len(shape) == 3 else 1
-    width = round((patches.shape[1] / n_channels) ** 0.5)
-    n_patches = (shape[0] - width + 1) * (shape[1] - width + 1)
-    if patches.shape != (n_patches, width**2 * n_channels) or means.shape != (
-        n_patches,
-        n_channels,
-    ):
+    side = max(1, round((patches.shape[1] / n_channels) ** 0.5))
+    height, width = _check_patch_shape(side if patch_shape is None else patch_shape, shape)
+    rows, columns = (
+        _starts(size, side, stride) for size, side in zip(shape, (height, width), strict=False)
+    )
+    n_patches = len(rows) * len(columns)
+    wanted = (n_patches, height * width * n_channels), (n_patches, n_channels)
+    if (patches.shape, means.shape) != wanted:
         raise ValueError(
-            f"patches {patches.shape} and means {means.shape} must be all those of an image of "
-            f"shape {shape}"
+            f"patches and means must be all those of an image of shape {shape}: of shapes "
+            f"{wanted[0]} and {wanted[1]} for patches of {height} x {width} pixels and "
+            f"stride={stride}, not {patches.shape} and {means.shape}"
         )
-    whole = patches.reshape(n_patches, -1, n_channels) + means[:, None]
-    squares = whole.reshape(n_patches, width, width, *shape[2:])
-    return reconstruct_from_patches_2d(squares, shape).astype(patches.dtype)
+    total, strip_counts = np.zeros((*shape[:2], n_channels)), np.zeros(shape[1])
+    for column in columns:
+        strip_counts[column : column + width] += 1
+    row_counts = np.zeros(shape[0])
+    for row, part, mean in zip(
+        rows,
+        patches.reshape(len(rows), len(columns), height, width, n_channels),
+        means.reshape(len(rows), len(columns), 1, n_channels),
+        strict=True,
+    ):
+        row_counts[row : row + height] += 1
+        strip = total[row : row + height]
+        for j in range(width):  # no pixel stands twice in columns + j
+            strip[:, columns + j] += (part[:, :, j] + mean).swapaxes(0, 1)
+    total /= (row_counts[:, None] * strip_counts)[:, :, None]
+    return total.reshape(shape).astype(patches.dtype, copy=False)
+
+
+def _check_patch_shape(patch_shape, shape):
+    """Return the (height, width) of patches that fit into an image of a shape."""
+    pair = patch_shape if isinstance(patch_shape, (tuple, list)) else (patch_shape, patch_shape)
+    if len(pair) != 2:
+        raise ValueError(f"patch_shape must be an int or (height, width), not {patch_shape!r}")
+    return tuple(
+        check_count(size, "patch_shape", most=most, why="the sides of the image")
+        for size, most in zip(pair, shape, strict=False)
+    )
+
+
+def _starts(size, side, stride):
+    """Return where patches begin along an axis; the last one ends at the border."""
+    stride = check_count(stride, "stride", most=side, why="the sides of a patch")
+    starts = np.arange(0, size - side + 1, stride)
+    return starts if starts[-1] == size - side else np.append(starts, size - side)
 
 
 __all__ = ["extract", "reconstruct"]

@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     import pandas
 
 
+NO_RECORD = (
+    "There is no record of this learning: record_each was 0.  Learn again with record_each above "
+    "0, such as record_each=32."
+)
+
+
 class History(Mapping[str, np.ndarray]):
     """A mapping from name to an array whose first axis is the record.
 
@@ -40,11 +46,6 @@ class History(Mapping[str, np.ndarray]):
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
-    def drop_last(self) -> None:
-        """Take back the last record."""
-        for column in self._columns.values():
-            column.pop()
-
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._columns:
             raise KeyError(
@@ -75,8 +76,16 @@ class History(Mapping[str, np.ndarray]):
         }
 
     def to_frame(self) -> "pandas.DataFrame":
-        """A pandas DataFrame of the scalar columns, indexed by step (needs pandas)."""
+        """Return a pandas DataFrame of the scalar columns, indexed by step (needs pandas).
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded.
+        """
         import pandas as pd
 
+        if not len(self):
+            raise ValueError(NO_RECORD)
         scalars = {name: self[name] for name in self if self[name].ndim == 1}
         return pd.DataFrame(scalars).set_index("steps")

@@ -27,7 +27,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from .._base.arrays import astype, beside, copy_of, namespace
-from .._base.checks import check_choice, check_count, check_number
+from .._base.checks import check_choice, check_number
+from .._base.constraints import Count, NotNegative, Positive, Quantiles, Share, checked
 from .._base.devices import is_tensor
 from ..coding.competition import Competition, check_competition, check_P_cum
 
@@ -67,21 +68,27 @@ class Plain:
         return Competition()
 
 
-def _with_mean(values, i):
-    """A copy of values of each atom in which atom i has the mean."""
-    values = copy_of(values)
-    values[i] = values.mean(axis=0)
-    return values
+class _Renewing:
+    """A rule whose state has values of each atom, by the names in `of_atoms`."""
+
+    of_atoms = ()
+
+    def renew(self, state: dict, i: int) -> dict:
+        """Return the state after atom i was replaced: its values are the mean of all atoms."""
+        new = {name: copy_of(state[name]) for name in self.of_atoms}
+        for values in new.values():
+            values[i] = values.mean(axis=0)
+        return {**state, **new}
 
 
-class _WithRate:
+class _WithRate(_Renewing):
     """A rule with a rate and a strength."""
 
     gives = "gain"
 
-    def __init__(self, eta_homeo: float = 0.01, alpha_homeo: float = 0.05):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.alpha_homeo = check_number(alpha_homeo, "alpha_homeo", above=0)
+    @checked
+    def __init__(self, eta_homeo: Share = 0.01, alpha_homeo: Positive = 0.05):
+        self.eta_homeo, self.alpha_homeo = eta_homeo, alpha_homeo
 
 
 class ActivationRule(_WithRate):
@@ -101,6 +108,8 @@ class ActivationRule(_WithRate):
         Above 0, the strength of the gain, in the meaning of each rule.
     """
 
+    of_atoms = ("p",)
+
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """p_i = target = `activity`: equal gains."""
         return {"p": np.full(n_dictionary, activity, dtype), "target": np.array(activity, dtype)}
@@ -119,10 +128,6 @@ class ActivationRule(_WithRate):
         p = xp.clip(state["p"], tiny, 1 - tiny)
         target = xp.clip(beside(state["target"], p), tiny, 1 - tiny)
         return Competition(gain=self.gain(p, target))
-
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its p is the mean."""
-        return {**state, "p": _with_mean(state["p"], i)}
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """The gains (n_dictionary,), non-negative; p (n_dictionary,) and target in (0, 1)."""
@@ -168,7 +173,8 @@ class ShareHAP(ActivationRule):
     The rate defaults to 0.05.
     """
 
-    def __init__(self, eta_homeo: float = 0.05, alpha_homeo: float = 0.05):
+    @checked
+    def __init__(self, eta_homeo: Share = 0.05, alpha_homeo: Positive = 0.05):
         super().__init__(eta_homeo, alpha_homeo)
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
@@ -194,7 +200,7 @@ class EHAP(ActivationRule):
         return (p / target) ** -self.alpha_homeo
 
 
-class EpochEXP:
+class EpochEXP(_Renewing):
     """Exponential modulation, once an epoch ('epochEXP'): atoms used more than the mean lose gain.
 
     log g_i <- (1 - eta_homeo) log g_i - eta_homeo (n_i - mean n) / tau,
@@ -211,11 +217,11 @@ class EpochEXP:
         The batches of an epoch.
     """
 
-    gives = "gain"
+    gives, of_atoms = "gain", ("log_gain", "counts")
 
-    def __init__(self, eta_homeo: float = 0.0025, n_batches: int = 1):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.n_batches = check_count(n_batches, "n_batches")
+    @checked
+    def __init__(self, eta_homeo: Share = 0.0025, n_batches: Count = 1):
+        self.eta_homeo, self.n_batches = eta_homeo, n_batches
 
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """Gains 1, nothing counted."""
@@ -238,11 +244,6 @@ class EpochEXP:
             "n_seen": np.int64(0),
         }
 
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its gain and its count are the mean's."""
-        new = {name: _with_mean(state[name], i) for name in ("log_gain", "counts")}
-        return {**state, **new}
-
     @staticmethod
     def _excess(counts):
         """(n - mean n) / tau: -log 0.1 for the most used atom; 0 where all are used alike."""
@@ -260,6 +261,8 @@ class OLS(_WithRate):
     V_i <- (1 - eta_homeo) V_i + eta_homeo v_i / mean_j v_j with v_i = mean_n a_ni^2.
     """
 
+    of_atoms = ("V",)
+
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """V_i = 1, the mean."""
         return {"V": np.ones(n_dictionary, dtype)}
@@ -272,10 +275,6 @@ class OLS(_WithRate):
         relative = astype(variance / variance.mean(), state["V"].dtype)
         return {"V": (1 - self.eta_homeo) * state["V"] + self.eta_homeo * relative}
 
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its variance is the mean."""
-        return {"V": _with_mean(state["V"], i)}
-
     def competition(self, state: dict) -> Competition:
         """z_i(a) = V_i^-alpha_homeo a."""
         xp = namespace(state["V"])
@@ -283,7 +282,7 @@ class OLS(_WithRate):
         return Competition(gain=xp.maximum(state["V"], tiny) ** -self.alpha_homeo)
 
 
-class HEH2019:
+class HEH2019(_Renewing):
     """Histogram equalisation as published (Perrinet 2010, eq. 13; 2019): atoms compete by the
     quantile of their coefficient.
 
@@ -313,11 +312,17 @@ class HEH2019:
     """
 
     gives = "table"  # though plain before an adapting scale is known
+    of_atoms = ("P_cum",)
 
-    def __init__(self, eta_homeo: float = 0.01, C: float = 3.0, nb_quant: int = 128, P_cum=None):
-        self.eta_homeo = check_number(eta_homeo, "eta_homeo", least=0, most=1)
-        self.C = check_number(C, "C", least=0)
-        self.nb_quant = check_count(nb_quant, "nb_quant", least=2)
+    @checked
+    def __init__(
+        self,
+        eta_homeo: Share = 0.01,
+        C: NotNegative = 3.0,
+        nb_quant: Quantiles = 128,
+        P_cum: np.ndarray | None = None,
+    ):
+        self.eta_homeo, self.C, self.nb_quant = eta_homeo, C, nb_quant
         if P_cum is not None and self.C == 0:
             raise ValueError(
                 "P_cum needs the C of its scale, above 0: it cannot start where C adapts to the "
@@ -344,10 +349,6 @@ class HEH2019:
             return code.follow_quantiles(P_cum, C, self.eta_homeo)
         batch = astype(cumulative_distribution(code, C, self.nb_quant), P_cum.dtype)
         return (1 - self.eta_homeo) * P_cum + self.eta_homeo * batch
-
-    def renew(self, state: dict, i: int) -> dict:
-        """Atom i is new: its distribution is the mean."""
-        return {**state, "P_cum": _with_mean(state["P_cum"], i)}
 
     def _adapt(self, C, code):
         """The scale after one more batch."""
@@ -436,12 +437,12 @@ class Fading:
         Learning steps, 0 <= start < stop.
     """
 
-    def __init__(self, rule: Rule, start: float, stop: float):
+    @checked
+    def __init__(self, rule: Rule, start: NotNegative, stop: Positive):
         self.rule = rule
         if hasattr(rule, "gives"):
             self.gives = rule.gives
-        self.start = check_number(start, "start", least=0)
-        self.stop = check_number(stop, "stop", above=self.start)
+        self.start, self.stop = start, check_number(stop, "stop", above=start)
 
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
         """The state of the rule, and the steps so far."""

@@ -12,14 +12,16 @@ import numpy as np
 from .. import metrics
 from .._base.arrays import astype, copy_of, namespace, to_host
 from .._base.devices import is_tensor
-from .._base.threads import Threads
+from .._base.threads import Threads, chunks
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
+from .history import History
 from .homeostasis import check_competition_of
-from .optimizers import normalise
+from .optimizers import Sums, normalise
 from .state import Plan, State
 
+CODED_ROWS = 4096  # samples that are coded at once, so that their residuals stay small
 QERROR_WEIGHT = 0.0005  # F = error + QERROR_WEIGHT * qerror
 
 
@@ -50,34 +52,40 @@ def learn(
     n_samples = len(X) - (0 if held_out is None else len(held_out))
 
     def code(rows, coder):
-        return code_rows(X, rows, coder, threads, sample_weight)
+        return code_rows(X, rows, coder, threads, sample_weight, plan.exponent)
+
+    def recorded(coder, own):
+        """Return the state's record with one more, of samples in their batch."""
+        history = History(state.record)
+        record(replace(state, record=history), plan, coder, own, threads)
+        return history
 
     coder = None
     for rows in batches:
         began = time.process_time()
-        coder = plan.prepare(state, threads, coder)
+        coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
-        is_due = plan.recording.is_due(state.step)
-        if is_due:
-            own = batch if held_out is None else code(held_out, coder)
-            record(state, plan, coder, own, threads)
+        history = state.record
+        if plan.recording.is_due(state.step):
+            full, own = coder, batch
+            if is_sparser := plan.coding_at(state.step) is not plan.coding:
+                full = replace(coder, coding=plan.coding)
+            if is_sparser or held_out is not None:
+                own = code(rows if held_out is None else held_out, full)
+            history = recorded(full, own)
         began = time.process_time()
         try:
-            advance(state, plan, coder, batch, n_samples, threads)
-        except BaseException as error:
-            if is_due:
-                state.record.drop_last()
-            if isinstance(error, Overflow):
-                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
-            raise
+            advance(state, plan, coder, batch, n_samples, threads, history)
+        except Overflow as error:
+            raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
-        record(state, plan, coder, own, threads)
+        state.record = recorded(coder, own)
     return state
 
 
@@ -86,19 +94,24 @@ class Overflow(FloatingPointError):
 
 
 def advance(
-    state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
+    state: State,
+    plan: Plan,
+    coder: Coder,
+    batch: Batch,
+    n_samples: int,
+    threads: Threads,
+    history: History | None = None,
 ) -> None:
-    """One step in place, from a batch of n_samples that the coder of this state has coded.
+    """Take one step in place, from a batch of n_samples that the coder of this state has coded.
 
-    After any exception the state is as it was.
+    The state is whole at any time: a copy takes the step, and no exception or interrupt can come
+    between the parts that the state takes over.  history is the record with this step's own.
     """
-    before = _copy(state)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            _move(state, plan, coder, batch, n_samples, threads)
-    except BaseException:  # an interrupt, too
-        _restore(state, before)
-        raise
+    moved = _copy(state)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+        _move(moved, plan, coder, batch, n_samples, threads)
+    moved.record = state.record if history is None else history
+    vars(state).update(vars(moved))
 
 
 def _move(state, plan, coder, batch, n_samples, threads):
@@ -108,7 +121,8 @@ def _move(state, plan, coder, batch, n_samples, threads):
     xp = namespace(gradient)
     if not xp.isfinite(xp.vdot(gradient, gradient)):
         raise Overflow(f"learning overflowed in step {state.step}")
-    state.last_selected[batch.code.counts() > 0] = state.step
+    counts = batch.code.counts()
+    state.last_selected[counts > 0] = state.step
     follow(state, plan, batch.code)
     check_competition_of(plan.rule, state.homeostasis, len(gradient), gradient.dtype)
     if plan.eta_precision is not None:
@@ -117,19 +131,19 @@ def _move(state, plan, coder, batch, n_samples, threads):
             raise Overflow(f"the precision of pixels overflowed in step {state.step}")
     rate = plan.rate(state.step - 1)
     former = state.dictionary
+    sums = Sums(coder.n_averaged(batch), batch.code.power_sums(2), counts, coder.seen_share(batch))
     state.dictionary, norms = plan.optimizer.step(
-        former, gradient, state.moments, state.step - 1, rate
+        former, gradient, state.moments, state.step - 1, rate, sums
     )
     if plan.positive_dict:
         rectify(state.dictionary, former)
         normalise(state.dictionary)
     if not (xp.isfinite(norms).all() and norms.all()):
-        raise FloatingPointError(
-            f"learning diverged in step {state.step}: a smaller eta than {plan.optimizer.eta} may "
-            f"help"
-        )
+        eta = getattr(plan.optimizer, "eta", None)
+        advice = "scale X" if eta is None else f"a smaller eta than {eta} may help"
+        raise FloatingPointError(f"learning diverged in step {state.step}: {advice}")
     if plan.replacement is not None:
-        replace_atom(state, plan, coder, batch, n_samples)
+        replace_atom(state, plan, coder, batch, sums, n_samples)
 
 
 def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
@@ -140,11 +154,10 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 
 def _copy(state):
-    """What a step changes, as it is: a copy of what is written to, as a rule may do to its state.
-
-    The rule's state and the histogram may be one.
-    """
+    """Return the state with copies of what a step, or a rule, writes to in place."""
     is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
+    # The next step writes over what a failed one put into the pool, which is large.
+    kept = {k: v if k == "pool" else copy_of(v) for k, v in state.replacement.items()}
     return replace(
         state,
         moments=dict(state.moments),
@@ -152,35 +165,17 @@ def _copy(state):
         histogram=homeostasis if is_shared else state.histogram,
         variance=None if state.variance is None else copy_of(state.variance),
         last_selected=copy_of(state.last_selected),
-        # The next step writes over what a failed one put into the pool, which is large.
-        replacement={
-            name: value if name == "pool" else copy_of(value)
-            for name, value in state.replacement.items()
-        },
+        replacement=kept,
     )
-
-
-def _restore(state, before):
-    """Undo a step."""
-    changed = (
-        "dictionary",
-        "moments",
-        "homeostasis",
-        "histogram",
-        "variance",
-        "last_selected",
-        "replacement",
-    )
-    for name in (*changed, "step"):
-        setattr(state, name, getattr(before, name))
 
 
 def _name_largest(X, rows):
-    """What to do about the largest sample of a batch."""
+    """Return which sample of a batch is the largest, and what to do about it."""
+    X = getattr(X, "X", X)  # in the user's units
     row = max(rows, key=lambda row: abs(X[row]).max())
     return (
-        f"sample {row} of X, the largest of its batch, holds "
-        f"{abs(X[row]).max():.3g}; leave it out, or scale X"
+        f"sample {row} of X, the largest of its batch, holds {abs(X[row]).max():.3g}. Leave it "
+        f"out, or scale X."
     )
 
 
@@ -212,7 +207,9 @@ def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -
     state.variance[used] = (1 - rate) * state.variance[used] + share
 
 
-def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int) -> None:
+def replace_atom(
+    state: State, plan: Plan, coder: Coder, batch: Batch, sums: Sums, n_samples: int
+) -> None:
     """Follow what `Replacement` looks at, and put in an atom that it proposes, if any."""
     replacement, kept, step = plan.replacement, state.replacement, state.step
     if replacement.is_over(step, plan.n_steps):
@@ -222,18 +219,13 @@ def replace_atom(state: State, plan: Plan, coder: Coder, batch: Batch, n_samples
     n_coded = len(batch.samples)
     if weight is not None:
         n_coded = weight.sum(dtype=namespace(weight).float64)
-    energy = batch.code.power_sums(2) / n_coded
+    energy = sums.energy / n_coded
     n_most = None if plan.n_steps is None else coder.n_windows * n_samples
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
         return
     found = replacement.propose(
-        kept,
-        coder.cosines(),
-        coder.is_signed,
-        [state.seed, step],
-        coder.n_windows,
-        coder.seen_share(batch),
+        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows, sums.seen_share
     )
     if found is None:
         return
@@ -265,6 +257,36 @@ def renew(state: State, plan: Plan, i: int) -> None:
         state.histogram = state.homeostasis
     elif state.histogram:
         state.histogram = plan.observer.renew(state.histogram, i)
+
+
+def turn_atoms(
+    X: np.ndarray,
+    state: State,
+    plan: Plan,
+    threads: Threads,
+    rows: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+) -> None:
+    """Give each atom the sign in which its coefficients sum to more than 0, in place.
+
+    The sums are over samples among the rows of X (all rows if None), coded by plain pursuit: all of
+    them, or a twentieth of the samples that were learned from.
+    """
+    coder = plan.prepare(state, threads).compete(PLAIN)
+    if plan.positive_dict or not coder.is_signed:
+        return
+    rows = np.arange(len(X)) if rows is None else rows
+    n = min(len(rows), max(plan.batch_size, state.step * plan.batch_size // 20))
+    rows = rows[np.linspace(0, len(rows) - 1, n).astype(int)]
+    parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
+    codes = (code_rows(X, part, coder, threads, sample_weight).code for part in parts)
+    is_turned = sum(code.power_sums(1) for code in codes) < 0
+    dictionary, moments = copy_of(state.dictionary), dict(state.moments)
+    dictionary[is_turned] *= -1
+    if "mean" in moments:  # Adam's gradient turns with the atom
+        moments["mean"] = copy_of(moments["mean"])
+        moments["mean"][is_turned] *= -1
+    vars(state).update(dictionary=dictionary, moments=moments)
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -318,17 +340,18 @@ def code_rows(
     coder: Coder,
     threads: Threads,
     sample_weight: np.ndarray | None = None,
+    exponent: int = 0,
 ) -> Batch:
-    """The samples X[rows], coded, with their weights where there are some."""
+    """Return the samples X[rows], coded, with their weights and the unit of their coefficients."""
     batch = coder.code_batch(X, rows, threads)
-    return weigh(batch, None if sample_weight is None else sample_weight[rows])
+    return weigh(batch, None if sample_weight is None else sample_weight[rows], exponent)
 
 
-def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:
-    """The batch with a weight of each sample."""
-    if weight is None:
-        return batch
-    return batch._replace(code=replace(batch.code, weight=weight))
+def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:
+    """Return the batch with a weight of each sample, of coefficients in units of 2^exponent."""
+    options = {} if weight is None else {"weight": weight}
+    options |= {"exponent": exponent} if exponent else {}
+    return batch._replace(code=replace(batch.code, **options))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
@@ -342,7 +365,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     """
     X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
     weight = own.code.weight
-    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight)
+    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight, plan.exponent)
     error, error_own = (
         metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
     )

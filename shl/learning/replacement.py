@@ -6,18 +6,20 @@ the dictionary, the code and the residuals.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
+from .._base import constraints
 from .._base.arrays import astype, copy_of, namespace, to_host
-from .._base.checks import check_count, check_interval, check_number, set_checked
+from .._base.checks import check_flag
 from .._base.devices import is_tensor
 from ..coding import kernels
 
 
 @dataclass(frozen=True)
-class Replacement:
+class Replacement(constraints.Checked):
     """When an atom is replaced, and by what.
 
     v_i is the running mean of mean_n a_ni^2, G the Gram matrix (of absolute values where codes are
@@ -61,27 +63,25 @@ class Replacement:
         How many residuals are kept, at most one pass of the data, and how many of a batch.
     """
 
-    each: int = 10
-    window: tuple[float, float] = (0.05, 0.8)
-    min_age: int = 100
-    n_candidates: int = 8
-    least_cosine: float = 0.5
-    margin: float = 4.0
-    floor: float = 0.02
-    rate: float = 0.01
-    n_pooled: int = 2560
-    n_rows: int = 256
+    each: constraints.Count = 10
+    window: constraints.Interval = (0.05, 0.8)
+    min_age: constraints.Count = 100
+    n_candidates: constraints.Count = 8
+    least_cosine: constraints.Share = 0.5
+    margin: constraints.NotNegative = 4.0
+    floor: constraints.NotNegative = 0.02
+    rate: constraints.PositiveShare = 0.01
+    n_pooled: constraints.Count = 2560
+    n_rows: constraints.Count = 256
 
-    def __post_init__(self):
-        counts = ("each", "min_age", "n_candidates", "n_pooled", "n_rows")
-        set_checked(
+    def in_steps_of(self, n: float) -> "Replacement":
+        """Return the same replacement for steps that have n times as many samples."""
+        return replace(
             self,
-            **{name: check_count(getattr(self, name), name) for name in counts},
-            window=check_interval(self.window, "window", least=0, most=1),
-            least_cosine=check_number(self.least_cosine, "least_cosine", least=0, most=1),
-            margin=check_number(self.margin, "margin", least=0),
-            floor=check_number(self.floor, "floor", least=0),
-            rate=check_number(self.rate, "rate", above=0, most=1),
+            each=max(1, round(self.each / n)),
+            min_age=max(1, round(self.min_age / n)),
+            rate=min(1.0, self.rate * n),
+            n_rows=round(self.n_rows * n),
         )
 
     def init(self, dictionary: np.ndarray) -> dict:
@@ -195,6 +195,19 @@ class Replacement:
         share[similarity < least] = 0
         share[np.arange(len(drawn)), drawn] = 0
         return share
+
+
+def _check_replace(value, name):
+    """True, False or a `Replacement`."""
+    return value if isinstance(value, Replacement) else check_flag(value, name)
+
+
+ReplaceLike = Annotated[
+    bool | Replacement,
+    constraints.Constraint(
+        _check_replace, "True, False or a Replacement", (True, Replacement()), ("yes", 2)
+    ),
+]
 
 
 def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, to_host
-from .._base.checks import check_count, check_number, set_checked
+from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, number_type, to_host
+from .._base.checks import check_count, check_number
+from .._base.constraints import Checked, CountOrZero
 from .._base.devices import is_tensor
-from .._base.schema import Field, check, check_names, not_distributions, not_of_norm_1
+from .._base.schema import Field, check, check_keys, not_distributions, not_of_norm_1
 from .._base.threads import Threads
 from ..coding.coder import Coder
 from ..coding.parameters import Coding
@@ -21,7 +22,7 @@ from .replacement import Replacement
 
 
 @dataclass(frozen=True)
-class Recording:
+class Recording(Checked):
     """When metrics are recorded, and on what.
 
     Parameters
@@ -33,15 +34,8 @@ class Recording:
         before the atoms move, as `partial_fit` does.
     """
 
-    each: int = 0
-    n_held_out: int = 0
-
-    def __post_init__(self):
-        set_checked(
-            self,
-            each=check_count(self.each, "record_each", least=0),
-            n_held_out=check_count(self.n_held_out, "record_num_batches", least=0),
-        )
+    each: CountOrZero = 0
+    n_held_out: CountOrZero = 0
 
     def is_due(self, step: int) -> bool:
         """True at every `each`-th step."""
@@ -78,6 +72,11 @@ class Plan:
         The steps that decay and replacement see as the whole; None has no end.
     positive_dict : bool, default=False
         True keeps every pixel of an atom from being negative, by a projected step.
+    growth : (int, float), optional
+        The sparsity grows from the first number to that of `coding` over this share of n_steps.  If
+        None, it is constant.
+    exponent : int, default=0
+        Samples come divided by 2^exponent.  The rule sees coefficients as they were.
     """
 
     coding: Coding
@@ -91,17 +90,42 @@ class Plan:
     replacement: Replacement | None = None
     n_steps: int | None = None
     positive_dict: bool = False
+    growth: tuple[int, float] | None = None
+    exponent: int = 0
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
-    def prepare(self, state: "State", threads: Threads, former: Coder | None = None) -> Coder:
-        """A coder of the state's dictionary under its own competition; it may take over what a
-        former one has, whose use is over.
+    def in_units_of(self, exponent: int) -> "Plan":
+        """Return the plan for samples that were divided by 2^exponent."""
+        if not exponent:
+            return self
+        return replace(self, coding=self.coding.in_units_of(exponent), exponent=exponent)
+
+    def coding_at(self, step: int) -> Coding:
+        """Return how the samples of a step are coded: as `coding`, perhaps sparser."""
+        full = self.coding.l0_sparseness
+        if self.growth is None or self.n_steps is None or not full:
+            return self.coding
+        first, share = self.growth
+        now = round(first + (full - first) * min(1, step / (share * self.n_steps)))
+        return replace(self.coding, l0_sparseness=now) if now < full else self.coding
+
+    def prepare(
+        self,
+        state: "State",
+        threads: Threads,
+        former: Coder | None = None,
+        coding: Coding | None = None,
+    ) -> Coder:
+        """Return a coder of the state's dictionary under its own competition.
+
+        It may overwrite the memory of a former coder.  coding is `self.coding` if None.
         """
-        competition = self.rule.competition(state.homeostasis)
-        return prepare(self.coding, state.dictionary, competition, state.precision, threads, former)
+        competition = self.rule.competition(state.homeostasis).in_units_of(self.exponent)
+        how = coding or self.coding
+        return prepare(how, state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
         """The first states of the rule and of the histograms."""
@@ -134,6 +158,7 @@ class State:
     step: int = 0
     seconds: float = 0.0  # CPU time so far
     record: History = field(default_factory=History)
+    exponent: int = 0  # samples are divided by 2^exponent
 
     @property
     def precision(self) -> np.ndarray | None:
@@ -144,25 +169,39 @@ class State:
         precision = 1 / xp.maximum(self.variance, xp.finfo(self.variance.dtype).eps)
         return precision / precision.mean(axis=1, keepdims=True)
 
+    def own(self) -> "State":
+        """Return the same state, which shares no array that learning writes to.
+
+        Arrays that are read-only, such as memory maps, are copied, too.
+        """
+
+        def owned(part):
+            return {
+                name: copy_of(value)
+                if name == "pool" or not (is_tensor(value) or np.asarray(value).flags.writeable)
+                else value
+                for name, value in part.items()
+            }
+
+        is_shared, rest = self.histogram is self.homeostasis, owned(vars(self))
+        parts = ("moments", "homeostasis", "histogram", "replacement")
+        rest |= {name: owned(getattr(self, name)) for name in parts}
+        if is_shared:
+            rest["histogram"] = rest["homeostasis"]
+        return State(**rest)
+
     def beside(self, X: np.ndarray) -> "State":
         """The same state where X is: itself, or a copy on another device."""
         if beside(self.dictionary, X) is self.dictionary:
             return self
         atoms = beside(self.dictionary, X)
-        homeostasis, replacement, moments = (
-            all_beside(part, atoms) for part in (self.homeostasis, self.replacement, self.moments)
-        )
-        is_shared = self.histogram is self.homeostasis
-        return replace(
-            self,
-            dictionary=atoms,
-            moments=moments,
-            homeostasis=homeostasis,
-            histogram=homeostasis if is_shared else all_beside(self.histogram, atoms),
-            variance=beside(self.variance, atoms),
-            last_selected=beside(self.last_selected, atoms),
-            replacement=replacement,
-        )
+        moved = {name: all_beside(getattr(self, name), atoms) for name in PARTS[:-1]}
+        moved |= {
+            name: beside(getattr(self, name), atoms) for name in ("variance", "last_selected")
+        }
+        if self.histogram is self.homeostasis:
+            moved["histogram"] = moved["homeostasis"]
+        return replace(self, dictionary=atoms, **moved)
 
 
 def start_state(
@@ -171,15 +210,19 @@ def start_state(
     seed: int,
     variance: np.ndarray | None = None,
     energy: float = 1.0,
+    exponent: int = 0,
 ) -> State:
-    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
+    """Return the state before the first step; the atoms are copied and scaled to norm 1.
 
-    energy is the mean square of the data, the unit of gradients.
+    energy is the mean square of the data, which are divided by 2^exponent: the unit of gradients
+    and of the variance.
     """
     dictionary = copy_of(dictionary)
     normalise(dictionary)
     if plan.eta_precision is not None and variance is None:
         variance = namespace(dictionary).ones_like(dictionary)
+    if variance is not None:
+        variance = number_type(dictionary)(energy) * variance
     homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
@@ -190,6 +233,7 @@ def start_state(
         beside(np.zeros(len(dictionary), np.int64), dictionary),
         plan.init_replacement(dictionary),
         seed,
+        exponent=exponent,
     )
 
 
@@ -218,12 +262,17 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
         )
     moments = plan.optimizer.init(state.dictionary)
     if moments.keys() != state.moments.keys():
-        raise ValueError("beta1 must not become or leave 0 while a state is learned on: call fit")
+        raise ValueError(
+            "optimizer must not change, nor beta1 become or leave 0, while a state is learned on. "
+            "Call fit to start anew."
+        )
     if plan.eta_precision is not None and state.variance is None:
         raise ValueError("do_precision must not become True while a state is learned on: call fit")
     kept = plan.init_replacement(state.dictionary)
+    if not state.replacement:  # as after a fit to fewer samples than atoms
+        state.replacement = kept
     if kept and kept.keys() != state.replacement.keys():
-        raise ValueError("replace must not become True while a state is learned on: call fit")
+        raise ValueError("replacement of the state must have the parts of `Replacement`: call fit")
     if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
         raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
     if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
@@ -239,6 +288,7 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
 
 # ------------------------------------------------------------------------------------ disk
 
+NUMBERS = ("seed", "step", "seconds", "exponent")
 PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
 ATOMS = ("n_dictionary", "...atom")
 STATE = {
@@ -247,6 +297,10 @@ STATE = {
     "variance": Field(ATOMS, least=0, is_optional=True),
     "moments/square": Field(ATOMS, least=0, is_optional=True),
     "moments/energy": Field((), least=0, is_optional=True),
+    "moments/V": Field(("n_dictionary",), least=0, is_optional=True),
+    "moments/used": Field(("n_dictionary",), least=0, is_optional=True),
+    "moments/n_seen": Field((), least=0, is_optional=True),
+    "moments/c": Field((), least=0, is_optional=True),
     "moments/*": Field(ATOMS),
     "*/P_cum": Field(
         ("n_dictionary", "nb_quant"), least=-1e-6, most=1 + 1e-6, fails=not_distributions
@@ -267,7 +321,7 @@ STATE = {
 def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
     arrays = _parts_of(state, PARTS)
-    return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
+    return arrays, {name: getattr(state, name) for name in NUMBERS}
 
 
 def _parts_of(state, parts=PARTS[:-1]):
@@ -290,7 +344,8 @@ def from_arrays(arrays: dict, info: dict) -> State:
         For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
     """
     arrays = check(arrays, STATE)
-    check_names(info, ("seed", "step", "seconds"), "the state")
+    info = {"exponent": 0} | info  # which files of version 0.1 lack
+    check_keys(info, NUMBERS, "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
@@ -313,7 +368,5 @@ def from_arrays(arrays: dict, info: dict) -> State:
         step=check_count(info["step"], "step", least=0, most=2**62),
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
+        exponent=check_count(info["exponent"], "exponent", least=-1100, most=1100),
     )
-
-
-__all__ = ["Plan", "Recording", "State", "check_state", "from_arrays", "start_state", "to_arrays"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import metrics
-from .._base.checks import check_count, check_number, set_checked
+from .._base.constraints import Checked, Count, InnerShare, ShareBelowOne
 from .._base.threads import Threads
 from ..coding.competition import PLAIN
 from .loop import code_rows
@@ -17,7 +17,7 @@ FEWEST_STEPS = 10  # between two looks at the error
 
 
 @dataclass(frozen=True)
-class Stopping:
+class Stopping(Checked):
     """When learning is stopped.
 
     Parameters
@@ -30,18 +30,9 @@ class Stopping:
         In (0, 1), the samples that are held out, at most MOST_HELD_OUT.
     """
 
-    tol: float | None = None
-    n_iter_no_change: int = 10
-    validation_fraction: float = 0.1
-
-    def __post_init__(self):
-        fraction = check_number(self.validation_fraction, "validation_fraction", above=0, below=1)
-        set_checked(
-            self,
-            tol=check_number(self.tol, "tol", least=0, below=1, is_optional=True),
-            n_iter_no_change=check_count(self.n_iter_no_change, "n_iter_no_change"),
-            validation_fraction=fraction,
-        )
+    tol: ShareBelowOne | None = None
+    n_iter_no_change: Count = 10
+    validation_fraction: InnerShare = 0.1
 
     def hold_out(self, n_samples: int) -> int:
         """How many of n_samples are kept from learning, none without a tol."""
@@ -104,6 +95,3 @@ class Watch:
         if state.step % self.each:
             self._look(state)
         return state if self.best is None else self.best
-
-
-__all__ = ["Stopping", "Watch"]

@@ -16,7 +16,7 @@ from .distributions import (
 )
 from .figures import COLORS
 from .gabor import plot_frequencies, plot_orientations, plot_width_length
-from .records import LABELS, plot_error, plot_learning, plot_scan, time_plot
+from .records import LABELS, plot_error, plot_grid, plot_learning, plot_scan, time_plot
 
 __all__ = [
     "COLORS",
@@ -26,6 +26,7 @@ __all__ = [
     "plot_coefficients",
     "plot_error",
     "plot_frequencies",
+    "plot_grid",
     "plot_learning",
     "plot_orientations",
     "plot_proba_histogram",

@@ -1,6 +1,5 @@
 """How atoms are used and how their coefficients are distributed."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,135 +8,114 @@ from scipy import sparse
 
 from .._base.checks import as_array, check_array, check_code, check_count, check_magnitude
 from ..coding.competition import check_P_cum
-from .figures import get_axes, save
+from .atoms import activity
+from .figures import drawing, set_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from ..estimators.dictionary import SparseHebbianLearning
+
+SELECTED = ("probability of being selected", "probability")
+VARIANCE = ("variance of coefficients, relative to the mean", "relative variance", "variance")
 
 
+@drawing()
 def plot_P_cum(
-    P_cum: ArrayLike,
+    ax: "Axes",
+    P_cum: "ArrayLike | SparseHebbianLearning",
     *,
     ymin: float | None = None,
     ymax: float = 1.001,
-    title: str | None = None,
     suptitle: str | None = None,
-    ylabel: str = "cumulative probability",
+    ylabel: str | None = None,
     n_yticks: int = 21,
     alpha: float = 0.05,
     c: str = "g",
     color: str | None = None,
     label: str | None = None,
-    verbose: bool = False,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """The distributions of all atoms' coefficients, a line each, and their mean.
+) -> None:
+    """Draw the distribution of each atom's coefficients, a line each, and their mean.
 
     Parameters
     ----------
-    P_cum : array of shape (n_dictionary, nb_quant)
-        Non-decreasing rows in [0, 1].
-    ymin, ymax : float
-        Limits; ymin None is 0.95, or a little below the lowest atom's step at 0 where that is
-        lower.
-    title, suptitle : str, default=None
-        Titles of the axes and of the figure.
-    ylabel : str, default='cumulative probability'
+    P_cum : array of shape (n_dictionary, nb_quant), or SparseHebbianLearning
+        Non-decreasing rows in [0, 1], or a fitted model that has them.
+    ymin : float, default=None
+        Lower limit.  If None, 0.95, or a little below the lowest atom's step at 0 if that is lower.
+    ymax : float, default=1.001
+        Upper limit.
+    suptitle : str, default=None
+        Title of the figure.
+    ylabel : str, default=None
+        Label of the y axis.  If None, 'cumulative probability', or shorter if that does not fit.
     n_yticks : int, default=21
-        Ticks at most.
+        Number of ticks between 0 and 1, of which the limits show some.  Fewer if they overlap.
     alpha : float, default=0.05
         Opacity of an atom's line.
-    c, color : str
-        Of all lines; color goes before c.
+    c : str, default='g'
+        Colour of all lines.
+    color : str, default=None
+        Colour of all lines.  If None, `c`.
     label : str, default=None
-        Of the mean.
-    verbose : bool, default=False
-        Not used.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
+        Label of the mean in the legend.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
-    P_cum = check_P_cum(P_cum, "P_cum")
+    P_cum = check_P_cum(getattr(P_cum, "P_cum_", P_cum), "P_cum")
     ymin = min(0.95, P_cum[:, 1].min() - 0.02) if ymin is None else ymin
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
     ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
     color = color or c
     ax.add_collection(
         LineCollection([np.column_stack((ratio, row)) for row in P_cum], colors=color, alpha=alpha)
     )
     ax.plot(ratio, P_cum.mean(axis=0), color=color, lw=1.5, label=label)
-    ax.set(
-        xlim=(0, 1), ylim=(ymin, ymax), xlabel=r"rescaled coefficient $1 - e^{-a/C}$", ylabel=ylabel
-    )
-    ax.yaxis.set_major_locator(MaxNLocator(n_yticks))
-    if title:
-        ax.set_title(title)
+    ax.set(xlim=(0, 1), ylim=(ymin, ymax))
+    set_label(ax.xaxis, r"rescaled coefficient $1 - e^{-a/C}$", "$1 - e^{-a/C}$")
+    set_label(ax.yaxis, *([ylabel] if ylabel else ["cumulative probability", "probability"]))
+    ticks = np.linspace(0, 1, check_count(n_yticks, "n_yticks"))
+    ticks, most = ticks[(ymin <= ticks) & (ticks <= ymax)], ax.yaxis.get_tick_space()
+    if 2 <= len(ticks) <= most:
+        ax.yaxis.set_ticks(ticks)
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(max(1, min(n_yticks, most))))
     if suptitle:
-        fig.suptitle(suptitle)
-    save(fig, fname)
-    return fig, ax
+        ax.figure.suptitle(suptitle)
 
 
+def _usage_of(value):
+    """Activation probabilities, given as such or by a fitted model."""
+    if hasattr(value, "components_"):
+        value = activity(value)
+    return check_array(value, "prob_active", ndim=1)
+
+
+@drawing()
 def plot_usage(
-    prob_active: np.ndarray,
-    *,
-    color: str = "C0",
-    label: str | None = None,
-    title: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """Activation probability of each atom, from the most to the least used, with their mean.
+    ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", **style: object
+) -> None:
+    """Draw the activation probabilities of atoms, from the most to the least used.
+
+    The dashed line is their mean.
 
     Parameters
     ----------
-    prob_active : array of shape (n_dictionary,)
-    color, label : str
-        As in matplotlib.
-    title : str, default=None
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
+    prob_active : array of shape (n_dictionary,), or SparseHebbianLearning
+        Activation probabilities, or a fitted model that has them (see `activity`).
     """
-    ranked = np.sort(check_array(prob_active, "prob_active", ndim=1))[::-1]
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.plot(ranked, color=color, label=label)
-    ax.axhline(ranked.mean(), color=color, lw=0.8, ls="--")
-    ax.set(
-        xlim=(0, max(1, len(ranked) - 1)),
-        ylim=(0, None),
-        xlabel="atom, by rank",
-        ylabel="probability of being selected",
-    )
-    if title:
-        ax.set_title(title)
-    save(fig, fname)
-    return fig, ax
+    ranked = np.sort(_usage_of(prob_active))[::-1]
+    (line,) = ax.plot(ranked, **style)
+    ax.axhline(ranked.mean(), color=line.get_color(), lw=0.8, ls="--")
+    ax.set(xlim=(0, max(1, len(ranked) - 1)), ylim=(0, None))
+    set_label(ax.xaxis, "atom, by rank", "rank")
+    set_label(ax.yaxis, *SELECTED)
 
 
-def _deviations(sparse_code):
-    """Standard deviation around 0 of each atom's coefficients in a code, dense or CSR."""
-    code = _check_code(sparse_code)
-    return np.sqrt(np.asarray((code**2).mean(axis=0))).ravel()
+def _variances(sparse_code):
+    """Variance of each atom's coefficients around 0, relative to the mean over atoms."""
+    variance = np.asarray((_check_code(sparse_code) ** 2).mean(axis=0)).ravel()
+    return variance / (variance.mean() or 1)
 
 
 def _check_code(sparse_code):
@@ -150,141 +128,69 @@ def _check_code(sparse_code):
     return code
 
 
-def plot_variance(
-    shl: object,
-    sparse_code: "np.ndarray | sparse.sparray",
-    *,
-    data: np.ndarray | None = None,
-    algorithm: str | None = None,
-    color: str = "C0",
-    label: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """Standard deviation of each atom's coefficients, around 0.
+@drawing()
+def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **style: object) -> None:
+    """Draw the variance of each atom's coefficients around 0, relative to the mean over atoms.
 
     Parameters
     ----------
-    shl : SHL or None
-        Not used, nor are data and algorithm.
     sparse_code : array or CSR array of shape (n_samples, n_dictionary)
-    data, algorithm : object, default=None
-        Not used.
-    color, label : str
-        As in matplotlib.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
     """
-    spread = _deviations(sparse_code)
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.bar(np.arange(len(spread)), spread, width=1, color=color, label=label)
-    ax.set(
-        xlim=(-0.5, len(spread) - 0.5), xlabel="atom", ylabel="standard deviation of coefficients"
-    )
-    save(fig, fname)
-    return fig, ax
+    variance = _variances(sparse_code)
+    ax.bar(np.arange(len(variance)), variance, width=1, **style)
+    ax.set_xlim(-0.5, len(variance) - 0.5)
+    set_label(ax.xaxis, "atom")
+    set_label(ax.yaxis, *VARIANCE)
 
 
+@drawing()
 def plot_variance_histogram(
-    shl: object,
-    sparse_code: "np.ndarray | sparse.sparray",
-    *,
-    bins: int = 30,
-    color: str = "C0",
-    label: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """Histogram over atoms of the standard deviation of their coefficients.
+    ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", *, bins: int = 30, **style: object
+) -> None:
+    """Draw the histogram over atoms of the relative variance of their coefficients.
+
+    The variance is that around 0, relative to its mean over atoms.
 
     Parameters
     ----------
-    shl : SHL or None
-        Not used.
     sparse_code : array or CSR array of shape (n_samples, n_dictionary)
     bins : int, default=30
-    color, label : str
-        As in matplotlib.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
     """
-    spread = _deviations(sparse_code)
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.hist(spread, bins=bins, color=color, label=label)
-    ax.set(xlabel="standard deviation of coefficients", ylabel="atoms")
-    save(fig, fname)
-    return fig, ax
+    ax.hist(_variances(sparse_code), bins=bins, **style)
+    set_label(ax.xaxis, *VARIANCE)
+    set_label(ax.yaxis, "atoms")
 
 
+@drawing()
 def plot_proba_histogram(
-    prob_active: np.ndarray,
-    *,
-    bins: int = 30,
-    color: str = "C0",
-    label: str | None = None,
-    title: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """Histogram over atoms of their probability of being selected.
+    ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", *, bins: int = 30, **style: object
+) -> None:
+    """Draw the histogram over atoms of their probability of being selected.
 
     The dashed line is the mean, which all atoms would share under equal selection.
 
     Parameters
     ----------
-    prob_active : array of shape (n_dictionary,)
+    prob_active : array of shape (n_dictionary,), or SparseHebbianLearning
+        Activation probabilities, or a fitted model that has them (see `activity`).
     bins : int, default=30
-    color, label : str
-        As in matplotlib.
-    title : str, default=None
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
     """
-    prob_active = check_array(prob_active, "prob_active", ndim=1)
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    ax.hist(prob_active, bins=bins, color=color, label=label)
+    prob_active = _usage_of(prob_active)
+    ax.hist(prob_active, bins=bins, **style)
     ax.axvline(np.mean(prob_active), color="k", lw=0.8, ls="--")
-    ax.set(xlabel="probability of being selected", ylabel="atoms")
-    if title:
-        ax.set_title(title)
-    save(fig, fname)
-    return fig, ax
+    set_label(ax.xaxis, *SELECTED)
+    set_label(ax.yaxis, "atoms")
 
 
+@drawing()
 def plot_coefficients(
+    ax: "Axes",
     sparse_code: "np.ndarray | sparse.sparray",
     *,
     n_atoms: int = 5,
     colors: tuple[str, str] = ("C0", "C3"),
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """Distributions of the coefficients of the least and the most selected atoms.
+) -> None:
+    """Draw the distributions of the coefficients of the least and the most selected atoms.
 
     Survival functions P(|a| >= t) of the selected coefficients.
 
@@ -295,54 +201,31 @@ def plot_coefficients(
         Atoms at either end, among those that are selected at all.
     colors : (str, str), default=('C0', 'C3')
         Of the least and of the most selected.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
     """
     check_count(n_atoms, "n_atoms")
     columns = sparse.csc_array(_check_code(sparse_code))
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
     columns.eliminate_zeros()
     counts = np.diff(columns.indptr)
     order = np.argsort(counts, kind="stable")[(counts == 0).sum() :]
-    for name, picked, color in (
-        ("least", order[:n_atoms], colors[0]),
-        ("most", order[-n_atoms:], colors[1]),
-    ):
+    ends = {"least": order[:n_atoms], "most": order[-n_atoms:]}
+    for color, (name, picked) in zip(colors, ends.items(), strict=True):
         for index, atom in enumerate(picked):
             values = np.sort(np.abs(columns.data[columns.indptr[atom] : columns.indptr[atom + 1]]))
-            ax.plot(
-                values,
-                1 - np.arange(len(values)) / len(values),
-                color=color,
-                alpha=0.6,
-                label=None if index else f"the {len(picked)} {name} selected",
-            )
-    ax.set(yscale="log", xlabel="coefficient a", ylabel="P(|a| >= value) where selected")
+            survival = 1 - np.arange(len(values)) / len(values)
+            label = None if index else f"the {len(picked)} {name} selected"
+            ax.plot(values, survival, color=color, alpha=0.6, label=label)
+    ax.set_yscale("log")
+    set_label(ax.xaxis, "coefficient a", "a")
+    set_label(ax.yaxis, "P(|a| >= value) where selected", "P(|a| >= value)")
     if len(order):
         ax.legend()
-    save(fig, fname)
-    return fig, ax
 
 
+@drawing((5, 5))
 def plot_recovery(
-    code_true: ArrayLike,
-    code_found: ArrayLike,
-    *,
-    most: int = 5000,
-    color: str = "C0",
-    label: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """True against recovered coefficients of planted data.
+    ax: "Axes", code_true: ArrayLike, code_found: ArrayLike, *, most: int = 5000, **style: object
+) -> None:
+    """Draw true against recovered coefficients of planted data.
 
     Parameters
     ----------
@@ -350,17 +233,6 @@ def plot_recovery(
         Dense, with atoms in the same order.
     most : int, default=5000
         Pairs that are drawn at most, of those where either is not 0.
-    color, label : str
-        As in matplotlib.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
     """
     code_true = as_array(code_true, "code_true")  # of no atom, where none was recovered
     code_found = as_array(code_found, "code_found")
@@ -370,19 +242,10 @@ def plot_recovery(
             f"{code_true.shape} and {code_found.shape}"
         )
     most = check_count(most, "most")
-    fig, ax = get_axes(fig, ax, figsize=(5, 5))
     active = np.flatnonzero((code_true != 0) | (code_found != 0))
     shown = active[:: -(-len(active) // most)] if len(active) else active
-    ax.plot(
-        code_true.flat[shown],
-        code_found.flat[shown],
-        ".",
-        ms=2,
-        alpha=0.4,
-        color=color,
-        label=label,
-    )
+    pairs = code_true.flat[shown], code_found.flat[shown]
+    ax.plot(*pairs, **{"marker": ".", "ms": 2, "linestyle": "", "alpha": 0.4, **style})
     ax.axline((0, 0), slope=1, color="0.7", lw=0.8)
-    ax.set(xlabel="true coefficient", ylabel="recovered coefficient")
-    save(fig, fname)
-    return fig, ax
+    set_label(ax.xaxis, "true coefficient", "true")
+    set_label(ax.yaxis, "recovered coefficient", "recovered")

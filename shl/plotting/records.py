@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._base.checks import check_choice
-from .figures import get_axes, new_figure, save
+from .._base.tables import show_value
+from ..learning.history import NO_RECORD
+from .figures import drawing, new_figure, save, set_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,55 +38,34 @@ LABELS = {
 }
 
 
+@drawing()
 def time_plot(
-    shl: object,
+    ax: "Axes",
     dico: "SparseHebbianLearning | Mapping[str, np.ndarray]",
     variable: str = "F",
     unit: str | None = None,
     *,
-    color: str | None = None,
-    alpha: float = 1.0,
-    label: str | None = None,
     ylabel: str | None = None,
     N_nosample: int = 0,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """A recorded variable over the learning steps.
+    **style: object,
+) -> None:
+    """Draw a recorded variable over the learning steps.
 
-    One with a number per atom is drawn as the median over atoms in the band between the 10th and
-    90th percentile.
+    A variable with a number per atom is drawn as the median over atoms, in the band between the
+    10th and 90th percentiles.
 
     Parameters
     ----------
-    shl : SHL or None
-        Not used.
     dico : SparseHebbianLearning, or mapping of names to arrays
-        A fitted model, or its record.
+        Fitted model, or its record.
     variable : str, default='F'
         One of LABELS, or 'prob' for 'prob_active'.
     unit : str, default=None
-        Written behind the label of the axis.
-    color : str, default=None
-        As in matplotlib.
-    alpha : float, default=1.0
-        Opacity of the line.
-    label : str, default=None
-        As in matplotlib.
+        Unit, written behind the label of the y axis.
     ylabel : str, default=None
-        Of the axis; None is the variable's line in LABELS.
+        Label of the y axis.  If None, that of the variable in LABELS.
     N_nosample : int, default=0
-        Records to leave out at the start.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
+        Number of records to leave out at the start.
 
     Raises
     ------
@@ -95,20 +76,26 @@ def time_plot(
     check_choice(variable, "variable", LABELS)
     record = getattr(dico, "record_", dico)
     if not len(record):
-        raise ValueError("the model has no record: record_each must be above 0")
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+        raise ValueError(NO_RECORD)
     steps, values = record["steps"][N_nosample:], record[variable][N_nosample:]
     if values.ndim == 1:
-        ax.plot(steps, values, color=color, alpha=alpha, label=label)
+        ax.plot(steps, values, **style)
     else:
         with np.errstate(invalid="ignore"):
             low, middle, high = _percentiles(values)
-        (line,) = ax.plot(steps, middle, color=color, alpha=alpha, label=label)
-        ax.fill_between(steps, low, high, color=line.get_color(), alpha=0.2 * alpha, lw=0)
-    name = ylabel or LABELS[variable]
-    ax.set(xlabel="learning step", ylabel=f"{name} ({unit})" if unit else name)
-    save(fig, fname)
-    return fig, ax
+        (line,) = ax.plot(steps, middle, **style)
+        ax.fill_between(
+            steps, low, high, color=line.get_color(), alpha=0.2 * (line.get_alpha() or 1), lw=0
+        )
+    unit = f" ({unit})" if unit else ""
+    names = [ylabel] if ylabel else _names_of(variable)
+    set_label(ax.xaxis, "learning step", "step")
+    set_label(ax.yaxis, *(f"{name}{unit}" for name in names))
+
+
+def _names_of(variable):
+    """What an axis calls a variable, from the longest to the shortest."""
+    return [LABELS[variable], variable] if variable in LABELS else [variable]
 
 
 def _percentiles(values):
@@ -123,51 +110,64 @@ def _percentiles(values):
     ).T
 
 
+@drawing()
 def plot_error(
-    shl: object, dico: "SparseHebbianLearning", **options: object
-) -> "tuple[Figure, Axes]":
-    """The reconstruction error on held-out patches over the learning steps, as `time_plot`."""
-    return time_plot(shl, dico, "error", **options)
+    ax: "Axes",
+    dico: "SparseHebbianLearning | Mapping[str, np.ndarray]",
+    unit: str | None = None,
+    *,
+    ylabel: str | None = None,
+    N_nosample: int = 0,
+    **style: object,
+) -> None:
+    """Draw the reconstruction error on held-out patches over the learning steps.
+
+    Parameters
+    ----------
+    dico : SparseHebbianLearning, or mapping of names to arrays
+        Fitted model, or its record.
+    unit : str, default=None
+        Unit, written behind the label of the y axis.
+    ylabel : str, default=None
+        Label of the y axis.  If None, that of the error in LABELS.
+    N_nosample : int, default=0
+        Number of records to leave out at the start.
+    """
+    time_plot(dico, "error", unit, ylabel=ylabel, N_nosample=N_nosample, ax=ax, **style)
 
 
 def plot_learning(
     dico: "SparseHebbianLearning", fname: str | Path | None = None
 ) -> "tuple[Figure, np.ndarray]":
-    """F, error, usage entropy and quantization error of a fitted model over the steps.
+    """Draw F, error, usage entropy and quantization error of a fitted model over the steps.
 
-    F and error under plain pursuit and under the rule's own competition; returns (fig, axs).
+    F and error are drawn under plain pursuit and under the rule's own competition.  Returns
+    (fig, axs).
     """
-    fig = new_figure(figsize=(9, 6), layout="constrained")
+    fig = new_figure((9, 6), dico, layout="constrained")
     axs = fig.subplots(2, 2)
-    for ax, variables in zip(
-        axs.flat, (("F", "F_own"), ("error", "error_own"), ("entropy",), ("qerror",)), strict=True
-    ):
-        for variable, style in zip(variables, ("-", "--"), strict=False):
-            record = dico.record_
-            label = LABELS[variable].split(", ")[-1] if len(variables) > 1 else None
-            ax.plot(record["steps"], record[variable], style, label=label)
-        ax.set(xlabel="learning step", ylabel=LABELS[variables[0]].split(",")[0])
-        if len(variables) > 1:
-            ax.legend()
+    for ax, name in zip(axs.flat, ("F", "error", "entropy", "qerror"), strict=True):
+        ylabel, is_rules = LABELS[name].split(",")[0], f"{name}_own" in LABELS
+        time_plot(dico, name, label="plain pursuit" if is_rules else None, ylabel=ylabel, ax=ax)
+        if is_rules:
+            label = "the rule's own competition"
+            time_plot(dico, f"{name}_own", linestyle="--", label=label, ylabel=ylabel, ax=ax)
     save(fig, fname)
     return fig, axs
 
 
+@drawing()
 def plot_scan(
+    ax: "Axes",
     values: Sequence,
     results: ArrayLike,
     variable: str,
     display_variable: str = "F",
     *,
-    color: str | None = None,
-    alpha: float = 1.0,
-    label: str | None = None,
     ylabel: str | None = None,
-    fname: str | Path | None = None,
-    fig: "Figure | None" = None,
-    ax: "Axes | None" = None,
-) -> "tuple[Figure, Axes]":
-    """A result of each experiment against the value of a scanned variable.
+    **style: object,
+) -> None:
+    """Draw a result of each experiment against the value of a scanned variable.
 
     Numbers that span more than a factor of 4 get a logarithmic axis, names a place each.
 
@@ -180,43 +180,66 @@ def plot_scan(
         Name of the variable.
     display_variable : str, default='F'
         Name of the result, one of LABELS or any other.
-    color : str, default=None
-        As in matplotlib.
-    alpha : float, default=1.0
-        Opacity of the line.
-    label : str, default=None
-        As in matplotlib.
     ylabel : str, default=None
-        Of the axis; None is that of the result in LABELS.
-    fname : str or Path, default=None
-        File to save the figure in.
-    fig, ax : Figure and Axes, default=None
-        Where to draw.
-
-    Returns
-    -------
-    fig : Figure
-    ax : Axes
+        Label of the y axis.  If None, that of the result in LABELS.
     """
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    is_number = all(
-        isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        for value in values
-    )
-    places = values if is_number else [str(value) for value in values]
-    ax.plot(places, results, "o-", color=color, alpha=alpha, label=label)
-    if is_number and len(values) and min(values) > 0 and max(values) > 4 * min(values):
-        use_log_axis(ax)
-    ax.set(xlabel=variable, ylabel=ylabel or LABELS.get(display_variable, display_variable))
-    save(fig, fname)
-    return fig, ax
+    if all(map(_is_number, values)):
+        ax.plot(values, results, **{"marker": "o", **style})
+        if len(values) and min(values) > 0 and max(values) > 4 * min(values):
+            use_log_axis(ax)
+    else:
+        ax.plot([str(value) for value in values], results, **{"marker": "o", **style})
+        if len(values) > ax.xaxis.get_tick_space():
+            ax.tick_params(axis="x", rotation=90)
+    set_label(ax.xaxis, variable)
+    set_label(ax.yaxis, *([ylabel] if ylabel else _names_of(display_variable)))
+
+
+def _is_number(value):
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def use_log_axis(ax: "Axes") -> None:
-    """A logarithmic x axis with numbers at 1, 2 and 5, also over little more than a decade."""
+    """Make the x axis logarithmic, with numbers at 1, 2 and 5 or, where few fit, at 1 alone."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = np.log10(ax.get_xlim())
+    is_wide = 3 * (high - low) + 1 <= ax.xaxis.get_tick_space()
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_wide or high - low < 1 else (1,)))
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+@drawing((6, 5))
+def plot_grid(
+    ax: "Axes", values: Mapping[str, Sequence], results: ArrayLike, display_variable: str = "F"
+) -> None:
+    """Draw a result of a grid of experiments as a heat map, with its numbers.
+
+    Parameters
+    ----------
+    values : mapping of two names to sequences
+        The values of both variables.  Those of the first are the columns.
+    results : array of shape (n_first, n_second)
+        Result of each experiment, NaN if it failed.
+    display_variable : str, default='F'
+        Name of the result, one of LABELS or any other.
+    """
+    (x_name, x), (y_name, y) = values.items()
+    results = np.ma.masked_invalid(np.asarray(results, float)).T
+    image = ax.imshow(results, aspect="auto", origin="lower")
+    for axis, name, ticks in ((ax.xaxis, x_name, x), (ax.yaxis, y_name, y)):
+        axis.set_ticks(range(len(ticks)), [show_value(value, 3) for value in ticks])
+        set_label(axis, name)
+    cell = ax.get_window_extent().width / len(x) / ax.figure.dpi  # its width in inches
+    if cell < 0.4:
+        set_label(ax.figure.colorbar(image, ax=ax).ax.yaxis, *_names_of(display_variable))
+        return
+    ax.set_title(display_variable)
+    middle = (results.max() + results.min()) / 2
+    for row, column in np.ndindex(results.shape):
+        value = results[row, column]
+        color = "black" if value is np.ma.masked or value > middle else "white"
+        text = "failed" if value is np.ma.masked else f"{value:#.3g}"
+        ax.text(column, row, text, ha="center", va="center", color=color, fontsize="small")

@@ -1,5 +1,9 @@
 import io
+import os
+import subprocess
 import sys
+
+import pytest
 
 from shl._base.progress import progress
 
@@ -32,3 +36,27 @@ def test_a_bar_moves_on_a_terminal(monkeypatch):
 def test_two_bars_are_two_lines_in_a_log(monkeypatch):
     written(stream := io.StringIO(), monkeypatch)
     assert written(stream, monkeypatch).count("\n") == 2
+
+
+KILLED = """
+import os, signal
+from tqdm.auto import tqdm
+from shl._base.progress import progress
+tqdm.get_lock()
+reads, writes = os.pipe()
+if not (child := os.fork()):
+    tqdm.get_lock().acquire()  # this lock is shared with the parent
+    os.write(writes, b"x")
+    signal.pause()
+os.read(reads, 1)
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+with progress(total=1) as bar:
+    bar.update()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_killed_fork_blocks_no_bar():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", KILLED], timeout=120)
+    assert done.returncode == 0

@@ -1,9 +1,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import joblib
 import numpy as np
@@ -191,9 +188,27 @@ def test_tables_and_figures(opts, tmp_path):
     np.testing.assert_allclose(ax.lines[0].get_ydata(), frame["F"])
     assert len(experiments.figures) == 3
     fig, ax = experiments.scan("eta", display="dynamic", display_variable="error")
-    assert len(ax.lines) == 3
+    labels = [line.get_label() for line in ax.lines]
+    assert labels == [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 3
     with pytest.raises(ValueError, match="display must be one of 'final', 'dynamic'"):
         experiments.scan("eta", display="static")
+
+
+def test_a_grid_has_a_picture_and_a_column_a_parameter(opts):
+    values = {"eta": [0.02, 0.04], "l0_sparseness": [2, -1, 3]}  # one fails
+    experiments = SHL_set(opts, values=values)
+    _, ax = experiments.scan(["eta", "l0_sparseness"], display_variable="error")
+    frame = experiments.to_frame()
+    assert list(frame["eta"]) == [0.02] * 3 + [0.04] * 3 and "params" not in frame
+    assert list(frame["l0_sparseness"]) == [2, -1, 3] * 2
+    (image,) = ax.images
+    drawn = np.ma.filled(image.get_array(), np.nan)
+    np.testing.assert_array_equal(drawn, frame["error"].to_numpy().reshape(2, 3).T)
+    assert np.isnan(drawn[1]).all()
+    for variables, display in ((["eta", "seed", "C"], "final"), (["eta", "seed"], "dynamic")):
+        with pytest.raises(ValueError, match="Call run.variables, grid=True., then to_frame"):
+            experiments.scan(variables, display=display)
 
 
 def test_the_scan_command(tmp_path, capsys):
@@ -236,46 +251,6 @@ def test_the_scan_command(tmp_path, capsys):
     }
     assert cli.main([*flags, "--json", "--dry-run"]) == 0
     assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [True, True]
-
-
-LEARNER = """
-import sys
-from shl import SHL
-SHL(**{opts!r}, cache_dir=sys.argv[1]).learn_dico(matname="k")
-"""
-
-
-def learner(folder, n_iter):
-    """A process that learns, with a checkpoint nearly every step."""
-    program = LEARNER.format(opts={**SMALL, "n_iter": n_iter, "checkpoint_each": 20})
-    return subprocess.Popen(
-        [sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def wait_for(folder, pattern, process):
-    """Wait until a file is there, or the process has ended."""
-    deadline = time.monotonic() + 120
-    while not list(folder.glob(pattern)) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_killed_learning_goes_on_bit_exactly(tmp_path, number):
-    n_iter = 1500
-    whole = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=None).learn_dico()
-    process = learner(tmp_path, n_iter)
-    wait_for(tmp_path, "*.checkpoint", process)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode != 0, "it ended before it was stopped"
-    (kept,) = tmp_path.glob("*.checkpoint")
-    step = store.read_info(kept)["state"]["step"]
-    assert 0 < step < n_iter
-    resumed = SHL(**{**SMALL, "n_iter": n_iter}, cache_dir=tmp_path).learn_dico(matname="k")
-    np.testing.assert_array_equal(resumed.dictionary, whole.dictionary)
-    np.testing.assert_array_equal(resumed.record["F"], whole.record["F"])
-    assert not list(tmp_path.glob("*.checkpoint"))
 
 
 def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 
+import shl
 from shl import (
     SHL,
     SHL_set,
@@ -21,6 +22,7 @@ from shl import (
     sparse_encode,
     store,
 )
+from shl._base.constraints import constraints_of
 from shl.coding.events import Events
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL, convolutional_encode
 from shl.images import windows
@@ -222,7 +224,7 @@ CALLS = {
     ),
     "extract": (
         lambda **options: list(windows.extract(**options)),
-        {"image": IMAGES[0, 0], "patch_width": 4},
+        {"image": IMAGES[0, 0], "patch_shape": 4},
     ),
     "reconstruct": (
         lambda **options: [windows.reconstruct(**options)],
@@ -239,10 +241,10 @@ CALLS = {
     "plot_P_cum": (draw(plotting.plot_P_cum), {"P_cum": TABLE}),
     "plot_usage": (draw(plotting.plot_usage), {"prob_active": TABLE[0]}),
     "plot_proba_histogram": (draw(plotting.plot_proba_histogram), {"prob_active": TABLE[0]}),
-    "plot_variance": (draw(plotting.plot_variance, None), {"sparse_code": X}),
+    "plot_variance": (draw(plotting.plot_variance), {"sparse_code": X}),
     "plot_coefficients": (draw(plotting.plot_coefficients), {"sparse_code": X, "n_atoms": 2}),
     "plot_recovery": (draw(plotting.plot_recovery), {"code_true": X, "code_found": X, "most": 50}),
-    "show_dico": (draw(plotting.show_dico, None), {"dico": ATOMS, "order": "minmax"}),
+    "show_dico": (draw(plotting.show_dico), {"dico": ATOMS, "order": "minmax"}),
     "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2}),
     "extract_patches": (
         lambda **options: [images.extract_patches(rng=np.random.default_rng(0), **options)],
@@ -319,3 +321,8 @@ CALLS = {
         {"tag": "a readable name"},
     ),
 }
+MODULES = (shl, classic, convolution, datasets, gabor, images, metrics, optimizers, plotting)
+NAMED = {name: next((m for m in MODULES if hasattr(m, name)), None) for name in CALLS}
+# The class or function behind a call, where it declares ranges of its parameters.
+OWNERS = {n: getattr(module, n) for n, module in NAMED.items() if module is not None}
+OWNERS = {name: owner for name, owner in OWNERS.items() if constraints_of(owner)}

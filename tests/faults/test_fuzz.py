@@ -10,11 +10,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from calls import ATOMS, CALLS, IMAGES, KERNELS, LONG, TABLE, X
+from calls import ATOMS, CALLS, IMAGES, KERNELS, LONG, OWNERS, TABLE, X
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from shl._base.constraints import constraints_of
 from shl.coding.competition import Competition
 
 N_CALLS = int(os.environ.get("SHL_FAULT_CALLS", 2000))  # of the slow test
@@ -146,7 +147,11 @@ def odd_calls(draw, table):
     name = draw(st.sampled_from(sorted(table)))
     function, good = table[name]
     changed = draw(st.lists(st.sampled_from(sorted(good)), min_size=1, max_size=3, unique=True))
+    limits = constraints_of(OWNERS[name]) if name in OWNERS else {}
     odd = {each: draw(SHORT if each in LONG else ANY) for each in changed}
+    for each in limits.keys() & odd.keys():  # near the bounds of its range
+        if draw(st.booleans()):
+            odd[each] = draw(st.sampled_from(limits[each].good + limits[each].bad))
     return name, function, {**good, **odd}
 
 
@@ -187,6 +192,16 @@ def test_odd_calls_of_networks():
     from network_calls import CALLS
 
     profile(N_CALLS // 4)(given(odd_calls(CALLS))(check))()
+
+
+@pytest.mark.parametrize("name", OWNERS)
+def test_values_out_of_range_are_rejected(name):
+    function, good = CALLS[name]
+    limits = constraints_of(OWNERS[name])
+    for each in limits.keys() & good.keys():
+        for value in limits[each].bad:
+            with pytest.raises((TypeError, ValueError), match=each):
+                function(**{**good, each: value})
 
 
 def test_good_calls_are_good():

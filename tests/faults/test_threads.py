@@ -86,7 +86,7 @@ def jobs():
         code(patch(300, **options, random_state=4, n_jobs=2), X[1]),
         code(patch(320, **options, learning_algorithm="omp", random_state=5), X[0]),
         code(patch(280, **options, random_state=6, n_jobs=2), X[0].astype(np.float64)),
-        learn(patch(300, **options, beta1=0.0, random_state=7), X[1].astype(np.float64)),
+        learn(patch(300, **options, optimizer="adam", random_state=7), X[1].astype(np.float64)),
     ]
 
 

@@ -73,7 +73,8 @@ def test_precision_positive_atoms_and_weights(put, get, X):
 
 @pytest.mark.slow
 def test_the_plain_gradient(put, get, X):
-    compare(put, get, X, beta1=0, eta=0.5, learning_algorithm="mp", n_iter=2)
+    options = {"optimizer": "adam", "beta1": 0, "eta": 0.5}
+    compare(put, get, X, **options, learning_algorithm="mp", n_iter=2)
 
 
 @pytest.mark.parametrize("n_held_out", [pytest.param(0, marks=pytest.mark.slow), 3])

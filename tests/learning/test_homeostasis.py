@@ -125,6 +125,7 @@ def test_histogram_equalisation_does_not_break_down():
             learning_algorithm="mp",
             homeo_fade=None,
             C=3.0,
+            optimizer="adam",
             eta=0.02,
             eta_decay=None,
             replace=False,

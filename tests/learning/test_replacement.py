@@ -92,7 +92,7 @@ def test_the_rate_is_constant_and_then_falls():
     rates = [decay(step, 1000) for step in range(1001)]
     assert rates[:601] == [1.0] * 601 and rates[1000] == pytest.approx(0.05)
     assert np.all(np.diff(rates[600:]) < 0) and rates[800] == pytest.approx(0.525)
-    with pytest.raises(ValueError, match="eta_decay start must be"):
+    with pytest.raises(ValueError, match="start must be"):
         Decay(1.5, 0.1)
 
 

@@ -224,18 +224,18 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--teacher_model", "baselineCNN_elu"], "teacher_model must be a model"),
-        (["--student_model", "cnn_relu"], "student_model must be a model"),
-        (["--config_path", "none.json"], "config_path 'none.json' is neither"),
+        (["--teacher_model", "baselineCNN_elu"], "--teacher_model must be a model"),
+        (["--student_model", "cnn_relu"], "--student_model must be a model"),
+        (["--config_path", "none.json"], "--config_path 'none.json' is neither"),
         (
             ["--mode", "multiple", "--student_type", "cnn"],
-            "student_type must be one of 'baselineCNN'",
+            "--student_type must be one of 'baselineCNN'",
         ),
-        (["--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 )
 def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, message):
-    assert main(command(tmp_path, *arguments)) == 1
+    assert main(command(tmp_path, *arguments)) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("shl teacher-student: ")
     assert message in captured.err
@@ -263,11 +263,16 @@ def test_help_shows_defaults(capsys):
 
 
 def test_it_needs_no_pytorch(tmp_path, config):
-    """In an interpreter that finds no torch."""
-    code = (
-        "import sys; sys.modules['torch'] = None; import shl; from shl.cli.main import main; "
-        "sys.exit(main(sys.argv[1:]))"
-    )
+    code = """
+import sys
+class NoTorch:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, NoTorch())
+from shl.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
     arguments = command(tmp_path, "--config_path", config(num_epochs=1), "--quiet")
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

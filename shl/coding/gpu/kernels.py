@@ -1,47 +1,55 @@
 """The loops that run on a GPU: pursuit, sums over events.
 
-One block of threads codes a sample and takes all its steps in one launch.  Its correlations lie in
-shared memory, where they fit (else they stay where they are, and steps take longer).  No sum
-depends on the order in which threads come: the same input gives the same bits.  Floats are never
-added by atomic operations.
+One block of threads codes a sample and takes all its steps in one launch.  A thread keeps the
+correlations of its atoms in registers.  If there are too many atoms, correlations stay in global
+memory, and steps take longer.  Kernels of pursuit are therefore made for a number of atoms per
+thread and of threads per block: all offsets are constants, and loops over atoms are unrolled.
+
+No sum depends on the order in which threads come: the same input gives the same bits.  Floats are
+never added by atomic operations.
 
 Arg-max and sums of a block go by warps, whose threads exchange registers.  numba's simulator
 (NUMBA_ENABLE_CUDASIM=1) has no such exchange: there, and there alone, shared memory stands in, and
 a warp has two threads, for its threads are slow.  All else is the same code.
 
-Indices of inner loops are unsigned (`UINT`): for others numba tests each time whether they count
-from the end.  The innermost are `while`, as `range` counts what is left beside its index.  Both
-were half of the instructions.
+Indices of inner loops are unsigned (`UINT`), because numba tests for signed ones each time whether
+they count from the end.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 from numba import config, cuda, float64, int32
 
+from .. import kernels as host
+
 MOST_WARPS = 32  # of a block
+SCRATCH = 2 * MOST_WARPS  # numbers that `_best` uses
 EVERY_LANE = 0xFFFFFFFF
 UINT = np.uint64
-AHEAD = 4  # numbers of a row of the Gram matrix that a thread asks for before it uses one
+AHEAD = 16  # numbers of a row of the Gram matrix that a thread requests before it uses one
 
 # ------------------------------------------------------------------------------------------ blocks
 
 if config.ENABLE_CUDASIM:
-    WARP = 2
+    WARP, LIMITS = 2, {}
 
     @cuda.jit(device=True)
-    def _best_of_warp(score, atom):
-        """The largest score among the threads of a warp and its atom, the lowest one on ties."""
+    def _best_of_warp(score, atom, value):
+        """The largest score of a warp, its atom (the lowest one on ties) and its value."""
         scores = cuda.shared.array(MOST_WARPS * WARP, float64)
         atoms = cuda.shared.array(MOST_WARPS * WARP, int32)
+        values = cuda.shared.array(MOST_WARPS * WARP, float64)
         me = cuda.threadIdx.x
-        scores[me], atoms[me] = score, atom
+        scores[me], atoms[me], values[me] = score, atom, value
         cuda.syncthreads()
         for lane in range(me - me % WARP, me - me % WARP + WARP):
             if scores[lane] > score or (scores[lane] == score and atoms[lane] < atom):
                 score, atom = scores[lane], atoms[lane]
+                value = type(value)(values[lane])
         cuda.syncthreads()
-        return score, atom
+        return score, atom, value
 
     @cuda.jit(device=True)
     def _sum_of_warp(value):
@@ -56,16 +64,18 @@ if config.ENABLE_CUDASIM:
 
 else:
     WARP = 32
+    LIMITS = {"max_registers": 128}  # so that a processor has room for 512 threads
 
     @cuda.jit(device=True)
-    def _best_of_warp(score, atom):
-        """The largest score among the threads of a warp and its atom, the lowest one on ties."""
+    def _best_of_warp(score, atom, value):
+        """The largest score of a warp, its atom (the lowest one on ties) and its value."""
         for distance in (16, 8, 4, 2, 1):
             other = cuda.shfl_xor_sync(EVERY_LANE, score, distance)
             rival = cuda.shfl_xor_sync(EVERY_LANE, atom, distance)
+            theirs = cuda.shfl_xor_sync(EVERY_LANE, value, distance)
             if other > score or (other == score and rival < atom):
-                score, atom = other, rival
-        return score, atom
+                score, atom, value = other, rival, theirs
+        return score, atom, value
 
     @cuda.jit(device=True)
     def _sum_of_warp(value):
@@ -76,24 +86,26 @@ else:
 
 
 @cuda.jit(device=True)
-def _best(score, atom, scores, atoms):
-    """The atom of a block's largest score, the lowest one on ties, for each of its threads; -1
-    where no thread has one.  scores, atoms (MOST_WARPS,) are shared, as scratch.
+def _best(score, atom, value, turn, scores, atoms, values):
+    """The atom of a block's largest score, the lowest one on ties, and its value, for each of its
+    threads; the atom is -1 if no thread has a score above 0.
+
+    scores, atoms, values (SCRATCH,) are shared, as scratch.  Calls with turn 0 and 1
+    alternate, so that one barrier a call is enough.
     """
-    warp_score, warp_atom = _best_of_warp(score, atom)
-    warp = cuda.threadIdx.x // WARP
-    if cuda.threadIdx.x % WARP == 0:
-        scores[warp] = warp_score
-        atoms[warp] = warp_atom
+    score, atom, value = _best_of_warp(score, atom, value)
+    n_warps, first = cuda.blockDim.x // WARP, turn * MOST_WARPS
+    warp, lane = cuda.threadIdx.x // WARP, cuda.threadIdx.x % WARP
+    if lane == 0:
+        scores[first + warp], atoms[first + warp], values[first + warp] = score, atom, value
     cuda.syncthreads()
-    first = 0
-    for other in range(1, cuda.blockDim.x // WARP):
-        is_equal = scores[other] == scores[first]
-        if scores[other] > scores[first] or (is_equal and atoms[other] < atoms[first]):
-            first = other
-    winner = atoms[first]
-    cuda.syncthreads()
-    return winner
+    if n_warps == 1:
+        return atom, value
+    score, atom, value = scores.dtype.type(0), np.int32(-1), values.dtype.type(0)
+    if lane < n_warps:
+        score, atom, value = scores[first + lane], atoms[first + lane], values[first + lane]
+    score, atom, value = _best_of_warp(score, atom, value)
+    return atom, value
 
 
 @cuda.jit(device=True)
@@ -115,17 +127,12 @@ def _total(value, sums):
 # ----------------------------------------------------------------------------------------- pursuit
 
 
-@cuda.jit(device=True)
-def _quantile(P_cum, i, coefficient, C):
-    """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
-    ends.
-    """
-    last = P_cum.shape[1] - 1
-    position = (1 - math.exp(-coefficient / C)) * (last + 1)
-    k = int(position)
-    if k >= last:
-        return P_cum[i, last]
-    return P_cum[i, k] + P_cum.dtype.type(position - k) * (P_cum[i, k + 1] - P_cum[i, k])
+def _on_device(kernel):
+    """The same function of the CPU's kernels, for a GPU."""
+    return cuda.jit(device=True)(getattr(kernel, "py_func", kernel))
+
+
+_quantile, _reach = _on_device(host.quantile), _on_device(host.reach)
 
 
 @cuda.jit(device=True)
@@ -141,49 +148,85 @@ def _level_of(levels, target):
     return low
 
 
-@cuda.jit(device=True)
-def _fairest(rho, best, gain, is_signed, P_cum, C, levels, bounds, scores, atoms):
-    """Lowest atom of the highest quantile: argmax_i P_cum_i(a_i); -1 where none is above 0.
+def _steps_of(n_own, n_threads, is_resident, has_table):
+    """`next_atom` for blocks of n_threads threads, each of which takes n_own atoms at a time.
 
-    As on the CPU: the atom `best` of the largest score gives a quantile to beat, and no atom whose
-    score lies under its bound at that level can reach it (see `bound_scores`).
+    If is_resident, they are all atoms of the thread: atoms me + k n_threads for k < n_own.  Their
+    correlations are in the local array `own`, which becomes registers.  Else they stay in `rho`.
     """
-    bound = bounds[_level_of(levels, _quantile(P_cum, best, abs(rho[best]), C))]
-    top, atom = P_cum.dtype.type(0), np.int32(-1)
-    for i in range(UINT(cuda.threadIdx.x), UINT(P_cum.shape[0]), UINT(cuda.blockDim.x)):
-        value = abs(rho[i]) if is_signed else rho[i]
-        if gain[i] * value >= bound[i]:
-            quantile = _quantile(P_cum, i, value, C)
-            if quantile > top:
-                top, atom = quantile, np.int32(i)
-    return _best(top, atom, scores, atoms)
+    stride, n_ahead = UINT(n_own * n_threads), min(n_own, AHEAD)
 
+    @cuda.jit(device=True)
+    def find_fairest(best, value, own, rho, gain, is_signed, P_cum, C, levels, bounds, scratch):
+        """Lowest atom of the highest quantile argmax_i P_cum_i(a_i), and its correlation; the atom
+        is -1 if none is above 0.
 
-@cuda.jit(device=True)
-def _next_atom(rho, row, step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms):
-    """Rho -= step * row, and the atom that wins then; -1 where none scores above 0."""
-    me, n_threads, n_dictionary = (
-        UINT(cuda.threadIdx.x),
-        UINT(cuda.blockDim.x),
-        UINT(gain.shape[0]),
-    )
-    taken = cuda.local.array(AHEAD, gain.dtype)
-    top, mine, j = gain.dtype.type(0), np.int32(-1), me
-    while j < n_dictionary:
-        for ahead in range(AHEAD):
-            taken[ahead] = row[min(j + UINT(ahead) * n_threads, n_dictionary - UINT(1))]
-        for ahead in range(AHEAD):
-            if j < n_dictionary:
-                value = rho[j] - step * taken[ahead]
-                rho[j] = value
-                score = gain[j] * (abs(value) if is_signed else value)
-                if score > top:
-                    top, mine = score, np.int32(j)
-            j += n_threads
-    atom = _best(top, mine, scores, atoms)
-    if has_table and atom >= 0:
-        atom = _fairest(rho, atom, gain, is_signed, P_cum, C, levels, bounds, scores, atoms)
-    return atom
+        As on the CPU: the atom `best` of the largest score gives a quantile to beat, and no atom
+        whose score lies under its bound at that level can reach it (see `bound_scores`).
+        """
+        bound = bounds[_level_of(levels, _quantile(P_cum, best, abs(value), C))]
+        zero, n_dictionary = P_cum.dtype.type(0), UINT(P_cum.shape[0])
+        top, mine, found, first = zero, np.int32(-1), zero, UINT(cuda.threadIdx.x)
+        while first < n_dictionary:
+            rivals = UINT(0)  # a bit an atom
+            for k in range(n_own):
+                j = first + UINT(k * n_threads)
+                if j < n_dictionary:
+                    value = own[k] if is_resident else rho[j]
+                    if gain[j] * (abs(value) if is_signed else value) >= bound[j]:
+                        rivals |= UINT(1) << UINT(k)
+            while rivals:
+                j, value, rest = first, zero, rivals
+                for k in range(n_own - 1, -1, -1):
+                    if rivals >> UINT(k) & UINT(1):
+                        j = first + UINT(k * n_threads)
+                        value = own[k] if is_resident else rho[j]
+                        rest = rivals & ~(UINT(1) << UINT(k))
+                rivals = rest
+                quantile = _quantile(P_cum, j, abs(value) if is_signed else value, C)
+                if quantile > top:
+                    top, mine, found = quantile, np.int32(j), value
+            first += stride
+        return _best(top, mine, found, 1, *scratch)
+
+    @cuda.jit(device=True)
+    def next_atom(own, rho, row, step, turn, gain, is_signed, P_cum, C, levels, bounds, scratch):
+        """Rho -= step * row, and the atom that wins then, with its correlation; the atom is -1 if
+        none scores above 0.
+        """
+        zero, n_dictionary = gain.dtype.type(0), UINT(gain.shape[0])
+        taken = cuda.local.array(n_ahead, gain.dtype)
+        top, mine, found, first = zero, np.int32(-1), zero, UINT(cuda.threadIdx.x)
+        while first < n_dictionary:
+            for start in range(0, n_own, n_ahead):
+                for k in range(n_ahead):
+                    j = first + UINT((start + k) * n_threads)
+                    is_there = is_resident and start + k < n_own - 1
+                    if start + k < n_own and (is_there or j < n_dictionary):
+                        taken[k] = row[j]
+                for k in range(n_ahead):
+                    j = first + UINT((start + k) * n_threads)
+                    is_there = is_resident and start + k < n_own - 1
+                    if start + k < n_own and (is_there or j < n_dictionary):
+                        value = (own[start + k] if is_resident else rho[j]) - step * taken[k]
+                        if is_resident:
+                            own[start + k] = value
+                        else:
+                            rho[j] = value
+                        score = gain[j] * (abs(value) if is_signed else value)
+                        if score > top:
+                            top, mine, found = score, np.int32(j), value
+            if is_resident:
+                break
+            first += stride
+        atom, value = _best(top, mine, found, 0 if has_table else turn, *scratch)
+        if has_table and atom >= 0:
+            atom, value = find_fairest(
+                atom, value, own, rho, gain, is_signed, P_cum, C, levels, bounds, scratch
+            )
+        return atom, value
+
+    return next_atom
 
 
 @cuda.jit
@@ -198,32 +241,16 @@ def bound_scores(P_cum, C, knots, levels, eps, least, gain, bounds):
     if i >= P_cum.shape[0]:
         return
     rare = 1 - 0.3 * (1 - levels[1])
-    reached, k = _reach(P_cum, i, rare, 0, knots, C)
+    reached, k = _reach(P_cum[i], rare, 0, knots, C)
     gain[i] = 1 / min(max(reached, C * eps), knots[nb_quant - 1])
     k = 0
     for j in range(nb_quant):
-        coefficient, k = _reach(P_cum, i, levels[j], k, knots, C)
+        coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
         slack = 16 * eps * (C * nb_quant + coefficient)
         bound = math.inf
         if coefficient < math.inf:
             bound = gain[i] * max(coefficient - slack, 0.0)
         bounds[j, i] = max(bound, least)
-
-
-@cuda.jit(device=True)
-def _reach(P_cum, i, level, k, knots, C):
-    """A coefficient under which P_cum_i stays below level, and the point k it lies behind (search
-    starts at k).
-    """
-    last = P_cum.shape[1] - 1
-    if P_cum[i, last] < level:
-        return math.inf, k
-    while k < last and P_cum[i, k + 1] < level:
-        k += 1
-    if k == last or P_cum[i, k] >= level:
-        return knots[k], k
-    fraction = (level - P_cum[i, k]) / (P_cum[i, k + 1] - P_cum[i, k])
-    return knots[k] + C * fraction / (P_cum.shape[1] - k), k
 
 
 @cuda.jit(device=True)
@@ -254,10 +281,13 @@ def _subtract_is_within(residual, atom, value, tolerance, sums):
     return _total(energy, sums) <= tolerance
 
 
-def _pursuit(is_shared):
-    """`pursue`, for correlations that fit into shared memory, or not."""
+@cache
+def make_pursuit(n_own, n_threads, is_resident, has_table):
+    """`pursue` for a number of atoms per thread and of threads per block, as in `_steps_of`."""
+    next_atom = _steps_of(n_own, n_threads, is_resident, has_table)
+    n_kept = n_own if is_resident else 1
 
-    @cuda.jit
+    @cuda.jit(**LIMITS)
     def pursue(
         correlations,
         residuals,
@@ -266,14 +296,13 @@ def _pursuit(is_shared):
         scale,
         gain,
         is_signed,
-        has_table,
         P_cum,
         C,
         levels,
         bounds,
         n_steps,
         alpha,
-        tolerance,
+        tolerances,
         indices,
         values,
     ):
@@ -283,106 +312,143 @@ def _pursuit(is_shared):
         i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
         correlations (n_samples, n_dictionary) may be overwritten; indices, values (zeros) receive
-        the events and have a slot for each atom that n_steps can select.  With a tolerance, which
-        is then not below 0, residuals (n_samples, n_pixels) start as the samples and are
-        overwritten, else they are not looked at.
+        the events and have a slot for each atom that n_steps can select.  Tolerances (n_samples,)
+        below 0 are none, and a sample that takes all steps and does not reach its own gets one.
+        With tolerances, residuals (n_samples, n_pixels) start as the samples and are overwritten.
         """
-        n, n_dictionary = UINT(cuda.blockIdx.x), UINT(gram.shape[0])
-        if is_shared:
-            rho = cuda.shared.array(0, correlations.dtype)
-            for j in range(UINT(cuda.threadIdx.x), n_dictionary, UINT(cuda.blockDim.x)):
-                rho[j] = correlations[n, j]
-        else:
-            rho = correlations[n]
-        scores = cuda.shared.array(MOST_WARPS, float64)
-        atoms = cuda.shared.array(MOST_WARPS, int32)
-        last, n_used, step = UINT(0), 0, correlations.dtype.type(0)
+        n, me, n_dictionary = UINT(cuda.blockIdx.x), UINT(cuda.threadIdx.x), UINT(gram.shape[0])
+        own = cuda.local.array(n_kept, correlations.dtype)
+        used = cuda.shared.array(0, int32)  # a bit an atom
+        sums = cuda.shared.array(MOST_WARPS, float64)
+        scratch = (
+            cuda.shared.array(SCRATCH, correlations.dtype),
+            cuda.shared.array(SCRATCH, int32),
+            cuda.shared.array(SCRATCH, correlations.dtype),
+        )
+        rho, tolerance = correlations[n], tolerances[n]
+        if is_resident:
+            for k in range(n_own):
+                j = me + UINT(k * n_threads)
+                own[k] = rho[j] if j < n_dictionary else correlations.dtype.type(0)
+        for word in range(me, (n_dictionary + UINT(31)) // UINT(32), UINT(n_threads)):
+            used[word] = 0
+        last, n_used, step = np.int32(-1), 0, correlations.dtype.type(0)
         if tolerance >= 0 and _subtract_is_within(
-            residuals[n], dictionary[0], step, tolerance, scores
+            residuals[n], dictionary[0], step, tolerance, sums
         ):
             return
-        for _ in range(n_steps):
-            atom = _next_atom(
-                rho,
-                gram[last],
-                step,
-                gain,
-                is_signed,
-                has_table,
-                P_cum,
-                C,
-                levels,
-                bounds,
-                scores,
-                atoms,
+        for turn in range(n_steps):
+            row = gram[UINT(max(last, 0))]
+            atom, value = next_atom(
+                own, rho, row, step, turn & 1, gain, is_signed, P_cum, C, levels, bounds, scratch
             )
             if atom < 0:
                 return
-            step = alpha * rho[atom] * scale[atom]
-            last = UINT(atom)
-            n_used = _add_event(indices[n], values[n], n_used, atom, step)
+            step = alpha * value * scale[atom]
+            # The bit of the last atom is set now, after the barrier: no thread looks for it.
+            if atom == last or used[atom >> 5] >> (atom & 31) & 1:
+                for slot in range(me, UINT(n_used), UINT(n_threads)):
+                    if indices[n, slot] == atom:
+                        values[n, slot] += step
+            else:
+                if me == 0:
+                    indices[n, n_used] = atom
+                    values[n, n_used] = step
+                n_used += 1
+            if me == 0 and last >= 0:
+                used[last >> 5] |= np.int32(1) << (last & 31)
+            last = atom
             if tolerance >= 0 and _subtract_is_within(
-                residuals[n], dictionary[atom], step, tolerance, scores
+                residuals[n], dictionary[atom], step, tolerance, sums
             ):
                 return
+        if me == 0:
+            tolerances[n] = -1
 
     return pursue
 
 
-@cuda.jit
-def take_step(
-    correlations,
-    residuals,
-    dictionary,
-    rows,
-    scale,
-    gain,
-    is_signed,
-    has_table,
-    P_cum,
-    C,
-    levels,
-    bounds,
-    alpha,
-    tolerance,
-    indices,
-    values,
-    lasts,
-    steps,
-    counts,
-):
-    """One step of `pursue` for each sample, where there is no Gram matrix: rows (n_samples,
-    n_dictionary) are its rows of the samples' last atoms.
-
-    lasts (n_samples,), the last atoms, -1 where a sample has ended; steps, their values; and
-    counts, the slots in use, go from step to step.
-    """
-    n = cuda.blockIdx.x
-    if lasts[n] < 0:
-        return
-    scores = cuda.shared.array(MOST_WARPS, float64)
-    atoms = cuda.shared.array(MOST_WARPS, int32)
-    rho, n_used, step = correlations[n], counts[n], steps[n]
-    atom = _next_atom(
-        rho, rows[n], step, gain, is_signed, has_table, P_cum, C, levels, bounds, scores, atoms
-    )
-    if atom >= 0:
-        step = alpha * rho[atom] * scale[atom]
-        n_used = _add_event(indices[n], values[n], n_used, atom, step)
-        if tolerance >= 0 and _subtract_is_within(
-            residuals[n], dictionary[atom], step, tolerance, scores
-        ):
-            atom = -1
-    if cuda.threadIdx.x == 0:
-        lasts[n], steps[n], counts[n] = atom, step, n_used
-
-
-def _orthogonal_pursuit(is_shared):
-    """`pursue_orthogonal`, for correlations that fit into shared memory, or not."""
+@cache
+def make_step(n_own, n_threads, has_table):
+    """`take_step` for a number of atoms that a thread takes at a time, and of threads."""
+    next_atom = _steps_of(n_own, n_threads, False, has_table)
 
     @cuda.jit
+    def take_step(
+        correlations,
+        residuals,
+        dictionary,
+        rows,
+        scale,
+        gain,
+        is_signed,
+        P_cum,
+        C,
+        levels,
+        bounds,
+        alpha,
+        tolerances,
+        indices,
+        values,
+        lasts,
+        steps,
+        counts,
+    ):
+        """One step of `pursue` for each sample, where there is no Gram matrix: rows (n_samples,
+        n_dictionary) are its rows of the samples' last atoms.
+
+        lasts (n_samples,), the last atoms, -1 where a sample has ended; steps, their values; and
+        counts, the slots in use, go from step to step.
+        """
+        n = cuda.blockIdx.x
+        tolerance = tolerances[n]
+        if lasts[n] < 0:
+            return
+        sums = cuda.shared.array(MOST_WARPS, float64)
+        scratch = (
+            cuda.shared.array(SCRATCH, correlations.dtype),
+            cuda.shared.array(SCRATCH, int32),
+            cuda.shared.array(SCRATCH, correlations.dtype),
+        )
+        own = cuda.local.array(1, correlations.dtype)
+        n_used, step = counts[n], steps[n]
+        atom, value = next_atom(
+            own,
+            correlations[n],
+            rows[n],
+            step,
+            0,
+            gain,
+            is_signed,
+            P_cum,
+            C,
+            levels,
+            bounds,
+            scratch,
+        )
+        if atom >= 0:
+            step = alpha * value * scale[atom]
+            n_used = _add_event(indices[n], values[n], n_used, atom, step)
+            if tolerance >= 0 and _subtract_is_within(
+                residuals[n], dictionary[atom], step, tolerance, sums
+            ):
+                atom = -1
+        if cuda.threadIdx.x == 0:
+            lasts[n], steps[n], counts[n] = atom, step, n_used
+
+    return take_step
+
+
+@cache
+def make_orthogonal_pursuit(n_own, n_threads, is_resident):
+    """`pursue_orthogonal` for a number of atoms per thread and of threads per block, as in
+    `_steps_of`.
+    """
+    stride, n_ahead = UINT(n_own * n_threads), min(n_own, AHEAD)
+
+    @cuda.jit(**LIMITS)
     def pursue_orthogonal(
-        correlations, gram, gain, energies, tolerances, dependent, indices, values, inverses
+        correlations, gram, gain, energies, tolerances, dependent, least, indices, values, scratch
     ):
         """Orthogonal matching pursuit by the inverse of a progressive Cholesky factor of the Gram
         matrix, one block for every gridDim-th sample.
@@ -397,56 +463,72 @@ def _orthogonal_pursuit(is_shared):
         There is no sum in it that waits for another, as there is in the factor L itself (which the
         CPU takes), and the rows of the Gram matrix serve all samples.
 
-        correlations (n_samples, n_dictionary) may be overwritten; inverses (gridDim, n_slots,
-        n_slots) hold M.  A sample ends early where its energy is at most its tolerance, or where
-        the chosen atom depends on those before it: p_k <= dependent.
+        correlations (n_samples, n_dictionary) may be overwritten; scratch (gridDim, n_slots + 4,
+        n_slots) holds M and four vectors.  A sample ends early where its energy is at most its
+        tolerance, or where the chosen atom depends on those before it: p_k <= dependent.
         """
-        me, n_threads = UINT(cuda.threadIdx.x), UINT(cuda.blockDim.x)
-        n_dictionary, inverse = UINT(gram.shape[0]), inverses[cuda.blockIdx.x]
-        n_slots = indices.shape[1]
+        me, n_dictionary = UINT(cuda.threadIdx.x), UINT(gram.shape[0])
+        n_slots, inverse = indices.shape[1], scratch[cuda.blockIdx.x]
+        moves, factors = inverse[n_slots], inverse[n_slots + 1]
+        pivots, column = inverse[n_slots + 2], inverse[n_slots + 3]
         zero, one = correlations.dtype.type(0), correlations.dtype.type(1)
-        shared = cuda.shared.array(0, correlations.dtype)
-        moves, factors = shared[:n_slots], shared[n_slots : 2 * n_slots]
-        pivots = shared[2 * n_slots : 3 * n_slots]
-        scores = cuda.shared.array(MOST_WARPS, float64)
-        atoms = cuda.shared.array(MOST_WARPS, int32)
+        own = cuda.local.array(n_own, correlations.dtype)
+        taken = cuda.local.array(n_ahead, correlations.dtype)
+        scores = cuda.shared.array(SCRATCH, correlations.dtype)
+        atoms = cuda.shared.array(SCRATCH, int32)
+        found = cuda.shared.array(SCRATCH, correlations.dtype)
         for n in range(cuda.blockIdx.x, correlations.shape[0], cuda.gridDim.x):
-            if is_shared:
-                rho = shared[3 * n_slots :]
-                for j in range(me, n_dictionary, n_threads):
-                    rho[j] = correlations[n, j]
-            else:
-                rho = correlations[n]
-            energy, n_used = energies[n], 0
+            rho, energy, n_used, smallest = correlations[n], energies[n], 0, least[n]
             while n_used < n_slots and energy > tolerances[n]:
-                top, mine, j = zero, np.int32(-1), me
-                while j < n_dictionary:
-                    value = rho[j]
-                    for k in range(UINT(n_used)):
-                        value -= moves[k] * gram[UINT(indices[n, k]), j]
-                    rho[j] = value
-                    score = gain[j] * abs(value)
-                    if score > top:
-                        top, mine = score, np.int32(j)
-                    j += n_threads
-                atom = _best(top, mine, scores, atoms)
+                top, mine, best, first = zero, np.int32(-1), zero, me
+                while first < n_dictionary:
+                    if n_used == 0 or not is_resident:
+                        for k in range(n_own):
+                            j = first + UINT(k * n_threads)
+                            own[k] = rho[j] if j < n_dictionary else zero
+                    for slot in range(UINT(n_used)):
+                        row, move = gram[UINT(indices[n, slot])], moves[slot]
+                        for start in range(0, n_own, n_ahead):
+                            for k in range(n_ahead):
+                                j = first + UINT((start + k) * n_threads)
+                                is_there = is_resident and start + k < n_own - 1
+                                if start + k < n_own and (is_there or j < n_dictionary):
+                                    taken[k] = row[j]
+                            for k in range(n_ahead):
+                                if start + k < n_own:
+                                    own[start + k] -= move * taken[k]
+                    for k in range(n_own):
+                        j = first + UINT(k * n_threads)
+                        if j < n_dictionary:
+                            value = own[k]
+                            if not is_resident:
+                                rho[j] = value
+                            score = gain[j] * abs(value)
+                            if score > top:
+                                top, mine, best = score, np.int32(j), value
+                    first += stride
+                atom, best = _best(top, mine, best, n_used & 1, scores, atoms, found)
                 if atom < 0:
                     break
-                for j in range(me, n_used, n_threads):
+                for k in range(me, UINT(n_used), UINT(n_threads)):
+                    column[k] = gram[UINT(indices[n, k]), UINT(atom)]
+                cuda.syncthreads()
+                for j in range(me, UINT(n_used), UINT(n_threads)):
                     product = zero
-                    for k in range(j + 1):
-                        product += inverse[j, k] * gram[indices[n, k], atom]
+                    for k in range(j + UINT(1)):
+                        product += inverse[j, k] * column[k]
                     factors[j] = product / pivots[j]
                 cuda.syncthreads()
-                pivot = gram[atom, atom]
-                for j in range(n_used):
+                pivot = gram[UINT(atom), UINT(atom)]
+                for j in range(UINT(n_used)):
                     pivot -= factors[j] * factors[j] * pivots[j]
+                smallest = min(smallest, float64(pivot) if pivot > dependent else 0.0)
                 if pivot <= dependent:
                     break
-                step = rho[atom] / pivot
-                for k in range(me, n_used + 1, n_threads):
+                step = best / pivot
+                for k in range(me, UINT(n_used + 1), UINT(n_threads)):
                     entry = one if k == n_used else zero
-                    for j in range(k, n_used):
+                    for j in range(k, UINT(n_used)):
                         entry -= factors[j] * inverse[j, k]
                     inverse[n_used, k] = entry
                     moves[k] = step * entry
@@ -458,15 +540,10 @@ def _orthogonal_pursuit(is_shared):
                 n_used += 1
                 cuda.syncthreads()
             cuda.syncthreads()
+            if me == 0:
+                energies[n], least[n] = energy, smallest
 
     return pursue_orthogonal
-
-
-pursue, pursue_in_place = _pursuit(True), _pursuit(False)
-pursue_orthogonal, pursue_orthogonal_in_place = (
-    _orthogonal_pursuit(True),
-    _orthogonal_pursuit(False),
-)
 
 
 # ------------------------------------------------------------------------------------------- events

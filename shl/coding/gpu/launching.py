@@ -1,7 +1,6 @@
 """Arrays of any library as tensors, and kernels on them."""
 
 import warnings
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ from numba import config, cuda
 
 from .kernels import WARP
 
-ALWAYS_SHARED = 48 * 1024  # bytes of shared memory that any kernel may have
-STATIC_SHARED = 1024  # of which kernels themselves take less than this
-MOST_THREADS = 512  # of a block: kernels use up to 80 of 65,536 registers a thread
+MOST_THREADS = 512  # of a block
+FEWER_THREADS = 256  # of a block of pursuit, whose threads then take more than ATOMS_OF_THREAD
+ATOMS_OF_THREAD = 32
+MOST_BYTES = 256  # of the correlations that a thread keeps in registers
 ITEMS_OF_THREAD = 8  # the loop of a thread over the atoms, where there are enough
 SIMULATED_THREADS = 4
 
@@ -31,12 +31,18 @@ def count_threads(n_items: int) -> int:
     return min(max(wanted, 2 * WARP), MOST_THREADS)
 
 
-def most_shared(device: torch.device) -> int:
-    """Bytes of dynamic shared memory that a block may have."""
-    if config.ENABLE_CUDASIM:
-        return 227 * 1024 - STATIC_SHARED
-    properties = torch.cuda.get_device_properties(device)
-    return getattr(properties, "shared_memory_per_block_optin", ALWAYS_SHARED) - STATIC_SHARED
+def split_atoms(n_dictionary: int, n_bytes: int) -> tuple[int, int, bool]:
+    """The atoms of a thread, the threads of a block, and whether a thread keeps the correlations of
+    its atoms, of n_bytes each, in registers.
+    """
+    for most in (FEWER_THREADS, MOST_THREADS):
+        n_threads = min(-(-n_dictionary // (ATOMS_OF_THREAD * WARP)) * WARP, most)
+        if config.ENABLE_CUDASIM:
+            n_threads = SIMULATED_THREADS
+        n_own = -(-n_dictionary // n_threads)
+        if n_own * n_bytes <= MOST_BYTES:
+            return n_own, n_threads, True
+    return ITEMS_OF_THREAD, n_threads, False
 
 
 def total_memory(device: torch.device) -> float:
@@ -68,31 +74,14 @@ def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int =
             cuda.as_cuda_array(arg, sync=False) if isinstance(arg, torch.Tensor) else arg
             for arg in args
         ]
-        if n_bytes + STATIC_SHARED > ALWAYS_SHARED:
-            kernel = kernel.specialize(*views)
-            _allow_shared(kernel, device.index, most_shared(device))
-        with warnings.catch_warnings():  # numba's, of every batch under 128 samples
-            warnings.filterwarnings("ignore", message="Grid size .* will likely result in GPU")
+        with warnings.catch_warnings():  # numba's, in bold, of every batch under 128 samples
+            warnings.filterwarnings("ignore", message=".*Grid size .* will likely result in GPU")
             kernel[grid, n_threads, stream, n_bytes](*views)
 
 
 def _in_host(arg):
     """An argument as the simulator takes it."""
     return arg.numpy() if isinstance(arg, torch.Tensor) else arg
-
-
-@cache
-def _allow_shared(kernel, device, n_bytes):
-    """Let a compiled kernel have more dynamic shared memory than any may: numba does not ask the
-    driver for it (numba-cuda issue 94).  It is set once, as a lower value would end other launches.
-    """
-    from cuda.bindings import driver
-
-    function = next(iter(kernel.overloads.values())).library.get_cufunc()
-    attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-    (error,) = driver.cuKernelSetAttribute(attribute, n_bytes, function.handle, device)
-    if error != driver.CUresult.CUDA_SUCCESS:
-        raise RuntimeError(f"{n_bytes} bytes of shared memory were refused: {error}")
 
 
 def number(dtype: torch.dtype):

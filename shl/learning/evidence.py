@@ -1,0 +1,97 @@
+"""What held-out samples say on the way: whether atoms should be shrunk."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from .._base.arrays import namespace, to_host
+from .._base.threads import Threads
+from ..coding.competition import PLAIN
+from .loop import Batches, code_rows
+from .optimizers import normalise, soften
+from .state import Plan, State
+
+MOST_ROWS, FEWEST_ROWS = 1000, 100  # of samples that the test needs
+SHARE = 20  # it takes one sample of so many
+LOOKS = (0.25, 0.5)  # shares of the steps, after which there is a test
+LEAST_GAIN = 3.0  # standard errors
+
+
+class Evidence:
+    """The order of the samples in `fit`, and tests of shrinkage up to half of the steps.
+
+    The samples of a test are those that are held out already, or some that are learned from only
+    in the second half.  With fewer than FEWEST_ROWS * SHARE samples there is no test.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...)
+    rows : array
+        Those of X that are learned from.
+    held_out : array, optional
+        Those of X that are never learned from.
+    plan : Plan
+    seed : int
+        Of the order.
+    """
+
+    def __init__(
+        self, X: np.ndarray, rows: np.ndarray, held_out: np.ndarray | None, plan: Plan, seed: int
+    ):
+        self.X, self.plan = X, plan
+        self.looks = [int(share * (plan.n_steps or 0)) for share in LOOKS]
+        self.half, self.rows = self.looks[-1], None
+        self._second = self._first = Batches(len(rows), plan.batch_size, seed, rows)
+        is_asked = getattr(plan.optimizer, "shrinkage", 0) > 0 and self.half > 0
+        if not is_asked or held_out is not None:
+            self.rows = held_out[:MOST_ROWS] if is_asked else None
+            return
+        n = min(MOST_ROWS, len(rows) // SHARE, len(rows) - plan.batch_size)
+        if n < FEWEST_ROWS:
+            return
+        order = np.random.default_rng([seed, 0, 0]).permutation(len(rows))
+        self.rows, first = rows[np.sort(order[:n])], rows[np.sort(order[n:])]
+        self._first = Batches(len(first), plan.batch_size, seed, first)
+
+    def steps(self, first: int) -> Iterator[np.ndarray]:
+        """Return the rows of X of each step, from the first on."""
+        half, last = max(first, self.half), self.plan.n_steps
+        return chain(self._first.steps(first, half), self._second.steps(half, last))
+
+    def step_done(self, state: State, threads: Threads) -> None:
+        """Set the shrinkage in the moments of the state, if it is time and a test asks for it."""
+        if self.rows is None or state.step not in self.looks or state.moments["c"] > 0:
+            return
+        if self._gain_by_shrinkage(state, threads) > LEAST_GAIN:
+            state.moments["c"] = np.array(self.plan.optimizer.shrinkage)
+
+    def _gain_by_shrinkage(self, state, threads):
+        """How surely soft-thresholded atoms code the test's samples with less error.
+
+        It is the mean over samples of (|r|^2 - |r'|^2) / |x|^2, in standard errors.  The threshold
+        is twice that which learning would apply to a mean atom.
+        """
+        xp, D = namespace(state.dictionary), state.dictionary
+        flat = D.reshape(len(D), -1)
+        least = 2 * self.plan.optimizer.shrinkage * xp.ones_like(flat[:, 0])
+        atoms = soften(flat, least).reshape(D.shape)
+        normalise(atoms)
+        plain, shrunk = (
+            self._errors(s, threads) for s in (state, replace(state, dictionary=atoms))
+        )
+        gain = np.append(plain - shrunk, 0.0)  # of samples that are all 0
+        spread = gain.std() / math.sqrt(len(gain))
+        return gain.mean() / spread if spread > 0 else 0.0
+
+    def _errors(self, state, threads):
+        """|x - a D|^2 / |x|^2 of each of the test's samples, coded by plain pursuit."""
+        coder = self.plan.prepare(state, threads).compete(PLAIN)
+        samples, _, residual = code_rows(self.X, self.rows, coder, threads)
+        energy, missed = (
+            (to_host(part).reshape(len(part), -1).astype(np.float64) ** 2).sum(axis=1)
+            for part in (samples, residual)
+        )
+        return missed[energy > 0] / energy[energy > 0]
