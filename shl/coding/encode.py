@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._base.arrays import like, namespace
+from .._base.blocks import by_blocks
 from .._base.checks import check_array, check_choice, check_flag
 from .._base.threads import Threads
 from .competition import Competition, check_competition
@@ -74,6 +75,7 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
             )
 
 
+@by_blocks
 def sparse_encode(
     X,
     dictionary,
@@ -108,7 +110,8 @@ def sparse_encode(
     X : array of shape (n_samples, n_pixels)
         Of float32 or float64 (kept; others become float64); a memory map is read in chunks.  On a
         GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
-        arrays, and is the code (extra `gpu`; 'mp' and 'omp').
+        arrays, and is the code (extra `gpu`; 'mp' and 'omp').  The code of a Dask array
+        is one, too, computed lazily, block by block.
     dictionary : array of shape (n_dictionary, n_pixels)
         Rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional

@@ -3,6 +3,7 @@ dictionary.
 """
 
 from abc import abstractmethod
+from copy import copy
 from dataclasses import KW_ONLY
 from typing import Self
 
@@ -12,6 +13,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from .._base.arrays import astype, beside, import_tensor, like, namespace, to_host
+from .._base.blocks import by_blocks_of_rows, is_dask, sum_over_rows
 from .._base.checks import check_array, check_sparse, wants_numbers
 from .._base.constraints import Count, Flag, NotNegative, PositiveShare, check_fields
 from .._base.devices import is_on_device, is_tensor
@@ -75,6 +77,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         return X
 
+    @by_blocks_of_rows
     def inverse_transform(self, X) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
         sparse, stand for: X @ dictionary; with split_sign, the codes of both signs.
@@ -108,6 +111,16 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts.
         """
+        if is_dask(X):
+            if sample_weight is not None:
+                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+            left, total = sum_over_rows(_squares_of, X, self._light(X))
+        else:
+            left, total = self._squares(X, sample_weight)
+        return -float((left / total) ** 0.5) if total else 0.0
+
+    def _squares(self, X, sample_weight=None):
+        """The squared norms of residuals and of samples, (2,)."""
         X = self._validate(X, reset=False)
         weight = check_weight(sample_weight, X)
         left = total = 0.0
@@ -116,7 +129,21 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             squares, missed = (_square_norms(values) for values in (X[rows], residual))
             share = 1.0 if weight is None else weight[rows]
             left, total = left + (share * missed).sum(), total + (share * squares).sum()
-        return -float((left / total) ** 0.5) if total else 0.0
+        return np.array([float(left), float(total)])
+
+    def _light(self, X):
+        """What codes the blocks of a Dask array on its workers: a copy without what learned it."""
+        light = copy(self)
+        for name in ("_state", "record_"):
+            vars(light).pop(name, None)
+        names = vars(light).pop("feature_names_in_", None)
+        columns = getattr(X, "columns", None)
+        if names is not None and columns is not None and list(names) != list(columns):
+            raise ValueError(
+                f"X has the columns {list(columns)}, but {type(self).__name__} was fitted to "
+                f"{list(names)}. Give the columns of fit, in their order."
+            )
+        return light
 
     def _split(self, code):
         """The code, or its positive parts beside those of its negative ones with split_sign."""
@@ -132,6 +159,10 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @property
     def _n_features_out(self):
         return len(self._atoms()) * (2 if self.split_sign else 1)
+
+
+def _squares_of(block, coder):
+    return coder._squares(block) if block.shape[0] else np.zeros(2)
 
 
 def _square_norms(values):
@@ -220,6 +251,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         self._scale_atoms(X)
         return self
 
+    @by_blocks_of_rows
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
         check_fields(self)
