@@ -38,6 +38,11 @@ def table(columns, rows, is_markdown=False):
     ]
 
 
+def printable(text):
+    """A text as a line of a terminal: control characters, as in names of files, are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def show_value(value, digits=4):
     """A value as text: numbers that are not whole to some significant digits, '-' for none."""
     if value is None or (is_real := isinstance(value, (float, np.floating))) and math.isnan(value):

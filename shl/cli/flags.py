@@ -3,21 +3,24 @@ as lines or JSON.
 """
 
 import inspect
+import os
 import re
 import sys
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
 from collections.abc import Callable
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from .._base.constraints import constraints_of, kinds_of
+from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
 from ..store.files import json_text, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir", "max_size")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -27,6 +30,11 @@ SHARED = {
         "metavar": "DIR",
         "help": "folder of results, which are not computed again ('none' for no store); "
         "SHL_CACHE_DIR replaces the default",
+    },
+    "max_size": {
+        "metavar": "SIZE",
+        "help": "size that the folder of results may have, such as 2GB: the least recently used "
+        "results are removed (default: SHL_CACHE_MAX_SIZE, or no bound)",
     },
     "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
     "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
@@ -121,6 +129,8 @@ def add_shared(parser, *names, **defaults):
     for name in (*names, *defaults):
         options = SHARED[name] | ({"default": defaults[name]} if name in defaults else {})
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    if "cache_dir" in (*names, *defaults):
+        parser.add_argument("--max-size", **SHARED["max_size"])
 
 
 def add_database(parser, source, name="database", more=""):
@@ -130,6 +140,20 @@ def add_database(parser, source, name="database", more=""):
     add_parameter(parser, source, name, text, "--database", metavar="NAME")
     text = "a folder of images, or of such folders"
     add_parameter(parser, source, "datapath", text, metavar="DIR")
+
+
+@contextmanager
+def bounded_store(args):
+    """A context in which stores have the bound --max-size: workers take it from the environment."""
+    name, size = "SHL_CACHE_MAX_SIZE", getattr(args, "max_size", None)
+    former = os.environ.get(name)
+    try:
+        if size is not None:
+            os.environ[name] = size
+        yield
+    finally:
+        os.environ.pop(name, None)
+        os.environ.update({} if former is None else {name: former})
 
 
 def cache_folder(args):
@@ -159,7 +183,7 @@ def claim_folder(args) -> Path:
 
 def say(args, text):
     """Print a line of a command on stderr."""
-    print(f"shl {args.command}: {text}", file=sys.stderr)
+    print(f"shl {args.command}: {printable(text)}", file=sys.stderr)
 
 
 def report(args, summary, lines):
@@ -167,7 +191,7 @@ def report(args, summary, lines):
     if args.json:
         print(json_text(summary), end="")
     elif not args.quiet:
-        print("\n".join(lines))
+        print("\n".join(map(printable, lines)))
 
 
 def write_report(args, folder, summary, lines):

@@ -43,17 +43,18 @@ def main(arguments=None):
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        code = args.run(args) or 0
+        with flags.bounded_store(args):
+            code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # who read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a program that SIGPIPE ends
     except ERRORS as error:
-        print(f"shl {args.command}: {error}", file=sys.stderr)
+        flags.say(args, str(error))
         return 1
     except KeyboardInterrupt as error:
-        print(f"shl {args.command}: {str(error) or 'interrupted'}", file=sys.stderr)
+        flags.say(args, str(error) or "interrupted")
         return 130
 
 
