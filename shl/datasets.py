@@ -135,7 +135,7 @@ def fetch_natural_images(
     try:
         import pooch
     except ImportError as error:
-        raise ImportError('fetch_natural_images needs pooch: pip install "shl[fetch]"') from error
+        raise ImportError("fetch_natural_images needs pooch: pip install pooch") from error
 
     for name in (registry := dict(registry)):
         check_file_name(name, "registry")

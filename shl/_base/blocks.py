@@ -86,13 +86,13 @@ def _call_method(block, estimator, name, arguments, options):
     return getattr(estimator, name)(block, *arguments, **options)
 
 
-def sum_over_rows(function: Callable, X: Any, *constants: Any) -> Any:
-    """The sum of function(block, *constants), an array, over the blocks of rows of X."""
+def compute_rows(function: Callable, X: Any, *constants: Any) -> tuple:
+    """function(block, *constants) of each block of rows of X."""
     import dask
 
     constants = [dask.delayed(constant, pure=True) for constant in constants]
     parts = [dask.delayed(function)(block, *constants) for block in rows_of(X).to_delayed().ravel()]
-    return sum(dask.compute(*parts))
+    return dask.compute(*parts)
 
 
 class Blocks:

@@ -38,11 +38,6 @@ def table(columns, rows, is_markdown=False):
     ]
 
 
-def printable(text):
-    """A text as a line of a terminal: control characters, as in names of files, are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def show_value(value, digits=4):
     """A value as text: numbers that are not whole to some significant digits, '-' for none."""
     if value is None or (is_real := isinstance(value, (float, np.floating))) and math.isnan(value):
@@ -50,6 +45,11 @@ def show_value(value, digits=4):
     if not is_real:
         return str(value)
     return f"{value:.0f}" if 10**digits <= abs(value) < math.inf else f"{value:.{digits}g}"
+
+
+def printable(text):
+    """A text without control codes, which a terminal would carry out: they are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def mean_std(values):

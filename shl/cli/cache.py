@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
+from .._base.checks import check_number
 from .._base.tables import show_value, table
 from ..store.entries import open_store
 from ..store.files import read_info, write_bytes
@@ -33,9 +34,9 @@ def cache_command(args):
     """Run an action on the folder of results."""
     results = open_store(flags.cache_folder(args))
     if results is None or not results.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {args.cache_dir} of results (--cache-dir)")
+        raise FileNotFoundError(f"cache_dir must be a folder of results, not {args.cache_dir}")
     if args.older_than is not None:
-        args.older = 86400 * args.older_than
+        args.older = 86400 * check_number(args.older_than, "older_than", least=0)
     return ACTIONS[args.action](args, results)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 
 from .. import __version__
 from .._base.tables import show_value, table
@@ -17,21 +18,33 @@ from .models import draw_pictures
 from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
-EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
+EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, learning, the rule
+    "color": "learn from colours",
+    "height": "pixels of a crop of an image, at least",
+    "width": "pixels of a crop of an image, at least",
     "patch_width": "pixels of a patch's side",
+    "patch_height": "pixels of its height (None: its width)",
+    "do_mask": "mask patches by a disc",
     "N_patches": "patches to learn from",
+    "n_image": "images to use (None: all)",
     "n_dictionary": "atoms",
-    "l0_sparseness": "events of a patch",
+    "learning_algorithm": "coder",
+    "l0_sparseness": "non-zero coefficients of a patch",
+    "do_sym": "let coefficients be negative",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
     "eta": "rate of learning",
-    "eta_homeo": "rate of the rule of homeostasis",
-    "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
     "record_each": "steps between two records; 0 is none",
-    "n_image": "images to use (None: all)",
+    "homeo_method": "rule of homeostasis",
+    "eta_homeo": "rate of the rule",
+    "alpha_homeo": "strength of the rule (EMP, EXP, eHAP, OLS)",
+    "C": "scale of coefficients in the rule's table (0: adapts to the data)",
+    "nb_quant": "quantiles of the rule's table",
+    "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
 NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
+OF_VALUES = (ValueError, TypeError, FileNotFoundError)  # errors for what a user passed
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
@@ -43,7 +56,8 @@ def main(arguments=None):
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        with flags.bounded_store(args):
+        with warnings.catch_warnings(), flags.bounded_store(args):
+            warnings.showwarning = lambda text, *_: flags.say(args, text)
             code = args.run(args) or 0
         sys.stdout.flush()
         return code
@@ -51,8 +65,9 @@ def main(arguments=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a program that SIGPIPE ends
     except ERRORS as error:
-        flags.say(args, str(error))
-        return 1
+        about_flags = args.parser.name_flags(str(error)) if isinstance(error, OF_VALUES) else None
+        flags.say(args, about_flags or error)
+        return 2 if about_flags else 1
     except KeyboardInterrupt as error:
         flags.say(args, str(error) or "interrupted")
         return 130
@@ -70,13 +85,15 @@ def _make_parser(name):
 
 def _add_experiment_flags(parser, out):
     """The flags of `shl learn` and `shl scan`."""
+    from ..coding.parameters import ALGORITHMS
     from ..experiments.experiment import SHL
     from ..learning.homeostasis import RULES
 
+    choices = {"homeo_method": RULES, "learning_algorithm": ALGORITHMS}
     flags.add_database(parser, SHL, "name_database")
     for name, text in EXPERIMENT_FLAGS.items():
-        flags.add_parameter(parser, SHL, name, text)
-    flags.add_parameter(parser, SHL, "homeo_method", f"one of {', '.join(RULES)}", metavar="RULE")
+        options = {"choices": tuple(choices[name])} if name in choices else {}
+        flags.add_parameter(parser, SHL, name, text, **options)
     seed = flags.default_of(SHL, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
 
@@ -107,7 +124,7 @@ def learn_command(args):
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "noise_atoms": int((disorder(dico.dictionary, dico.patch_shape) > NOISE).sum()),
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),
@@ -160,14 +177,15 @@ def scan_command(args):
     experiments = SHL_set(_make_experiment(args, 1), args.tag, args.N_scan, args.base)
     if args.dry_run:
         return _dry_run(args, experiments)
+    experiments.tasks(args.variables, args.grid)  # errors before anything is written
     out = flags.claim_folder(args)
     records = experiments.run(
         args.variables, n_jobs=args.n_jobs, verbose=flags.verbosity(args), grid=args.grid
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
-    if not args.grid:
-        _draw_scan(experiments, args.variables, out / "scan")
+    if not args.grid or len(args.variables) < 3:
+        _draw_scan(experiments, args.variables, args.grid, out / "scan")
     failures = failure_lines(records, "{variable} = {value}".format_map)
     lines = [*table(["variable", "value", *METRICS, "status"], map(_row, records)), *failures]
     flags.report(args, records, [*lines, f"table and figures in {out}/"])
@@ -195,10 +213,13 @@ def _dry_run(args, experiments):
     flags.report(args, rows, [*lines, f"{n_stored} of {len(rows)} are stored"])
 
 
-def _draw_scan(experiments, variables, stem):
-    """F against the values, a panel a variable."""
+def _draw_scan(experiments, variables, is_grid, stem):
+    """Draw F against the values: a panel a variable, or a heat map of a grid."""
     from ..plotting.figures import new_figure, save_both
 
+    if is_grid and len(variables) == 2:
+        save_both(experiments.scan(variables)[0], stem)
+        return
     fig = new_figure(figsize=(5 * len(variables), 4), layout="constrained")
     axs = fig.subplots(1, len(variables), squeeze=False)[0]
     for ax, variable in zip(axs, variables, strict=True):

@@ -2,10 +2,10 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,9 @@ from .._base.checks import check_array, check_count, check_generator, check_numb
 from .._base.constraints import check_fields
 from .._base.parameters import NamedEstimator
 from .._base.progress import progress
+from .._base.samples import batches_of, is_stream
 from .._base.threads import Threads
+from .._base.warning import warn_user
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
 from ..learning.evidence import Evidence
@@ -37,26 +39,43 @@ from ..learning.state import (
 )
 from ..learning.stopping import Stopping, Watch
 from ..store.files import damage_of, read, take, write
+from .html import learned_html
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
 ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 
 
-def _is_stream(X):
-    """Whether X is an iterable of batches: neither an array nor a sequence."""
-    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+def _ask(on_step, state):
+    """Return whether on_step(state) stops learning; an interrupt of its own is marked."""
+    try:
+        return on_step is not None and on_step(state) in (True,)
+    except KeyboardInterrupt as error:
+        error.is_of_user = True
+        raise
 
 
-def _repeat(batches):
-    """The batches, over and over unless they are an iterator, which has but one pass."""
-    yield from batches
-    is_empty = iter(batches) is batches
-    while not is_empty:
-        is_empty = True
-        for batch in batches:
-            is_empty = False
-            yield batch
+@contextmanager
+def _interruptible(state):
+    """A context that ends, with a warning, at Ctrl-C: the state is that of the last good step.
+
+    Before the first step there is nothing to keep, and Ctrl-C is raised; so is what the user's
+    on_step raises, and a second Ctrl-C, after this context.
+    """
+    n_done = state.step
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if state.step == n_done or hasattr(error, "is_of_user"):
+            raise
+        warn_user(
+            f"learning was interrupted after {state.step} steps; the model is that of the last"
+        )
+
+
+def _is_learned(name):
+    """Whether an attribute is one of those that learning sets."""
+    return name == "_state" or (name.endswith("_") and not name.startswith("_"))
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
@@ -73,6 +92,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    _n_axes = 2  # of a batch, by which a list of batches is known
+
+    def _read(self, X, reset, state=None):
+        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
+        return self._validate(X, reset), 0
 
     @abstractmethod
     def _shape(self, shape):
@@ -116,13 +141,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @with_callbacks
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
+        check_fields(self)
         if is_dask(X):
             X = Blocks(X, self.random_state)
-        if _is_stream(X):
+        if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
-        check_fields(self)
-        X = self._validate(X, reset=True)
+        model, told = copy(self), {"X": X, "y": y}
+        X, exponent = model._read_to_learn(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
         seed = int(rng.integers(2**63))
@@ -131,11 +157,15 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         shape = (n_samples, *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
-        state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
+        if resume is None:
+            state = self._start(X, plan, seed, rng, exponent, rows, weight)
+        else:
+            state = resume
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan = plan.in_units_of(state.exponent)
         rows = np.arange(n_samples) if rows is None else rows
         evidence = Evidence(X, rows, held_out, plan, state.seed)
-        per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
+        per_pass = n_samples // plan.batch_size
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
         task = Task(self, max(0, n_steps - state.step), **told)
@@ -147,24 +177,25 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             def step_done(state):
                 bar.update()
                 evidence.step_done(state, threads)
-                is_over = on_step is not None and on_step(state) in (True,)
+                is_over = _ask(on_step, state)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
-            loop.learn(
-                X,
-                task.around(evidence.steps(state.step)),
-                state,
-                plan,
-                threads,
-                held_out,
-                step_done,
-                records_end=True,
-                sample_weight=weight,
-            )
+            with _interruptible(state):
+                loop.learn(
+                    X,
+                    task.around(evidence.steps(state.step)),
+                    state,
+                    plan,
+                    threads,
+                    held_out,
+                    step_done,
+                    records_end=True,
+                    sample_weight=weight,
+                )
             state = state if watch is None else watch.choose(state)
             loop.turn_atoms(X, state, plan, threads, rows, weight)
-        self._set_learned(state, plan, per_pass)
+        self._take_over(model._set_learned(state, plan, per_pass))
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
 
@@ -185,18 +216,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             for block in Blocks(X, self.random_state, getattr(self, "n_iter_", 0)):
                 self._partial_fit(block, None)
             return self
-        is_first = not hasattr(self, "components_")
-        X = self._validate(X, reset=is_first)
+        check_fields(self)
+        model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
+        X, exponent = model._read_to_learn(X, reset=state is None, state=state)
         weight = check_weight(sample_weight, X)
         rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
-        if is_first:
+        if state is None:
             rng = check_generator(self.random_state, "random_state")
-            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
-        else:
-            state = self._state
+            seed = int(rng.integers(2**63))
+            state = self._start(X, plan, seed, rng, exponent, rows, weight)
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan, n_done = plan.in_units_of(state.exponent), state.step
         batches = loop.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
@@ -204,41 +236,62 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             with Threads(self.n_jobs) as threads:
                 loop.learn(X, batches, state, plan, threads, sample_weight=weight)
         finally:
-            if state.step:  # else the first step failed, and nothing is learned
-                self._set_learned(state, plan, len(batches))
+            if state.step > n_done:
+                self._take_over(model._set_learned(state, plan, len(batches)))
         return self
 
-    def _fit_stream(self, batches, on_step, given):
+    def _fit_stream(self, stream, on_step, given):
         """`fit` to an iterable of batches, again from its beginning where it has one."""
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
-        batches = _repeat(batches)
+        batches, model, is_over, is_whole = batches_of(stream), copy(self), False, False
         if (first := next(batches, None)) is None:
             raise ValueError("X is an iterable of no batches")
-        first, is_over = self._validate(first, reset=True), False
-        n_steps = self._n_steps(first.shape, is_stream=True)
-        plan, task = self._plan_batches(first, len(first), n_steps), Task(self, n_steps)
+        X, exponent = model._read_to_learn(first, reset=True)
+        n_steps = self._n_steps(X.shape, is_stream=True)
+        plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
         rng = check_generator(self.random_state, "random_state")
-        state = self._start(first, plan, int(rng.integers(2**63)), rng)
+        state = self._start(X, plan, int(rng.integers(2**63)), rng, exponent)
+        plan = plan.in_units_of(state.exponent)
 
         def step_done(state):
             nonlocal is_over
             bar.update()
-            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over = state.step == n_steps or _ask(on_step, state)
             is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
             return is_over
 
-        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
-            for X in chain((first,), (self._validate(X, reset=False) for X in batches)):
-                rows = loop.one_pass(len(X), plan.batch_size, state)
-                loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
-                if is_over:
-                    break
-            loop.turn_atoms(X, state, plan, threads)
-        self._set_learned(state, plan, 1)
+        try:
+            with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+                with _interruptible(state):
+                    while True:
+                        rows = loop.one_pass(len(X), plan.batch_size, state)
+                        loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                        batch = None if is_over else next(batches, None)
+                        if batch is None:
+                            break
+                        X, _ = model._read_to_learn(batch, reset=False, state=state)
+                loop.turn_atoms(X, state, plan, threads)
+            is_whole = True
+        finally:
+            # The steps before an error stay, unless the model was fitted before.
+            if state.step and (is_whole or not hasattr(self, "components_")):
+                self._take_over(model._set_learned(state, plan, 1))
         task.done(lambda: self._fitted(state, plan, 1))
         return self
+
+    def _take_over(self, model):
+        """Have what a copy of this model has learned, at once: no interrupt can split it."""
+        kept = {name: value for name, value in vars(self).items() if not _is_learned(name)}
+        learned = {name: value for name, value in vars(model).items() if _is_learned(name)}
+        self.__dict__ = kept | learned
+
+    def _read_to_learn(self, X, reset, state=None):
+        """Return (samples, exponent) of X, which the dtype can hold beside one another."""
+        X, exponent = self._read(X, reset, state)
+        getattr(X, "check_range", int)()
+        return X, exponent
 
     def _plan_fit(self, shape, dtype, n_steps):
         """The plan to learn from all samples there are."""
@@ -246,7 +299,6 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
-        check_fields(self)
         n_most = max(n_samples, self.batch_size or 0)
         return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
@@ -254,6 +306,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
         usable = None if weight is None else np.flatnonzero(to_host(weight))
         n_usable = n_samples if usable is None else len(usable)
+        if stopping.tol is not None and n_usable < 2:
+            raise ValueError(
+                f"tol must be None, or X must have 2 samples or more: one is held out to see when "
+                f"learning stops. There is {n_usable} of a weight above 0."
+            )
         n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
         if not n_held_out:
             return usable, None
@@ -280,9 +337,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
 
-    def _start(self, X, plan, seed, rng, rows=None, weight=None):
+    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
+        start = beside(dictionary, X), plan, seed, beside(variance, X)
+        return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent)
+
+    def _energy(self, X, rows, weight):
+        """Return the mean square of some samples among the rows of X, the unit of gradients."""
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
@@ -292,9 +354,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             beside(np.ones(len(some)), X) if weight is None else astype(weight[some], xp.float64)
         )
         count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
-        energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
-        start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, float(energy) or 1.0)
+        return float(share @ xp.nansum(squares, axis=1) / count) if count else 0.0
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -340,6 +400,17 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())
         self.n_steps_ = state.step
         return self
+
+    # ------------------------------------------------------------------------ notebooks
+
+    def _repr_html_inner(self):
+        """Return scikit-learn's diagram, and under it, folded, what a fitted model learned."""
+        return super()._repr_html_inner() + learned_html(self)
+
+    def _repr_mimebundle_(self, **kwargs):
+        """What notebooks show: text, and HTML unless scikit-learn's display is 'text'."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | ({"text/html": self._repr_html_inner()} if "text/html" in bundle else {})
 
     # ------------------------------------------------------------------------ the Annex's names
 
@@ -414,7 +485,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
-            check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)
+            parts = competition.gain, competition.P_cum, competition.C
+            check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
             check_number(info["C"], "C", above=0, is_optional=True)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)

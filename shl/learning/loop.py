@@ -16,6 +16,7 @@ from .._base.threads import Threads, chunks
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
+from .history import History
 from .homeostasis import check_competition_of
 from .optimizers import Sums, normalise
 from .state import Plan, State
@@ -51,7 +52,13 @@ def learn(
     n_samples = len(X) - (0 if held_out is None else len(held_out))
 
     def code(rows, coder):
-        return code_rows(X, rows, coder, threads, sample_weight)
+        return code_rows(X, rows, coder, threads, sample_weight, plan.exponent)
+
+    def recorded(coder, own):
+        """Return the state's record with one more, of samples in their batch."""
+        history = History(state.record)
+        record(replace(state, record=history), plan, coder, own, threads)
+        return history
 
     coder = None
     for rows in batches:
@@ -59,30 +66,26 @@ def learn(
         coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
         batch = code(rows, coder)
         state.seconds += time.process_time() - began
-        is_due = plan.recording.is_due(state.step)
-        if is_due:
+        history = state.record
+        if plan.recording.is_due(state.step):
             full, own = coder, batch
             if is_sparser := plan.coding_at(state.step) is not plan.coding:
                 full = replace(coder, coding=plan.coding)
             if is_sparser or held_out is not None:
                 own = code(rows if held_out is None else held_out, full)
-            record(state, plan, full, own, threads)
+            history = recorded(full, own)
         began = time.process_time()
         try:
-            advance(state, plan, coder, batch, n_samples, threads)
-        except BaseException as error:
-            if is_due:
-                state.record.drop_last()
-            if isinstance(error, Overflow):
-                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
-            raise
+            advance(state, plan, coder, batch, n_samples, threads, history)
+        except Overflow as error:
+            raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
-        record(state, plan, coder, own, threads)
+        state.record = recorded(coder, own)
     return state
 
 
@@ -91,19 +94,24 @@ class Overflow(FloatingPointError):
 
 
 def advance(
-    state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
+    state: State,
+    plan: Plan,
+    coder: Coder,
+    batch: Batch,
+    n_samples: int,
+    threads: Threads,
+    history: History | None = None,
 ) -> None:
-    """One step in place, from a batch of n_samples that the coder of this state has coded.
+    """Take one step in place, from a batch of n_samples that the coder of this state has coded.
 
-    After any exception the state is as it was.
+    The state is whole at any time: a copy takes the step, and no exception or interrupt can come
+    between the parts that the state takes over.  history is the record with this step's own.
     """
-    before = _copy(state)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            _move(state, plan, coder, batch, n_samples, threads)
-    except BaseException:  # an interrupt, too
-        vars(state).update(vars(before))
-        raise
+    moved = _copy(state)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+        _move(moved, plan, coder, batch, n_samples, threads)
+    moved.record = state.record if history is None else history
+    vars(state).update(vars(moved))
 
 
 def _move(state, plan, coder, batch, n_samples, threads):
@@ -162,11 +170,12 @@ def _copy(state):
 
 
 def _name_largest(X, rows):
-    """What to do about the largest sample of a batch."""
+    """Return which sample of a batch is the largest, and what to do about it."""
+    X = getattr(X, "X", X)  # in the user's units
     row = max(rows, key=lambda row: abs(X[row]).max())
     return (
-        f"sample {row} of X, the largest of its batch, holds "
-        f"{abs(X[row]).max():.3g}; leave it out, or scale X"
+        f"sample {row} of X, the largest of its batch, holds {abs(X[row]).max():.3g}. Leave it "
+        f"out, or scale X."
     )
 
 
@@ -272,10 +281,12 @@ def turn_atoms(
     parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
     codes = (code_rows(X, part, coder, threads, sample_weight).code for part in parts)
     is_turned = sum(code.power_sums(1) for code in codes) < 0
-    state.dictionary[is_turned] *= -1
-    if "mean" in state.moments:  # Adam's gradient turns with the atom
-        mean = state.moments["mean"] = copy_of(state.moments["mean"])
-        mean[is_turned] *= -1
+    dictionary, moments = copy_of(state.dictionary), dict(state.moments)
+    dictionary[is_turned] *= -1
+    if "mean" in moments:  # Adam's gradient turns with the atom
+        moments["mean"] = copy_of(moments["mean"])
+        moments["mean"][is_turned] *= -1
+    vars(state).update(dictionary=dictionary, moments=moments)
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -329,17 +340,18 @@ def code_rows(
     coder: Coder,
     threads: Threads,
     sample_weight: np.ndarray | None = None,
+    exponent: int = 0,
 ) -> Batch:
-    """The samples X[rows], coded, with their weights where there are some."""
+    """Return the samples X[rows], coded, with their weights and the unit of their coefficients."""
     batch = coder.code_batch(X, rows, threads)
-    return weigh(batch, None if sample_weight is None else sample_weight[rows])
+    return weigh(batch, None if sample_weight is None else sample_weight[rows], exponent)
 
 
-def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:
-    """The batch with a weight of each sample."""
-    if weight is None:
-        return batch
-    return batch._replace(code=replace(batch.code, weight=weight))
+def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:
+    """Return the batch with a weight of each sample, of coefficients in units of 2^exponent."""
+    options = {} if weight is None else {"weight": weight}
+    options |= {"exponent": exponent} if exponent else {}
+    return batch._replace(code=replace(batch.code, **options))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
@@ -353,7 +365,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     """
     X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
     weight = own.code.weight
-    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight)
+    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight, plan.exponent)
     error, error_own = (
         metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from shl import SparseHebbianLearning, plotting
+from shl import ConvolutionalSHL, SparseHebbianLearning, plotting
 from shl.learning.homeostasis import RULES
 from shl.plotting import figures
 
@@ -136,6 +136,29 @@ def test_signals_are_curves(rng, n_features, options, n_curves):
         assert 1 <= curve[0, 0] < curve[-1, 0] <= 2 and len(curve) == length
         heights = (curve[:, 1] + 1) / 0.45 * np.abs(atoms[4]).max()
         np.testing.assert_allclose(heights, atoms[4].reshape(length, n_curves)[:, i])
+
+
+def test_signals_of_a_model_have_their_channels_first(rng):
+    atoms = rng.standard_normal((6, 2, 30))
+    _, ax = plotting.show_dico(Model(atoms), order="index", dim_graph=(2, 3))
+    assert len(ax.collections) == 3
+    for i, lines in enumerate(ax.collections[1:]):
+        heights = lines.get_segments()[1][:, 1] / 0.45 * np.abs(atoms[1]).max()
+        np.testing.assert_allclose(heights, atoms[1, i])
+
+
+@pytest.mark.parametrize("record_each", [0, 2])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((3, 12, 14), {"patch_width": 5}), ((3, 3, 12, 14), {"patch_width": 5})]
+    + [((3, 80), {"atom_shape": 7})],
+    ids=["grey", "colour", "signal"],
+)
+def test_convolutional_atoms_are_drawn(rng, shape, options, record_each):
+    model = ConvolutionalSHL(4, n_iter=3, record_each=record_each, random_state=0, **options)
+    _, ax = plotting.show_dico(model.fit(rng.standard_normal(shape)))
+    assert bool(ax.images) == ("patch_width" in options)
+    assert plotting.show_dico_in_order(model)[1].has_data()
 
 
 @pytest.mark.parametrize(
@@ -286,7 +309,7 @@ def test_figures_take_the_model_or_the_annex_order(dico, first):
 def test_a_figure_names_an_unknown_parameter(dico):
     with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
         plotting.time_plot(dico, colour="r")
-    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+    with pytest.raises(TypeError, match="plot_error has no parameter 'colour': did you mean color"):
         plotting.plot_error(dico, colour="r")
     assert plotting.plot_P_cum(dico.P_cum, verbose=False)[1].has_data()  # as in the Annex
 
@@ -299,9 +322,13 @@ def test_no_figure_stays_open():
         assert plt.gcf() is fig
     with pytest.raises(ValueError, match="order must be one of"):
         plotting.show_dico(dico, order="best")
-    plotting.plot_scan([1, 2], [3, 4], "eta")
     del dico
     assert plt.get_fignums() == open_before
+    for _ in range(30):
+        fig, _ = plotting.plot_usage(np.ones(3))
+        assert plt.gcf() is fig
+    assert len(plt.get_fignums()) <= len(open_before) + 20
+    plt.close("all")
 
 
 def test_a_thread_draws_without_pyplot(dico):
