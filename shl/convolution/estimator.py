@@ -65,8 +65,8 @@ class ConvolutionalSHL(HebbianEstimator):
         g_i = sum over events of i of value * mask * residual patch;   g_i <- g_i - mean g_i
         d_i <- d_i + eta g_i / |g_i|;   d_i <- d_i / |d_i|
 
-    Signals, and images if `floor` is given, are coded by the events that exceed both the noise and a
-    share of the mean event, which falls from 1 to 0.4 while the dictionary is learned.  Atoms move
+    Signals, and images if `floor` is given, are coded by the events that exceed both the noise and
+    a share of the mean event, which falls from 1 to 0.4 during learning.  Atoms move
     by a diagonal Newton step, are centred in their window, and are replaced if they are shifted
     copies of one another::
 
