@@ -26,6 +26,7 @@ from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
+from ..learning.scaling import median_norm, unwhiten, whiten
 from ..learning.state import (
     Plan,
     Recording,
@@ -128,7 +129,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         shape = (n_samples, *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
-        state = self._start(X, plan, seed, rng, rows, weight) if resume is None else resume
+        X, scaling = self._scale(X, plan, rows, weight, resume)
+        state = resume
+        if resume is None:
+            state = self._start(X, plan, seed, rng, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
         rows = np.arange(n_samples) if rows is None else rows
         evidence = Evidence(X, rows, held_out, plan, state.seed)
@@ -182,9 +186,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
+        X, scaling = self._scale(X, plan, rows, weight, None if is_first else self._state)
         if is_first:
             rng = check_generator(self.random_state, "random_state")
-            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight)
+            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight, scaling)
         else:
             state = self._state
         state = check_state(state, plan, X, self._shape(X.shape))
@@ -210,8 +215,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         first, is_over = self._validate(first, reset=True), False
         n_steps = self._n_steps(first.shape, is_stream=True)
         plan, task = self._plan_batches(first, len(first), n_steps), Task(self, n_steps)
+        first, scaling = self._scale(first, plan)
         rng = check_generator(self.random_state, "random_state")
-        state = self._start(first, plan, int(rng.integers(2**63)), rng)
+        state = self._start(first, plan, int(rng.integers(2**63)), rng, scaling=scaling)
+
+        def check(X):
+            return self._scale(self._validate(X, reset=False), plan, state=state)[0]
 
         def step_done(state):
             nonlocal is_over
@@ -221,7 +230,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             return is_over
 
         with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
-            for X in chain((first,), (self._validate(X, reset=False) for X in batches)):
+            for X in chain((first,), map(check, batches)):
                 rows = loop.one_pass(len(X), plan.batch_size, state)
                 loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
                 if is_over:
@@ -271,9 +280,25 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
 
-    def _start(self, X, plan, seed, rng, rows=None, weight=None):
+    def _scale(self, X, plan, rows=None, weight=None, state=None):
+        """Return (X in the space in which it is learned from, its scaling), of a state if given."""
+        given = state.scaling if isinstance(state, State) else None
+        W = self._whitening(X, rows, weight) if given is None else given.get("whitening")
+        X = whiten(X, W)
+        if given is not None:
+            return X, given
+        scaling = {} if W is None else {"whitening": W}
+        most = np.inf if plan.clip is None else plan.clip * median_norm(X, rows)
+        return X, scaling | ({"most_norm": np.array(most)} if most < np.inf else {})
+
+    def _whitening(self, X, rows, weight):
+        """Return what whitens samples, or None."""
+
+    def _start(self, X, plan, seed, rng, rows=None, weight=None, scaling=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
+        if self.dict_init is not None:
+            dictionary = whiten(dictionary, (scaling or {}).get("whitening"))
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
@@ -285,7 +310,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
         energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
         start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, float(energy) or 1.0)
+        return start_state(*start, float(energy) or 1.0, scaling)
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -325,7 +350,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _set_fitted(self, state, competition):
         """The fitted attributes that are parts of the state."""
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
-        self.components_, self.record_ = state.dictionary, state.record
+        self.components_ = unwhiten(state.dictionary, state.scaling.get("whitening"))
+        self.record_ = state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
         counts = state.replacement.get("n_replaced", np.zeros(0))
         self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())

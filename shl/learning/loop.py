@@ -18,6 +18,7 @@ from ..coding.competition import PLAIN
 from ..coding.events import Batch
 from .homeostasis import check_competition_of
 from .optimizers import Sums, normalise
+from .scaling import clip
 from .state import Plan, State
 
 CODED_ROWS = 4096  # samples that are coded at once, so that their residuals stay small
@@ -50,14 +51,16 @@ def learn(
     rows = np.arange(plan.batch_size)
     n_samples = len(X) - (0 if held_out is None else len(held_out))
 
-    def code(rows, coder):
-        return code_rows(X, rows, coder, threads, sample_weight)
+    most_norm = float(state.scaling.get("most_norm", np.inf))
+
+    def code(rows, coder, most_norm=np.inf):
+        return code_rows(X, rows, coder, threads, sample_weight, most_norm)
 
     coder = None
     for rows in batches:
         began = time.process_time()
         coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
-        batch = code(rows, coder)
+        batch = code(rows, coder, most_norm)
         state.seconds += time.process_time() - began
         is_due = plan.recording.is_due(state.step)
         if is_due:
@@ -329,10 +332,16 @@ def code_rows(
     coder: Coder,
     threads: Threads,
     sample_weight: np.ndarray | None = None,
+    most_norm: float = np.inf,
 ) -> Batch:
-    """The samples X[rows], coded, with their weights where there are some."""
-    batch = coder.code_batch(X, rows, threads)
-    return weigh(batch, None if sample_weight is None else sample_weight[rows])
+    """Return the samples X[rows], coded, with their weights if there are some.
+
+    Samples of a norm above most_norm are scaled down to it.
+    """
+    weight = None if sample_weight is None else sample_weight[rows]
+    if most_norm < np.inf:
+        X, rows = clip(X, rows, most_norm)
+    return weigh(coder.code_batch(X, rows, threads), weight)
 
 
 def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:

@@ -75,6 +75,8 @@ class Plan:
     growth : (int, float), optional
         The sparsity grows from the first number to that of `coding` over this share of n_steps.  If
         None, it is constant.
+    clip : float, optional
+        Samples are scaled down to so many median norms while atoms are learned from them.
     """
 
     coding: Coding
@@ -89,6 +91,7 @@ class Plan:
     n_steps: int | None = None
     positive_dict: bool = False
     growth: tuple[int, float] | None = None
+    clip: float | None = None
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
@@ -148,6 +151,7 @@ class State:
     step: int = 0
     seconds: float = 0.0  # CPU time so far
     record: History = field(default_factory=History)
+    scaling: dict = field(default_factory=dict)  # of samples: most_norm, whitening; or {}
 
     @property
     def precision(self) -> np.ndarray | None:
@@ -178,10 +182,11 @@ def start_state(
     seed: int,
     variance: np.ndarray | None = None,
     energy: float = 1.0,
+    scaling: dict | None = None,
 ) -> State:
     """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
 
-    energy is the mean square of the data, the unit of gradients.
+    energy is the mean square of the data, the unit of gradients; scaling is that of the samples.
     """
     dictionary = copy_of(dictionary)
     normalise(dictionary)
@@ -197,6 +202,7 @@ def start_state(
         beside(np.zeros(len(dictionary), np.int64), dictionary),
         plan.init_replacement(dictionary),
         seed,
+        scaling=scaling or {},
     )
 
 
@@ -249,7 +255,7 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
 
 # ------------------------------------------------------------------------------------ disk
 
-PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
+PARTS = ("moments", "homeostasis", "histogram", "replacement", "scaling", "record")
 ATOMS = ("n_dictionary", "...atom")
 STATE = {
     "dictionary": Field(ATOMS, fails=not_of_norm_1),
@@ -273,6 +279,8 @@ STATE = {
     "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
     "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
     "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
+    "scaling/most_norm": Field((), least=0, is_optional=True),
+    "scaling/whitening": Field(("...",), is_optional=True),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }
@@ -327,4 +335,5 @@ def from_arrays(arrays: dict, info: dict) -> State:
         step=check_count(info["step"], "step", least=0, most=2**62),
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
+        scaling=parts["scaling"],
     )
