@@ -65,4 +65,55 @@ def quantile(P_cum: ArrayLike, r: ArrayLike) -> np.ndarray:
     return low + (position - below) * (P_cum[atoms, above] - low)
 
 
-__all__ = ["mp", "quantile", "rescaling"]
+@checked
+def inv_rescaling(r: ArrayLike, C: Positive = 3.0) -> np.ndarray:
+    """Return the coefficients a = -C log(1 - r) that `rescaling` maps to r.
+
+    Parameters
+    ----------
+    r : array of any shape
+        Rescaled coefficients in [0, 1).
+    C : float, default=3.0
+        Scale of the coefficients, above 0.
+
+    Returns
+    -------
+    code : array of the shape of r
+
+    Examples
+    --------
+    >>> inv_rescaling(rescaling([0.0, 3.0]))
+    array([0., 3.])
+    """
+    r = as_array(r, "r")
+    if r.size and not (r.min() >= 0 and r.max() < 1):
+        raise ValueError(f"r must be in [0, 1), but is in [{r.min()}, {r.max()}].  Use rescaling")
+    return -C * np.log1p(-r)
+
+
+def inv_quantile(P_cum: ArrayLike, z: ArrayLike) -> np.ndarray:
+    """Return the rescaled coefficients r_ni for which P_cum_i(r_ni) = z_ni, as `quantile` inverts.
+
+    Parameters
+    ----------
+    P_cum : array of shape (n_dictionary, nb_quant)
+        Of each atom the probabilities that r is below 0, 1 / nb_quant, 2 / nb_quant, ...
+    z : array of shape (n_samples, n_dictionary)
+        In [0, 1].  What a table does not reach is clamped at its ends.
+
+    Returns
+    -------
+    r : array of shape (n_samples, n_dictionary)
+
+    Examples
+    --------
+    >>> inv_quantile([[0.0, 0.5], [0.2, 1.0]], [[0.25, 0.6]])
+    array([[0.25, 0.25]])
+    """
+    P_cum = check_P_cum(P_cum, "P_cum")
+    z = check_array(z, "z", ndim=2, n_columns=len(P_cum))
+    r = np.arange(P_cum.shape[1]) / P_cum.shape[1]
+    return np.stack([np.interp(*pair, r) for pair in zip(z.T, P_cum, strict=True)], axis=1)
+
+
+__all__ = ["inv_quantile", "inv_rescaling", "mp", "quantile", "rescaling"]

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 
+from .annex import missing_name
+
 
 def lazy(
     package: str, names: Mapping[str, Iterable[str]], packages: Iterable[str] = ()
@@ -31,6 +33,6 @@ def lazy(
             return import_module(f".{name}", package)
         if name in places:
             return getattr(import_module(f".{places[name]}", package), name)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        raise missing_name(package, name)
 
     return get, lambda: sorted((*places, *packages))

@@ -9,6 +9,8 @@ from typing import Self, dataclass_transform
 
 from sklearn.base import BaseEstimator
 
+from .annex import ADVICE
+
 # What other packages call a parameter, and the names for it here: a hint, never an alias.
 OF_OTHERS = {
     "alpha": ("fit_tol",),
@@ -43,6 +45,7 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error
         near = [other for other in OF_OTHERS.get(name, ()) if other in known][:1]
         near = near or get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+        hint = f"write instead: {ADVICE[name]}" if name in ADVICE else hint
         raise error(f"{owner} has no parameter {name!r}: {hint}")
 
 
@@ -55,10 +58,15 @@ def check_keywords(function: Callable) -> Callable:
     if Parameter.VAR_KEYWORD in {parameter.kind for parameter in described.values()}:
         return function
     is_init = function.__name__ == "__init__"
+    is_method = "self" in described and not is_init
 
     @wraps(function)
     def checked(*values, **parameters):
         owner = type(values[0]).__name__ if is_init else function.__qualname__
+        for name in set(parameters).difference(known) if is_method else ():
+            cls = type(values[0])
+            if name in signature(cls).parameters:
+                raise TypeError(f"{owner} has no parameter {name!r}: pass it to {cls.__name__}")
         refuse_unknown(parameters, known, owner, TypeError)
         return function(*values, **parameters)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import metrics, store
+from .. import metrics
 from .._base.checks import check_choice, check_count
 from .._base.threads import Threads
 from ..coding.competition import PLAIN, Competition
@@ -20,6 +20,7 @@ from ..experiments.scan import SHL_set
 from ..images.photographs import DATAPATH, choose_database
 from ..learning.homeostasis import cumulative_distribution
 from ..learning.loop import QERROR_WEIGHT, code_all
+from ..store.entries import DEFAULT_FOLDER
 from ..store.jobs import failure_lines
 
 RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
@@ -79,7 +80,7 @@ class Study:
         database: str | None = None,
         datapath: str = DATAPATH,
         n_jobs: int | None = -1,
-        cache_dir: str | Path | None = store.DEFAULT_FOLDER,
+        cache_dir: str | Path | None = DEFAULT_FOLDER,
         verbose: int = 0,
         n_seeds: int | None = None,
     ) -> None:

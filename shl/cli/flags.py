@@ -148,7 +148,7 @@ def claim_folder(args) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     run = {name: value for name, value in vars(args).items() if name not in NOT_OF_A_RUN}
     content, path = json_text(run).encode(), out / RUN_FILE
-    found = path.read_bytes() if path.exists() else None
+    found = path.read_bytes() if path.is_file() else None
     if found is None and any(out.iterdir()):
         say(args, f"{out}/ is not empty: files of the same names are replaced")
     elif found not in (None, content):

@@ -5,18 +5,16 @@ import sys
 import time
 
 from .. import __version__
-from .._base.checks import check_number
 from .._base.tables import show_value, table
 from ..store.jobs import failure_lines
 from . import flags
 from .annex import COMMAND as ANNEX
+from .cache import COMMAND as CACHE
 from .conv_learn import COMMAND as CONV_LEARN
 from .flags import Command, Parser
-from .group_sparsity import COMMAND as GROUP_SPARSITY
 from .models import COMMANDS as MODEL_COMMANDS
 from .models import draw_pictures
-from .regularization import COMMAND as REGULARIZATION
-from .set_evolution import COMMAND as SET
+from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
@@ -207,61 +205,13 @@ def _draw_scan(experiments, variables, stem):
     save_both(fig, stem)
 
 
-# -------------------------------------------------------------------------------------------- cache
-
-
-def _add_cache_flags(parser):
-    parser.add_argument("action", choices=tuple(ACTIONS))
-    text = "only clear: what is older"
-    parser.add_argument("--older-than", type=float, default=0.0, metavar="DAYS", help=text)
-    flags.add_shared(parser, "cache_dir", "quiet", "json")
-
-
-def cache_command(args):
-    """Shl cache ls, clear, verify."""
-    from ..store.entries import open_store
-
-    results = open_store(flags.cache_folder(args))
-    if results is None or not results.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {args.cache_dir} of results (--cache-dir)")
-    check_number(args.older_than, "older_than", least=0)
-    return ACTIONS[args.action](args, results)
-
-
-def _list(args, results):
-    """Print what is stored."""
-    entries = results.entries()
-    lines = [
-        f"{entry['bytes'] / 1e6:9.1f} MB  {entry['age'] / 86400:6.1f} days  {entry['path']}"
-        for entry in entries
-    ]
-    flags.report(args, entries, [*lines, f"{len(entries)} entries in {results.folder}/"])
-
-
-def _clear(args, results):
-    """Remove what is old."""
-    removed = results.clear(older_than=86400 * args.older_than)
-    flags.report(args, removed, [f"removed {len(removed)} files from {results.folder}/"])
-
-
-def _verify(args, results):
-    """Read everything; return 1 where something is damaged."""
-    damaged = results.verify()
-    last = f"{len(damaged)} of {len(results.entries())} entries are damaged"
-    flags.report(args, damaged, [*damaged.values(), last])
-    return int(bool(damaged))
-
-
-ACTIONS = {"ls": _list, "clear": _clear, "verify": _verify}
 COMMANDS = (
     Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
     *MODEL_COMMANDS,
     Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
     ANNEX,
     CONV_LEARN,
-    Command("cache", "list, check or clear stored results", _add_cache_flags, cache_command),
-    REGULARIZATION,
-    GROUP_SPARSITY,
-    SET,
+    CACHE,
+    *STUDY_COMMANDS,
     TEACHER_STUDENT,
 )

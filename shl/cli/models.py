@@ -79,11 +79,8 @@ def _list_pictures(model):
     else:
         rule = str(model.homeo_method)
         atoms, color = f"{rule}: least (top) to most selected atoms", plotting.COLORS.get(rule, "g")
-        is_square = round(model.n_features_in_**0.5) ** 2 == model.n_features_in_
         pictures = {
-            "dictionary": lambda: (
-                plotting.show_dico(model, title=atoms) if is_square else _plot_atoms(model)
-            ),
+            "dictionary": lambda: plotting.show_dico(model, title=atoms),
             "P_cum": lambda: plotting.plot_P_cum(model, title=rule, c=color),
             "usage": lambda: plotting.plot_usage(model, title=rule),
         }
@@ -91,22 +88,6 @@ def _list_pictures(model):
         draw_learning = plotting.plot_error if is_of_images(model) else plotting.plot_learning
         pictures["learning"] = lambda: draw_learning(model)
     return pictures
-
-
-def _plot_atoms(model):
-    """Atoms that are no square patches: curves in a grid."""
-    from ..plotting.figures import new_figure
-
-    atoms = model.components_
-    n_columns = int(np.ceil(len(atoms) ** 0.5))
-    n_rows = -(-len(atoms) // n_columns)
-    fig = new_figure(figsize=(n_columns, 0.7 * n_rows))
-    axs = fig.subplots(n_rows, n_columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for ax in axs:
-        ax.set_axis_off()
-    for ax, atom in zip(axs, atoms, strict=False):
-        ax.plot(atom, lw=0.8)
-    return fig, axs
 
 
 # -------------------------------------------------------------------------------- encode and decode

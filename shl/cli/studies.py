@@ -1,65 +1,108 @@
-"""What the commands of the studies of networks share: flags, checks and reports."""
+"""The commands of the studies of networks: flags, checks and reports, the same for all."""
 
+import inspect
 import time
-from importlib import import_module
 
 from .._base.checks import check_count
-from ..networks.studies.data import MOST_IMAGES, WANTED, load_images
+from .._base.tables import table
+from ..networks.studies import group_sparsity, regularization, set_evolution
+from ..networks.studies.data import MOST_IMAGES, WANTED, load_labelled, name_of
+from ..networks.studies.study import done
+from ..plotting.figures import save
 from ..store.entries import open_store
 from ..store.jobs import failure_lines
-from .flags import add_parameter, add_shared, cache_folder, claim_folder, verbosity, write_report
+from .flags import (
+    Command,
+    add_parameter,
+    add_shared,
+    cache_folder,
+    claim_folder,
+    verbosity,
+    write_report,
+)
 
 
-def add_study_flags(parser, compare, out, n_jobs=-1):
-    """The flags that all studies have, for the parameters of `compare`."""
-    text = "epochs of each learning (None: what suits the data)"
-    add_parameter(parser, compare, "epochs", text)
-    text = "one learning for each: decides split, start and order"
-    add_parameter(parser, compare, "seeds", text, "--seeds", "--seed", metavar="SEED")
-    add_shared(parser, "cache_dir", "quiet", "json", out=out, n_jobs=n_jobs)
+def _make_command(study):
+    """The command of a study."""
+    return Command(
+        study.name,
+        study.text,
+        lambda parser: _add_flags(parser, study),
+        lambda args: _run(args, study),
+    )
 
 
-def add_data_flags(parser, compare, **options):
-    """The flags --data and --n-samples, for parameters of `compare`."""
-    text = options.pop("text", WANTED)
-    add_parameter(parser, compare, "data", text, metavar="DATA", **options)
-    text = f"images to learn from and to test (None: all, at most {MOST_IMAGES})"
-    add_parameter(parser, compare, "n_samples", text)
+def _add_flags(parser, study):
+    """A flag for each parameter of what learns; those that vary take several values."""
+    several = {"data": study.data, "seed": study.seeds, **study.varied}
+    texts = {
+        "epochs": "epochs of each learning (None: what suits the data)",
+        "seed": "one learning for each: decides split, start and order",
+        "data": WANTED,
+        "n_samples": f"samples to learn from and to test (None: all, at most {MOST_IMAGES})",
+        **study.texts,
+    }
+    for name in inspect.signature(study.learn).parameters:
+        flags, options = (), {}
+        if name in several:
+            flags = ("--seeds", "--seed") if name == "seed" else (f"--{name.replace('_', '-')}",)
+            dest = "seeds" if name == "seed" else name
+            options = {"default": several[name], "metavar": name.upper(), "dest": dest}
+            if options["default"] == (None,):
+                options |= {"default": None, "type": float, "nargs": "+"}
+        elif name == "epochs":
+            options = {"default": None, "type": int}
+        add_parameter(parser, study.learn, name, texts[name], *flags, **options)
+    add_shared(
+        parser,
+        "cache_dir",
+        "quiet",
+        "json",
+        out=f"shl_{study.name.replace('-', '_')}",
+        n_jobs=study.n_jobs,
+    )
 
 
-def require_extra():
-    """An error that says what to install, where PyTorch or skorch is missing."""
-    for module in ("torch", "skorch"):
-        try:
-            import_module(module)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f'{module} is not installed: pip install "shl[networks]"'
-            ) from error
+def _run(args, study):
+    """Learn what is not stored, draw, and report."""
+    began, given = time.perf_counter(), _check(args, study)
+    out, store = claim_folder(args), open_store(cache_folder(args))
+    records = study.run(n_jobs=args.n_jobs, store=store, verbose=verbosity(args), **given)
+    learned, tables, pictures = done(records), {}, {}
+    lines = [f"{len(args.seeds)} seeds; {study.head}"]
+    for data in dict.fromkeys(record["data"] for record in learned):
+        found = [record for record in learned if record["data"] == data]
+        tables[data] = study.tabulate(found)
+        lines += ["", f"{name_of(data)}, {found[0]['epochs']} epochs"]
+        lines += table(study.columns, tables[data])
+        for name, fig in study.draw(found, data).items():
+            pictures[f"{name}_{name_of(data)}"] = path = str(out / f"{name}_{name_of(data)}.png")
+            save(fig, path)
+    epochs = {record["data"]: record["epochs"] for record in records}
+    summary = {**given, "epochs": epochs, "tables": tables, "pictures": pictures}
+    describe = "{data}, " + ", ".join(f"{name} {{{name}}}" for name in (*study.varied, "seed"))
+    return end_study(args, out, began, records, summary, lines, describe.format_map)
 
 
-def begin_study(args):
-    """(folder, time) of a study that begins, after a check of the flags that all studies have."""
-    require_extra()
+def _check(args, study):
+    """The parameters of a run of the study, checked before anything is written."""
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError('torch is not installed: pip install "shl[networks]"') from error
+    names = inspect.signature(study.learn).parameters.keys() - {"seed"} | {"seeds"}
+    given = {name: getattr(args, name) for name in sorted(names)}
     check_count(args.epochs, "epochs", is_optional=True)
+    check_count(args.n_samples, "n_samples", least=8, is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
-    check_count(args.n_samples, "n_samples", least=8, is_optional=True)
-    for data in (args.data,) if isinstance(args.data, str) else args.data:
-        if data != "diabetes":
-            load_images(data)
-    out = claim_folder(args)
-    return out, time.perf_counter()
-
-
-def how_to_run(args):
-    """What the flags say of how `run_study` runs, not of what."""
-    store, verbose = open_store(cache_folder(args)), verbosity(args)
-    return {"n_jobs": args.n_jobs, "store": store, "verbose": verbose}
+    for data in args.data:
+        load_labelled(data)
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def end_study(args, out, began, records, summary, lines, describe):
-    """Write summary.json, print the report; return the exit code: 1 where a run failed."""
+    """Write summary.json, print the report; return the exit code: 1 if a run failed."""
     failures, seconds = failure_lines(records, describe), time.perf_counter() - began
     n_stored = sum(record["cached"] for record in records)
     last = f"{n_stored} of {len(records)} were stored, {seconds:.1f} s; "
@@ -67,3 +110,6 @@ def end_study(args, out, began, records, summary, lines, describe):
     summary |= {"seconds": seconds, "failures": failures}
     write_report(args, out, summary, [*lines, *failures, last])
     return int(bool(failures))
+
+
+COMMANDS = tuple(_make_command(m.STUDY) for m in (regularization, group_sparsity, set_evolution))

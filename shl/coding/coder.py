@@ -22,22 +22,30 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
     code.weight                                     (n_samples,), or None: each sample counts once
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._base.threads import Threads, chunks, map_serially
+from .._base.warning import warn_user
 from . import kernels
 from .competition import PLAIN, Competition
 from .events import Batch, Events, seen_entries
 from .gram import gram_matrix, padded_rows
-from .parameters import PURSUITS, SCALED, Coding
+from .parameters import PURSUITS, Coding
 from .solvers import encode_with_sklearn, unscale
 
-# Of matching pursuit to a tolerance, for each pixel: a guard, not a limit one meets.
-MOST_STEPS = 100
+# Of matching pursuit to a tolerance, for each pixel, where alpha_MP is 1.
+MOST_STEPS = 300
 # Of an atom's squared norm, for it to be chosen by the entries that are seen of a sample.
 LEAST_SEEN = 0.05
+# Squared norm of what is new in an atom, at which orthogonal pursuit ends: coefficients that would
+# cancel are then at most 3e5 times the residual.
+DEPENDENT = 1e-11
+LOST = 2.0**13  # share of its energy, in eps, below which an energy is not known well enough
+HARMLESS = 1e-4  # share that rounding may add to a squared residual
+SAFE = 5  # 2^(maxexp / 5): samples up to that, or its inverse, are not scaled
 FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
 LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
@@ -96,28 +104,56 @@ class Coder:
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=make_contest(self.coding, self.atoms, competition))
 
-    def code(self, X: np.ndarray, rho: np.ndarray | None = None) -> Events:
-        """The events of one chunk of samples (n_samples, n_pixels), on this thread; their
-        correlations where they are known are overwritten.
+    def _scale(self, X):
+        """Return samples divided by powers of two, which is exact, and the exponents
+        (n_samples, 1).
+
+        Pursuits leave samples whose squares, and the squares of what is left of them, are in the
+        range of the dtype.  With a table, samples are divided as its scale C is.
         """
-        X, algorithm = np.ascontiguousarray(X, self.dictionary.dtype), self.coding.algorithm
-        if algorithm in PURSUITS and self.coding.has_gaps and np.isnan(X).any():
-            return self._code_seen(X)
-        exponents = np.zeros((len(X), 1), int)
-        if algorithm in SCALED:
-            exponents = np.frexp(np.abs(X).max(axis=1, keepdims=True))[1]
-            X = np.ldexp(X, -exponents)
+        X = np.ascontiguousarray(X, self.dictionary.dtype)
+        most, exponents = np.finfo(X.dtype).maxexp // SAFE, np.zeros((len(X), 1), int)
+        is_pursuit, squares = self.coding.algorithm in PURSUITS, np.empty(len(X), X.dtype)
+        kernels.sum_squares(X, squares)
+        is_safe = (squares > 2.0 ** (-2 * most)) & (squares < 2.0 ** (2 * most))
+        if is_pursuit and self.contest.exponent == 0 and is_safe.all():
+            return X, exponents
+        size = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=1))
+        exponents[:, 0] = np.frexp(size)[1]
+        if self.contest.P_cum.size:  # far above C, all quantiles are 1 at any scale
+            exponents = np.maximum(self.contest.exponent, exponents - most)
+        elif is_pursuit:
+            exponents[np.abs(exponents) <= most] = 0
+        return np.ldexp(X, -exponents), exponents
+
+    def code(
+        self, X: np.ndarray, exponents: np.ndarray, rho: np.ndarray | None = None, first: int = 0
+    ) -> tuple[Events, int]:
+        """Return the events of one chunk of samples (n_samples, n_pixels), coded on this thread,
+        and how many of these are not coded as asked (see `_describe`).
+
+        Samples come from `_scale`.  Known correlations are overwritten.  Errors count samples from
+        `first` on.
+        """
+        algorithm = self.coding.algorithm
         if algorithm not in PURSUITS:
-            return encode_with_sklearn(X, self.dictionary, self.coding, exponents)
-        events = self._no_events(len(X))
-        if rho is None:
-            rho = padded_rows(len(X), len(self.filters), X.dtype)
-            np.matmul(X, self.columns, out=rho[:, : len(self.filters)])
+            events, n_lost = encode_with_sklearn(X, self.dictionary, self.coding, exponents[:, 0])
+            return _unscale(events, exponents, first), n_lost
+        events, tolerances = self._no_events(len(X)), np.empty(0)
+        if self.coding.fit_tol is not None:
+            tolerances = unscale(self.coding.fit_tol, 2 * exponents[:, 0])
         if algorithm == "mp":
-            self._pursue(X, rho, events)
+            n_unfinished = self._pursue(X, rho, tolerances, events)
         else:
-            self._pursue_orthogonal(X, rho, events, exponents)
-        return events if self.coding.fit_tol is None else events.trim()
+            n_unfinished = self._pursue_orthogonal(X, tolerances, events)
+        events = _unscale(events, exponents, first)
+        return (events.trim() if tolerances.size else events), n_unfinished
+
+    def _correlate_chunk(self, X):
+        """Rho of one chunk, (n_samples, n_padded)."""
+        rho = padded_rows(len(X), len(self.filters), X.dtype)
+        np.matmul(X, self.columns, out=rho[:, : len(self.filters)])
+        return rho
 
     def _no_events(self, n_samples):
         """Empty slots for the events of so many samples."""
@@ -128,60 +164,94 @@ class Coder:
         values = np.zeros(shape, self.dictionary.dtype)
         return Events(np.zeros(shape, np.int32), values, n_dictionary)
 
-    def _code_seen(self, X):
-        """The events of one chunk of samples, by the entries that are not NaN.
-
-        No Gram matrix serves samples that each see other entries: each step takes as long as the
-        first correlations.
-        """
-        n_dictionary, n_pixels = self.dictionary.shape
-        number, fit_tol = X.dtype.type, self.coding.fit_tol
-        columns, events = padded_rows(n_pixels, n_dictionary, X.dtype), self._no_events(len(X))
-        columns[:, :n_dictionary] = self.dictionary.T
-        kernels.pursue_seen(
-            X,
-            self.dictionary,
-            columns,
-            columns**2,
-            self.contest.gain,
-            number(LEAST_SEEN),
-            number(fit_tol or 0),
-            events.indices,
-            events.values,
-        )
-        return events if fit_tol is None else events.trim()
-
     @property
     def n_slots(self) -> int:
         """The most events of a sample, without a tolerance."""
         return min(self.coding.l0_sparseness or len(self.dictionary), len(self.dictionary))
 
-    def _pursue(self, X, rho, events):
-        number, fit_tol = X.dtype.type, self.coding.fit_tol
-        residual, n_steps = np.empty((0, 0), X.dtype), self.n_slots
-        if fit_tol is not None:
-            residual, n_steps = X.copy(), MOST_STEPS * X.shape[1]
-        limits = kernels.Limits(
-            n_steps, number(self.coding.alpha_MP), number(-1 if fit_tol is None else fit_tol)
-        )
-        kernels.pursue(
-            rho, residual, self.atoms, self.contest, limits, events.indices, events.values
-        )
+    @property
+    def n_steps(self) -> int:
+        """The most steps of matching pursuit."""
+        if self.coding.fit_tol is None:
+            return self.n_slots
+        return math.ceil(MOST_STEPS * self.dictionary.shape[1] / self.coding.alpha_MP)
 
-    def _pursue_orthogonal(self, X, rho, events, exponents):
-        energy = np.einsum("ij,ij->i", X, X)
-        with np.errstate(over="ignore"):  # any energy is below an infinite tolerance
-            tolerances = unscale(self.coding.fit_tol or 0, 2 * exponents[:, 0]).astype(X.dtype)
-        kernels.pursue_orthogonal(
+    def _pursue(self, X, rho, tolerances, events):
+        """Fill events by matching pursuit; return how many samples miss their tolerance."""
+        rho = self._correlate_chunk(X) if rho is None else rho
+        residual = X.copy() if tolerances.size else np.empty((0, 0), X.dtype)
+        return kernels.pursue(
             rho,
-            self.atoms.gram,
-            self.contest.gain,
-            energy,
+            residual,
+            self.atoms,
+            self.contest,
+            self.n_steps,
+            X.dtype.type(self.coding.alpha_MP),
             tolerances,
             events.indices,
             events.values,
         )
-        np.ldexp(events.values, exponents, out=events.values)
+
+    def _pursue_orthogonal(self, X, tolerances, events):
+        """Fill events by the Gram matrix, and again in float64 where that loses too many digits;
+        return how many samples miss their tolerance.
+
+        No Gram matrix serves samples that each see other entries.
+        """
+        has_tolerance, share = tolerances.size > 0, np.ones(len(X))
+        tolerances = tolerances if has_tolerance else np.zeros(len(X))
+        whole, is_cut = X, np.zeros(len(X), bool)
+        if self.coding.has_gaps:
+            is_missing = np.isnan(X)
+            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
+            whole = np.where(is_missing, X.dtype.type(0), X)
+        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
+        kernels.sum_squares(whole, start)
+        energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
+        kernels.pursue_orthogonal(
+            self._correlate_chunk(whole),
+            self.atoms.gram,
+            self.contest.gain,
+            energy,
+            tolerances,
+            least,
+            events.indices,
+            events.values,
+        )
+        if is_cut.any():
+            energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
+        is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
+        if X.dtype == np.float64:
+            is_left &= ~is_cut
+        if is_left.any():
+            exact = self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
+            energy[is_left], least[is_left] = exact
+        return int(np.sum((energy > tolerances * share) & (least == 0))) if has_tolerance else 0
+
+    def _pursue_by_atoms(self, X, tolerances, events, rows):
+        """Fill the events of some rows by the atoms themselves, in the dtype of X."""
+        (n_dictionary, n_pixels), dtype = self.dictionary.shape, X.dtype
+        columns, gain = (padded_rows(n, n_dictionary, dtype) for n in (n_pixels, 1))
+        columns[:, :n_dictionary] = self.dictionary.T
+        gain[0, :n_dictionary] = self.contest.gain[:n_dictionary]
+        indices = np.zeros_like(events.indices[rows])
+        values, (energy, least) = np.zeros(indices.shape, dtype), np.empty((2, len(indices)))
+        dependent = max(DEPENDENT, n_pixels * np.finfo(dtype).eps)
+        kernels.pursue_seen(
+            X[rows],
+            self.dictionary.astype(dtype),
+            columns,
+            columns**2,
+            gain[0],
+            (dtype.type(LEAST_SEEN), dtype.type(dependent)),
+            tolerances[rows],
+            energy,
+            least,
+            indices,
+            values,
+        )
+        events.indices[rows], events.values[rows] = indices, values
+        return energy, least
 
     def _correlate(self, X, threads):
         """Rho of all samples where they are few, (n_samples, n_padded), else None.
@@ -210,7 +280,32 @@ class Coder:
     def encode(self, X: np.ndarray, threads: Threads) -> Events:
         """The events of all samples, in fixed chunks of rows."""
         coder = self._lay_out(len(X))
-        return Events.join(threads.map(lambda rows: coder.code(X[rows]), chunks(len(X))))
+
+        def code(rows):
+            return coder.code(*coder._scale(X[rows]), first=rows.start)
+
+        return self._join(threads.map(code, chunks(len(X))))
+
+    def _join(self, parts):
+        """Return the events of all chunks, and warn if samples miss their tolerance."""
+        events, n_unfinished = zip(*parts, strict=True)
+        if n := sum(n_unfinished):
+            warn_user(self._describe(f"{n} of {sum(map(len, events))} samples"))
+        return Events.join(events)
+
+    def _describe(self, samples):
+        """What a warning says of samples whose code is not what was asked for."""
+        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
+        if algorithm not in PURSUITS:
+            return (
+                f"{samples} have a code whose {algorithm!r} objective is not the minimum: its "
+                f"solvers did not converge. Use a larger fit_tol, or scaled samples."
+            )
+        why = {
+            "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
+            "omp": "the atoms that are left depend on those selected. Use more atoms",
+        }[algorithm]
+        return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
         """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
@@ -225,21 +320,25 @@ class Coder:
 
         if len(rows) <= FEW_ROWS:
             threads.map(gather, parts)
-            rho = self._correlate(samples, threads)
+            scaled, exponents = self._scale(samples)
+            rho = self._correlate(scaled, threads)
 
         def code(chunk):
             if len(rows) > FEW_ROWS:
                 gather(chunk)
-            events = coder.code(samples[chunk], None if rho is None else rho[chunk])
+                given = coder._scale(samples[chunk])
+            else:
+                given = scaled[chunk], exponents[chunk], None if rho is None else rho[chunk]
+            events, n_unfinished = coder.code(*given, first=chunk.start)
             kernels.subtract_reconstruction(
                 events.indices, events.values, self.dictionary, samples[chunk], residual[chunk]
             )
             if self.coding.has_gaps:
                 is_missing = np.isnan(samples[chunk])
                 samples[chunk][is_missing] = residual[chunk][is_missing] = 0
-            return events
+            return events, n_unfinished
 
-        return Batch(samples, Events.join(threads.map(code, parts)), residual)
+        return Batch(samples, self._join(threads.map(code, parts)), residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
@@ -248,6 +347,38 @@ class Coder:
             factors *= batch.code.weight[:, None]
         values = batch.code.values * factors.astype(batch.residual.dtype)
         return replace(batch.code, values=values).sum_products(batch.residual, threads)
+
+
+def is_doubtful(values, start, energy, least, has_tolerance):
+    """Return which samples orthogonal pursuit by a Gram matrix may have coded too inexactly.
+
+    values are coefficients (n_samples, n_slots); start and energy the squared norms of samples and
+    residuals; least the smallest pivots p.  The pursuit updates energies, whose error is about
+    eps start, and correlations: their error adds about n_slots eps^2 |values|^2 / p to the squared
+    residual (Golub & Van Loan 2013, section 5.3.8, for normal equations).
+    """
+    eps = np.finfo(values.dtype).eps
+    lost = values.shape[1] * eps**2 * np.einsum("ij,ij->i", values, values)
+    floor = LOST * eps * start
+    is_lost = lost > HARMLESS * least * np.maximum(energy, LOST * eps * floor)
+    if has_tolerance or values.dtype == np.float32:
+        is_lost |= (energy < floor) & (start > 0)
+    return is_lost
+
+
+def _unscale(events, exponents, first):
+    """Return the events of samples that were divided by 2^exponents."""
+    if not exponents.any():
+        return events
+    with np.errstate(over="ignore", under="ignore"):
+        values = np.ldexp(events.values, exponents)
+    if not np.isfinite(values).all() and np.isfinite(events.values).all():
+        n, slot = np.argwhere(~np.isfinite(values))[0]
+        raise ValueError(
+            f"X: sample {first + n} has a coefficient of {events.values[n, slot]:.3g} x "
+            f"2^{exponents[n, 0]}, which {values.dtype} cannot hold. Divide X by a power of two."
+        )
+    return replace(events, values=values)
 
 
 def make_coder(
@@ -280,15 +411,19 @@ def make_contest(coding, atoms, competition):
     """What the kernels need of a competition, with the bounds of a table."""
     coding.check_heeds(competition)
     n_dictionary, dtype = atoms.dictionary.shape[0], atoms.dictionary.dtype
-    gain = padded_rows(1, n_dictionary, dtype)[0]
+    gain, is_signed = padded_rows(1, n_dictionary, dtype)[0], coding.do_sym
     if competition.kind != "table":
         gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
         no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
         levels = np.empty(0, dtype)
-        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, coding.do_sym)
+        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, is_signed, 0)
     P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
     levels = np.empty(P_cum.shape[1], dtype)
     bounds = padded_rows(len(levels), n_dictionary, dtype)
     bounds[:, n_dictionary:] = np.inf
-    kernels.bound_scores(P_cum, competition.C, gain, levels, bounds)
-    return kernels.Contest(gain, P_cum, dtype.type(competition.C), levels, bounds, coding.do_sym)
+    C, exponent = np.frexp(competition.C)
+    if abs(exponent) <= np.finfo(dtype).maxexp // SAFE:
+        C, exponent = competition.C, 0
+    kernels.bound_scores(P_cum, float(C), gain, levels, bounds)
+    C, exponent = dtype.type(C), int(exponent)
+    return kernels.Contest(gain, P_cum, C, levels, bounds, is_signed, exponent)

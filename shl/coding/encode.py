@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from .._base.arrays import like, namespace
-from .._base.checks import check_array, check_choice, check_flag, check_magnitude
+from .._base.checks import check_array, check_choice, check_flag
 from .._base.threads import Threads
 from .competition import Competition, check_competition
-from .parameters import ALGORITHMS, DEFAULT_SPARSENESS, HEEDED, MISSING, PENALISED, SCALED, Coding
+from .parameters import ALGORITHMS, DEFAULT_SPARSENESS, HEEDED, MISSING, PENALISED, Coding
 from .preparing import prepare
 
 
@@ -189,9 +189,6 @@ def sparse_encode(
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
     check_flag(sparse_output, "sparse_output")
-    most = float(namespace(X).finfo(X.dtype).max)
-    has_squares = algorithm not in SCALED and (algorithm != "mp" or fit_tol is not None)
-    check_magnitude(X, "X", (most**0.5 if has_squares else most / 8) / X.shape[1])
     with Threads(n_jobs) as threads:
         events = prepare(coding, dictionary, competition, precision, threads).encode(X, threads)
     code = events.to_csr() if sparse_output else events.to_dense()

@@ -54,6 +54,7 @@ class Contest(NamedTuple):
     levels: np.ndarray  # (nb_quant,), see `bound_scores`
     bounds: np.ndarray  # (nb_quant, n_padded)
     is_signed: bool  # a is |rho|, else max(rho, 0)
+    exponent: int  # samples come divided by 2^exponent, as C is
 
 
 class ByAtom(NamedTuple):
@@ -62,14 +63,6 @@ class ByAtom(NamedTuple):
     starts: np.ndarray  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
     samples: np.ndarray  # (n_events,)
     values: np.ndarray  # (n_events,)
-
-
-class Limits(NamedTuple):
-    """When a sample ends: after n_steps, or where its squared residual is at most tolerance."""
-
-    n_steps: int
-    alpha: float  # share of a coefficient that one step takes
-    tolerance: float  # below 0: none
 
 
 # ----------------------------------------------------------------------------------------- vectors
@@ -587,18 +580,20 @@ def _subtract_is_within(residual, atom, value, tolerance):
 
 
 @jit
-def pursue(rho, residual, atoms, contest, limits, indices, values):
+def pursue(rho, residual, atoms, contest, n_steps, alpha, tolerances, indices, values):
     """Matching pursuit (Mallat & Zhang 1993, eq. 14) with a competition z between atoms
     (Perrinet 2010, eq. 13).
 
     i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
     rho (n_samples, n_padded), the correlations, is overwritten; indices, values (zeros) receive the
-    events and have a slot for each atom that n_steps can select.  With a tolerance, residual
-    (n_samples, n_pixels) starts as the samples and is overwritten, else it is not looked at.
+    events and have a slot for each atom that n_steps can select.  With tolerances (n_samples,) of
+    squared norms, residual (n_samples, n_pixels) starts as the samples and is overwritten; without,
+    tolerances are (0,).
+    Returns how many samples took all steps and did not reach their tolerance.
     """
-    n_samples = rho.shape[0]
-    has_table, has_tolerance = contest.P_cum.shape[1] > 0, limits.tolerance >= 0
+    n_samples, n_unfinished = rho.shape[0], 0
+    has_table, has_tolerance = contest.P_cum.shape[1] > 0, tolerances.size > 0
     slot_of = np.full((TURNS, rho.shape[1]), -1, np.int32)
     last, n_used = np.empty(TURNS, np.intp), np.empty(TURNS, np.intp)  # last: -1 where it has ended
     steps = np.empty(TURNS, rho.dtype)
@@ -606,11 +601,12 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
         n_turns = min(TURNS, n_samples - first)
         last[:], n_used[:], steps[:] = 0, 0, 0
         for turn in range(n_turns):
+            n = first + turn
             if has_tolerance and _subtract_is_within(
-                residual[first + turn], atoms.dictionary[0], steps[turn], limits.tolerance
+                residual[n], atoms.dictionary[0], steps[turn], tolerances[n]
             ):
                 last[turn] = -1
-        for _ in range(limits.n_steps):
+        for _ in range(n_steps):
             n_open = 0
             for turn in range(n_turns):
                 if last[turn] < 0:
@@ -624,20 +620,22 @@ def pursue(rho, residual, atoms, contest, limits, indices, values):
                 if atom < 0:
                     continue
                 n_open += 1
-                value = limits.alpha * rho[n, atom] * atoms.scale[atom]
+                value = alpha * rho[n, atom] * atoms.scale[atom]
                 steps[turn] = value
                 n_used[turn] = _add_event(
                     indices[n], values[n], slot_of[turn], n_used[turn], atom, value
                 )
                 if has_tolerance and _subtract_is_within(
-                    residual[n], atoms.dictionary[atom], value, limits.tolerance
+                    residual[n], atoms.dictionary[atom], value, tolerances[n]
                 ):
                     last[turn] = -1
             if n_open == 0:
                 break
         for turn in range(n_turns):
+            n_unfinished += has_tolerance and last[turn] >= 0
             for slot in range(n_used[turn]):
                 slot_of[turn, indices[first + turn, slot]] = -1
+    return n_unfinished
 
 
 @jit
@@ -656,7 +654,7 @@ def _orthogonalise(row, gram_row, basis, factors, n_used):
 
 
 @jit
-def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values):
+def pursue_orthogonal(rho, gram, gain, energy, tolerances, least, indices, values):
     """Orthogonal matching pursuit by a progressive Cholesky factor of the Gram matrix (Rubinstein
     et al. 2008).
 
@@ -669,9 +667,9 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values):
 
     Last, L^T v = c gives the coefficients.
 
-    rho (n_samples, n_padded) and energy (n_samples,), the squared norms, are overwritten.  A
-    sample ends early where its energy is at most its tolerance, or where the chosen atom depends on
-    those before it.
+    rho (n_samples, n_padded) and energy (n_samples,) float64, the squared norms, are overwritten.
+    A sample ends early when its energy is at most its tolerance, or when the chosen atom depends on
+    those before it.  least (n_samples,) receives the smallest p_k, or 0 for an atom that depends.
     """
     n_samples, n_padded = rho.shape
     l0_sparseness = indices.shape[1]
@@ -681,7 +679,7 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values):
     pivots, factors = np.empty(l0_sparseness, rho.dtype), np.empty((n_rows, n_rows), rho.dtype)
     dependent = gram.shape[0] * np.finfo(rho.dtype).eps
     for n in range(n_samples):
-        n_used, row, step = 0, gram[0], zero
+        n_used, row, step, least[n] = 0, gram[0], zero, 1
         while n_used < l0_sparseness and energy[n] > tolerances[n]:
             atom = _subtract_and_find(rho[n], step, row, gain, True)
             if atom < 0:
@@ -691,11 +689,13 @@ def pursue_orthogonal(rho, gram, gain, energy, tolerances, indices, values):
                 factors[n_used, j] = basis[j, atom] / pivots[j]
             _orthogonalise(row, gram[atom], basis, factors[n_used], n_used)
             if row[atom] <= dependent:
+                least[n] = 0
                 break
             step = rho[n, atom] / row[atom]
             indices[n, n_used] = atom
             values[n, n_used] = step
             pivots[n_used] = row[atom]
+            least[n] = min(least[n], row[atom])
             energy[n] -= step * step * row[atom]
             n_used += 1
         for k in range(n_used - 1, -1, -1):
@@ -715,30 +715,32 @@ def transpose(source, target):
 
 @jit
 def _see(X, n, places, residual):
-    """The places and values of the entries of sample n that are not NaN, zeros behind them; returns
-    how many there are, and their squared norm.
+    """Write the places and values of the entries of sample n that are not NaN, zeros behind them;
+    return how many there are.
     """
-    n_seen, energy = 0, X.dtype.type(0)
+    n_seen = 0
     for pixel in range(X.shape[1]):  # written and maybe kept: a branch would be guessed wrong
         value = X[n, pixel]
         places[n_seen], residual[0, n_seen] = pixel, value
         n_seen += value == value
     places[n_seen:], residual[0, n_seen:] = 0, 0
-    for k in range(n_seen):
-        energy += residual[0, k] * residual[0, k]
-    return n_seen, energy
+    return n_seen
 
 
 @jit
 def _orthonormalise(k, basis, factors, n_padded):
-    """Take off row k of the basis its parts along those before it, and scale it to norm 1; returns
-    the squared norm it had in between.
+    """Subtract from row k of the basis its parts along those before it, and scale it to norm 1;
+    return the squared norm it had in between.
+
+    Rounding leaves parts of what was subtracted first: a second pass subtracts these.
     """
-    for j in range(k):
-        product = _dot(basis, k, basis, j, n_padded)
-        factors[k, j] = product
-        for pixel in range(n_padded):
-            basis[k, pixel] -= product * basis[j, pixel]
+    factors[k, :k] = 0
+    for _ in range(2):
+        for j in range(k):
+            product = _dot(basis, k, basis, j, n_padded)
+            factors[k, j] += product
+            for pixel in range(n_padded):
+                basis[k, pixel] -= product * basis[j, pixel]
     square = _dot(basis, k, basis, k, n_padded)
     factors[k, k] = np.sqrt(square)
     for pixel in range(n_padded):
@@ -747,36 +749,45 @@ def _orthonormalise(k, basis, factors, n_padded):
 
 
 @jit
-def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, indices, values):
-    """Orthogonal matching pursuit over the entries of each sample that are not NaN, s = 1.
+def pursue_seen(
+    X, dictionary, columns, squares, gain, limits, tolerances, energy, least, indices, values
+):
+    """Orthogonal matching pursuit by a basis of the atoms themselves, over the entries of each
+    sample that are not NaN, s = 1.
 
     i = argmax gain_i |<d_i, r>| / |s d_i|;   v = s d_i - sum_{j<k} <s d_i, q_j> q_j
     q_k = v / |v|;   c_k = <q_k, r>;   r -= c_k q_k
 
     Last, the coefficients a solve c_j = sum_{k >= j} <s d_k, q_j> a_k.  columns (n_pixels,
     n_padded) is dictionary.T and squares its square; indices and values, of zeros, receive the
-    events.  A sample ends early where its squared residual is at most tolerance times the share
-    that is seen, or where the chosen atom depends on those before it; an atom of which less than
-    least_seen of its squared norm is seen is never chosen.
+    events.  With limits (least_seen, dependent), a sample ends early when its squared residual is
+    at most its tolerance times the share that is seen, or when |v|^2 is at most `dependent`; an
+    atom of which less than least_seen of its squared norm is seen is never chosen.  energy and
+    least (n_samples,) receive what is left, and the smallest |v|^2, as in `pursue_orthogonal`.
 
-    All vectors over pixels are of those that are seen, so that missing ones cost nothing.
+    Residuals are exact where Gram matrices lose digits, but each step takes as long as the first
+    correlations.  Vectors over pixels are of those that are seen, so that missing ones cost
+    nothing.
     """
+    least_seen, dependent = limits
     n_pixels, n_slots, zero = X.shape[1], indices.shape[1], X.dtype.type(0)
     size = STRIP // X.itemsize
     most = -(-n_pixels // size) * size
     places, residual = np.empty(most, np.intp), np.empty((1, most), X.dtype)
     ones, rho, weight = np.ones(most, X.dtype), np.empty_like(gain), np.empty_like(gain)
     basis, factors = np.zeros((n_slots, most), X.dtype), np.empty((n_slots, n_slots), X.dtype)
-    dependent = n_pixels * np.finfo(X.dtype).eps
     for n in range(X.shape[0]):
-        n_seen, energy = _see(X, n, places, residual)
+        n_seen, n_used = _see(X, n, places, residual), 0
         n_padded = -(-n_seen // size) * size
-        ones[:n_seen], ones[n_seen:] = 1, 0
-        _combine_rows(weight, squares, places, ones, n_seen)
-        for i in range(weight.size):
-            weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
-        enough, n_used = tolerance * n_seen / n_pixels, 0
-        while n_used < n_slots and energy > enough:
+        weight[:] = gain
+        if n_seen < n_pixels:
+            ones[:n_seen], ones[n_seen:] = 1, 0
+            _combine_rows(weight, squares, places, ones, n_seen)
+            for i in range(weight.size):
+                weight[i] = gain[i] / np.sqrt(weight[i]) if weight[i] >= least_seen else zero
+        enough, least[n] = tolerances[n] * n_seen / n_pixels, 1
+        energy[n] = _dot(residual, 0, residual, 0, n_padded)
+        while n_used < n_slots and energy[n] > enough:
             _combine_rows(rho, columns, places, residual[0], n_seen)
             atom = _subtract_and_find(rho, zero, weight, weight, True)
             if atom < 0:
@@ -784,12 +795,15 @@ def pursue_seen(X, dictionary, columns, squares, gain, least_seen, tolerance, in
             for k in range(n_seen):
                 basis[n_used, k] = dictionary[atom, places[k]]
             basis[n_used, n_seen:] = 0
-            if _orthonormalise(n_used, basis, factors, n_padded) <= dependent:
+            square = _orthonormalise(n_used, basis, factors, n_padded)
+            if square <= dependent:
+                least[n] = 0
                 break
+            least[n] = min(least[n], square)
             step = _dot(basis, n_used, residual, 0, n_padded)
             for k in range(n_padded):
                 residual[0, k] -= step * basis[n_used, k]
-            energy -= step * step
+            energy[n] = _dot(residual, 0, residual, 0, n_padded)
             indices[n, n_used], values[n, n_used] = atom, step
             n_used += 1
         for j in range(n_used - 1, -1, -1):
@@ -935,6 +949,13 @@ def count_pairs(indices, values, counts):
                 for other in range(indices.shape[1]):
                     if values[n, other] != 0:
                         counts[indices[n, slot], indices[n, other]] += 1
+
+
+@jit
+def sum_squares(rows, squares):
+    """Write the squared norm of each row."""
+    for n in range(rows.shape[0]):
+        squares[n] = _sum_squares(rows, n)
 
 
 # ----------------------------------------------------------------------------------------- learning

@@ -14,7 +14,6 @@ HEEDED = {  # by each coder, of the ways that atoms may compete
 }
 ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
-SCALED = ("omp", "lars", "lasso_lars")  # their thresholds and squares want samples of size 1
 PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
 UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
 MISSING = ("error", "mask")  # what NaN is

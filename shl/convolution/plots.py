@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._base.checks import check_array, check_choice
 from ..learning import optimizers
-from ..plotting.atoms import mosaic, show_greys
+from ..plotting.atoms import mosaic, show_tiles
 from ..plotting.figures import get_axes, save
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def show_atoms(
     n_rows = -(-n_dictionary * n_channels // n_columns)
     size = 8 / max(n_columns, n_rows)
     fig, ax = get_axes(fig, ax, figsize=(max(2, size * n_columns), max(1, size * n_rows) + 0.4))
-    show_greys(ax, mosaic(atoms.reshape(-1, width, width), n_columns))
+    show_tiles(ax, mosaic(atoms.reshape(-1, width, width), n_columns))
     return _title_and_save(fig, ax, title, fname)
 
 
@@ -232,7 +232,7 @@ def show_reconstruction(
     n_shown, scale = len(shown[0]), np.abs(shown[0]).max() or 1
     fig, ax = get_axes(fig, ax, figsize=(1.5 * n_shown, 1.5 * 3 * X.shape[2] / X.shape[3] + 0.4))
     rows = np.concatenate((*shown, shown[0] - shown[1]))
-    show_greys(ax, mosaic(rows, n_shown) / scale)
+    show_tiles(ax, mosaic(rows, n_shown) / scale)
     ax.set_axis_on()
     places = (X.shape[2] + 1) * (np.arange(3) + 0.5)
     ax.set(xticks=[], yticks=places, yticklabels=["image", "code", "residual"])

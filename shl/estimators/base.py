@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import store
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
@@ -37,6 +36,7 @@ from ..learning.state import (
     to_arrays,
 )
 from ..learning.stopping import Stopping, Watch
+from ..store.files import damage_of, read, take, write
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -398,7 +398,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "seconds": self.seconds_,
             "metrics": self.record_.last(),
         }
-        store.write(path, arrays, info)
+        write(path, arrays, info)
 
     @classmethod
     def load(cls, path: str | Path, homeo_method: Rule | None = None):
@@ -416,19 +416,19 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         FileNotFoundError, ValueError
             If there is no such file, or it is damaged or something else.
         """
-        arrays, info = store.read(path)
+        arrays, info = read(path)
         if info.get("kind") != cls.__name__:
             raise ValueError(
                 f"{path} holds {info.get('kind', 'something else')}, not a {cls.__name__}"
             )
-        with store.damage_of(path):
+        with damage_of(path):
             pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
-            parameters = info["parameters"] | pairs | store.take(arrays, "param/")
+            parameters = info["parameters"] | pairs | take(arrays, "param/")
             if isinstance(parameters["homeo_method"], dict):
                 parameters["homeo_method"] = homeo_method or "None"
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
-            competition = Competition(**store.take(arrays, "competition/"), C=info["C"])
+            competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
             check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import plotting, store
 from .._base import constraints
+from .._base.annex import ADVICE
 from .._base.checks import check_choice
 from .._base.parameters import check_keywords
 from .._base.schema import Field
@@ -23,6 +24,7 @@ from ..learning import checkpoints
 from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
 from ..plotting.figures import close, is_shown
+from ..store.entries import DEFAULT_FOLDER
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
@@ -142,7 +144,7 @@ class SHL(constraints.Checked):
     record_num_batches: constraints.Count = 1024
     DEBUG_DOWNSCALE: constraints.Count = 1
     verbose: constraints.CountOrZero = 0
-    cache_dir: str | Path | None = store.DEFAULT_FOLDER
+    cache_dir: str | Path | None = DEFAULT_FOLDER
     checkpoint_each: constraints.Count | None = None
     n_jobs: int | None = 1
 
@@ -269,6 +271,10 @@ class SHL(constraints.Checked):
             Passed to the figures that take them.
         """
         for name in list_figures:
+            if (variable := name.removeprefix("time_plot_")) in ADVICE:
+                raise ValueError(
+                    f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
+                )
             check_choice(name, "list_figures", FIGURES)
         self._check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
@@ -380,8 +386,7 @@ class SHL(constraints.Checked):
 def _read_array(path, name, shape):
     """The only array of a file, whose axes are as many as `shape` has names."""
     arrays, _ = store.read(path)
-    with store.damage_of(path):
-        return check_schema(arrays, {name: Field(shape)})[name]
+    return check_schema(arrays, {name: Field(shape)})[name]
 
 
 _read_data = partial(_read_array, name="data", shape=("n_samples", "n_pixels"))
@@ -390,7 +395,7 @@ _read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary
 
 def _read_digest(path):
     """The digest of the patches in a file."""
-    return str(store.read_values(path, "digest")[0])
+    return str(store.read_info(path)["digest"])
 
 
 def _options_of(name):

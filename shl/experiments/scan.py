@@ -27,7 +27,7 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
 from ..plotting import plot_grid, plot_scan, time_plot
 from ..plotting.figures import get_axes, save
-from ..store.files import json_text
+from ..store.files import json_text, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
@@ -177,6 +177,8 @@ class SHL_set:
         verbose: int = 0,
         grid: Flag = False,
         N_scan: Count | None = None,
+        list_figures: Sequence[str] = (),
+        fig_kwargs: Mapping | None = None,
     ) -> list[dict]:
         """Learn what is missing, on n_jobs workers, and return the flat records of all (see
         `results`).
@@ -198,6 +200,10 @@ class SHL_set:
             True runs every combination of the variables' values.
         N_scan : int, default=None
             Values of a variable from now on; None keeps the number.
+        list_figures : sequence of str, default=()
+            Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
+        fig_kwargs : dict, default=None
+            Parameters of these figures, as in `SHL.learn_dico`.
         """
         self.N_scan = N_scan or self.N_scan
         tasks = self.tasks(variables, grid)
@@ -209,7 +215,17 @@ class SHL_set:
         ]
         new = [record["params"] for record in found]
         self._records = [record for record in self._records if record["params"] not in new] + found
+        done = [record for record in found if record["status"] == "done"]
+        self._draw(done, list_figures, fig_kwargs)
         return found
+
+    def _draw(self, records, list_figures, fig_kwargs):
+        """Draw figures of each record."""
+        options = {"list_figures": list_figures, "fig_kwargs": fig_kwargs}
+        for record in records if list_figures else ():
+            experiment = SHL(**self._parameters(record))
+            experiment.learn_dico(self._patches(record), matname=self.tag, **options)
+            self.figures[record["value"]] = experiment.figures
 
     def stored(self, tasks: list[dict]) -> list[dict | None]:
         """The record of each task whose result is in the store, None for the others."""
@@ -329,18 +345,18 @@ class SHL_set:
         writer.writeheader()
         for record in self._records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
-        store.write_bytes(path, text.getvalue().encode())
+        write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        store.write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(self._records).encode())
 
     @checked
     def scan(
         self,
         variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
-        display: Annotated[str, choice(("final", "dynamic"))] = "final",
+        display: Annotated[str, choice(("final", "dynamic", ""))] = "final",
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,
@@ -350,6 +366,7 @@ class SHL_set:
         fname: str | Path | None = None,
         verbose: int = 0,
         alpha: float = 1.0,
+        fig_kwargs: Mapping | None = None,
     ) -> tuple:
         """A figure over the values of a variable, learning what is missing; returns (fig, ax).
 
@@ -359,8 +376,9 @@ class SHL_set:
             The variable, or both variables of a grid, which is drawn as a heat map.
         list_figures : sequence of str, default=()
             Figures of `SHL.learn_dico`, drawn for every value into `figures[value]`.
-        display : {"final", "dynamic"}, default="final"
-            The display variable at the end of learning against the value, or over the steps.
+        display : {"final", "dynamic", ""}, default="final"
+            The display variable at the end of learning against the value, or over the steps.  The
+            empty string draws `list_figures` alone, and returns `fig` and `ax` as they are given.
         display_variable : str, default="F"
             A metric: F, error, qerror, entropy, ...
         color, label, fig, ax : optional
@@ -373,8 +391,9 @@ class SHL_set:
             As in `run`.
         alpha : float, default=1.0
             Opacity of the lines.
+        fig_kwargs : dict, default=None
+            Parameters of `list_figures`, as in `SHL.learn_dico`.
         """
-        check_choice(display, "display", ("final", "dynamic"))
         variables = [variable] if isinstance(variable, str) else list(variable)
         is_grid = len(variables) > 1
         if len(variables) > 2 or (is_grid and display != "final"):
@@ -392,12 +411,9 @@ class SHL_set:
             results = np.reshape(results, [len(each) for each in values.values()])
             return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
         records = [record for record in records if record]
-        for record in records if list_figures else ():
-            experiment = SHL(**self._parameters(record))
-            experiment.learn_dico(
-                self._patches(record), matname=self.tag, list_figures=list_figures
-            )
-            self.figures[record["value"]] = experiment.figures
+        self._draw(records, list_figures, fig_kwargs)
+        if not display:
+            return fig, ax
         values = [record["value"] for record in records]
         if display == "final":
             results = [record[display_variable] for record in records]
@@ -444,9 +460,8 @@ def _attempt(make, *values):
 
 def _read_metrics(path):
     """The result of a learning, in its file."""
-    seconds, metrics = store.read_values(path, "seconds", "metrics")
-    with store.damage_of(path):
-        return {"seconds": seconds, **metrics}
+    info = store.read_info(path)
+    return {"seconds": info["seconds"], **info["metrics"]}
 
 
 def _learn(parameters, source, tag):

@@ -14,6 +14,7 @@ BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # others, as PostScript, start programs
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 DATAPATH = "database/"
+STUDIED = "kodakdb"  # the study's database: of several, it is taken
 STRIP = 1 << 22  # pixels of an image of colours that are made grey at a time
 BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 258, 339, 274  # tags of TIFF and EXIF
 
@@ -111,6 +112,8 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
     found = sorted(path.name for path in folder.iterdir() if path.is_dir() and _holds_images(path))
     if not found:
         raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+    if STUDIED in found:
+        return folder, STUDIED
     if len(found) > 1:
         raise ValueError(f"name_database must be one of {', '.join(found)}, which {folder} holds")
     return folder, found[0]

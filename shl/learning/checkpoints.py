@@ -2,6 +2,7 @@
 SIGTERM and SIGHUP, and after an error.
 """
 
+import contextlib
 import logging
 import os
 import platform
@@ -13,7 +14,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from ..store.files import damage_of, read, writer
+from ..store.files import hold, read
 from ..store.orphans import is_orphan
 from .state import from_arrays, to_arrays
 
@@ -41,8 +42,7 @@ def machine():
 def _read_state(path):
     """The state of a checkpoint, None where it is of another machine or other versions."""
     arrays, info = read(path)
-    with damage_of(path):
-        return from_arrays(arrays, info["state"]) if info["machine"] == machine() else None
+    return from_arrays(arrays, info["state"]) if info["machine"] == machine() else None
 
 
 def fit(model, X, results, path, each=None):
@@ -73,6 +73,7 @@ class Checkpoints:
     def __enter__(self):
         self._signal, self._former, self._written = None, {}, time.monotonic()
         self._unwritten = None  # the state, where it has made steps since the last checkpoint
+        self._held = contextlib.ExitStack()  # the checkpoint, open
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) in DEFAULT:
@@ -83,6 +84,7 @@ class Checkpoints:
         self._restore_signals()
         if kind is not None and self._unwritten is not None:
             self._write(self._unwritten)
+        self._held.close()
 
     def _restore_signals(self):
         for number, handler in self._former.items():
@@ -104,6 +106,7 @@ class Checkpoints:
         """The state of the last checkpoint, or None where there is none of this machine and these
         versions.
         """
+        self._hold()
         return self.store.get(self.path, _read_state)
 
     def step_done(self, state):
@@ -120,9 +123,16 @@ class Checkpoints:
     def _write(self, state):
         """Write a checkpoint; one that cannot be written is warned of."""
         arrays, info = to_arrays(state)
-        about = {"kind": "checkpoint", "state": info, "machine": machine(), "writer": writer()}
+        about = {"kind": "checkpoint", "state": info, "machine": machine()}
+        self._held.close()
         self.store.put(self.path, arrays, about)
+        self._hold()
         self._written, self._unwritten = time.monotonic(), None
+
+    def _hold(self):
+        """Keep the checkpoint from being cleared while it is needed."""
+        with contextlib.suppress(OSError):  # it could not be written
+            hold(self._held.enter_context(self.path.open("rb+")))
 
     def _stop(self, step):
         """Leave, as the signal asks for, with how to go on."""

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons with exact sparsity, as scikit-learn estimators trained by skorch."""
+"""Multi-layer perceptrons with exact sparsity, as scikit-learn estimators."""
 
 import numbers
 from typing import Self
@@ -9,11 +9,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_clas
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from torch import nn
 
 from .._base.checks import check_count, check_flag, check_generator, wants_numbers
 from ..learning.history import History
-from .mlp import MLP, make_generator, one_thread, weight_matrices
-from .training import CrossEntropy, HalfSquaredError, Samples, as_tensor, hold_out, train
+from .mlp import Columns, layers_of, make_generator, make_mlp, one_thread, weight_matrices
+from .training import Samples, as_tensor, cross_entropies, half_squared_errors, hold_out, train
 
 PARAMETERS = """
     Parameters
@@ -35,18 +36,12 @@ PARAMETERS = """
         'auto' is min(200, n_samples).
     max_iter : int, default=200
         Epochs of `fit`: all of them, where `early_stopping` is False.
-    input_dropout : float, default=0.0
-        In [0, 1): share of the inputs that a training step does not see.
     connectivity : {'dense', 'set'}, default='dense'
         'set' is hidden layers with few connections, which evolve (`SparseLinear`).
     epsilon, zeta : float, default=11 and 0.3
         Of `SparseLinear`: number of connections, share that an evolution replaces.
     evolve_each : int or float, default=1
         Epochs between evolutions; a float below 1 is their probability after each batch.
-    weights : {'free', 'gaussian', 'normalized'}, default='free'
-        Kind of the layers: `GaussianLinear`, `NormalizedLinear`.
-    fit_intercept : bool, default=True
-        Whether layers have biases.
     record_each : int, default=1
         Epochs between the records of `history_`.
     early_stopping : bool, default=False
@@ -87,7 +82,6 @@ PARAMETERS = """
     but for sigmoid, which starts from smaller weights there.  Sample weights are divided by their
     mean over all samples, there by that over each batch.
 """
-ARCHITECTURE = ("activation", "connectivity", "weights", "fit_intercept", "input_dropout")
 
 
 class _SparseMLP(BaseEstimator):
@@ -105,13 +99,10 @@ class _SparseMLP(BaseEstimator):
         momentum=0.9,
         batch_size="auto",
         max_iter=200,
-        input_dropout=0.0,
         connectivity="dense",
         epsilon=11,
         zeta=0.3,
         evolve_each=1,
-        weights="free",
-        fit_intercept=True,
         record_each=1,
         early_stopping=False,
         validation_fraction=0.1,
@@ -130,13 +121,10 @@ class _SparseMLP(BaseEstimator):
         self.momentum = momentum
         self.batch_size = batch_size
         self.max_iter = max_iter
-        self.input_dropout = input_dropout
         self.connectivity = connectivity
         self.epsilon = epsilon
         self.zeta = zeta
         self.evolve_each = evolve_each
-        self.weights = weights
-        self.fit_intercept = fit_intercept
         self.record_each = record_each
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -211,18 +199,16 @@ class _SparseMLP(BaseEstimator):
 
     def _module(self, X, rng):
         """The network before learning, in the dtype of X."""
-        module = MLP(
+        module = make_mlp(
             [X.shape[1], *self._sizes(), self._n_outputs()],
             self.activation,
-            self.weights,
             self.connectivity,
             self.epsilon,
             self.zeta,
-            check_flag(self.fit_intercept, "fit_intercept"),
-            self.input_dropout,
             make_generator(rng),
         )
         self._architecture = self._form()
+        vars(self).pop("inputs_", None)  # of a shrunk network
         return module.double() if X.dtype == np.float64 else module
 
     def _same_module(self):
@@ -237,8 +223,8 @@ class _SparseMLP(BaseEstimator):
 
     def _form(self):
         """The parameters that decide what the network is."""
-        form = {name: getattr(self, name) for name in ARCHITECTURE}
-        return {"hidden_layer_sizes": self._sizes(), **form}
+        names = ("activation", "connectivity")
+        return {"hidden_layer_sizes": self._sizes()} | {name: getattr(self, name) for name in names}
 
     def _encode_known(self, y):
         """Targets of labels that are only scored; None where a class is unknown."""
@@ -262,22 +248,16 @@ class _SparseMLP(BaseEstimator):
         """Keep the network, and its weights as arrays."""
         self.module_ = module
         self.coefs_ = [np.array(w.numpy(), order="C") for w in weight_matrices(module)]
-        self.intercepts_ = [
-            np.zeros(w.shape[1], w.dtype)
-            if layer.bias is None
-            else layer.bias.detach().numpy().copy()
-            for layer, w in zip(module.layers, self.coefs_, strict=True)
-        ]
+        self.intercepts_ = [layer.bias.detach().numpy().copy() for layer in layers_of(module)]
 
-    def _adopt_shrunk(self, module):
-        """Keep a smaller network, which the parameters then describe."""
-        self._adopt(module)
+    def _adopt_shrunk(self, layers, keep):
+        """Keep smaller layers, of which the first reads some inputs; parameters describe them."""
+        self.inputs_ = getattr(self, "inputs_", np.arange(self.n_features_in_))[keep.numpy()]
+        self._adopt(nn.Sequential(Columns(torch.from_numpy(self.inputs_)), *layers).eval())
         sizes = tuple(w.shape[1] for w in self.coefs_[:-1])
-        self.set_params(hidden_layer_sizes=sizes, connectivity="dense", weights="free")
-        self.set_params(fit_intercept=True, input_dropout=0.0)
+        self.set_params(hidden_layer_sizes=sizes, connectivity="dense")
         self._architecture, self._training = self._form(), None
         self.history_ = History(self.history_)  # the larger one's may grow
-        self.inputs_ = module.inputs.numpy().copy()
 
     def _rate(self, module, samples):
         """The score of a module in evaluation mode, a float."""
@@ -329,7 +309,7 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
     `classes_` (n_classes,) are the labels, in the order of `predict_proba`'s columns.
     """
 
-    _criterion = CrossEntropy
+    _losses = staticmethod(cross_entropies)
     _metric = staticmethod(accuracy_score)
     _takes_many_outputs = False
 
@@ -387,7 +367,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
     (10, 20)
     """
 
-    _criterion = HalfSquaredError
+    _losses = staticmethod(half_squared_errors)
     _metric = staticmethod(r2_score)
     _takes_many_outputs = True
 

@@ -47,52 +47,59 @@ class _Dense(nn.Module):
         )
 
 
-class Linear(_Dense):
-    """A dense layer, `nn.Linear` with weights and biases drawn from a generator:
-    U(-sqrt(6 / (n_in + n_out)), sqrt(6 / (n_in + n_out))) (Glorot and Bengio 2010).
-
-    Three times the variance of `nn.Linear`'s own start at equal sizes; scikit-learn's
-    `MLPClassifier` has the same.
-    """
-
-    def __init__(self, in_features, out_features, bias=True, generator=None):
-        super().__init__(in_features, out_features, bias, generator)
-        self.weight = nn.Parameter(torch.empty(self.out_features, self.in_features))
-        bound = math.sqrt(6 / (self.in_features + self.out_features))
-        for parameter in self.parameters():
-            uniform_(parameter, bound, generator)
-
-    def effective_weight(self) -> torch.Tensor:
-        """W (n_out, n_in), the parameter itself."""
-        return self.weight
-
-
 class GaussianLinear(_Dense):
-    """W_ij = exp(-mu_ij^2 / (2 s_ij^2)) / (s_ij sqrt(2 pi)), s = exp(S): the density of N(mu, s) at
-    0.
+    """W_ij = exp(-(z_i - mu_ij)^2 / (2 s_ij^2)) / (s_ij sqrt(2 pi)), s = exp(S): the density of
+    N(mu, s) at z.
 
-    A value and never a sample: every weight is above zero, and prediction is deterministic.  mu and
-    S, both (n_out, n_in), are learned from N(0, init_scale).
+    In training, z_i is drawn from N(0, noise) for each output and pass.  In evaluation z is 0, so
+    prediction is deterministic.  Every weight is above zero.  mu and S, both (n_out, n_in), are
+    learned from N(0, init_scale).
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool, default=True
+    init_scale : float, default=0.1
+        Standard deviation of the start values, at least 0.
+    noise : float, default=0.0
+        Standard deviation of z in training, at least 0.  The study of 2016 has 1.
+    generator : torch.Generator, default=None
+        The source of start values and noise.
 
     References
     ----------
     Greydanus, S. 2016, The art of regularization.
     """
 
-    def __init__(self, in_features, out_features, bias=True, init_scale=0.1, generator=None):
+    def __init__(
+        self, in_features, out_features, bias=True, init_scale=0.1, generator=None, noise=0.0
+    ):
         super().__init__(in_features, out_features, bias, generator)
         scale = check_number(init_scale, "init_scale", least=0)
+        self.noise = check_number(noise, "noise", least=0)
+        self.generator = generator
         self.mu = nn.Parameter(torch.empty(self.out_features, self.in_features))
         self.log_sigma = nn.Parameter(torch.empty(self.out_features, self.in_features))
         with torch.no_grad():
             self.mu.normal_(0, scale, generator=generator)
             self.log_sigma.normal_(0, scale, generator=generator)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer's output (n, n_out) for x (n, n_in)."""
+        z = 0.0
+        if self.training and self.noise:
+            z = self.mu.new_empty(self.out_features, 1)
+            z.normal_(0, self.noise, generator=self.generator)
+        return nn.functional.linear(x, self._density(z), self.bias)
+
     def effective_weight(self) -> torch.Tensor:
-        """W (n_out, n_in), all above zero."""
-        return torch.exp(
-            -0.5 * (self.mu * torch.exp(-self.log_sigma)) ** 2 - self.log_sigma
-        ) / math.sqrt(2 * math.pi)
+        """W (n_out, n_in) at z = 0, all above zero."""
+        return self._density(0.0)
+
+    def _density(self, z):
+        """W (n_out, n_in) at z."""
+        distance = (z - self.mu) * torch.exp(-self.log_sigma)
+        return torch.exp(-0.5 * distance**2 - self.log_sigma) / math.sqrt(2 * math.pi)
 
 
 class NormalizedLinear(_Dense):
@@ -222,6 +229,14 @@ class SparseLinear(_Dense):
         weakest = _weakest(self.weight.view(-1)[self.connections], self.zeta, self.mask.numel())
         self.weight.view(-1)[self.connections[weakest]] = 0
         return len(weakest)
+
+    def to_dense(self) -> nn.Linear:
+        """Return the same layer as a dense `nn.Linear` with a copy of its weights."""
+        weight = self.effective_weight().detach()
+        dense = nn.utils.skip_init(nn.Linear, *weight.T.shape, bias=self.bias is not None)
+        dense = dense.to(weight.device, weight.dtype)
+        dense.load_state_dict({**self.state_dict(), "weight": weight}, strict=False)
+        return dense
 
     def _draw(self, n):
         """N(0, sqrt(2 / n_in)) weights (n,)."""

@@ -1,27 +1,27 @@
 """The multi-layer perceptron that the estimators train, and what PyTorch needs around it."""
 
+import math
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from .._base.checks import check_choice, check_count, check_number
-from .layers import GaussianLinear, Linear, NormalizedLinear, SparseLinear
+from .._base.checks import check_choice, check_count
+from .layers import SparseLinear, uniform_
 
 ACTIVATIONS = {
-    "relu": torch.relu,
-    "leaky_relu": nn.functional.leaky_relu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "gelu": nn.functional.gelu,
-    "identity": nn.Identity(),
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "identity": nn.Identity,
 }
-WEIGHTS = {"free": Linear, "gaussian": GaussianLinear, "normalized": NormalizedLinear}
 
 
 @contextmanager
 def one_thread():
-    """One thread for PyTorch: small networks are faster with it, and sums have the same bits on
+    """Give PyTorch one thread: small networks are faster with it, and sums have the same bits on
     every machine size.
     """
     before = torch.get_num_threads()
@@ -33,32 +33,12 @@ def one_thread():
 
 
 def make_generator(rng):
-    """A `torch.Generator` seeded by a NumPy Generator, so that the caller's global random state
-    stays.
-    """
+    """Return a `torch.Generator` seeded by a NumPy Generator; the global random state stays."""
     return torch.Generator().manual_seed(int(rng.integers(2**31)))
 
 
-class InputDropout(nn.Module):
-    """In training, each input is zero with probability p and else divided by 1 - p; off in
-    evaluation.
-    """
-
-    def __init__(self, p, generator):
-        super().__init__()
-        self.p, self.generator = check_number(p, "input_dropout", least=0, below=1), generator
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """X (n, n_in), or a thinned copy of it."""
-        if not self.training or self.p == 0:
-            return x
-        keep = 1 - self.p
-        return x * torch.empty_like(x).bernoulli_(keep, generator=self.generator) / keep
-
-
-class MLP(nn.Module):
-    """x -> dropout -> (layer -> activation) ... -> layer: the outputs (n, n_out), logits of a
-    classifier.
+def make_mlp(sizes, activation="relu", connectivity="dense", epsilon=11, zeta=0.3, generator=None):
+    """Return a new perceptron as an `nn.Sequential` of layers and activations.
 
     Parameters
     ----------
@@ -66,64 +46,62 @@ class MLP(nn.Module):
         Inputs, hidden units of each layer, outputs.
     activation : str, default='relu'
         A name in `ACTIVATIONS`, of the hidden layers.
-    weights : {'free', 'gaussian', 'normalized'}, default='free'
-        The kind of layer.
     connectivity : {'dense', 'set'}, default='dense'
-        'set' is sparse hidden layers that evolve; the output layer stays dense.
+        'set' makes sparse hidden layers that evolve; the output layer stays dense.
     epsilon, zeta : float, default=11 and 0.3
-        Of `SparseLinear`.
-    bias : bool, default=True
-    input_dropout : float, default=0.0
+        Parameters of `SparseLinear`.
     generator : torch.Generator, default=None
+        The source of the start values.
     """
+    check_choice(activation, "activation", ACTIVATIONS)
+    is_sparse = check_choice(connectivity, "connectivity", ("dense", "set")) == "set"
+    sizes = [
+        check_count(size, "hidden_layer_sizes", least=int(index > 0))
+        for index, size in enumerate(sizes)
+    ]
+    modules = []
+    for index, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        if is_sparse and index < len(sizes) - 2:
+            modules.append(SparseLinear(*shape, epsilon, zeta=zeta, generator=generator))
+        else:
+            modules.append(_dense(*shape, generator))
+        modules.append(ACTIVATIONS[activation]())
+    return nn.Sequential(*modules[:-1])
 
-    def __init__(
-        self,
-        sizes,
-        activation="relu",
-        weights="free",
-        connectivity="dense",
-        epsilon=11,
-        zeta=0.3,
-        bias=True,
-        input_dropout=0.0,
-        generator=None,
-    ):
+
+def _dense(n_in, n_out, generator):
+    """A layer with weights and biases of U(-b, b), b = sqrt(6 / (n_in + n_out)) (Glorot and Bengio
+    2010), as in scikit-learn's `MLPClassifier`.
+    """
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    bound = math.sqrt(6 / (n_in + n_out))
+    # Two draws for the bias: start values are those of earlier versions.
+    for parameter in (layer.bias, layer.bias, layer.weight):
+        uniform_(parameter, bound, generator)
+    return layer
+
+
+class Columns(nn.Module):
+    """Reads some columns of its input: `inputs` (n_kept,) of x (n, n_in)."""
+
+    def __init__(self, inputs):
         super().__init__()
-        self.activation = check_choice(activation, "activation", ACTIVATIONS)
-        check_choice(weights, "weights", WEIGHTS)
-        if (
-            check_choice(connectivity, "connectivity", ("dense", "set")) == "set"
-            and weights != "free"
-        ):
-            raise ValueError(f"weights must be 'free' with connectivity 'set', not {weights!r}")
-        sizes = [
-            check_count(size, "hidden_layer_sizes", least=int(index > 0))
-            for index, size in enumerate(sizes)
-        ]
-        self.dropout = InputDropout(input_dropout, generator)
-        self.layers = nn.ModuleList()
-        for index, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-            if connectivity == "set" and index < len(sizes) - 2:
-                layer = SparseLinear(
-                    n_in, n_out, epsilon, zeta=zeta, bias=bias, generator=generator
-                )
-            else:
-                layer = WEIGHTS[weights](n_in, n_out, bias=bias, generator=generator)
-            self.layers.append(layer)
+        self.register_buffer("inputs", inputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The outputs (n, n_out) for x (n, n_in)."""
-        x = self.dropout(x)
-        for layer in self.layers[:-1]:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return self.layers[-1](x)
+        """The columns (n, n_kept)."""
+        return x[:, self.inputs]
+
+
+def layers_of(module):
+    """The layers of a perceptron that have weights."""
+    return [layer for layer in module if hasattr(layer, "weight")]
 
 
 @torch.no_grad()
 def weight_matrices(module):
-    """The weights of each layer as it computes with them: tensors (n_in, n_out)."""
-    return [layer.effective_weight().detach().T for layer in module.layers]
+    """The weights of each layer: tensors (n_in, n_out)."""
+    return [layer.weight.detach().T for layer in layers_of(module)]
 
 
 def count_zeros(matrices):

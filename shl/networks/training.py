@@ -1,105 +1,34 @@
-"""How the estimators train a module with skorch: batches of tensors, weighted losses, a state to go
-on from.
-"""
+"""How the estimators train a network: batches, weighted losses, records, an early end."""
 
+import copy
 import numbers
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
-from skorch import NeuralNet
-from torch import nn
+from torch.nn import functional
 
 from .._base.checks import check_choice, check_count, check_number
 from .._base.progress import progress
 from ..learning.history import History
-from .callbacks import Converged, EarlyStopping, Evolution, Penalize, Progress, Recorder
-from .mlp import make_generator, weight_matrices
+from .layers import SparseLinear
+from .mlp import count_units, count_zeros, layers_of, make_generator, weight_matrices
 from .penalties import make_penalty
+from .proximal import Proximal
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+LARGEST_LOSS = 1e30  # a training beyond it does not come back
 
 
-class Net(NeuralNet):
-    """A skorch net whose batches are slices of tensors, shuffled by a generator of its own."""
-
-    def __init__(self, *args, shuffler=None, **options):
-        self.shuffler = shuffler
-        super().__init__(*args, **options)
-
-    def get_default_callbacks(self):
-        """None: no timer and no log, what there is to know is in the recorder."""
-        return []
-
-    def get_iterator(self, dataset, training=False):
-        """Batches of a dataset that holds tensors: no loader, no worker, no copy of single
-        samples.
-        """
-        return Batches(dataset.X, *dataset.y, self.batch_size, self.shuffler)
-
-    def get_loss(self, y_pred, y_true, X=None, training=False):
-        """The criterion of (prediction, target, sample weights or None)."""
-        return self.criterion_(y_pred, *y_true)
-
-    def learn(self, X, target, weight, epochs):
-        """Epochs until a callback has enough; a user's interrupt is not caught."""
-        self.notify("on_train_begin", X=X, y=target)
-        with suppress(Converged):
-            self.fit_loop(Whole(X, (target, weight)), epochs=epochs)
-        self.notify("on_train_end", X=X, y=target)
+def cross_entropies(prediction, target):
+    """-log softmax(prediction) of the target's class, for each sample (n,)."""
+    return functional.cross_entropy(prediction, target, reduction="none")
 
 
-class Whole(torch.utils.data.Dataset):
-    """X and y = (target, sample weights or None), whole: batches are cut from them."""
-
-    def __init__(self, X, y):
-        self.X, self.y = X, y
-
-    def __len__(self):
-        return len(self.X)
-
-
-class Batches:
-    """Batches (X, (target, weight)) of tensors: each time it is iterated in a new order, which a
-    generator draws.
-    """
-
-    def __init__(self, X, target, weight, batch_size, shuffler):
-        self.X, self.target, self.weight = X, target, weight
-        self.batch_size, self.shuffler = batch_size, shuffler
-
-    def __iter__(self):
-        order = torch.randperm(len(self.X), generator=self.shuffler)
-        for places in order.split(self.batch_size):
-            weight = None if self.weight is None else self.weight[places]
-            yield self.X[places], (self.target[places], weight)
-
-
-class _WeightedMean(nn.Module):
-    """The mean over the samples of weight times loss; weights have mean 1, None is 1 for all."""
-
-    def forward(self, prediction, target, weight=None):
-        """The scalar loss."""
-        losses = self.losses(prediction, target)
-        return losses.mean() if weight is None else (weight * losses).mean()
-
-
-class CrossEntropy(_WeightedMean):
-    """-log softmax(prediction) of the target's class."""
-
-    def losses(self, prediction, target):
-        """The loss of each sample (n,)."""
-        return nn.functional.cross_entropy(prediction, target, reduction="none")
-
-
-class HalfSquaredError(_WeightedMean):
-    """The mean over outputs of (prediction - target)^2 / 2, as in scikit-learn's MLPRegressor."""
-
-    def losses(self, prediction, target):
-        """The loss of each sample (n,)."""
-        return (prediction - target).square().mean(1) / 2
+def half_squared_errors(prediction, target):
+    """The mean over outputs of (prediction - target)^2 / 2, for each sample (n,)."""
+    return (prediction - target).square().mean(1) / 2
 
 
 @dataclass
@@ -148,12 +77,12 @@ def hold_out(samples, validation_fraction, is_stratified, rng):
 
 @dataclass
 class Training:
-    """What a learning left beside its network; with the last three it can go on."""
+    """What a training left beside its network; with the last three it can resume."""
 
     records: History
     loss: float
     n_epochs: int
-    scores: list | None
+    scores: list
     solver: str
     memory: dict
     shuffler: torch.Generator
@@ -162,106 +91,188 @@ class Training:
 def train(model, module, samples, held, validation, epochs, rng, before=None):
     """Train a module with the parameters of an estimator; return a `Training`.
 
-    held are samples for early stopping, validation such that are scored and nothing else, before
-    is the `Training` that goes on: each may be None.
+    Parameters
+    ----------
+    model : estimator
+    module : nn.Sequential
+        A network of `make_mlp`, changed in place.
+    samples, held, validation : Samples
+        Samples to learn from, samples for early stopping or None, and samples that are scored and
+        nothing else or None.
+    epochs : int
+    rng : numpy.random.Generator
+    before : Training, default=None
+        The training that resumes.
     """
-    penalize = _penalize(model, module)
-    sets = {"score": samples} | ({"val_score": validation} if validation else {})
+    optimizer = _make_optimizer(model, module, before)
+    proximal = _make_proximal(model, module, optimizer)
     is_recorded_alike = before is not None and "val_score" not in before.records
-
-    def rate(module):
-        losses = (
-            {"val_loss": _mean_loss(model._criterion(), module, validation)} if validation else {}
-        )
-        return {name: model._rate(module, chosen) for name, chosen in sets.items()} | losses
-
-    recorder = Recorder(
-        rate,
-        check_count(model.record_each, "record_each"),
-        before.records if is_recorded_alike else History(),
-        penalize,
-    )
-    callbacks = [*([penalize] if penalize else []), recorder]
-    if model.connectivity == "set":
-        n_done = recorder.n_before
-        callbacks.append(Evolution(_check_evolve_each(model), make_generator(rng), n_done))
-    stopping = None if held is None else _early_stopping(model, held)
-    callbacks += [stopping] if stopping else []
+    records = before.records if is_recorded_alike else History()
+    record_each = check_count(model.record_each, "record_each")
+    n_before = int(records["steps"][-1]) if len(records) else 0
+    evolution = _Evolution(model, module, optimizer, rng) if model.connectivity == "set" else None
+    stopping = None if held is None else _EarlyStopping(model, held)
     shuffler = make_generator(rng) if before is None else before.shuffler
+    tensors, size = samples.tensors(), _batch_size(model, len(samples.X))
+
+    def batches():
+        order = torch.randperm(len(samples.X), generator=shuffler)
+        for places in order.split(size):
+            yield [None if part is None else part[places] for part in tensors]
+
+    def after_batch():
+        if proximal:
+            proximal.step()
+        if evolution:
+            evolution.after_batch()
+
     with progress(total=epochs, desc="epochs", disable=not model.verbose) as bar:
-        callbacks.append(Progress(bar, recorder))
-        net = _make_net(model, module, callbacks, shuffler, len(samples.X), before)
-        net.learn(*samples.tensors(), epochs)
-    return Training(
-        recorder.records,
-        recorder.loss,
-        len(net.history),
-        stopping.scores if stopping else None,
-        model.solver,
-        net.optimizer_.state_dict()["state"],
-        shuffler,
-    )
+        for epoch in range(n_before + 1, n_before + epochs + 1):
+            if evolution and epoch > 1:
+                evolution.after_epoch(epoch - 1)
+            loss = _train_epoch(model, module, optimizer, batches(), after_batch)
+            _check_finite(module, loss, epoch)
+            has_ended = stopping is not None and stopping.has_ended(module)
+            is_last = has_ended or epoch == n_before + epochs
+            if is_last or epoch % record_each == 0:
+                records.append(
+                    steps=epoch,
+                    loss=loss,
+                    penalty=proximal.value() if proximal else 0.0,
+                    zeros=count_zeros(weight_matrices(module)),
+                    units=count_units(weight_matrices(module)),
+                    **_rate(model, module, samples, validation),
+                )
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3g}")
+            if is_last:
+                break
+    if stopping is not None:
+        module.load_state_dict(stopping.best)
+    memory = optimizer.state_dict()["state"]
+    scores = stopping.scores if stopping else []
+    return Training(records, loss, epoch - n_before, scores, model.solver, memory, shuffler)
 
 
-@torch.no_grad()
-def _mean_loss(criterion, module, samples):
-    """The mean loss of a module in evaluation mode; NaN for labels that it cannot say."""
-    if samples.target is None:
-        return float("nan")
-    prediction = module(as_tensor(samples.X))
-    return float(criterion(prediction, as_tensor(samples.target)))
+def _train_epoch(model, module, optimizer, batches, after_batch):
+    """Learn from each batch (X, target, weight) once; return the mean loss."""
+    total, n_samples = 0.0, 0
+    for X, target, weight in batches:
+        optimizer.zero_grad()
+        losses = model._losses(module(X), target)
+        loss = losses.mean() if weight is None else (weight * losses).mean()
+        loss.backward()
+        optimizer.step()
+        after_batch()
+        total += loss.item() * len(X)
+        n_samples += len(X)
+    return total / n_samples
 
 
-def _penalize(model, module):
+def _check_finite(module, loss, epoch):
+    """Raise an error after an epoch that diverged."""
+    if not loss <= LARGEST_LOSS or not all(w.isfinite().all() for w in weight_matrices(module)):
+        raise ArithmeticError(
+            f"the learning diverged in epoch {epoch}: its loss is {loss:.3g}; use a "
+            "smaller learning_rate_init, or scale the data"
+        )
+
+
+def _rate(model, module, samples, validation):
+    """The scores of a record."""
+    scores = {"score": model._rate(module, samples)}
+    if validation is not None:
+        scores["val_score"] = model._rate(module, validation)
+        scores["val_loss"] = float("nan")  # of labels that the network cannot say
+        if validation.target is not None:
+            with torch.no_grad():
+                outputs = module(as_tensor(validation.X))
+                scores["val_loss"] = float(
+                    model._losses(outputs, as_tensor(validation.target)).mean()
+                )
+    return scores
+
+
+def _make_optimizer(model, module, before):
+    """An optimizer, with the memory of the one before it if that was alike."""
+    solver = check_choice(model.solver, "solver", OPTIMIZERS)
+    momentum = check_number(model.momentum, "momentum", least=0, below=1)
+    options = {"momentum": momentum} if solver == "sgd" else {}
+    rate = check_number(model.learning_rate_init, "learning_rate_init", above=0)
+    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, **options)
+    if before is not None and before.solver == solver:
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": before.memory, "param_groups": groups})
+    return optimizer
+
+
+def _make_proximal(model, module, optimizer):
     """The proximal steps of all layers, or None; the layers can have the penalty."""
     penalty, alpha = make_penalty(model.penalty), check_number(model.alpha, "alpha", least=0)
     if penalty is None:
         return None
-    if model.weights != "free":
-        raise ValueError(
-            f"penalty must be None with weights {model.weights!r}, not {model.penalty!r}: such "
-            "layers have no weights that a proximal step could set"
-        )
     for i, w in enumerate(weight_matrices(module)):
         getattr(penalty, "check", lambda w, name: None)(w, f"coefs_[{i}]")
-    return Penalize({"layers.*.weight": (penalty, alpha, "inputs")})
+    terms = {layer.weight: (penalty, alpha, "inputs") for layer in layers_of(module)}
+    return Proximal(optimizer, terms)
 
 
-def _check_evolve_each(model):
-    """Epochs as int, or a probability as float."""
-    if isinstance(model.evolve_each, numbers.Integral):
-        return check_count(model.evolve_each, "evolve_each")
-    return check_number(model.evolve_each, "evolve_each", above=0, below=1)
-
-
-def _early_stopping(model, held):
-    """The callback that ends a learning early."""
-    return EarlyStopping(
-        lambda module: model._rate(module, held),
-        check_number(model.tol, "tol", least=0),
-        check_count(model.n_iter_no_change, "n_iter_no_change"),
-    )
-
-
-def _make_net(model, module, callbacks, shuffler, n_samples, before):
-    """A `Net` ready to learn, with the memory of the optimizer before it if that was alike."""
-    solver = check_choice(model.solver, "solver", OPTIMIZERS)
-    momentum = check_number(model.momentum, "momentum", least=0, below=1)
+def _batch_size(model, n_samples):
+    """Samples of a batch."""
     size = model.batch_size
     size = 200 if isinstance(size, str) and size == "auto" else check_count(size, "batch_size")
-    net = Net(
-        module.train(),
-        model._criterion,
-        optimizer=OPTIMIZERS[solver],
-        lr=check_number(model.learning_rate_init, "learning_rate_init", above=0),
-        verbose=0,
-        batch_size=min(size, n_samples),
-        shuffler=shuffler,
-        train_split=None,
-        callbacks=callbacks,
-        **({"optimizer__momentum": momentum} if solver == "sgd" else {}),
-    ).initialize()
-    if before is not None and before.solver == solver:
-        groups = net.optimizer_.state_dict()["param_groups"]
-        net.optimizer_.load_state_dict({"state": before.memory, "param_groups": groups})
-    return net
+    return min(size, n_samples)
+
+
+class _Evolution:
+    """Evolves every `SparseLinear` layer: each `evolve_each` epochs, or, for a float below 1, with
+    that probability after a batch.
+
+    Epochs count before the next one, hence not after the last: what would grow could not learn any
+    more.
+    """
+
+    def __init__(self, model, module, optimizer, rng):
+        each = model.evolve_each
+        self.epochs = self.probability = None
+        if isinstance(each, numbers.Integral):
+            self.epochs = check_count(each, "evolve_each")
+        else:
+            self.probability = check_number(each, "evolve_each", above=0, below=1)
+        self.layers = [layer for layer in module if isinstance(layer, SparseLinear)]
+        self.optimizer, self.generator = optimizer, make_generator(rng)
+
+    def after_epoch(self, epoch):
+        """Evolve in turn."""
+        if self.epochs and epoch % self.epochs == 0:
+            self._evolve()
+
+    def after_batch(self):
+        """Evolve by chance."""
+        if self.probability and torch.rand((), generator=self.generator) < self.probability:
+            self._evolve()
+
+    def _evolve(self):
+        for layer in self.layers:
+            layer.evolve(self.optimizer)
+
+
+class _EarlyStopping:
+    """Ends a training whose score has not risen by `tol` for more than `n_iter_no_change` epochs in
+    a row; `best` is the state of the best score.
+    """
+
+    def __init__(self, model, held):
+        self.tol = check_number(model.tol, "tol", least=0)
+        self.patience = check_count(model.n_iter_no_change, "n_iter_no_change")
+        self.rate, self.held = model._rate, held
+        self.scores, self.best, self._n_waited = [], None, 0
+
+    def has_ended(self, module):
+        """Compare an epoch's score with the best before."""
+        score, best = self.rate(module, self.held), max(self.scores, default=-float("inf"))
+        self.scores.append(score)
+        self._n_waited = self._n_waited + 1 if score < best + self.tol else 0
+        if self.best is None or score > best:
+            self.best = copy.deepcopy(module.state_dict())
+        return self._n_waited > self.patience

@@ -85,16 +85,20 @@ def shape_samples(
     elif isinstance(patch_shape, (int, np.integer)):
         patch_shape = (patch_shape, patch_shape)
     shape = tuple(check_count(size, "patch_shape") for size in patch_shape)
-    if len(shape) == 2 and kind != "signal" and 3 * math.prod(shape) == n_features:
+    is_signal = kind == "signal" or (kind is None and (len(shape) == 1 or shape[0] == 1))
+    if is_signal and len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) == 2 and not is_signal and 3 * math.prod(shape) == n_features:
         shape = (*shape, 3)
-    if math.prod(shape) != n_features or shape[2:] not in ((), (1,), (3,)):
+    is_drawable = is_signal or (len(shape) > 1 and shape[2:] in ((), (1,), (3,)))
+    if math.prod(shape) != n_features or not is_drawable:
         raise ValueError(
             f"patch_shape must be (height, width), (height, width, 3) or (length,) of "
             f"{n_features} numbers, as many as {name} has columns, not {tuple(patch_shape)}"
         )
     largest = np.abs(samples).max(axis=1, keepdims=True)
     samples = samples / np.where(largest > 0, largest, 1)
-    if kind == "signal" or (kind is None and len(shape) == 1):
+    if is_signal:
         return samples.reshape(len(samples), shape[0], -1), True
     return samples.reshape(len(samples), *(shape[:2] if shape[2:] == (1,) else shape)), False
 
@@ -162,7 +166,7 @@ def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
     atoms = getattr(dico, "components_", dico)
     if hasattr(dico, "components_") and atoms.ndim == 4:  # of images, channels first
         atoms = np.moveaxis(np.asarray(atoms), 1, 3)
-    patch_shape = getattr(dico, "patch_shape_", None) if patch_shape is None else patch_shape
+    patch_shape = getattr(dico, "patch_shape", None) if patch_shape is None else patch_shape
     atoms, is_signal = shape_samples(atoms, "dico", patch_shape, kind)
     atoms = atoms[picked]
     height, width = (0.5, 1) if is_signal else atoms.shape[1:3]
@@ -214,10 +218,11 @@ def show_dico(
     seed : int, default=None
         Seed of the random order.
     patch_shape : int, (height, width), (height, width, 3) or (length,), default=None
-        Shape of an atom.  If None, the `patch_shape_` of the model if it has one, else a square if
+        Shape of an atom.  If None, the `patch_shape` of the model if it has one, else a square if
         `n_features` is a square, else a curve.
     kind : {'image', 'signal'}, default=None
-        Draw atoms as images or as curves.  If None, atoms of shape (length,) are curves.
+        Draw atoms as images or as curves.  If None, atoms of shape (length,) or of height 1 are
+        curves.
 
     Raises
     ------

@@ -4,7 +4,6 @@ Two processes that write the same entry write the same content, and the last ren
 """
 
 import contextlib
-import hashlib
 import os
 import stat
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import ENTRY, PART, NewerSchema, damage_of, digest, is_gone, read, read_info, write
+from .files import ENTRY, PART, NewerSchema, damage_of, digest, hash_of, read, remove_unused, write
 
 # Raise it when the same parameters and data give other results: old entries are then not used.
 ALGORITHM = 5
@@ -40,7 +39,7 @@ def key_of(parameters: Mapping) -> str:
         text = _canonical({**parameters, "algorithm_version": ALGORITHM})
     except RecursionError:
         raise ValueError("a parameter that refers to itself cannot be part of a key") from None
-    return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    return hash_of(text.encode(errors="surrogateescape"))
 
 
 def _canonical(value):
@@ -66,7 +65,8 @@ def _canonical(value):
         return value.__name__
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return f"{_code(value.__code__)} {_canonical([value.__defaults__, cells])}"
+        defaults = value.__defaults__, value.__kwdefaults__
+        return f"{_code(value.__code__)} {_canonical([*defaults, cells])}"
     attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
     kind = type(value)
     package = kind.__module__.split(".")[0]  # a class of ours keeps its key when its module moves
@@ -110,13 +110,6 @@ def _constant(value):
 # --------------------------------------------------------------------------------- a folder of them
 
 
-def read_values(path: str | Path, *names: str) -> list:
-    """Some values beside the arrays of a file; it is damaged where one is missing."""
-    info = read_info(path)
-    with damage_of(path):
-        return [info[name] for name in names]
-
-
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
     """The `Store` of a folder; None is no store.
 
@@ -156,31 +149,35 @@ class Store:
         return self.folder / f"{readable + '-' if readable else ''}{kind}-{key}.npz"
 
     def get(self, path: str | Path, reader: Callable[[str | Path], Any] = read) -> Any:
-        """What `reader` finds at path, or None where there is no usable entry."""
+        """Return reader(path), or None if there is no usable entry.
+
+        Whatever `reader` raises because of the content counts as damage.
+        """
         try:
-            return reader(path)
+            with damage_of(path):
+                return reader(path)
         except FileNotFoundError:
             return None
         except (OSError, MemoryError, ImportError) as error:  # it may be good
-            warnings.warn(f"{path} cannot be read ({error}); it is made again", stacklevel=3)
+            reason = f"{path} cannot be read ({error})"
         except NewerSchema as error:
-            warnings.warn(f"{error}; it is made again", stacklevel=3)
+            reason = str(error)
         except ValueError as error:
-            self._set_aside(path, error)
+            reason = f"{error}; {self._set_aside(path)}"
+        warnings.warn(f"{reason}; it is made again", stacklevel=3)
         return None
 
     @staticmethod
-    def _set_aside(path, error):
-        """Rename a damaged entry, with a warning."""
+    def _set_aside(path):
+        """Rename a damaged entry; say so."""
         aside = f"{path}.bad"
         try:
             os.replace(path, aside)
-            what = f"is set aside as {aside}"
         except FileNotFoundError:  # another process was faster
-            what = f"was set aside as {aside}"
+            return f"it was set aside as {aside}"
         except OSError as failure:
-            what = f"cannot be set aside ({failure})"
-        warnings.warn(f"{error}; it {what} and made again", stacklevel=4)
+            return f"it cannot be set aside ({failure})"
+        return f"it is set aside as {aside}"
 
     def put(self, path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
         """Write an entry, see `write`; a warning where it cannot be written."""
@@ -191,10 +188,17 @@ class Store:
         """Remove, once, what writers that were killed have left."""
         if not self._is_swept:
             self._is_swept = True
-            for path, _, age in self._files():
-                if (part := PART.fullmatch(path.name)) and is_gone(part[1], age):
-                    with contextlib.suppress(OSError):
-                        path.unlink()
+            self._remove(path for path, _, _ in self._files() if PART.fullmatch(path.name))
+
+    @staticmethod
+    def _remove(paths):
+        """Remove files that no process holds; return the paths of those that are gone."""
+        removed = []
+        for path in paths:
+            with contextlib.suppress(OSError):  # in use, another user's, or removed meanwhile
+                remove_unused(path)
+                removed.append(str(path))
+        return removed
 
     @staticmethod
     def keep(path: str | Path, save: Callable[[], object]) -> bool:
@@ -216,41 +220,32 @@ class Store:
         return sorted(found, key=lambda entry: -entry["age"])
 
     def _files(self):
-        """(path, status, age in seconds) of the files in the folder."""
+        """(path, status, age in seconds) of the regular files in the folder.
+
+        A file of the future, by another machine's clock, is as old as it is young.
+        """
         now, paths = time.time(), sorted(self.folder.iterdir()) if self.folder.is_dir() else []
         for path in paths:
             with contextlib.suppress(OSError):  # removed meanwhile
                 status = path.lstat()
-                if not stat.S_ISDIR(status.st_mode):
-                    yield path, status, now - status.st_mtime
+                if stat.S_ISREG(status.st_mode):
+                    yield path, status, abs(now - status.st_mtime)
 
     def clear(self, older_than: float = 0.0) -> list[str]:
-        """Remove what is older than so many seconds: entries, checkpoints, files set aside,
-        left-overs of writers that are gone.
+        """Remove what is older than so many seconds: entries, checkpoints, files set aside, parts.
 
-        Files that are none of these, and checkpoints and parts that a process is still writing, are
-        left alone.  Returns the paths of what was removed.
+        Other files stay, and so do checkpoints and parts that a process holds.
+
+        Returns
+        -------
+        removed : list of str
+            The paths of what was removed.
         """
-        removed = []
-        for path, _, age in self._files():
-            if age >= older_than and self._is_ours_and_unused(path, age):
-                with contextlib.suppress(OSError):  # another user's, or removed meanwhile
-                    path.unlink()
-                    removed.append(str(path))
-        return removed
-
-    @staticmethod
-    def _is_ours_and_unused(path, age):
-        """True for a file that the store wrote and nobody is using."""
-        part, entry = PART.fullmatch(path.name), ENTRY.fullmatch(path.name)
-        if part:
-            return is_gone(part[1], age)
-        if not entry or entry[2] == "npz" or entry[3]:
-            return bool(entry)
-        try:
-            return is_gone(str(read_info(path)["writer"]), age)
-        except (ValueError, KeyError, OSError):  # a checkpoint that nobody can go on from
-            return True
+        return self._remove(
+            path
+            for path, _, age in self._files()
+            if age >= older_than and (PART.fullmatch(path.name) or ENTRY.fullmatch(path.name))
+        )
 
     def verify(self) -> dict[str, str]:
         """Read every entry; return {path: error} of those that are damaged or cannot be read."""

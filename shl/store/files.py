@@ -1,9 +1,9 @@
 """One file of results: arrays and JSON values, written atomically, no pickle.
 
-A file is an uncompressed npz: arrays under their names, under `__json__` a JSON text with
-everything else and the digest of the arrays, under `__digest__` that of the text.  In a folder of
-results (`shl.store`) the text also holds the entry that the file is, so that a file in the place of
-another is noticed.
+A file is an uncompressed npz.  It holds arrays under their names, a JSON text with everything else
+under `__json__`, and the digest of the text under `__digest__`; zip checks the bytes of the arrays.
+In a folder of results (`shl.store`) the text also names the entry that the file is.  A file in the
+place of another is thus noticed.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import os
-import platform
 import re
 import secrets
 import stat
@@ -24,12 +23,16 @@ from typing import IO
 
 import numpy as np
 
-SCHEMA = 2
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+except ImportError:  # Windows, which does not remove an open file
+    flock = None
+
+SCHEMA = 3
 JSON_KEY, DIGEST_KEY = "__json__", "__digest__"
 # tag-kind-key.npz, a checkpoint beside it, and either set aside
 ENTRY = re.compile(r"(?:.*-)?([a-z_]+-[0-9a-f]{32})\.(npz|checkpoint)(\.bad)?", re.DOTALL)
-PART = re.compile(r"\.([0-9a-f]{8}-\d+)-[0-9a-f]{16}\.part")  # of a writer
-FORGOTTEN = 86400.0  # seconds after which a file of another machine's writer is left over
+PART = re.compile(r"\.(?:[0-9a-f]{8}-\d+-)?[0-9a-f]{16}\.part")  # a file that is being written
 
 
 def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> None:
@@ -55,10 +58,10 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> 
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise TypeError(f"{name} must be an array of numbers, not of objects: {array!r}")
-    about = {**info, "schema": SCHEMA, "entry": entry_of(path), "arrays": digest(arrays)}
+    about = {**info, "schema": SCHEMA, "entry": entry_of(path)}
     text = json.dumps(about, default=_to_json).encode()
     n_bytes = sum(np.asarray(array).nbytes for array in arrays.values()) + len(text)
-    members = {JSON_KEY: text, DIGEST_KEY: _digest_of_text(text).encode()}
+    members = {JSON_KEY: text, DIGEST_KEY: hash_of(text).encode()}
     members = {name: np.frombuffer(content, np.uint8) for name, content in members.items()}
     replace_file(path, n_bytes, lambda file: np.savez(file, **arrays, **members))
 
@@ -84,46 +87,63 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def replace_file(path: str | Path, n_bytes: int, fill: Callable[[IO[bytes]], object]) -> None:
-    """Put what fill(file) writes, about n_bytes, in the place of path, whole or not at all."""
-    path, temporary = Path(path), None
+    """Put what fill(file) writes, about n_bytes, in the place of path, whole or not at all.
+
+    A link is followed.  What is there and is no regular file, such as a pipe, is not replaced.
+    """
+    part = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{writer()}-{secrets.token_hex(8)}.part"
-        with open(temporary, "xb") as file:
+        target = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+        if os.path.lexists(target) and not stat.S_ISREG(target.lstat().st_mode):
+            raise OSError(errno.EEXIST, "it is not a regular file; give another name")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part, file = _open_part(target.parent)
+        with file:
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        temporary = None
+            if flock is None:  # Windows does not rename an open file
+                file.close()
+            os.replace(part, target)
+        part = None
     except OSError as error:
         raise OSError(
             error.errno, f"cannot write {path} ({n_bytes} bytes needed): {error.strerror}"
         ) from error
     finally:
-        if temporary is not None:
+        if part is not None:
             with contextlib.suppress(OSError):  # which would hide the first
-                temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+                part.unlink(missing_ok=True)
+    _sync_folder(target.parent)
 
 
-def writer() -> str:
-    """The process that writes a file, in its name: a hash of the machine, and the pid."""
-    machine = hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
-    return f"{machine}-{os.getpid()}"
+def _open_part(folder):
+    """(path, file) of a new part, which this process holds as long as it is open."""
+    while True:
+        path = folder / f".{secrets.token_hex(8)}.part"
+        file = path.open("xb")
+        hold(file)
+        if path.exists():  # else `remove_unused` was faster
+            return path, file
+        file.close()
 
 
-def is_gone(name: str, age: float) -> bool:
-    """True where the `writer` of a file so many seconds old can no longer be using it."""
-    machine, _, pid = name.partition("-")
-    if machine != writer().partition("-")[0] or os.name != "posix":
-        return age > FORGOTTEN
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError, ValueError):  # no process has such a number
-        return True
-    except OSError:  # there, but another user's
-        return False
-    return False
+def hold(file: IO[bytes]) -> None:
+    """Keep an open file from `remove_unused`, of any process, until it is closed.
+
+    The lock is the system's: it ends with its process, and holds across containers.
+    """
+    if flock is not None:
+        with contextlib.suppress(OSError):  # a file system without locks
+            flock(file, LOCK_SH)
+
+
+def remove_unused(path: Path) -> None:
+    """Remove a file; an OSError if a process holds it, or if it cannot be removed."""
+    with open(path, "rb+") if flock is not None else contextlib.nullcontext() as file:
+        if flock is not None:
+            flock(file, LOCK_EX | LOCK_NB)
+        path.unlink()
 
 
 def entry_of(path: str | Path) -> str | None:
@@ -166,18 +186,13 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     """
     with damage_of(path):
         arrays = _read_members(path)
-        info = _parse_info(path, arrays)
-        if digest(arrays) != info.pop("arrays"):
-            raise ValueError("its arrays do not match their digest")
-    return arrays, info
+        return arrays, _take_info(path, arrays)
 
 
 def read_info(path: str | Path) -> dict:
     """The info of a file alone, without its arrays; errors as in `read`."""
     with damage_of(path):
-        info = _parse_info(path, _read_members(path, only=(JSON_KEY, DIGEST_KEY)))
-        info.pop("arrays")
-    return info
+        return _take_info(path, _read_members(path, only=(JSON_KEY, DIGEST_KEY)))
 
 
 @contextlib.contextmanager
@@ -189,16 +204,18 @@ def damage_of(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except IsADirectoryError:
-        raise ValueError(f"{path} is damaged or was not written by shl: it is a folder") from None
-    except (NewerSchema, MemoryError, ImportError):
+    except (Damaged, NewerSchema, MemoryError, ImportError):
         raise
     except Exception as error:
         # A place outside of a file, which only damaged bytes name, is an invalid argument.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        raise ValueError(f"{path} is damaged or was not written by shl: {reason}") from error
+        raise Damaged(f"{path} is damaged or was not written by shl: {reason}") from error
+
+
+class Damaged(ValueError):
+    """A file whose content is not what was written."""
 
 
 class NewerSchema(ValueError):
@@ -208,8 +225,8 @@ class NewerSchema(ValueError):
 def _read_members(path, only=None):
     """{name: array} of a file, every size checked before memory is taken for it."""
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise ValueError("it is no file")  # to open a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")  # to open a pipe would wait for ever
     with zipfile.ZipFile(path) as archive:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
@@ -223,47 +240,35 @@ def _read_members(path, only=None):
 def _read_array(content):
     """The array of an npy text whose header does not promise more than it holds."""
     file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = header(file)
-    if (
-        dtype.hasobject
-        or int(np.prod(shape, dtype=object)) * dtype.itemsize != len(content) - file.tell()
-    ):
+    is_first = np.lib.format.read_magic(file) == (1, 0)
+    shape, _, dtype = getattr(np.lib.format, f"read_array_header_{2 - is_first}_0")(file)
+    n_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if dtype.hasobject or n_bytes != len(content) - file.tell():
         raise ValueError("the size of an array is not that of its header")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _parse_info(path, arrays):
-    """The info among a file's arrays, taken out of them and checked; `arrays` is the digest of the
-    others.
-    """
+def _take_info(path, arrays):
+    """The info among a file's arrays, taken out of them and checked."""
     text = arrays.pop(JSON_KEY).tobytes()
     info = json.loads(text)
-    schema = info["schema"]
-    if schema > SCHEMA:
+    if info["schema"] > SCHEMA:
         raise NewerSchema(
-            f"{path} has schema {schema}, this version reads up to {SCHEMA}: update shl"
+            f"{path} has schema {info['schema']}, this version reads up to {SCHEMA}: update shl"
         )
-    if schema < 2:  # the digest of the arrays alone, in the text
-        info["arrays"] = info.pop("checksum")
-        return info
-    if arrays.pop(DIGEST_KEY).tobytes() != _digest_of_text(text).encode():
+    if arrays.pop(DIGEST_KEY).tobytes() != hash_of(text).encode():
         raise ValueError("its text does not match its digest")
+    info.pop("arrays", None)  # of schema 2, a digest of the arrays
     entry = info.pop("entry")
     if entry_of(path) not in (None, entry):
         raise ValueError(f"it is another entry, {entry}")
     return info
 
 
-def _digest_of_text(text):
+def hash_of(content: bytes) -> str:
     """A hash of bytes."""
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 
 from .._base.progress import progress
 from .entries import Store, key_of
-from .files import damage_of, read, read_info
+from .files import read, read_info
 from .orphans import follow_parent
 
 MOST_TRIES = 2  # of a job, after its worker was killed
@@ -190,17 +190,12 @@ class StoredFunction:
 def _read(path):
     """The result in a file."""
     arrays, info = read(path)
-    return {**arrays, **_values_of(path, info)}
+    return {**arrays, **info["metrics"]}
 
 
 def _read_values(path):
     """The result in a file without its arrays."""
-    return _values_of(path, read_info(path))
-
-
-def _values_of(path, info):
-    with damage_of(path):
-        return dict(info["metrics"])
+    return {**read_info(path)["metrics"]}
 
 
 def split_arrays(result):

@@ -49,9 +49,9 @@ def test_a_flag_is_of_the_parameter_it_fills():
         ("scan", SHL_set, ("N_scan", "base")),
         ("annex", Study, ("scale", "database", "datapath")),
         ("conv-learn", ConvolutionalSHL, ("eta", "eta_homeo", "batch_size", "l0_sparseness")),
-        ("regularization", regularization.compare_regularizers, ("epochs", "seeds", "data")),
-        ("group-sparsity", group_sparsity.compare_penalties, ("epochs", "seeds", "alpha")),
-        ("set", set_evolution.compare_decays, ("epochs", "seeds", "weight_decays")),
+        ("regularization", regularization.learn_one, ("n_samples", "loss")),
+        ("group-sparsity", group_sparsity.learn_one, ("alpha", "n_samples")),
+        ("set", set_evolution.evolve_one, ("n_samples", "normalized")),
     ],
 )
 def test_defaults_are_those_of_the_objects(name, source, names):

@@ -47,9 +47,8 @@ def test_show_draws_a_model_of_patches(patches, tmp_path, capsys):
 
 def test_atoms_that_are_no_patches_are_curves(rng):
     model = SparseHebbianLearning(**SMALL, l0_sparseness=3).fit(rng.standard_normal((200, 15)))
-    _, axs = models._list_pictures(model)["dictionary"]()
-    drawn = [ax.lines[0].get_ydata() for ax in axs if ax.lines]
-    np.testing.assert_array_equal(drawn, model.components_)
+    _, ax = models._list_pictures(model)["dictionary"]()
+    assert len(ax.collections[1].get_segments()) == len(model.components_) and not ax.images
 
 
 def test_a_code_is_that_of_the_model_and_decodes(patches, tmp_path, capsys):
@@ -140,3 +139,21 @@ def test_a_file_that_is_no_model_is_refused(patches, tmp_path, capsys):
     np.savez(tmp_path / "two.npz", a=np.ones(3), b=np.ones(3))
     assert cli.main(["encode", patches[0], str(tmp_path / "two.npz")]) == 1
     assert "must hold one array or 'data', not a, b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["error", "mask"])
+def test_errors_are_of_the_samples_that_were_coded(patches, tmp_path, missing, capsys):
+    X, out = np.load(patches[1]), str(tmp_path / "code.npz")
+    model = SparseHebbianLearning.load(patches[0]).set_params(missing=missing)
+    if missing == "mask":
+        model = SparseHebbianLearning(**SMALL, learning_algorithm="omp", missing="mask").fit(X)
+        X[:, ::3] = np.nan
+    model.save(patches[0])
+    np.save(patches[1], X)
+    wanted = X - model.inverse_transform(model.transform(X))
+    wanted = np.sqrt(np.nansum(wanted**2) / np.nansum(X**2))
+    assert cli.main(["encode", *patches, "--out", out]) == 0
+    assert f"error {wanted:.4f}" in capsys.readouterr().out
+    np.save(patches[1], np.zeros((4, 16)))
+    assert cli.main(["encode", *patches, "--out", out]) == 0
+    assert "0 events, error 0.0000" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from numba import config
-from running import FULL, ROOT, run
+from running import FAULTS, ROOT, run
 
 pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="nothing is compiled")
 
@@ -125,7 +125,7 @@ def test_folders_in_the_place_of_files_cost_time_alone(compiled, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_fails_no_call(package):
-    hits, warnings = use(package, FULL + USE, FAIL_AT="3")
+    hits, warnings = use(package, FAULTS + USE, FAIL_AT="3")
     assert hits == 0 and len(warnings) == 1 and "No space left" in warnings[0]
     assert use(package)[1] == []
     assert use(package) == (1, [])

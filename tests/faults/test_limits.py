@@ -1,9 +1,11 @@
 """What cannot be is refused at once, by the name of its parameter."""
 
+import os
 import time
 
 import numpy as np
 import pytest
+from running import SMALL
 
 from shl import SHL, SHL_set, SparseHebbianLearning, sparse_encode
 from shl._base.checks import memory_bytes
@@ -12,6 +14,7 @@ from shl.cli import main as cli
 from shl.convolution import ConvolutionalSHL, convolutional_encode
 from shl.convolution.events import ConvolutionalCode
 from shl.datasets import fetch_natural_images
+from shl.learning.homeostasis import ActivationRule
 
 X = np.random.default_rng(0).standard_normal((60, 16))
 IMAGES = np.random.default_rng(0).standard_normal((3, 1, 20, 20))
@@ -150,3 +153,107 @@ def test_an_empty_code_is_a_code():
     code = ConvolutionalCode(empty, empty, empty, empty, np.zeros(0), (2, 3, 4, 5))
     assert code.toarray().shape == (2, 3, 4, 5) and code.counts().tolist() == [0, 0, 0]
     assert code.reconstruct(np.full((3, 1, 2, 2), 0.5), (5, 6)).shape == (2, 1, 5, 6)
+
+
+# ------------------------------------------------- one value of a scan that fails stops no other
+
+
+class Raising(ActivationRule):
+    """A rule that raises from its second step on."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def gain(self, p, target):
+        if p.std() > 0:
+            raise self.error
+        return np.ones_like(p)
+
+
+class Broken(ActivationRule):
+    """A rule whose gain is not one."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.value = gain
+
+    def gain(self, p, target):
+        return np.ones_like(p) if p.std() == 0 else self.value
+
+
+class Endless(ActivationRule):
+    """A rule that has no key, for it refers to itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.me = [self]
+
+    def gain(self, p, target):
+        return np.ones_like(p)
+
+
+ERRORS = (KeyError("lost"), RecursionError("deep"), AssertionError("no"), StopIteration("end"))
+ERRORS += (MemoryError("full"), OSError(24, "Too many open files"), NotImplementedError("yet"))
+FAILING = {
+    **{
+        f"a rule that raises {type(error).__name__}": ("homeo_method", Raising(error))
+        for error in ERRORS
+    },
+    "a short gain": ("homeo_method", Broken(np.ones(3))),
+    "a gain of NaN": ("homeo_method", Broken(np.full(20, np.nan))),
+    "a negative gain": ("homeo_method", Broken(-np.ones(20))),
+    "a rule without a key": ("homeo_method", Endless()),
+    "no rule": ("homeo_method", object()),
+    "an impossible height": ("height", 10**5),
+    "a height that is no number": ("height", "high"),
+    "a missing database": ("name_database", "nowhere"),
+    "a database that is no text": ("name_database", 7),
+    "too many images": ("n_image", 77),
+    "more patches than memory": ("N_patches", 10**12),
+    "too few patches": ("N_patches", 60),
+    "a huge table": ("nb_quant", 2**31),
+    "a seed that is no number": ("seed", [1]),
+    "an overflow": ("eta", 10**400),
+}
+
+
+@pytest.mark.parametrize("grid", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", FAILING)
+def test_a_value_that_fails_stops_nothing_else(tmp_path, how, grid):
+    variable, bad = FAILING[how]
+    good = getattr(SHL(**SMALL, cache_dir=None), variable)
+    good = 2 if variable == "n_image" else good
+    experiments = SHL_set({**SMALL, "cache_dir": tmp_path}, values={variable: [bad, good]})
+    variables = [variable, "alpha_MP"] if grid else [variable]
+    if grid:
+        experiments.values["alpha_MP"] = [0.9]
+    records = experiments.run(variables, grid=grid)
+    failed = "without a key" not in how
+    assert [record["status"] for record in records] == ["failed", "done"] or not failed
+    assert records[1]["status"] == "done" and np.isfinite(records[1]["F"])
+    if failed:
+        assert records[0]["failure"] and "F" not in records[0]
+
+
+def test_workers_record_what_fails(tmp_path):
+    values = [FAILING["a rule that raises KeyError"][1], "HAP", FAILING["a gain of NaN"][1], "None"]
+    experiments = SHL_set({**SMALL, "cache_dir": tmp_path}, values={"homeo_method": values})
+    records = experiments.run(["homeo_method"], n_jobs=2)
+    assert [r["status"] for r in records] == ["failed", "done", "failed", "done"]
+    assert "lost" in records[0]["failure"] and "gain must hold no NaN" in records[2]["failure"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe")
+def test_a_database_that_cannot_be_used_stops_nothing_else(tmp_path):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "x.png").mkdir()
+    os.mkfifo(bad / "y.png")
+    (bad / "z.png").symlink_to(bad / "z.png")
+    opts = {**SMALL, "datapath": str(tmp_path), "cache_dir": tmp_path / "cache"}
+    experiments = SHL_set(opts, values={"name_database": ["bad", "sample"]})
+    with pytest.warns(UserWarning, match="skipped"):
+        records = experiments.run(["name_database"])
+    assert [record["status"] for record in records] == ["failed", "done"]
+    assert "no usable image" in records[0]["failure"]

@@ -1,350 +1,306 @@
-"""Signals at any instant: what was learned is kept, the rerun equals the undisturbed run, and no
+"""Signals and kills at any step: the work is kept, a rerun gives the undisturbed result, and no
 worker outlives its parent.
 """
 
-import contextlib
-import itertools
+import hashlib
 import json
 import os
-import random
 import re
+import select
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from running import python, run
+from running import FAULTS, FLAGS, SECONDS, commands_with_faults, python, run
 
-from shl import store
+from shl import SHL, SparseHebbianLearning, store
 from shl.store import jobs
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").exists(), reason="needs /proc, and signals of POSIX"
 )
-N_KILLS = int(os.environ.get("SHL_FAULT_KILLS", 12))  # of the slow test; 200 is all of it
-SECONDS = 300  # after which something hangs, on the slowest machine
+N_KILLS = int(os.environ.get("SHL_FAULT_KILLS", 12))  # of each slow test; 1000 is all of them
 OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30}
-OPTS |= {"l0_sparseness": 3, "n_iter": 300, "batch_size": 100, "record_each": 100}
+OPTS |= {"l0_sparseness": 3, "n_iter": 60, "batch_size": 100, "record_each": 20}
 OPTS |= {"record_num_batches": 100, "one_over_F": False}
-# A learning that says from which step it goes on.  It says when it is at the step HOLD, and waits
-# there for a signal; a step takes PACE seconds.
-LEARN = f"""
-import hashlib, os, signal, sys, time
+# At step 20 `wait` says so, and waits until the test has sent its signals and writes a line.
+WAIT = """
+import hashlib, signal, sys
 from shl import SHL
 from shl.learning import checkpoints, loop
-true_step_done = checkpoints.Checkpoints.step_done
-hold, pace = (float(os.environ.get(name, 0)) for name in ("HOLD", "PACE"))
-context, came = [], []
 def wait():
-    print("holds", flush=True)
-    while context[0]._signal is None and not came:
-        time.sleep(0.01)
-    print("goes on", flush=True)
+    print("waits", flush=True)
+    sys.stdin.readline()
+true_step_done = checkpoints.Checkpoints.step_done
 def step_done(self, state):
-    if not context:
-        print("from", state.step, flush=True)
-        context.append(self)
-    if state.step == hold:
+    if state.step == 20:
         wait()
-    time.sleep(pace)
     true_step_done(self, state)
 checkpoints.Checkpoints.step_done = step_done
-HANDLER
-each = int(os.environ.get("EACH", 0)) or None
-shl = SHL(**{OPTS!r}, cache_dir=sys.argv[1], checkpoint_each=each)
-dico = shl.learn_dico(matname="mine")
+"""
+LEARN = f"""
+dico = SHL(**{OPTS!r}, cache_dir=sys.argv[1]).learn_dico(matname="mine")
 print("digest", hashlib.md5(dico.components_.tobytes()).hexdigest(), flush=True)
 """
 
 
-def start(folder, handler="", hold=20, each=0):
-    """Start a learning that waits at a step."""
-    code = LEARN.replace("HANDLER", handler)
-    process = python(
-        code, folder, start_new_session=True, env={"HOLD": str(hold), "EACH": str(each)}
-    )
-    assert process.stdout.readline() == "from 1\n", process.communicate(timeout=SECONDS)[1]
-    assert process.stdout.readline() == "holds\n"
+def start(*arguments, code=LEARN):
+    """A process that waits at step 20."""
+    process = python(WAIT + code, *arguments, start_new_session=True, stdin=subprocess.PIPE)
+    assert process.stdout.readline() == "waits\n", process.communicate(timeout=SECONDS)[1]
     return process
 
 
 def end(process):
-    """(exit code, last line of stdout, stderr) of a process that ends by itself."""
-    out, error = process.communicate(timeout=SECONDS)
-    return process.returncode, out.strip().splitlines()[-1:], error
+    """(exit code, stdout, stderr) of a process that no longer waits."""
+    out, error = process.communicate("\n", timeout=SECONDS)
+    return process.returncode, out, error
+
+
+def digest_of(dico):
+    return hashlib.md5(dico.components_.tobytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
-def digest(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, out, error = run(LEARN.replace("HANDLER", ""), folder, timeout=SECONDS)
-    assert code == 0, error
-    return out.splitlines()[-1:]
+def undisturbed():
+    return SHL(**OPTS, cache_dir=None).learn_dico()
 
 
-def finish(folder, digest):
-    """Go on; the result is that of an undisturbed learning. Returns where it went on from, None
-    where the learning had ended and its result was stored.
-    """
-    status, out, error = run(LEARN.replace("HANDLER", ""), folder, timeout=SECONDS)
-    first, found = re.match(r"from (\d+)\n", out), out.splitlines()[-1:]
-    assert status == 0 and found == digest, error
+def finish(folder, wanted):
+    """Resume; the result is the undisturbed one.  Returns the step of the last checkpoint."""
+    checkpoints = list(folder.glob("*.checkpoint"))
+    step = store.read_info(checkpoints[0])["state"]["step"] if checkpoints else 0
+    found = SHL(**OPTS, cache_dir=folder).learn_dico(matname="mine")
+    np.testing.assert_array_equal(found.components_, wanted.components_)
+    np.testing.assert_array_equal(found.record["F"], wanted.record["F"])
     assert not list(folder.glob("*.checkpoint"))
-    return first and int(first[1])
+    return step
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        ("SIGTERM", 143),
-        pytest.param("SIGINT", -signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param("SIGHUP", 129, marks=pytest.mark.slow),
-    ],
-)
-def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, digest, name, code):
-    process = start(tmp_path)
-    process.send_signal(getattr(signal, name))
-    status, _, error = end(process)
-    assert status == code
-    assert "stopped after step 20; the same call goes on from there" in error
-    assert finish(tmp_path, digest) == 21
+CODES = {"SIGTERM": 143, "SIGINT": -signal.SIGINT, "SIGHUP": 129}
 
 
-def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, digest):
-    process = start(tmp_path, each=8)
+def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, undisturbed):
+    each = LEARN.replace("cache_dir=", "checkpoint_each=8, cache_dir=")
+    process = start(tmp_path, code=each)
     process.kill()
     assert end(process)[0] == -signal.SIGKILL
-    assert finish(tmp_path, digest) == 17
+    assert finish(tmp_path, undisturbed) == 16
 
 
-@pytest.mark.slow
-def test_signals_that_are_ignored_or_handled_are_left_alone(tmp_path, digest):
-    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    own = "signal.signal(signal.SIGTERM, lambda *_: came.append(print('mine', file=sys.stderr)))"
-    process = start(tmp_path, ignored + own)
+@pytest.mark.parametrize("name", CODES)
+def test_a_signal_saves_the_step_and_says_how_to_go_on(tmp_path, undisturbed, name):
+    process = start(tmp_path)
+    process.send_signal(getattr(signal, name))
+    code, _, error = end(process)
+    assert code == CODES[name]
+    assert "stopped after step 20; the same call goes on from there" in error
+    assert finish(tmp_path, undisturbed) == 20
+
+
+def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
+    flags = "--n-images 2 --size 40 --n-iter 400 --quiet --second-n-iter 0 --n-jobs 1"
+    flags = [*flags.split(), "--cache-dir", tmp_path / "cache", "--out", tmp_path / "out"]
+    code = "from shl.cli import main as cli\nsys.exit(cli.main(sys.argv[1:]))"
+    process = start("conv-learn", *flags, code=code)
+    process.send_signal(signal.SIGINT)
+    code, _, error = end(process)
+    assert code == 130 and "stopped after step 20; the same call goes on from there" in error
+    (path,) = (tmp_path / "cache").glob("*.checkpoint")
+    assert store.read_info(path)["state"]["step"] == 20
+
+
+def test_signals_that_are_ignored_or_handled_are_left_alone(tmp_path, undisturbed):
+    own = (
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('mine', file=sys.stderr))\n"
+    )
+    process = start(tmp_path, code=own + LEARN)
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
         process.send_signal(number)
-    code, found, error = end(process)
-    assert code == 0 and found == digest
+    code, out, error = end(process)
+    assert code == 0 and digest_of(undisturbed) in out
     assert error.count("mine") == 1
 
 
-@pytest.mark.slow
-def test_what_a_handler_of_one_s_own_raises_saves_the_step(tmp_path, digest):
+def test_what_a_handler_of_one_s_own_raises_saves_the_step(tmp_path, undisturbed):
     own = (
         "class Alarm(Exception): pass\n"
         "def stop(*_): raise Alarm('enough')\n"
         "signal.signal(signal.SIGUSR1, stop)\n"
     )
-    process = start(tmp_path, own)
+    process = start(tmp_path, code=own + LEARN)
     process.send_signal(signal.SIGUSR1)
     code, _, error = end(process)
     assert code == 1 and "Alarm: enough" in error
-    assert finish(tmp_path, digest) == 21
+    assert finish(tmp_path, undisturbed) == 20
 
 
-def test_a_second_interrupt_leaves_at_once(tmp_path, digest):
-    slow = (  # a step that does not end
+def test_a_second_interrupt_leaves_at_once(tmp_path, undisturbed):
+    inside = (  # a step that does not end
+        "checkpoints.Checkpoints.step_done = true_step_done\n"
         "true_follow = loop.follow\n"
         "def follow(*arguments):\n"
         "    if arguments[0].step == 20:\n"
         "        wait()\n"
-        "        time.sleep(1000)\n"
+        "        wait()\n"
         "    true_follow(*arguments)\n"
         "loop.follow = follow\n"
     )
-    process = start(tmp_path, slow, hold=0)
+    process = start(tmp_path, code=inside + LEARN)
     process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == "goes on\n"
-    assert process.poll() is None  # it waits for the end of the step
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "waits\n"  # it has not left: the step must end first
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
     assert code == -signal.SIGINT and "in the middle of a step" in error
-    assert finish(tmp_path, digest) == 1
-
-
-CONV = ["conv-learn", "--n-images", "12", "--size", "40", "--n-iter", "4000", "--quiet"]
-CONV += ["--second-n-iter", "0", "--homeo-method", "None", "--n-jobs", "1"]
-
-
-@pytest.mark.slow
-def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
-    flags = [*CONV, "--cache-dir", tmp_path / "cache", "--out", tmp_path / "out"]
-    command = "import sys\nfrom shl.cli import main as cli\nsys.exit(cli.main(sys.argv[1:]))"
-    process = python(command, *flags)
-    deadline = time.monotonic() + SECONDS
-    status = Path(f"/proc/{process.pid}/status")
-    while time.monotonic() < deadline:  # until it learns, when SIGINT is caught to be noted
-        with contextlib.suppress(OSError):
-            caught = int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16)
-            if caught & 1 << (signal.SIGHUP - 1):
-                break
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    code, _, error = end(process)
-    assert code == 130 and "goes on from there" in error
-    path = next((tmp_path / "cache").glob("*.checkpoint"))
-    assert len(list((tmp_path / "cache").glob("*.checkpoint"))) == 1
-    step = int(re.search(r"after step (\d+)", error)[1])
-    assert store.read_info(path)["state"]["step"] == step > 0
+    assert finish(tmp_path, undisturbed) == 0
 
 
 # --------------------------------------------------------------------------------------- workers
 
-SCAN = f"""
-import json, sys
-from shl import SHL_set
-n_iter = int(sys.argv[2]) if len(sys.argv) > 2 else 900
-experiments = SHL_set({{**{OPTS!r}, "n_iter": n_iter, "checkpoint_each": 100,
-                       "cache_dir": sys.argv[1]}}, N_scan=4)
-records = experiments.run(["eta"], n_jobs=2)
-print(json.dumps([[r["value"], r["status"], r["F"], r["MI"]] for r in records]), flush=True)
-"""
-
 
 def descendants(pid):
     """Process ids of the children of a process, and of theirs."""
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except OSError:
-        return []
-    found = [int(child) for child in text.split()]
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return found + [grandchild for child in found for grandchild in descendants(child)]
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def workers_of(process, folder, n=2):
-    """The workers of a scan, once so many have written a checkpoint."""
-    deadline = time.monotonic() + SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
-        if len(list(folder.glob("*.checkpoint"))) >= n:
-            return descendants(process.pid)
-        time.sleep(0.05)
-    raise AssertionError("no worker computes")
-
-
-def assert_gone(pids, seconds=10):
-    deadline = time.monotonic() + seconds
-    while any(map(is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [pid for pid in pids if is_alive(pid)]
-
-
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
-def test_no_worker_outlives_its_parent(tmp_path, number):
-    process = python(SCAN, tmp_path, 10**6, start_new_session=True)  # steps: none ends by itself
-    workers = workers_of(process, tmp_path)
-    assert len(workers) >= 2
+def assert_gone(process, number):
+    """Kill a process that has workers; they end, too."""
+    watched = [os.pidfd_open(pid) for pid in descendants(process.pid)]
+    assert len(watched) >= 2
     process.send_signal(number)
     process.communicate(timeout=SECONDS)
-    assert_gone(workers)
-    assert not store.Store(tmp_path).verify()
+    for descriptor in watched:  # readable once its process has ended
+        assert select.select([descriptor], [], [], 60)[0]  # joblib's own limit is 300 s
+        os.close(descriptor)
 
 
-WAITING = """
+BUSY = f"""
+import sys
+from shl import SHL
+from shl.store import jobs
+def learn(name):
+    shl = SHL(**{OPTS | {"n_iter": 10**7, "checkpoint_each": 1000}!r}, cache_dir=sys.argv[1])
+    model = shl._estimator()
+    from shl.learning.checkpoints import Checkpoints
+    with Checkpoints(shl.store, shl.store.path("dico", name * 32), 1000) as checkpoints:
+        def step_done(state):
+            if state.step == 1:
+                with open(sys.argv[2], "w") as pipe:
+                    pipe.write(name)
+            checkpoints.step_done(state)
+        model.fit(shl.get_data(), on_step=step_done)
+jobs.run_jobs([jobs.Job(name, learn, (name,)) for name in "ab"], n_jobs=2)
+"""
+IDLE = """
 import time
 from shl.store import jobs
-class Slow:
+class Endless:
     def __reduce__(self):
         print("on its way", flush=True)
         time.sleep(1000)
-jobs.run_jobs([jobs.Job(n, print, (Slow(),)) for n in range(2)], n_jobs=2)
+jobs.run_jobs([jobs.Job(n, print, (Endless(),)) for n in range(2)], n_jobs=2)
 """
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_its_parent(tmp_path, number):
+    os.mkfifo(tmp_path / "pipe")
+    code = BUSY.replace("sys.argv[1]", repr(str(tmp_path / "cache")))
+    code = code.replace("sys.argv[2]", repr(str(tmp_path / "pipe")))
+    process, learning = python(code, start_new_session=True), ""
+    while len(learning) < 2:
+        learning += (tmp_path / "pipe").read_text()
+    assert_gone(process, number)
+    assert not store.Store(tmp_path / "cache").verify()
 
 
 @pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
-def test_no_worker_waits_for_its_first_job_after_its_parent(tmp_path):
-    process = python(WAITING, start_new_session=True)
+def test_no_worker_waits_for_its_first_job_after_its_parent():
+    process = python(IDLE, start_new_session=True)
     assert process.stdout.readline() == "on its way\n"
-    workers = descendants(process.pid)
-    assert len(workers) >= 2
-    process.kill()
-    process.communicate(timeout=SECONDS)
-    assert_gone(workers, seconds=60)  # joblib's own limit is 300; they may still be starting
+    assert_gone(process, signal.SIGKILL)
 
 
-# --------------------------------------------------------------------------- kills, one by one
-
-SAVE = """
-import sys
-import numpy as np
-from shl import SparseHebbianLearning
-X = np.random.default_rng(0).standard_normal((300, 36))
-model = SparseHebbianLearning(200, n_iter=3, random_state=0).fit(X)
-while True:
-    model.save(sys.argv[1] + "/model.npz")
-"""
-CLEAR = """
-import sys
-from shl import store
-while True:
-    store.Store(sys.argv[1]).clear()
-"""
-KINDS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGQUIT", "SIGABRT", "SIGUSR1", "SIGSEGV")
-JOBS = {"learn": LEARN.replace("HANDLER", ""), "scan": SCAN, "save": SAVE}
+# ------------------------------------------------------------------- kills, at one point each
 
 
-def play(folder, job, number, to_group, choose, most_seconds):
-    """Kill a job at some instant, unless it has ended; nothing of it is left after a while."""
-    env = {"PACE": "0.005"}  # seconds: a learning is longer than its start
-    process = python(JOBS[job], folder, env=env, start_new_session=True, stdout=subprocess.DEVNULL)
-    clearer = python(CLEAR, folder) if job == "save" or choose.random() < 0.2 else None
-    try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(choose.uniform(0.1, 1.0) * most_seconds)
-        is_killed, family = process.poll() is None, [process.pid, *descendants(process.pid)]
-        if is_killed:
-            (os.killpg if to_group else os.kill)(process.pid, number)
-        process.communicate(timeout=SECONDS)
-        assert_gone(family, max(10, most_seconds))  # some may still be starting
-    finally:
-        for each in filter(None, (process, clearer)):
-            each.kill()
-            each.communicate(timeout=SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    return is_killed
-
-
-def known(folder):
-    """Names of files that are no model of a user's, once `cache clear` has been there."""
-    store.Store(folder).clear()
-    return {path.name for path in folder.iterdir()} - {"model.npz"}
+def some_of(n_points):
+    """At most N_KILLS points, evenly."""
+    return sorted({*np.linspace(1, n_points, min(n_points, N_KILLS)).round().astype(int).tolist()})
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_kills_of_learnings_scans_and_saves(tmp_path, digest):
-    choose, n_kills, began = random.Random(0), 0, time.monotonic()
-    status, table, error = run(SCAN, tmp_path / "table", timeout=SECONDS)
-    assert status == 0, error
-    most_seconds = time.monotonic() - began  # on this machine, of a scan; a learning takes as long
-    for n in itertools.count():
-        job, folder = tuple(JOBS)[n % len(JOBS)], tmp_path / str(n)
-        folder.mkdir()
-        for _ in range(4):  # kills of one folder, before it is left to end
-            number = getattr(signal, KINDS[n_kills % len(KINDS)])
-            is_killed = play(folder, job, number, choose.random() < 0.5, choose, most_seconds)
-            n_kills += is_killed
-            assert not store.Store(folder).verify()
-            if not is_killed:
-                break
-        if job == "learn":
-            finish(folder, digest)
-        elif job == "scan":
-            status, again, error = run(SCAN, folder, timeout=SECONDS)
-            assert status == 0 and json.loads(again) == json.loads(table), error
-        elif (folder / "model.npz").exists():
-            assert store.read_info(folder / "model.npz")["state"]["step"] == 3
-        assert not known(folder)
-        if n_kills >= N_KILLS and n + 1 >= len(JOBS):
-            return
+@pytest.mark.parametrize("command", ["learn", "scan --variable eta --n-scan 2"])
+def test_kills_lose_nothing(tmp_path, command):
+    command = [*command.split(), "--n-jobs", "1", "--seed", "1", *FLAGS]
+
+    def result(folder):
+        name = "summary.json" if command[0] == "learn" else "scan.json"
+        found = json.loads((folder / "out" / name).read_text())
+        return [r["F"] for r in found] if command[0] == "scan" else found["F"]
+
+    with commands_with_faults(tmp_path / "log") as call:
+
+        def call_in(folder, **fault):
+            return call(*command, "--cache-dir", folder / "c", "--out", folder / "out", **fault)
+
+        code, n_points, _ = call_in(tmp_path / "whole", kind="kill")
+        assert code == 0 and n_points > 10
+        for k in some_of(n_points):
+            folder = tmp_path / str(k)
+            assert call_in(folder, k=k, kind="kill")[0] == -1
+            assert not store.Store(folder / "c").verify()
+            assert call_in(folder)[0] == 0
+            assert result(folder) == result(tmp_path / "whole")
+            store.Store(folder / "c").clear()
+            assert not list((folder / "c").iterdir())
+
+
+SHARE = f"""
+import json, sys
+from shl import SHL_set
+opts = {{**{OPTS!r}, "checkpoint_each": 10, "cache_dir": sys.argv[1]}}
+records = SHL_set(opts, N_scan=4).run(["eta"], n_jobs=2)
+print(json.dumps([[r["value"], r["status"], r["F"], r["MI"]] for r in records]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_share_a_folder_and_some_are_killed(tmp_path):
+    faults = FAULTS + "Fault.kind = 'kill'\n" + SHARE
+    killed = [python(faults, tmp_path / "c", env={"FAIL_AT": str(k)}) for k in (3, 9)]
+    others = [python(SHARE, tmp_path / folder) for folder in ("c", "c", "alone")]
+    outputs = [process.communicate(timeout=SECONDS) for process in killed + others]
+    assert [process.returncode for process in killed] == [-signal.SIGKILL] * 2, outputs
+    assert len({out for out, _ in outputs[2:]}) == 1 and outputs[2][0], outputs
+    assert run(SHARE, tmp_path / "c")[1] == outputs[2][0]
+    assert not store.Store(tmp_path / "c").verify() and not list((tmp_path / "c").glob("*.bad"))
+
+
+SAVE = """
+from shl import SparseHebbianLearning
+model = SparseHebbianLearning.load(sys.argv[1]).set_params(n_jobs=2)
+code = 9
+while code:
+    Fault.k = 1 if Fault.k > 10**6 else Fault.k + 1
+    if not os.fork():
+        Fault.kind = "kill"
+        model.save(sys.argv[1])
+        os._exit(0)
+    code = os.wait()[1]
+    print(SparseHebbianLearning.load(sys.argv[1]).n_jobs, end="", flush=True)
+"""
+
+
+def test_a_killed_save_leaves_the_old_or_the_new_model(tmp_path):
+    path, X = tmp_path / "model.npz", np.random.default_rng(0).standard_normal((300, 16))
+    SparseHebbianLearning(20, n_iter=3, random_state=0, n_jobs=1).fit(X).save(path)
+    code, out, error = run("import sys\n" + FAULTS + SAVE, path)
+    assert code == 0 and re.fullmatch("1{3,}2+", out), error

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 torch = pytest.importorskip("torch")
 
 from shl.networks import L1, SparseMLPClassifier, SparseMLPRegressor, shrink  # noqa: E402
-from shl.networks.mlp import weight_matrices  # noqa: E402
+from shl.networks.mlp import layers_of, weight_matrices  # noqa: E402
 
 FAST = {"learning_rate_init": 0.01, "max_iter": 60}
 MODELS = [
@@ -167,7 +167,6 @@ def test_a_learning_has_the_same_bits_and_leaves_the_global_state(digits):
     X, y = digits
     options = {
         "penalty": "l1",
-        "input_dropout": 0.2,
         "connectivity": "set",
         "epsilon": 2,
         "max_iter": 4,
@@ -201,7 +200,7 @@ def test_connections_evolve_and_stay_few(digits, evolve_each):
     }
     model = SparseMLPClassifier((64, 32), **options).fit(X, y)
     start = SparseMLPClassifier((64, 32), **{**options, "evolve_each": 100}).fit(X, y)
-    layers = model.module_.layers[:2], start.module_.layers[:2]
+    layers = layers_of(model.module_)[:2], layers_of(start.module_)[:2]
     for n_in, n_out, layer, before in zip((64, 64), (64, 32), *layers, strict=True):
         assert int(layer.mask.sum()) == 2 * (n_in + n_out)
         assert not torch.equal(layer.mask, before.mask)
@@ -213,10 +212,9 @@ def test_connections_evolve_and_stay_few(digits, evolve_each):
     "model",
     [
         SparseMLPClassifier((20,), penalty="l1", max_iter=5),
-        SparseMLPClassifier((), weights="gaussian", max_iter=5),
-        SparseMLPClassifier((20,), connectivity="set", epsilon=2, input_dropout=0.3, max_iter=5),
+        SparseMLPClassifier((20,), connectivity="set", epsilon=2, max_iter=5),
     ],
-    ids=["l1", "gaussian", "set"],
+    ids=["l1", "set"],
 )
 def test_clone_and_pickle(digits, model):
     X, y = digits
@@ -227,18 +225,6 @@ def test_clone_and_pickle(digits, model):
     np.testing.assert_allclose(
         np.exp(fitted.predict_log_proba(X)), fitted.predict_proba(X), rtol=1e-5
     )
-
-
-def test_dropout_is_off_at_prediction_and_gaussian_weights_are_positive(digits):
-    X, y = digits
-    model = SparseMLPClassifier(
-        (), weights="gaussian", input_dropout=0.5, max_iter=3, random_state=0
-    ).fit(X, y)
-    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
-    assert (model.coefs_[0] > 0).all()
-    model = SparseMLPClassifier((), weights="normalized", fit_intercept=False, max_iter=3).fit(X, y)
-    assert np.linalg.norm(model.coefs_[0]) == pytest.approx(1, rel=1e-5)
-    assert (model.intercepts_[0] == 0).all()
 
 
 def test_dtype_stays(digits):
@@ -276,22 +262,12 @@ def test_pipeline_and_grid_search(diabetes, digits):
         ({"momentum": 1, "solver": "sgd"}, "momentum must be .* below 1"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"max_iter": 0}, "max_iter must be at least 1"),
-        ({"input_dropout": 1}, "input_dropout must be .* below 1"),
         ({"connectivity": "sparse"}, "connectivity must be one of"),
-        ({"weights": "tied"}, "weights must be one of"),
         ({"connectivity": "set", "zeta": 2}, "zeta must be"),
         ({"connectivity": "set", "epsilon": 0}, "epsilon must be"),
         (
             {"connectivity": "set", "epsilon": 1, "evolve_each": 1.5},
             "evolve_each must be above 0 and below 1",
-        ),
-        (
-            {"connectivity": "set", "weights": "gaussian"},
-            "weights must be 'free' with connectivity 'set'",
-        ),
-        (
-            {"weights": "gaussian", "penalty": "group_lasso"},
-            "penalty must be None with weights 'gaussian'",
         ),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be at least 1"),
         ({"record_each": 0}, "record_each must"),
@@ -336,7 +312,9 @@ def started_like(other, model, X, y):
     for estimator in (other, model):
         estimator.set_params(learning_rate_init=1e-30, max_iter=1, warm_start=True).fit(X, y)
     with torch.no_grad():
-        for layer, w, b in zip(model.module_.layers, other.coefs_, other.intercepts_, strict=True):
+        for layer, w, b in zip(
+            layers_of(model.module_), other.coefs_, other.intercepts_, strict=True
+        ):
             layer.weight.copy_(torch.from_numpy(w.T))
             layer.bias.copy_(torch.from_numpy(b))
     for estimator, (rate, epochs) in zip((other, model), rates, strict=True):
@@ -395,7 +373,7 @@ def test_the_start_has_the_range_of_scikit_learn(digits):
 
 def test_a_fit_in_parts_is_a_fit(digits):
     X, y = digits
-    options = {"penalty": "l1", "alpha": 1e-3, "random_state": 0, "input_dropout": 0.2}
+    options = {"penalty": "l1", "alpha": 1e-3, "random_state": 0}
     options |= {"connectivity": "set", "epsilon": 4, "evolve_each": 2}
     whole = SparseMLPClassifier((20,), max_iter=7, **options).fit(X, y)
     parts = SparseMLPClassifier((20,), **options)
@@ -446,7 +424,7 @@ def test_a_warm_start_goes_on_and_a_cold_one_does_not(digits):
     first = model.loss_
     assert model.fit(X, y).history_["loss"][0] < first and model.n_iter_ == 5
     assert model.fit(X[y < 3], y[y < 3]).predict_proba(X).shape[1] == 10
-    for name, value in (("hidden_layer_sizes", (30,)), ("activation", "tanh"), ("weights", "?")):
+    for name, value in (("hidden_layer_sizes", (30,)), ("activation", "tanh")):
         with pytest.raises(ValueError, match=f"{name} must stay .*not"):
             SparseMLPClassifier.fit(clone_fitted(model).set_params(**{name: value}), X, y)
     with pytest.raises(ValueError, match="features"):

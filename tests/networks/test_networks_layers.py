@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from shl.networks.layers import GaussianLinear, Linear, NormalizedLinear, SparseLinear, _draw_free  # noqa: E402
+from shl.networks.layers import GaussianLinear, NormalizedLinear, SparseLinear, _draw_free  # noqa: E402
 
 
 def generator(seed=0):
@@ -149,7 +149,7 @@ def test_a_seed_gives_the_same_bits_and_leaves_the_global_state():
     assert torch.equal(layers[0].weight, layers[1].weight) and not torch.equal(
         layers[0].weight, layers[2].weight
     )
-    for cls in (Linear, GaussianLinear, NormalizedLinear):
+    for cls in (GaussianLinear, NormalizedLinear):
         first, second = cls(5, 4, generator=generator()), cls(5, 4, generator=generator())
         assert torch.equal(first.effective_weight(), second.effective_weight())
         assert torch.equal(first.bias, second.bias)
@@ -164,6 +164,9 @@ def test_gaussian_weights_are_the_density():
     assert (layer.effective_weight() > 0).all()
     x = torch.randn(3, 6, generator=generator(), dtype=torch.float64)
     assert torch.equal(layer(x), layer(x))
+    layer.noise = 2.0
+    assert not torch.equal(layer(x), layer(x))
+    assert torch.equal(layer.eval()(x), layer(x))
 
 
 def test_normalized_weights_have_norm_one():
@@ -187,7 +190,7 @@ def test_normalized_weights_have_norm_one():
         ),
         (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
         (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
-        (lambda: Linear(5, 0), "out_features must be at least 1"),
+        (lambda: NormalizedLinear(5, 0), "out_features must be at least 1"),
         (lambda: GaussianLinear(5, 5, init_scale=-1), "init_scale must be at least 0"),
     ],
 )

@@ -64,10 +64,10 @@ def test_units_left_have_a_line_a_layer():
 
 def test_a_path_names_its_strengths():
     fig, ax = plots.plot_lambda_path(
-        [1e-4, 1e-3], [0.2, 0.9], {"train": [0.1, 0.4], "test": [0.2, 0.5]}
+        {name: ([0.2, 0.9], [0.1, loss], [1e-4, 1e-3]) for name, loss in (("l1", 0.4), ("l2", 0.5))}
     )
-    assert [text.get_text() for text in ax.texts] == ["0.0001", "0.001"]
-    assert list(ax.lines[1].get_ydata()) == [0.2, 0.5]
+    assert [text.get_text() for text in ax.texts] == 2 * ["0.0001", "0.001"]
+    assert list(ax.lines[1].get_ydata()) == [0.1, 0.5]
 
 
 def test_curves_and_histograms_draw_in_given_axes(rng):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shl.networks.teacher_student.configs import MODELS, load_config, make_config, single_run
-from shl.networks.teacher_student.kernels import Rule, learn_epoch
+from shl.networks.teacher_student.kernels import Descent, learn_epoch
 from shl.networks.teacher_student.learning import learn_run, make_data
 from shl.networks.teacher_student.models import ACTIVATIONS, Model, compare, make_teacher
 from shl.networks.teacher_student.sweep import sweep
@@ -155,7 +155,7 @@ def test_epochs_are_those_of_pytorch(kind, activation):
     X, y = rng(1).standard_normal((44, 12)), rng(2).standard_normal(44)
     model = Model(kind, activation, float).draw(rng())
     weights = [torch.tensor(layer, requires_grad=True) for layer in model.layers]
-    rule = Rule(1e-3, 0.9, 0.5, 0.1)
+    rule = Descent(1e-3, 0.9, 0.5, 0.1)
     optimizer = torch.optim.SGD(weights, lr=rule.lr, momentum=rule.momentum)
     gradient, velocity = np.zeros_like(model.weights), np.zeros_like(model.weights)
     network, mask = model.network(16, gradient), np.ones_like(model.weights)
@@ -190,7 +190,7 @@ def test_masked_weights_stay_zero():
     X, y = (rng(2).standard_normal(shape, np.float32) for shape in ((64, 12), 64))
     gradient, velocity = np.zeros_like(mask), np.zeros_like(mask)
     network = model.network(16, gradient)
-    rule = Rule(0.01, 0.9, 0.0, 0.0)
+    rule = Descent(0.01, 0.9, 0.0, 0.0)
     learn_epoch(network, model.weights, gradient, velocity, mask, rule, X, y, np.arange(64))
     assert gradient[mask == 0].any()
     np.testing.assert_array_equal(model.weights != 0, mask != 0)

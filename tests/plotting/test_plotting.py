@@ -109,7 +109,7 @@ def test_atoms_in_colour_are_scaled_alike_in_their_channels(rng, how):
         "patch_shape": (flat, (5, 6)),
         "three numbers": (flat, (5, 6, 3)),
         "axes": (atoms, None),
-        "model": (Model(flat, patch_shape_=(5, 6, 3)), None),
+        "model": (Model(flat, patch_shape=(5, 6, 3)), None),
         "channels first": (Model(atoms.transpose(0, 3, 1, 2)), None),
     }[how]
     _, ax = plotting.show_dico(dico, patch_shape=patch_shape, dim_graph=(1, 4))
@@ -123,6 +123,7 @@ def test_atoms_in_colour_are_scaled_alike_in_their_channels(rng, how):
 @pytest.mark.parametrize(
     ("n_features", "options", "n_curves"),
     [(50, {}, 1), (49, {"kind": "signal"}, 1), (49, {"patch_shape": (49,)}, 1)]
+    + [(40, {"patch_shape": (1, 20, 2)}, 2), (25, {"patch_shape": (1, 25)}, 1)]
     + [(60, {"kind": "signal", "patch_shape": (20, 3)}, 3)],
 )
 def test_signals_are_curves(rng, n_features, options, n_curves):

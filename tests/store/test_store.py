@@ -1,8 +1,5 @@
-import errno
+import hashlib
 import json
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -48,79 +45,42 @@ def test_digests_follow_content_dtype_and_shape():
     assert len({store.digest(a) for a in (x, x + 1, x.astype(np.float32), x.reshape(2, 3))}) == 4
 
 
-def damage(path, how):
-    content = bytearray(path.read_bytes())
-    if how == "truncated":
-        content = content[: len(content) // 2]
-    elif how == "empty":
-        content = b""
-    elif how == "foreign":
-        content = b"nothing of ours"
-    elif how == "flipped":
-        content[content.index(np.float64(5).tobytes())] ^= 1
-    path.write_bytes(bytes(content))
-    if how == "compressed":
-        np.savez_compressed(path, x=np.zeros(10**6))
-    elif how == "newer":
-        info = json.dumps({"schema": store.SCHEMA + 1, "checksum": ""})
-        np.savez(path, **{store.JSON_KEY: np.frombuffer(info.encode(), np.uint8)})
-    elif how == "pickle":
-        np.savez(path, x=np.array([{}], dtype=object))
-    elif how == "promising":
-        with zipfile.ZipFile(path, "w") as archive:
-            header = (
-                b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117)
-                + b"\n"
-            )
-            archive.writestr(
-                "x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-            )
+@pytest.fixture
+def damaged(entry):
+    content = bytearray(entry.read_bytes())
+    content[content.index(np.float64(5).tobytes())] ^= 1
+    entry.write_bytes(bytes(content))
+    return entry
 
 
-@pytest.mark.parametrize(
-    "how", ["truncated", "empty", "foreign", "flipped", "compressed", "pickle", "promising"]
-)
-def test_a_damaged_entry_is_set_aside_with_one_warning(entry, how):
-    damage(entry, how)
-    with pytest.warns(UserWarning, match=f"{entry.name}.*set aside as .*bad") as caught:
-        assert store.Store(entry.parent).get(entry) is None
+def test_a_damaged_entry_is_set_aside_with_one_warning(damaged):
+    words = f"{damaged.name}.*set aside as .*bad; it is made again"
+    with pytest.warns(UserWarning, match=words) as caught:
+        assert store.Store(damaged.parent).get(damaged) is None
     assert len(caught) == 1
-    assert not entry.exists() and entry.with_name("a.npz.bad").exists()
-    assert store.Store(entry.parent).get(entry) is None
+    assert not damaged.exists() and damaged.with_name("a.npz.bad").exists()
+    assert store.Store(damaged.parent).get(damaged) is None
 
 
 def test_an_entry_of_a_newer_version_is_not_damaged(entry):
-    damage(entry, "newer")
-    with pytest.raises(ValueError, match=r"has schema 3, this version reads up to 2: update shl"):
+    info = json.dumps({"schema": store.SCHEMA + 1, "checksum": ""})
+    np.savez(entry, __json__=np.frombuffer(info.encode(), np.uint8))
+    with pytest.raises(ValueError, match=r"has schema 4, this version reads up to 3: update shl"):
         store.read(entry)
     with pytest.warns(UserWarning, match="update shl; it is made again"):
         assert store.Store(entry.parent).get(entry) is None
     assert [path.name for path in entry.parent.iterdir()] == ["a.npz"]
 
 
-@pytest.mark.parametrize("place", range(0, 1500, 97))
-def test_any_flipped_bit_is_noticed_or_harmless(entry, place):
-    content = bytearray(entry.read_bytes())
-    content[place % len(content)] ^= 0x10
-    entry.write_bytes(bytes(content))
-    try:
-        arrays, _ = store.read(entry)
-    except ValueError:
-        return
-    np.testing.assert_array_equal(arrays["x"], np.arange(6.0))
-
-
-def test_a_full_disk_is_an_error_that_keeps_the_old_entry(entry, monkeypatch):
-    def full(file, **arrays):
-        file.write(b"x" * 100)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match=r"cannot write .*a.npz \(\d+ bytes needed\): No space left"):
-        store.write(entry, {"x": np.zeros(9)}, {})
-    monkeypatch.undo()
-    np.testing.assert_array_equal(store.read(entry)[0]["x"], np.arange(6.0))
-    assert [path.name for path in entry.parent.iterdir()] == ["a.npz"]
+def test_an_entry_of_the_second_schema_is_read(tmp_path):
+    about = {"n": 1, "schema": 2, "entry": None, "arrays": "a digest"}
+    text = json.dumps(about).encode()
+    digest = hashlib.blake2b(text, digest_size=16).hexdigest().encode()
+    texts = {"__json__": text, "__digest__": digest}
+    texts = {name: np.frombuffer(content, np.uint8) for name, content in texts.items()}
+    np.savez(tmp_path / "a.npz", x=np.arange(3.0), **texts)
+    arrays, info = store.read(tmp_path / "a.npz")
+    assert arrays["x"].tolist() == [0, 1, 2] and info == {"n": 1, "schema": 2}
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path):
@@ -147,35 +107,13 @@ def test_cache_commands(tmp_path, capsys):
     assert cli.main(["cache", "ls", *flags]) == 0
     assert "1 entries" in capsys.readouterr().out
     assert cli.main(["cache", "verify", *flags]) == 0
-    damage(entry, "flipped")
+    entry.write_bytes(entry.read_bytes()[:-9])
     assert cli.main(["cache", "verify", *flags]) == 1
     assert "1 of 1 entries are damaged" in capsys.readouterr().out
     assert cli.main(["cache", "clear", "--older-than", "1", *flags]) == 0
     assert entry.exists()
     assert cli.main(["cache", "clear", *flags]) == 0
     assert not entry.exists()
-
-
-WRITER = """
-import sys, numpy as np
-from shl import store
-store.write(sys.argv[1], {"x": np.full(100000, 7.0)}, {})
-print("written", flush=True)
-while True:
-    store.write(sys.argv[1], {"x": np.full(100000, 7.0)}, {})
-"""
-
-
-def test_a_killed_writer_leaves_no_unreadable_entry(tmp_path):
-    path = store.Store(tmp_path).path("test", "0" * 32)
-    for _ in range(5):
-        command = [sys.executable, "-c", WRITER, str(path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
-            assert writer.stdout.readline() == "written\n"
-            writer.kill()
-        np.testing.assert_array_equal(store.read(path)[0]["x"], np.full(100000, 7.0))
-    store.Store(tmp_path).clear()
-    assert not list(tmp_path.iterdir())
 
 
 def test_json_for_other_programs_has_no_nan():

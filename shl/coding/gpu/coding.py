@@ -9,7 +9,7 @@ import torch
 from ..coder import MOST_STEPS
 from ..competition import PLAIN, Competition
 from ..events import Batch
-from ..parameters import PURSUITS, SCALED, Coding
+from ..parameters import PURSUITS, Coding
 from . import kernels
 from .events import DeviceEvents
 from .launching import (
@@ -194,7 +194,7 @@ class DeviceCoder:
     def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
         """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
         X, exponents = X.contiguous(), None
-        if self.coding.algorithm in SCALED:
+        if self.coding.algorithm == "omp":
             exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
             X = scale_by_powers(X, -exponents)
         events = DeviceEvents(

@@ -1,8 +1,10 @@
-"""Images and their labels: what scikit-learn ships or downloads, and files as people have them."""
+"""Samples and their labels: what scikit-learn ships or downloads, and files as people have them."""
 
 import gzip
+import hashlib
 import math
 import re
+import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,57 +15,70 @@ import numpy as np
 from ..._base.checks import check_array, check_count
 from ...store.files import digest
 
-NAMES = ("digits", "mnist")
-WANTED = "'digits', 'mnist', an .npz file with X and y, or a folder of IDX files"
+NAMES = ("digits", "mnist", "diabetes")
+WANTED = "'digits', 'mnist', 'diabetes', an .npz file with X and y, or a folder of IDX files"
 MOST_IMAGES = 10_000  # of a larger set, unless more are asked for: studies then end in minutes
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-class Images(NamedTuple):
-    """Pixels in 0..1 (-1..1 where some are below 0), labels, and (height, width); read-only."""
+class Labelled(NamedTuple):
+    """Inputs divided by the largest absolute value, labels or targets, and (height, width) of an
+    image; the arrays are read-only.
+    """
 
-    X: np.ndarray  # (n, n_pixels) float32
+    X: np.ndarray  # (n, n_inputs) float32
     y: np.ndarray  # (n,)
     shape: tuple[int, int]
+    is_regression: bool  # whether y are targets: floats that are not all whole, or diabetes
 
 
-def load_images(data: str = "digits") -> Images:
-    """The images that a name, file or folder stands for.
+def load_labelled(data: str = "digits") -> Labelled:
+    """Load the samples that a name, file or folder stands for.
 
     Parameters
     ----------
     data : str, default='digits'
-        'digits' (ships with scikit-learn); 'mnist' (`sklearn.datasets.fetch_openml`, which keeps
-        what it downloaded); a file .npz with X (n, n_pixels) or (n, height, width) and y (n,); or a
-        folder of IDX files, pairs such as train-images-idx3-ubyte and train-labels-idx1-ubyte, one
-        after the other, .gz or not.
+        'digits' and 'diabetes' ship with scikit-learn.  'mnist' is downloaded by
+        `sklearn.datasets.fetch_openml`, which stores it.  A file .npz has X (n, n_inputs) or
+        (n, height, width) and y (n,).  A folder has pairs of IDX files such as
+        train-images-idx3-ubyte and train-labels-idx1-ubyte, compressed (.gz) or not.
 
     Raises
     ------
     ValueError, TypeError
-        For what is none of these, with the file and what is wrong.
+        If data is none of these; the message names the file and what is wrong.
     OSError
-        Where MNIST cannot be downloaded, with what to do.
+        If MNIST cannot be downloaded; the message says what to do.
     """
-    path = Path(data)
-    return _load(data, None if data in NAMES or not path.exists() else path.stat().st_mtime_ns)
+    path, contents = Path(data), None
+    if data not in NAMES and path.exists():
+        contents = tuple(map(_digest_of, sorted(path.iterdir()) if path.is_dir() else [path]))
+    return _load(data, contents)
+
+
+def _digest_of(path):
+    """The hash of a file's content; None for what is not a regular file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 @lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
-def _load(data, changed):
-    """The images of files as they were changed last."""
-    if data == "digits":
-        from sklearn.datasets import load_digits
-
-        return _make_images(*load_digits(return_X_y=True), "digits")
+def _load(data, contents):
+    """The samples of files with these contents."""
     if data == "mnist":
         return _download_mnist()
+    if data in NAMES:
+        from sklearn import datasets
+
+        return _make_labelled(*getattr(datasets, f"load_{data}")(return_X_y=True), data)
     path = Path(data)
     if path.is_dir():
-        return _make_images(*_read_folder(path), data)
+        return _make_labelled(*_read_folder(path), data)
     if path.suffix != ".npz" or not path.is_file():
         raise ValueError(f"data must be {WANTED}, not {data!r}")
-    return _make_images(*_read_npz(path), data)
+    return _make_labelled(*_read_npz(path), data)
 
 
 def _download_mnist():
@@ -77,7 +92,7 @@ def _download_mnist():
             f"mnist cannot be downloaded from OpenML ({error}): where there is a copy of it, give "
             "its folder of IDX files, or an .npz file with X and y, as data (--data PATH)"
         ) from error
-    return _make_images(X, y.astype(int), "mnist")
+    return _make_labelled(X, y.astype(int), "mnist")
 
 
 def _read_npz(path):
@@ -111,48 +126,73 @@ def _read_folder(folder):
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """The array of an IDX file (LeCun's format of MNIST), compressed or not.
+    """Read the array of an IDX file (LeCun's format of MNIST), compressed or not.
 
-    Two bytes 0, a byte for the type, one for the number of axes, their lengths as big-endian
-    integers of four bytes, then the values.
+    The file has two bytes 0, a byte for the type, one for the number of axes, the lengths of the
+    axes as big-endian integers of four bytes, then the values.
 
     Raises
     ------
     ValueError
-        For another format, or a file that is cut off or too long.
+        If the file is of another format, damaged, cut off or too long, or no regular file.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a regular file, but an IDX file is required.")
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            content = file.read()
+            return _read_values(path, file)
     except EOFError as error:
         raise ValueError(f"{path} is cut off: {error}") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in IDX_TYPES:
-        raise ValueError(f"{path} is not an IDX file: it begins with {content[:4]!r}")
-    start = 4 + 4 * content[3]
-    shape = tuple(int(length) for length in np.frombuffer(content[4:start], ">u4"))
-    dtype = np.dtype(IDX_TYPES[content[2]])
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is a damaged .gz file: {error}") from error
+
+
+def _read_values(path, file):
+    """The array of an open IDX file; no more is read than its header says."""
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in IDX_TYPES:
+        raise ValueError(f"{path} is not an IDX file: it begins with {start!r}")
+    shape = tuple(int(length) for length in np.frombuffer(_whole(file.read(4 * start[3])), ">u4"))
+    dtype = np.dtype(IDX_TYPES[start[2]])
     n_bytes = math.prod(shape) * dtype.itemsize
-    if len(shape) != content[3] or len(content) - start != n_bytes:
-        raise ValueError(
-            f"{path} has {max(0, len(content) - start)} bytes of values, not {n_bytes} for {shape}"
-        )
-    return np.frombuffer(content[start:], dtype).reshape(shape)
+    content = b"" if len(shape) != start[3] else _read_at_most(file, n_bytes + 1)
+    if len(shape) != start[3] or len(content) != n_bytes:
+        found = "more" if len(content) > n_bytes else len(content)
+        raise ValueError(f"{path} has {found} bytes of values, not {n_bytes} for {shape}")
+    return np.frombuffer(content, dtype).reshape(shape)
 
 
-def _make_images(X, y, source):
-    """`Images` of arrays, divided by the largest value."""
+def _whole(content):
+    """The bytes of whole integers."""
+    return content[: len(content) // 4 * 4]
+
+
+def _read_at_most(file, n_bytes, part=1 << 24):
+    """Some bytes of a file, in parts: its header may ask for more than there is memory."""
+    parts = []
+    while n_bytes and (found := file.read(min(part, n_bytes))):
+        parts.append(found)
+        n_bytes -= len(found)
+    return b"".join(parts)
+
+
+def _make_labelled(X, y, source):
+    """`Labelled` of arrays, X divided by the largest value."""
     if y.ndim != 1 or len(X) != len(y) or y.dtype.kind == "O":
         raise ValueError(
             f"{source} must have as many labels y as images X, not shapes {y.shape} and {X.shape}"
         )
     shape = X.shape[1:] if X.ndim == 3 else None
     X = check_array(X.reshape(len(X), -1), f"X of {source}", ndim=2, dtype=np.float32)
+    if y.dtype.kind == "f":
+        check_array(y, f"y of {source}", ndim=1)
     shape = shape or _shape_of(X.shape[1])
     X = X / (abs(X).max() or 1)
     y = np.array(y)
     X.flags.writeable = y.flags.writeable = False
-    return Images(X, y, shape)
+    is_regression = y.dtype.kind == "f" and bool((y != np.round(y)).any())
+    return Labelled(X, y, shape, is_regression or source == "diabetes")
 
 
 def _shape_of(n_pixels):
@@ -161,31 +201,62 @@ def _shape_of(n_pixels):
     return (width, width) if width**2 == n_pixels else (1, n_pixels)
 
 
-def split_images(data: str, seed: int, n_samples: int | None = None) -> list[np.ndarray]:
-    """(X, X_test, y, y_test) of images, a quarter held out, each class in equal shares.
+def split(
+    data: str, seed: int, n_samples: int | None = None, takes_targets: bool = False
+) -> list[np.ndarray]:
+    """Return (X, X_test, y, y_test) of samples, a quarter held out.
+
+    Each class is held out in equal shares.  Inputs and targets of a regression are standardised by
+    the training part.
 
     Parameters
     ----------
     data : str
-        See `load_images`.
+        See `load_labelled`.
     seed : int
         Decides the split.
     n_samples : int, default=None
-        Images to draw, all where there are fewer; None is 10,000.
+        Samples to draw, all if there are fewer.  None is 10,000.
+    takes_targets : bool, default=False
+        Whether y may be targets of a regression.
+
+    Raises
+    ------
+    ValueError
+        If y are targets, but classes are needed.
     """
     from sklearn.model_selection import train_test_split
 
-    X, y, _ = load_images(data)
+    labelled = load_labelled(data)
+    X, y, *_ = labelled
+    if labelled.is_regression and not takes_targets:
+        raise ValueError(
+            f"data {data!r} has targets of a regression (y from {y.min():g} to {y.max():g}), but "
+            "classes are required. Use shl group-sparsity, or give whole numbers as y."
+        )
     most = check_count(n_samples, "n_samples", least=8, is_optional=True) or MOST_IMAGES
+    classes = None if labelled.is_regression else y
     if len(X) > most:
-        X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=y)
-    return train_test_split(X, y, test_size=0.25, random_state=seed, stratify=y)
+        X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=classes)
+        classes = None if labelled.is_regression else y
+    parts = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=classes)
+    return _standardise(*parts) if labelled.is_regression else parts
 
 
-def draw_patches(
+def _standardise(X, X_test, y, y_test):
+    """The parts of a split, X and y with mean 0 and variance 1 over the training part."""
+    parts = []
+    for part, test in ((X, X_test), (y, y_test)):
+        mean, std = part.mean(axis=0, dtype=float), part.std(axis=0, dtype=float)
+        std = np.where(std > 0, std, 1)
+        parts += [((part - mean) / std), ((test - mean) / std)]
+    return [parts[0].astype(np.float32), parts[1].astype(np.float32), *parts[2:]]
+
+
+def draw_inputs(
     data: str, shape: tuple[int, int], n_samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Patches (n_samples, height * width) of images at random places, float32, none of them
+    """Draw patches (n_samples, height * width) of images at random places, float32, none of them
     constant; together they have mean 0 and variance 1.
 
     Data of height * width columns in no other shape are taken as they are, a row drawn once.
@@ -193,9 +264,9 @@ def draw_patches(
     Raises
     ------
     ValueError
-        For images too small, constant, or too few.
+        If the images are too small, constant, or too few.
     """
-    images, (height, width) = load_images(data), shape
+    images, (height, width) = load_labelled(data), shape
     if images.X.shape[1] == height * width:
         found = _draw_rows(images.X, data, n_samples, rng)
     else:
@@ -231,7 +302,7 @@ def identity_of(data: str) -> str | None:
     """What decides the results of files, whose content may change: its hash; None for names."""
     if data in NAMES:
         return None
-    images = load_images(data)
+    images = load_labelled(data)
     return digest({"X": images.X, "y": images.y})
 
 

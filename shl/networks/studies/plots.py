@@ -119,22 +119,21 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
     return fig, ax
 
 
-def plot_lambda_path(alphas, sparsity, losses, *, fname=None, fig=None, ax=None):
-    """The share of exact zeros against the loss along a path of penalties, the strength beside each
-    point.
+def plot_lambda_path(paths, *, fname=None, fig=None, ax=None):
+    """Draw the share of exact zeros against the loss along paths of penalties, the strength beside
+    each point; returns (fig, ax).
 
     Parameters
     ----------
-    alphas, sparsity : sequences of float
-        Strengths, and shares of weights that are exactly zero.
-    losses : dict
-        From a label to the losses at the strengths.
+    paths : dict
+        From a label to (shares of weights that are exactly zero, losses, strengths).
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
-    for label, loss in losses.items():
-        ax.plot(sparsity, loss, "o-", label=label)
-    for alpha, x, y in zip(alphas, sparsity, next(iter(losses.values())), strict=True):
-        ax.annotate(f"{alpha:.1g}", (x, y), textcoords="offset points", xytext=(6, -10), fontsize=8)
+    for label, (sparsity, losses, strengths) in paths.items():
+        ax.plot(sparsity, losses, "o-", label=label)
+        for alpha, *place in zip(strengths, sparsity, losses, strict=True):
+            text, offset = f"{alpha:.1g}", {"textcoords": "offset points", "xytext": (6, -10)}
+            ax.annotate(text, place, **offset, fontsize=8)
     ax.set(
         xlabel="share of weights that are exactly zero",
         ylabel="loss, without the penalty",

@@ -1,140 +1,201 @@
 """What regularisers do to the weights of one softmax layer (after Greydanus 2016, The art of
 regularization).
+
+The protocol is that of the document.  The layer y = softmax(x W) has no biases.  Its loss is
+l2_loss(y - target) / (n_classes batch_size), half the squared error of the outputs.
 """
 
 import time
-from functools import cache
 
 import numpy as np
 
-from ..._base.checks import check_choice
-from ...store.entries import Store
-from . import runs
-from .data import identity_of, split_images
+from ..._base.checks import check_choice, check_count
+from . import plots
+from .data import load_labelled, split
+from .study import Study, with_std
 
-METHODS = {
-    "none": {},
-    "dropout": {"input_dropout": 0.5},
-    "gaussian": {"weights": "gaussian"},
-    # At the others' rate its accuracy goes up and down by a tenth for ever.
-    "l2": {"penalty": "l2", "alpha": 1.0, "learning_rate_init": 5e-4},
-    "weight norm": {"weights": "normalized"},
-}
-LEARNING = {"learning_rate_init": 5e-3, "batch_size": 100, "fit_intercept": False}
-LATE = 0.2  # share of the epochs, the last ones, over which accuracy is a mean
-COLUMNS = {
-    "regulariser": "method",
-    "test accuracy": runs.with_std("accuracy"),
-    "late range": "{late_range:.3f}".format_map,
-    "train loss": "loss",
-    "time": "relative_time",
-    "smallest": "smallest",
-    "largest": "largest",
+METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
+LOSSES = ("squared error", "cross-entropy")
+SETTINGS = {
+    "epochs": 500,
+    "learning_rate": 1e-4,
+    "batch_size": 32,
+    "init_scale": 0.01,
+    "dropout": 0.5,  # share of the inputs that a step does not see
+    "noise": 1.0,  # of the place at which a Gaussian's density is the weight, in training
+    "l2": 1e-2,  # the penalty is l2 sum w^2 / 2, part of the loss
+    "late": 0.2,  # share of the epochs, the last ones, over which accuracy is a mean
 }
 
 
 def learn_one(
-    method: str, seed: int, epochs: int = 100, data: str = "digits", n_samples: int | None = None
+    method: str,
+    seed: int,
+    epochs: int = SETTINGS["epochs"],
+    data: str = "digits",
+    n_samples: int | None = None,
+    loss: str = "squared error",
 ) -> dict:
-    """Learn one softmax layer without biases under a regulariser of `METHODS`.
+    """Learn one softmax layer under a regulariser.
 
     Parameters
     ----------
-    method : str
+    method : {'none', 'dropout', 'gaussian', 'l2', 'weight norm'}
     seed : int
         Decides split, start and order.
-    epochs : int, default=100
+    epochs : int, default=500
     data : str, default='digits'
-        See `shl.networks.data.load_images`.
+        See `shl.networks.studies.data.load_labelled`.
     n_samples : int, default=None
-        See `shl.networks.data.split_images`.
+        See `shl.networks.studies.data.split`.
+    loss : {'squared error', 'cross-entropy'}, default='squared error'
+        Half the squared error of the outputs, divided by the number of classes, or the
+        cross-entropy; a mean over the batch.
 
     Returns
     -------
     record : dict
-        method, seed, accuracy (test, mean over the records of the last fifth of the epochs; dropout
-        is off), late_range (of these accuracies, largest - smallest), loss (mean cross-entropy of
-        the last epoch, without the penalty), seconds, smallest and largest weight, weights
-        (n_pixels, n_classes), steps and accuracies (n_records,), the test accuracy while it
-        learned.
+        method, seed, accuracy (of the test set, mean over the records of the last fifth of the
+        epochs; dropout is off), thinned_accuracy (the last one with dropout on, None without),
+        late_range (largest - smallest of these accuracies), loss (mean of the last epoch, without
+        the penalty), seconds, smallest and largest weight, weights (n_inputs, n_classes), sigma
+        (likewise, of Gaussian weights alone), steps, accuracies and losses (n_records,).
     """
-    check_choice(method, "method", METHODS)
-    X, X_test, y, y_test = split_images(data, seed, n_samples)
-    _warm_up(data)
-    model = _make_model(method, seed, epochs)
-    began = time.perf_counter()
-    model.fit(X, y, X_test, y_test)
-    seconds = time.perf_counter() - began
-    (weights,) = model.coefs_
-    steps, accuracies = model.history_["steps"], model.history_["val_score"]
-    late = accuracies[steps > (1 - LATE) * epochs]
-    return {
-        "method": method,
-        "seed": seed,
+    import torch
+
+    from ..mlp import make_generator, one_thread
+
+    check_choice(method, "method", METHODS), check_choice(loss, "loss", LOSSES)
+    check_count(epochs, "epochs")
+    X, X_test, y, y_test = split(data, seed, n_samples)
+    classes, y = np.unique(y, return_inverse=True)
+    generator = make_generator(np.random.default_rng(seed))
+    layer = _make_layer(method, X.shape[1], len(classes), generator)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
+    X, X_test = torch.from_numpy(X), torch.from_numpy(X_test)
+    targets = torch.nn.functional.one_hot(torch.from_numpy(y), len(classes)).to(X.dtype)
+
+    def thin(X):
+        keep = 1 - SETTINGS["dropout"]
+        return X * torch.empty_like(X).bernoulli_(keep, generator=generator) / keep
+
+    def accuracy(X):
+        with torch.no_grad():
+            return float(np.mean(classes[layer(X).argmax(1).numpy()] == y_test))
+
+    records, began = [], time.perf_counter()
+    with one_thread():
+        for epoch in range(1, epochs + 1):
+            total = 0.0
+            for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
+                x = thin(X[places]) if method == "dropout" else X[places]
+                cost = _loss_of(layer(x), targets[places], loss)
+                total += cost.item() * len(places)
+                if method == "l2":
+                    cost = cost + SETTINGS["l2"] * layer.weight.square().sum() / 2
+                optimizer.zero_grad()
+                cost.backward()
+                optimizer.step()
+            if epoch == epochs or epoch % max(1, epochs // 50) == 0:
+                layer.eval()
+                records.append((epoch, accuracy(X_test), total / len(X)))
+                layer.train()
+        seconds = time.perf_counter() - began
+        layer.eval()
+        thinned = accuracy(thin(X_test)) if method == "dropout" else None
+    steps, accuracies, losses = (np.array(column) for column in zip(*records, strict=True))
+    late = accuracies[steps > (1 - SETTINGS["late"]) * epochs]
+    weights = _weights_of(layer)
+    record = {
         "accuracy": float(late.mean()),
+        "thinned_accuracy": thinned,
         "late_range": float(np.ptp(late)),
-        "loss": float(model.loss_),
+        "loss": float(losses[-1]),
         "seconds": seconds,
         "smallest": float(weights.min()),
         "largest": float(weights.max()),
         "weights": weights,
         "steps": steps,
         "accuracies": accuracies,
+        "losses": losses,
+    }
+    if method == "gaussian":
+        record["sigma"] = np.exp(layer.log_sigma.detach().numpy().T)
+    return record
+
+
+def _make_layer(method, n_in, n_out, generator):
+    """The layer of a method, without biases."""
+    import torch
+
+    from ..layers import GaussianLinear, NormalizedLinear
+
+    options = {"bias": False, "generator": generator}
+    scale = SETTINGS["init_scale"]
+    if method == "gaussian":
+        return GaussianLinear(n_in, n_out, init_scale=scale, noise=SETTINGS["noise"], **options)
+    if method == "weight norm":
+        return NormalizedLinear(n_in, n_out, **options)
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, n_in, n_out, bias=False)
+    torch.nn.init.normal_(layer.weight, 0, scale, generator=generator)
+    return layer
+
+
+def _weights_of(layer):
+    """The weights (n_in, n_out) in evaluation, an array."""
+    weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
+    return weight.detach().numpy().T.copy()
+
+
+def _loss_of(outputs, targets, loss):
+    """The mean loss of a batch."""
+    from torch.nn import functional
+
+    if loss == "cross-entropy":
+        return functional.cross_entropy(outputs, targets)
+    return (outputs.softmax(1) - targets).square().mean() / 2
+
+
+def _draw(records, data):
+    """Weight images of the first seed, accuracy and loss over its epochs."""
+    shape = load_labelled(data).shape
+    shown = {r["method"]: r for r in records if r["seed"] == records[0]["seed"]}
+    images = {method: record["weights"] for method, record in shown.items()}
+    if "gaussian" in shown:
+        images["sigma of gaussian"] = shown["gaussian"]["sigma"]
+    curves = {
+        name: {method: (record["steps"], record[name]) for method, record in shown.items()}
+        for name in ("accuracies", "losses")
+    }
+    return {
+        "weights": plots.plot_weight_images(images, shape)[0],
+        "accuracy": plots.plot_curves(curves["accuracies"], ylabel="test accuracy")[0],
+        "loss": plots.plot_curves(curves["losses"], ylabel="training loss, without penalty")[0],
     }
 
 
-def _make_model(method, seed, epochs):
-    """A softmax layer without biases, not yet fitted."""
-    from ..estimators import SparseMLPClassifier
-
-    return SparseMLPClassifier(
-        (),
-        max_iter=epochs,
-        random_state=seed,
-        record_each=max(1, epochs // 50),
-        **LEARNING | METHODS[method],
-    )
-
-
-@cache
-def _warm_up(data):
-    """An epoch that is not measured: the first learning of a process is slow."""
-    X, _, y, _ = split_images(data, 0)
-    _make_model("none", 0, 1).fit(X, y)
-
-
-def compare_regularizers(
-    seeds: tuple[int, ...] = (0, 1, 2),
-    epochs: int = 100,
-    data: str = "digits",
-    n_samples: int | None = None,
-    methods: tuple[str, ...] = tuple(METHODS),
-    n_jobs: int = 1,
-    store: Store | None = None,
-    verbose: int = 0,
-) -> list[dict]:
-    """`learn_one` for each seed and regulariser: its records, see `run_study`.
-
-    The regularisers take turns within a seed, so that with n_jobs=1 their times compare.
-    """
-    same = {"epochs": epochs, "data": data, "n_samples": n_samples}
-    calls = [{"method": method, "seed": seed, **same} for seed in seeds for method in methods]
-    settings = METHODS, LEARNING, LATE, identity_of(data)
-    return runs.run_study("regularization", learn_one, calls, settings, store, n_jobs, verbose)
-
-
-def tabulate(records: list[dict]) -> list[dict]:
-    """A row for each regulariser: means and standard deviations over the seeds, time relative to
-    the first row's.
-    """
-    names = ("accuracy", "late_range", "loss", "smallest", "largest")
-    rows = runs.summarise(records, ["method"], names)
-    seconds = {(record["method"], record["seed"]): record["seconds"] for record in records}
-    for row in rows:
-        ratios = [
-            took / seconds[rows[0]["method"], seed]
-            for (method, seed), took in seconds.items()
-            if method == row["method"] and (rows[0]["method"], seed) in seconds
-        ]
-        row["relative_time"] = float(np.median(ratios)) if ratios else None
-    return rows
+STUDY = Study(
+    name="regularization",
+    text="one softmax layer under five regularisers: table, weight images, accuracy over epochs",
+    learn=learn_one,
+    varied={"method": METHODS},
+    settings=lambda data: SETTINGS,
+    averaged=(
+        *("accuracy", "thinned_accuracy", "late_range", "loss", "smallest", "largest", "seconds"),
+    ),
+    columns={
+        "regulariser": "method",
+        "test accuracy": with_std("accuracy"),
+        "dropout on": "thinned_accuracy",
+        "late range": "{late_range:.3f}".format_map,
+        "train loss": "loss",
+        "time": "relative_time",
+        "smallest": "smallest",
+        "largest": "largest",
+    },
+    head=f"accuracy is the mean over the last {SETTINGS['late']:.0%} of the epochs, late range its "
+    "largest - smallest",
+    texts={"method": "regularisers", "loss": f"one of {', '.join(LOSSES)}"},
+    draw=_draw,
+    n_jobs=1,
+)

@@ -2,14 +2,13 @@
 pixels that matter?
 """
 
-import time
-
 import numpy as np
 
 from ..._base.checks import check_flag, check_number
-from ...store.entries import Store
-from . import runs
-from .data import identity_of, split_images
+from ...plotting.figures import new_figure
+from . import plots
+from .data import load_labelled, split
+from .study import Study, fit_timed, with_std
 
 # Digits have their raw grey levels 0..16; others have 0..1 and the sizes of the study of 2019.
 SETTINGS = {
@@ -20,6 +19,8 @@ SETTINGS = {
         "momentum": 0.5,
         "batch_size": 32,
         "evolve_each": 10,
+        "epochs": 400,
+        "grey_levels": 16,
     },
     "others": {
         "hidden_layer_sizes": (512, 128),
@@ -28,21 +29,15 @@ SETTINGS = {
         "momentum": 0.5,
         "batch_size": 100,
         "evolve_each": 1,
+        "epochs": 100,
+        "grey_levels": 1,
     },
 }
-GREY_LEVELS = {"digits": 16, "others": 1}
-EPOCHS = {"digits": 400, "others": 100}
-WEIGHT_DECAYS = (0.0, 1e-3, 5e-3)
-AVERAGED = ("correlation", "accuracy", "zeroed_accuracy", "loss", "test_loss", "seconds")
-COLUMNS = {
-    "weight decay": "weight_decay",
-    "correlation": runs.with_std("correlation"),
-    "test accuracy": runs.with_std("accuracy"),
-    "weakest at zero": runs.with_std("zeroed_accuracy"),
-    "train loss": "loss",
-    "test loss": runs.with_std("test_loss"),
-    "seconds": "seconds",
-}
+
+
+def settings_of(data):
+    """Network, rates and epochs for data."""
+    return dict(SETTINGS.get(data, SETTINGS["others"]))
 
 
 def evolve_one(
@@ -65,9 +60,9 @@ def evolve_one(
     epochs : int, default=None
         None is 400 for digits, 100 for others.
     data : str, default='digits'
-        See `shl.networks.data.load_images`.
+        See `shl.networks.studies.data.load_labelled`.
     n_samples : int, default=None
-        See `shl.networks.data.split_images`.
+        See `shl.networks.studies.data.split`.
     normalized : bool, default=False
         Whether inputs have mean 0 and variance 1 over all pixels: border pixels are then below 0,
         and not silent.
@@ -75,42 +70,38 @@ def evolve_one(
     Returns
     -------
     record : dict
-        weight_decay, seed, correlation (of connections per pixel with the pixel's standard
-        deviation over the training set), accuracy and test_loss, zeroed_accuracy (after
-        `SparseLinear.zero_connections`), loss (train, last epoch, without penalty), seconds, counts
-        (n_pixels,) of connections, weights (n_connections,) of the first layer, and the records
-        (n_records,) steps, train_losses, losses, train_accuracies, accuracies (those of the test
-        set without 'train').
+        correlation (of connections per pixel with the pixel's standard deviation over the training
+        set), accuracy and test_loss, zeroed_accuracy (after `SparseLinear.zero_connections`), loss
+        (train, last epoch, without penalty), seconds, counts (n_pixels,) of connections, weights
+        (n_connections,) of the first layer, and the records (n_records,) steps, train_losses,
+        losses, train_accuracies, accuracies (those of the test set without 'train').
     """
     from ..estimators import SparseMLPClassifier
 
-    kind = _kind_of(data)
-    X, X_test, y, y_test = split_images(data, seed, n_samples)
-    X, X_test = _scale(X, X_test, GREY_LEVELS[kind], check_flag(normalized, "normalized"))
+    settings = settings_of(data)
+    X, X_test, y, y_test = split(data, seed, n_samples)
+    grey_levels = settings.pop("grey_levels")
+    X, X_test = _scale(X, X_test, grey_levels, check_flag(normalized, "normalized"))
     decay = check_number(weight_decay, "weight_decay", least=0)
-    epochs = EPOCHS[kind] if epochs is None else epochs
+    n_epochs = settings.pop("epochs") if epochs is None else settings.pop("epochs") and epochs
     model = SparseMLPClassifier(
         solver="sgd",
         connectivity="set",
         penalty="l2" if decay else None,
         alpha=decay,
-        max_iter=epochs,
+        max_iter=n_epochs,
         random_state=seed,
-        record_each=max(1, epochs // 40),
-        **SETTINGS[kind],
+        record_each=max(1, n_epochs // 40),
+        **settings,
     )
-    began = time.perf_counter()
-    model.fit(X, y, X_test, y_test)
-    seconds = time.perf_counter() - began
-    layer, records = model.module_.layers[0], model.history_
+    seconds = fit_timed(model, X, X_test, y, y_test)
+    layer, records = model.module_[0], model.history_
     counts = layer.connections_per_input().numpy()
     weights = layer.weight.detach().numpy().ravel()[layer.connections.numpy()]
     accuracy = float(model.score(X_test, y_test))
-    for sparse in model.module_.layers[:-1]:
+    for sparse in model.module_[:-1:2]:
         sparse.zero_connections()
     return {
-        "weight_decay": weight_decay,
-        "seed": seed,
         "correlation": correlate(counts, X.std(axis=0)),
         "accuracy": accuracy,
         "zeroed_accuracy": float(model.score(X_test, y_test)),
@@ -127,11 +118,6 @@ def evolve_one(
     }
 
 
-def _kind_of(data):
-    """Whose settings hold for data."""
-    return data if data in SETTINGS else "others"
-
-
 def _scale(X, X_test, grey_levels, is_normalized):
     """Training and test inputs on the scale on which the network sees them."""
     if not is_normalized:
@@ -140,8 +126,8 @@ def _scale(X, X_test, grey_levels, is_normalized):
 
 
 def correlate(counts: np.ndarray, spread: np.ndarray) -> float:
-    """Pearson's correlation of connections per pixel with the pixels' standard deviations; NaN
-    where one is constant.
+    """Return Pearson's correlation of connections per pixel with the pixels' standard deviations;
+    NaN if one is constant.
 
     >>> correlate(np.array([1, 2, 3]), np.array([0.0, 0.1, 0.2]))
     1.0
@@ -151,27 +137,50 @@ def correlate(counts: np.ndarray, spread: np.ndarray) -> float:
     return round(float(a @ b / norms), 12) if norms else float("nan")
 
 
-def compare_decays(
-    weight_decays: tuple[float, ...] = WEIGHT_DECAYS,
-    seeds: tuple[int, ...] = (0, 1, 2),
-    epochs: int | None = None,
-    data: str = "digits",
-    n_samples: int | None = None,
-    normalized: bool = False,
-    n_jobs: int = 1,
-    store: Store | None = None,
-    verbose: int = 0,
-) -> list[dict]:
-    """`evolve_one` for each weight decay and seed: its records, see `run_study`."""
-    epochs = EPOCHS[_kind_of(data)] if epochs is None else epochs
-    same = {"epochs": epochs, "data": data, "n_samples": n_samples, "normalized": normalized}
-    calls = [
-        {"weight_decay": decay, "seed": seed, **same} for seed in seeds for decay in weight_decays
-    ]
-    settings = SETTINGS, GREY_LEVELS, identity_of(data)
-    return runs.run_study("set_evolution", evolve_one, calls, settings, store, n_jobs, verbose)
+def _draw(records, data):
+    """Connections as a mean over the seeds; weights and curves of the first seed."""
+    decays, shape = (
+        list(dict.fromkeys(r["weight_decay"] for r in records)),
+        load_labelled(data).shape,
+    )
+    connections = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
+    for decay, axs in zip(decays, connections.subplots(len(decays), 2, squeeze=False), strict=True):
+        counts = np.mean([r["counts"] for r in records if r["weight_decay"] == decay], axis=0)
+        title = f"connections per input, weight decay {decay:g}"
+        plots.plot_connections(counts, shape, title=title, axs=axs)
+    first = [record for record in records if record["seed"] == records[0]["seed"]]
+    shown = {f"weight decay {record['weight_decay']:g}": record for record in first}
+    weights = {label: record["weights"] for label, record in shown.items()}
+    title = "connections of the first layer"
+    return {
+        "connections": connections,
+        "weights": plots.plot_weight_histogram(weights, title=title)[0],
+        "curves": plots.plot_train_and_test(shown)[0],
+    }
 
 
-def tabulate(records: list[dict]) -> list[dict]:
-    """A row for each weight decay: means and standard deviations over the seeds."""
-    return runs.summarise(records, ["weight_decay"], AVERAGED)
+STUDY = Study(
+    name="set",
+    text="sparse networks that evolve under weight decay: do connections find the pixels that "
+    "matter",
+    learn=evolve_one,
+    varied={"weight_decay": (0.0, 1e-3, 5e-3)},
+    settings=settings_of,
+    averaged=("correlation", "accuracy", "zeroed_accuracy", "loss", "test_loss", "seconds"),
+    columns={
+        "weight decay": "weight_decay",
+        "correlation": with_std("correlation"),
+        "test accuracy": with_std("accuracy"),
+        "weakest at zero": with_std("zeroed_accuracy"),
+        "train loss": "loss",
+        "test loss": with_std("test_loss"),
+        "seconds": "seconds",
+    },
+    head="correlation of connections per pixel with the pixel's std; test accuracy, and that with "
+    "the weakest connections (zeta of them) at zero",
+    texts={
+        "weight_decay": "strengths of the L2 penalty",
+        "normalized": "inputs of mean 0 and variance 1: border pixels are below 0",
+    },
+    draw=_draw,
+)

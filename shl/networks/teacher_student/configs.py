@@ -64,8 +64,8 @@ class Config:
     same_act : bool, default=True
         Whether a sweep is over equal activations of teacher and student only.
     data : str, default='normal'
-        What the inputs are: 'normal' is N(0, 1); images, see `shl.networks.data.load_images`, give
-        patches of 4 x 3 pixels, of mean 0 and variance 1, and 12 columns are taken as they are.
+        The inputs: 'normal' is N(0, 1).  Images (see `shl.networks.studies.data.load_labelled`)
+        give patches of 4 x 3 pixels, of mean 0 and variance 1.  12 columns are taken as they are.
     save_path : str or None, default=None
         Folder of pictures and tables; None for the command's.
     name : str, default='noName'

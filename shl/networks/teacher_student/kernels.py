@@ -41,7 +41,7 @@ class Network(NamedTuple):
     activation: int  # RELU, SIGMOID, TANH or GELU
 
 
-class Rule(NamedTuple):
+class Descent(NamedTuple):
     """Gradient descent with momentum, and proximal steps of l1 |w| + l2 w^2 / 2."""
 
     lr: float
@@ -77,7 +77,7 @@ def learn_epoch(network, weights, gradient, velocity, mask, rule, X, y, order):
         Changed in place.
     mask : array (n_weights,)
         0 where a weight is to stay zero, else 1.
-    rule : Rule
+    rule : Descent
         Its penalties count for lr / (1 - momentum): so far the optimizer goes for a lasting
         gradient of 1.
     X : array (n_samples, n_inputs)

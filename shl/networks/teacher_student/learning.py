@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ...learning.history import History
-from ..studies.data import draw_patches
+from ..studies.data import draw_inputs
 from .configs import N_INPUTS, NORMAL, PATCH, Run
-from .kernels import Rule, learn_epoch
+from .kernels import Descent, learn_epoch
 from .models import Model, compare, has_equal_kernels, make_teacher
 
 MOMENTUM = 0.9
@@ -46,7 +46,7 @@ def make_data(
     if data == NORMAL:
         X = rng.standard_normal((dataset_size + n_held, N_INPUTS), np.float32)
     else:
-        X = draw_patches(data, PATCH, dataset_size + n_held, rng)
+        X = draw_inputs(data, PATCH, dataset_size + n_held, rng)
     parts = np.split(X, [dataset_size - n_held, dataset_size])
     return Data(*(array for part in parts for array in (part, teacher.respond(part))))
 
@@ -124,7 +124,7 @@ class Learning:
         """All samples once, in a new order; and a record."""
         student, data, run = self.student, self.data, self.run
         lr, strengths = run.lr / self.scale, (self.scale * l1, self.scale * run.l2_norm)
-        rule = Rule(lr, MOMENTUM, *strengths)
+        rule = Descent(lr, MOMENTUM, *strengths)
         order = self.rng.permutation(len(data.X))
         memory = student.weights, gradient, self.velocity, mask
         with np.errstate(over="ignore", invalid="ignore"):  # the objective is looked at

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from ..._base.tables import show_value
 from ...store.entries import Store
 from ...store.jobs import Job, StoredFunction, run_jobs, split_arrays
-from ..studies.runs import summarise, with_std
+from ..studies.study import summarise, with_std
 from .configs import STUDY, Run
 
 OUT = "shl_teacher_student"
