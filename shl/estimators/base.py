@@ -283,6 +283,10 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _scale(self, X, plan, rows=None, weight=None, state=None):
         """Return (X in the space in which it is learned from, its scaling), of a state if given."""
         given = state.scaling if isinstance(state, State) else None
+        if given is not None and ("whitening" in given) != (
+            getattr(self, "whiten", None) is not None
+        ):
+            raise ValueError("whiten must not change while a state is learned on.  Call fit.")
         W = self._whitening(X, rows, weight) if given is None else given.get("whitening")
         X = whiten(X, W)
         if given is not None:

@@ -1,6 +1,5 @@
 """SparseHebbianLearning, the scikit-learn estimator."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import KW_ONLY, replace
 from typing import Any
@@ -12,6 +11,7 @@ from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
 from .._base.checks import check_array, check_choice, check_count, check_memory
 from .._base.parameters import estimator
+from .._base.warning import warn_user
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
 from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
@@ -353,11 +353,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         if self.whiten is not None:
             return whitening(X, self.whiten, rows, weight)
         if (even := evenness(X, rows)) < LEAST_EVENNESS:
-            warnings.warn(
+            warn_user(
                 f"The pixels of X have very different scales: the largest variances are those of "
                 f"{even:.0%} of the pixels.  Pass whiten='std' or 'zca', which may find other "
-                f"atoms, or scale X.",
-                stacklevel=5,
+                f"atoms, or scale X."
             )
         return None
 
@@ -473,10 +472,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         kinds = encode.HEEDED[algorithm]
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
-            warnings.warn(
+            warn_user(
                 f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
-                f"{algorithm!r}; homeo_method='None' says so",
-                stacklevel=4,
+                f"{algorithm!r}; homeo_method='None' says so"
             )
             return Plain()
         if self.homeo_fade is None or kind == "plain":

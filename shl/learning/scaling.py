@@ -55,6 +55,7 @@ def whiten(X: np.ndarray, W: np.ndarray | None) -> np.ndarray:
     """Return a copy of samples, or atoms, in the space that W whitens; X itself if W is None."""
     if W is None:
         return X
+    X = X[:]
     W = astype(beside(W, X), X.dtype)
     return X * W if W.ndim == 1 else X @ W
 
@@ -70,7 +71,7 @@ def unwhiten(atoms: np.ndarray, W: np.ndarray | None) -> np.ndarray:
 
 
 def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
-    """Return (sum_p v_p)^2 / (n sum_p v_p^2), v the variances of the n pixels that are not constant.
+    """Return (sum_p v_p)^2 / (n sum_p v_p^2), v the variances of the n pixels that vary.
 
     It is 1 if the pixels have one scale, and 1 / n if one pixel has all variance.
     """
