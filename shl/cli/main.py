@@ -20,17 +20,21 @@ from .teacher_student import COMMAND as TEACHER_STUDENT
 EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
     "patch_width": "pixels of a patch's side",
     "N_patches": "patches to learn from",
+    "over_patches": "patches that are drawn for each one kept, by energy",
     "n_dictionary": "atoms",
     "l0_sparseness": "events of a patch",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
-    "eta": "rate of learning",
+    "optimizer": "how atoms move",
+    "eta": "rate of the optimizer 'adam'",
     "eta_homeo": "rate of the rule of homeostasis",
     "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
     "record_each": "steps between two records; 0 is none",
     "n_image": "images to use (None: all)",
 }
-NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
+# `shl learn` differs from the study's experiment: fewer of its atoms are formless.
+LEARN = {"over_patches": 8, "optimizer": "newton"}
+MANY_FORMLESS = 0.03  # of the atoms
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
@@ -67,14 +71,15 @@ def _make_parser(name):
     return parser
 
 
-def _add_experiment_flags(parser, out):
-    """The flags of `shl learn` and `shl scan`."""
+def _add_experiment_flags(parser, out, **defaults):
+    """The flags of `shl learn` and `shl scan`; defaults where they differ from `SHL`'s."""
     from ..experiments.experiment import SHL
     from ..learning.homeostasis import RULES
 
     flags.add_database(parser, SHL, "name_database")
     for name, text in EXPERIMENT_FLAGS.items():
-        flags.add_parameter(parser, SHL, name, text)
+        changed = {"default": defaults[name]} if name in defaults else {}
+        flags.add_parameter(parser, SHL, name, text, **changed)
     flags.add_parameter(parser, SHL, "homeo_method", f"one of {', '.join(RULES)}", metavar="RULE")
     seed = flags.default_of(SHL, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
@@ -91,12 +96,12 @@ def _make_experiment(args, n_jobs):
 
 
 def _add_learn_flags(parser):
-    _add_experiment_flags(parser, "shl_out")
+    _add_experiment_flags(parser, "shl_out", **LEARN)
 
 
 def learn_command(args):
     """Shl learn: a model, four pictures (PNG and PDF) and a summary in a folder."""
-    from ..metrics import disorder
+    from ..metrics import is_formless
 
     began = time.perf_counter()
     shl = _make_experiment(args, args.n_jobs)
@@ -106,21 +111,25 @@ def learn_command(args):
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "formless_atoms": int(is_formless(dico.dictionary).sum()),
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
         "seconds": time.perf_counter() - began,
     }
+    n_formless, n_atoms = summary["formless_atoms"], len(dico.dictionary)
     lines = [
-        f"{dico.n_dead_} of {len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like "
-        f"noise, {dico.n_replaced_} replaced",
+        f"{dico.n_dead_} of {n_atoms} atoms unused, {n_formless} without a form, "
+        f"{dico.n_replaced_} replaced",
         f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
     ]
     if len(dico.record):
         line = "error {error:.4f}   F {F:.4f}   entropy of usage {entropy:.4f} of 1   "
         lines.insert(0, line.format_map(summary) + "(held-out patches, plain pursuit)")
+    if n_formless > MANY_FORMLESS * n_atoms:
+        hint = "Many atoms have no form.  Learn fewer (--n-dictionary), or from more photographs "
+        lines.insert(-1, hint + "(--datapath, --n-patches).")
     flags.write_report(args, out, summary, lines)
 
 
