@@ -154,7 +154,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     gain_ : array of shape (n_dictionary,) or None
         Its gain (None under HEH and HEH2019).
     P_cum_ : array of shape (n_dictionary, nb_quant)
-        The distributions of the coefficients, followed under every rule.
+        Distributions of the coefficients: a running mean with 'HEH', 'HEH2019', P_cum_init or
+        records, else those of the last batch.
     C_ : float
         The scale of P_cum_: C, or what it has adapted to.
     precision_ : array of shape (n_dictionary, n_pixels) or None

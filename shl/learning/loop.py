@@ -16,7 +16,7 @@ from .._base.threads import Threads, chunks
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
-from .homeostasis import check_competition_of
+from .homeostasis import HEH2019, check_competition_of
 from .optimizers import Sums, normalise
 from .scaling import clip
 from .state import Plan, State
@@ -56,7 +56,7 @@ def learn(
     def code(rows, coder, most_norm=np.inf):
         return code_rows(X, rows, coder, threads, sample_weight, most_norm)
 
-    coder = None
+    coder = batch = None
     for rows in batches:
         began = time.process_time()
         coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
@@ -82,6 +82,8 @@ def learn(
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
+    if batch is not None:
+        observe(state, plan, batch.code)
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
@@ -178,8 +180,16 @@ def follow(state: State, plan: Plan, code) -> None:
     state.homeostasis = plan.rule.update(state.homeostasis, code)
     if "P_cum" in state.homeostasis:
         state.histogram = state.homeostasis
-    elif plan.observer is not None:
+    elif plan.follows_histograms:
         state.histogram = plan.observer.update(state.histogram, code)
+
+
+def observe(state: State, plan: Plan, code) -> None:
+    """Set the histograms to those of a batch, if learning has not followed them."""
+    if plan.observer is None or plan.follows_histograms or "P_cum" in state.homeostasis:
+        return
+    once = HEH2019(1.0, plan.observer.C, plan.observer.nb_quant)
+    state.histogram = once.update(state.histogram, code)
 
 
 def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -> None:

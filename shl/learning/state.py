@@ -61,7 +61,7 @@ class Plan:
         Samples of a step.
     recording : Recording
     observer : HEH2019, optional
-        The histograms that are followed where the rule follows none.
+        Histograms for a rule that follows none.  Without records, they are those of the last batch.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
     decay : Decay, optional
@@ -96,6 +96,12 @@ class Plan:
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
+
+    @property
+    def follows_histograms(self) -> bool:
+        """Whether each step updates the histograms: for records, or from a given start."""
+        is_asked = self.recording.each > 0
+        return self.observer is not None and (is_asked or self.observer.P_cum is not None)
 
     def coding_at(self, step: int) -> Coding:
         """Return how the samples of a step are coded: as `coding`, perhaps sparser."""
