@@ -5,6 +5,7 @@ PAGES = (
     "rules",
     "replacement",
     "denoising",
+    "color",
     "inpainting",
     "digits",
     "spikes",

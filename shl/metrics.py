@@ -281,7 +281,9 @@ def activation_probability(events: Code | ArrayLike) -> np.ndarray:
 def variance(events: Code | ArrayLike) -> np.ndarray:
     """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
     events = _as_code(events)
-    return events.power_sums(2) / max(events.n_draws, 1)
+    squares = events.power_sums(2) / max(events.n_draws, 1)
+    with np.errstate(over="ignore"):  # the squares of doubles above 1e154 are infinite
+        return namespace(squares).ldexp(squares, 2 * getattr(events, "exponent", 0))
 
 
 def kl_divergence(events: Code | ArrayLike) -> float:

@@ -137,53 +137,75 @@ def adam(dictionary, gradients, eta, beta1, beta2, epsilon):
 # -------------------------------------------------------------------------------------- convolution
 
 
-def correlate_places(image, dictionary, stride=1):
-    """(n_rows, n_columns, n_dictionary): <image, atom at place>, place by place, in float64."""
-    width = dictionary.shape[2]
-    n_rows, n_columns = ((size - width) // stride + 1 for size in image.shape[1:])
+def correlate_places(image, dictionary, stride=1, least_seen=0.05):
+    """(n_rows, n_columns, n_dictionary): <image, atom at place> over the norm of what is seen of
+    the atom, 0 where that is too little; place by place, in float64.
+    """
+    return _correlate_and_scale(image, dictionary, stride, least_seen)[0]
+
+
+def _correlate_and_scale(image, dictionary, stride, least_seen=0.05):
+    height, width = dictionary.shape[2:]
+    n_rows = (image.shape[1] - height) // stride + 1
+    n_columns = (image.shape[2] - width) // stride + 1
     rho = np.zeros((n_rows, n_columns, len(dictionary)))
+    scale = np.ones_like(rho)
     for row in range(n_rows):
         for column in range(n_columns):
             top, left = row * stride, column * stride
-            rho[row, column] = (dictionary * image[:, top : top + width, left : left + width]).sum(
-                axis=(1, 2, 3)
-            )
-    return rho
+            window = image[:, top : top + height, left : left + width]
+            seen = ~np.isnan(window)
+            if not seen.all():
+                squares = (dictionary**2 * seen).sum(axis=(1, 2, 3))
+                is_seen = squares >= least_seen
+                scale[row, column] = np.where(is_seen, 1 / np.sqrt(np.maximum(squares, 1e-9)), 0)
+            products = (dictionary * np.where(seen, window, 0)).sum(axis=(1, 2, 3))
+            rho[row, column] = products * scale[row, column]
+    return rho, scale
 
 
 def convolutional_pursuit(
-    image, dictionary, n_events, gain=None, alpha=1.0, do_sym=False, stride=1
+    image,
+    dictionary,
+    n_events=10**6,
+    gain=None,
+    alpha=1.0,
+    do_sym=False,
+    stride=1,
+    floors=None,
+    fit_tol=0.0,
 ):
     """Events (atom, row, column, value) of one image and its residual: every event correlates all
     again.
     """
-    residual, width, events = image.astype(float), dictionary.shape[2], []
+    residual, events = image.astype(float), []
+    height, width = dictionary.shape[2:]
     gain = np.ones(len(dictionary)) if gain is None else gain
+    least = 0 if floors is None else 1
+    gain = gain if floors is None else gain / floors
     for _ in range(n_events):
-        rho = correlate_places(residual, dictionary, stride)
+        rho, scale = _correlate_and_scale(residual, dictionary, stride)
         score = gain * (np.abs(rho) if do_sym else np.maximum(rho, 0))
-        if score.max() <= 0:
+        if score.max() <= least or np.nansum(residual**2) <= fit_tol:
             break
         row, column, atom = np.unravel_index(np.argmax(score), score.shape)
-        value = alpha * rho[row, column, atom]
+        value = alpha * rho[row, column, atom] * scale[row, column, atom]
         top, left = row * stride, column * stride
-        residual[:, top : top + width, left : left + width] -= value * dictionary[atom]
+        residual[:, top : top + height, left : left + width] -= value * dictionary[atom]
         events.append((atom, row, column, value))
     return events, residual
 
 
 def convolutional_gradient(images, dictionary, n_events, **options):
     """The sum over events of value * residual patch, by atom."""
-    total, width, stride = (
-        np.zeros_like(dictionary, float),
-        dictionary.shape[2],
-        options.get("stride", 1),
-    )
+    total, stride = np.zeros_like(dictionary, float), options.get("stride", 1)
+    height, width = dictionary.shape[2:]
     for image in images:
         events, residual = convolutional_pursuit(image, dictionary, n_events, **options)
         for atom, row, column, value in events:
             top, left = row * stride, column * stride
-            total[atom] += value * residual[:, top : top + width, left : left + width]
+            window = residual[:, top : top + height, left : left + width]
+            total[atom] += value * np.nan_to_num(window)
     return total
 
 

@@ -52,12 +52,13 @@ TESTED = {
         "convolution.kernels.rank",
         "convolution.kernels.pursue",
     ),
-    "test_convolution.test_maps_keep_the_correlations_of_the_residual": (
+    "test_convolution.test_residuals_are_those_of_the_oracle": (
         "convolution.kernels.subtract_events",
     ),
     "test_convolution.test_sparse_images_have_the_same_maps": (
         "convolution.kernels.correlate_sparse",
     ),
+    "test_recordings.test_any_shape_equals_the_oracle": ("convolution.kernels.measure_gaps",),
     "test_convolution_learning.test_the_move_is_the_masked_hebbian_sum": (
         "convolution.kernels.accumulate",
     ),

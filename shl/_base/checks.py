@@ -150,7 +150,9 @@ def check_generator(value: object, name: str) -> np.random.Generator:
 
 
 def as_array(value: ArrayLike, name: str) -> np.ndarray:
-    """`np.asarray` of real numbers (or of bools), with an error that names the parameter."""
+    """Return an array of real numbers (or of bools); what is masked becomes NaN."""
+    if np.ma.is_masked(value) and value.dtype.kind in "fiub":
+        return value.astype(np.result_type(value, np.float32)).filled(np.nan)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -15,7 +15,6 @@ from .checks import as_array, check_array, check_shape, check_sparse
 from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 ROWS = 4096  # that are looked at together, so that a memory map stays one
-HEADROOM = 0.5  # share of the exponents of a dtype that later batches may grow by
 
 
 class Samples:
@@ -37,11 +36,22 @@ class Samples:
 
     def __init__(self, X: Any, dtype: Any, name: str, allows_nan: bool, exponent: int | None):
         self.X, self.dtype, self.shape, self.ndim = X, np.dtype(dtype), X.shape, X.ndim
-        most = max((self._largest(*part, name, allows_nan) for part in self._parts()), default=0)
-        self.exponent = int(np.frexp(most)[1]) if exponent is None else exponent
+        self.name = name
+        self._largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
+        self.exponent = exponent
+        if exponent is None:
+            self.exponent = int(np.frexp(self._largest.max())[1])
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def part(self, rows: slice, exponent: int | None = None) -> "Samples":
+        """Return some of the rows, with the same exponent or another; they are not looked at."""
+        part = object.__new__(Samples)
+        vars(part).update(vars(self), X=self.X[rows])
+        part.shape, part._largest = part.X.shape, self._largest[rows]
+        part.exponent = self.exponent if exponent is None else exponent
+        return part
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """The rows of an index or of a slice, dense and scaled."""
@@ -56,53 +66,55 @@ class Samples:
         hidden = np.ma.getmaskarray(part) if np.ma.isMaskedArray(part) else None
         return dense if hidden is None else np.where(hidden, self.dtype.type(np.nan), dense)
 
-    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(first row, rows) as they are computed with; of a CSR array the numbers that it holds."""
-        if issparse(self.X):
-            yield 0, self.X.data.astype(self.dtype, copy=False)
-            return
-        for start in range(0, len(self), ROWS):
-            yield start, self._dense(self.X[start : start + ROWS])
+    def _parts(self) -> Iterator[slice]:
+        return (slice(start, start + ROWS) for start in range(0, len(self), ROWS))
 
-    def _largest(self, start, part, name, allows_nan):
-        """The largest magnitude of a part, or an error for what is not finite."""
-        with np.errstate(invalid="ignore"):
-            most = max(part.max(initial=0), -part.min(initial=0))
-        if np.isfinite(most):
+    def _look(self, rows, allows_nan):
+        """Return the largest magnitude of each row, or an error for what is not finite."""
+        part = self.X[rows]
+        if issparse(part):  # what it does not hold is 0
+            part = csr_array((part.data.astype(self.dtype), part.indices, part.indptr), part.shape)
+            if np.isfinite(part.data).all():
+                return abs(part).max(axis=1).toarray().ravel()
+        dense = self._dense(part)
+        flat = dense.reshape(len(dense), -1)
+        most = np.maximum(flat.max(axis=1), -flat.min(axis=1))
+        if np.isfinite(most).all():
             return most
-        is_fine = np.isfinite(part) | (allows_nan & np.isnan(part))
+        is_fine = np.isfinite(dense) | (allows_nan & np.isnan(dense))
         if is_fine.all():
-            return np.nanmax(np.abs(part), initial=0)
+            return np.nanmax(np.abs(flat), axis=1, initial=0)
         bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
-        if issparse(self.X):
-            place = (int(np.searchsorted(self.X.indptr, bad[0], "right")) - 1,)
-            place += (int(self.X.indices[bad[0]]),)
-        else:
-            place = (start + bad[0], *bad[1:])
-        if np.ma.isMaskedArray(self.X) and np.ma.getmaskarray(self.X)[place]:
+        place = (rows.start + bad[0], *bad[1:])
+        if np.ma.isMaskedArray(part) and np.ma.getmaskarray(part)[bad]:
             raise ValueError(
-                f"{name} is a masked array, and its entry at {place} is masked. Call "
-                f"{name}.filled(value), or pass missing='mask' to use the others alone."
+                f"{self.name} is a masked array, and its entry at {place} is masked. Pass "
+                f"missing='mask' to use the other entries, or call {self.name}.filled(value) first."
             )
         refused = "infinity" if allows_nan else "NaN or infinity"
-        raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+        raise ValueError(f"{self.name} must hold no {refused}, but it is {dense[bad]} at {place}")
 
-    def check_size(self, name: str) -> None:
-        """An error for numbers so far above 2^exponent that sums of their squares would overflow.
+    def check_range(self) -> None:
+        """An error for samples of which learning would get nothing, or more than the dtype holds.
 
-        Nothing is above where the exponent is that of these samples.
+        Their squares have to stand beside those of a sample of size 2^exponent.
         """
-        most = np.finfo(self.dtype).maxexp * HEADROOM - np.log2(self.shape[1])
-        for start in range(0, len(self), ROWS):
-            part = self[start : start + ROWS]
-            if np.nanmax(np.abs(part), initial=0) > 2.0**most:
-                row = int(np.nanmax(np.abs(part), axis=1).argmax())
-                value = np.nanmax(np.abs(self._dense(self.X[start + row : start + row + 1])))
-                raise ValueError(
-                    f"{name} must not be more than 2^{most:.0f} times as large as the samples that "
-                    f"learning began with, but sample {start + row} holds {value:.3g}. Scale it, "
-                    f"or call fit."
-                )
+        half = np.finfo(self.dtype).maxexp // 2
+        with np.errstate(over="ignore"):  # no double is above
+            top = np.ldexp(1.0, self.exponent + half) / np.prod(self.shape[1:])
+        row = int(self._largest.argmax())
+        value, used = self._largest[row], self._largest[self._largest > 0]
+        words = f"sample {row} of {self.name} holds {value:.3g}"
+        if value > top:
+            raise ValueError(
+                f"{words}, but {self.dtype} can hold no sums of squares above {top:.3g} beside the "
+                f"samples that learning began with. Leave it out, or call fit."
+            )
+        if (used < np.ldexp(1.0, self.exponent - half)).sum() > len(used) / 2:
+            raise ValueError(
+                f"{words}, and most samples are so small that their squares vanish beside "
+                f"2^{self.exponent} in {self.dtype}. Leave out what is large, or scale it."
+            )
 
 
 def scale_by(array: Any, exponent: int) -> Any:
@@ -155,6 +167,7 @@ def read_samples(
         With the name, and what is wrong.
     """
     if isinstance(X, Samples):
+        X = X if exponent is None else X.part(slice(None), exponent)
         return X, X.exponent
     if is_on_device(X) or is_dtype_of_tensors(dtype):
         X = check_array(X, name, ndim=2, dtype=dtype, allows_nan=allows_nan)
@@ -174,8 +187,6 @@ def read_samples(
     check_shape(X, name, 2)
     kept = X.dtype if X.dtype in (np.float32, np.float64) else np.float64
     samples = Samples(X, kept if dtype is None else dtype, name, allows_nan, exponent)
-    if exponent is not None:
-        samples.check_size(name)
     return samples, samples.exponent
 
 

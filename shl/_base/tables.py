@@ -47,6 +47,11 @@ def show_value(value, digits=4):
     return f"{value:.0f}" if 10**digits <= abs(value) < math.inf else f"{value:.{digits}g}"
 
 
+def printable(text):
+    """A text without control codes, which a terminal would carry out: they are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 def mean_std(values):
     """(mean, standard deviation) over the first axis, as lists or numbers; one value has 0.
 

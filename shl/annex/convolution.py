@@ -19,8 +19,9 @@ from ..learning import checkpoints
 from ..learning.homeostasis import RULES
 from ..plotting import time_plot
 from ..plotting.figures import COLORS, new_figure, save_both
-from ..store.entries import Store, key_of, open_store
+from ..store.entries import Store, open_store
 from ..store.files import digest, write_bytes
+from ..store.keys import key_of
 
 METHODS = ("None", "shareHAP", "epochEXP")
 FACES = "olivettifaces.mat"

@@ -16,7 +16,7 @@ def cache_command(args):
     """Run an action on the folder of results."""
     results = open_store(cache_folder(args))
     if results is None or not results.folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {args.cache_dir} of results (--cache-dir)")
+        raise FileNotFoundError(f"cache_dir must be a folder of results, not {args.cache_dir}")
     check_number(args.older_than, "older_than", least=0)
     return ACTIONS[args.action](args, results)
 

@@ -2,6 +2,7 @@
 
 import time
 
+from .._base.checks import check_count
 from . import flags
 
 FLAGS = {
@@ -35,6 +36,7 @@ def _add_flags(parser):
     flags.add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
     for name, text in SECOND_FLAGS.items():
         options = {"default": study.SECOND[name], "dest": f"second_{name}"}
+        options |= {"type": int} if name == "n_iter" else {}  # 0 is none
         flag = f"--second-{name.replace('_', '-')}"
         flags.add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
     seed = flags.default_of(study.load, "seed")
@@ -47,6 +49,7 @@ def conv_learn_command(args):
     from ..convolution.estimator import ConvolutionalSHL
 
     began = time.perf_counter()
+    check_count(args.size, "size", least=args.patch_width)
     X = study.load(**flags.given(args, study.load))
     out = flags.claim_folder(args)
     parameters = flags.given(args, ConvolutionalSHL, random_state=args.seed)

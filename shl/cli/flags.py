@@ -5,19 +5,26 @@ as lines or JSON.
 import inspect
 import re
 import sys
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, Namespace
+from argparse import (
+    ArgumentDefaultsHelpFormatter,
+    ArgumentParser,
+    ArgumentTypeError,
+    BooleanOptionalAction,
+    Namespace,
+)
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args, get_origin
 
 from .._base.constraints import constraints_of, kinds_of
+from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
 from ..store.files import json_text, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "parser", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -50,6 +57,25 @@ class Parser(ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return known, unknown
 
+    def error(self, message):
+        """Say what is wrong in a line, and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {printable(message)}. See {self.prog} --help\n")
+
+    def name_flags(self, text):
+        """The text of an error with flags for the parameters they fill, or None.
+
+        None means that the text is not about a flag: it does not begin with such a parameter.
+        """
+        actions = [action for action in self._actions if action.option_strings[1:] != ["--help"]]
+        names = {a.dest: a.option_strings[0] for a in actions if a.option_strings}
+        names |= {flag[2:].replace("-", "_"): flag for flag in names.values()}
+        names["name_database"] = names.get("database", "--database")
+        if (first := re.match(r"\w*", text)[0]) not in names:
+            return None
+        later = (name for name in names if "_" in name)
+        text = names[first] + text[len(first) :]
+        return re.sub(rf"(?<![\w./'-])({'|'.join(later)})(?![\w./-])", lambda m: names[m[0]], text)
+
 
 class Command(NamedTuple):
     """A command of `shl`.
@@ -72,7 +98,7 @@ def add_command(commands, command, is_asked_for):
         description=command.text[0].upper() + command.text[1:] + ".",
         formatter_class=ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(run=command.run)
+    parser.set_defaults(run=command.run, parser=parser)
     if is_asked_for:
         command.add_flags(parser)
 
@@ -87,19 +113,39 @@ def add_parameter(parser, source, name, text, *flags, **options):
     options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
     """
     parameter = inspect.signature(source).parameters[name]
+    constraint = None if "type" in options else constraints_of(source).get(name)
     default = options.pop("default", parameter.default)
-    if default is False:
-        options["action"] = "store_true"
+    kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
+    if isinstance(default, bool):
+        options["action"] = BooleanOptionalAction if default else "store_true"
     elif isinstance(default, tuple):
         default = list(default)
         options = {"type": type(default[0]), "nargs": "+"} | options
+    elif get_origin(kind) is tuple:
+        options = {"type": get_args(kind)[0], "nargs": len(get_args(kind))} | options
+    elif constraint:
+        options["type"] = _converter(kind, constraint, name)
     else:
-        kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
         options = {"type": kind} | options
-    if constraint := constraints_of(source).get(name):
-        text += f": {constraint.text}"
+    if constraint and kind in (int, float):
+        text += f": {constraint.text.removesuffix(', or None')}"
     flags = flags or (f"--{name.lower().replace('_', '-')}",)
     parser.add_argument(*flags, default=default, help=text, **{"dest": name, **options})
+
+
+def _converter(kind, constraint, name):
+    """A function from the text of a flag to a value, which argparse calls."""
+
+    def convert(text):
+        try:
+            return constraint.check(kind(text), name)
+        except (TypeError, ValueError) as error:
+            reason = str(error).removeprefix(f"{name} ")
+            if not reason.startswith("must"):  # of float("text")
+                reason = f"must be {constraint.text}, not {text!r}"
+            raise ArgumentTypeError(reason) from error
+
+    return convert
 
 
 def default_of(source, name):
@@ -159,7 +205,7 @@ def claim_folder(args) -> Path:
 
 def say(args, text):
     """Print a line of a command on stderr."""
-    print(f"shl {args.command}: {text}", file=sys.stderr)
+    print(f"shl {args.command}: {printable(text)}", file=sys.stderr)
 
 
 def report(args, summary, lines):
@@ -167,7 +213,7 @@ def report(args, summary, lines):
     if args.json:
         print(json_text(summary), end="")
     elif not args.quiet:
-        print("\n".join(lines))
+        print("\n".join(map(printable, lines)))
 
 
 def write_report(args, folder, summary, lines):

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 
 from .. import __version__
 from .._base.tables import show_value, table
@@ -17,25 +18,37 @@ from .models import draw_pictures
 from .studies import COMMANDS as STUDY_COMMANDS
 from .teacher_student import COMMAND as TEACHER_STUDENT
 
-EXPERIMENT_FLAGS = {  # what people change first of an experiment's parameters
+EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, learning, the rule
+    "color": "learn from colours",
+    "height": "pixels of a crop of an image, at least",
+    "width": "pixels of a crop of an image, at least",
     "patch_width": "pixels of a patch's side",
+    "patch_height": "pixels of its height (None: its width)",
+    "do_mask": "mask patches by a disc",
     "N_patches": "patches to learn from",
+    "n_image": "images to use (None: all)",
     "over_patches": "patches that are drawn for each one kept, by energy",
     "n_dictionary": "atoms",
-    "l0_sparseness": "events of a patch",
+    "learning_algorithm": "coder",
+    "l0_sparseness": "non-zero coefficients of a patch",
+    "do_sym": "let coefficients be negative",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
     "optimizer": "how atoms move",
     "eta": "rate of the optimizer 'adam'",
-    "eta_homeo": "rate of the rule of homeostasis",
-    "learning_algorithm": "'mp', 'omp', or a coder of scikit-learn",
     "record_each": "steps between two records; 0 is none",
-    "n_image": "images to use (None: all)",
+    "homeo_method": "rule of homeostasis",
+    "eta_homeo": "rate of the rule",
+    "alpha_homeo": "strength of the rule (EMP, EXP, eHAP, OLS)",
+    "C": "scale of coefficients in the rule's table (0: adapts to the data)",
+    "nb_quant": "quantiles of the rule's table",
+    "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
 # `shl learn` differs from the study's experiment: fewer of its atoms are formless.
 LEARN = {"over_patches": 8, "optimizer": "newton"}
 MANY_FORMLESS = 0.03  # of the atoms
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
+OF_VALUES = (ValueError, TypeError, FileNotFoundError)  # errors for what a user passed
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
 
 
@@ -47,17 +60,20 @@ def main(arguments=None):
     args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
     os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        code = args.run(args) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda text, *_: flags.say(args, text)
+            code = args.run(args) or 0
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # who read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a program that SIGPIPE ends
     except ERRORS as error:
-        print(f"shl {args.command}: {error}", file=sys.stderr)
-        return 1
+        about_flags = args.parser.name_flags(str(error)) if isinstance(error, OF_VALUES) else None
+        flags.say(args, about_flags or error)
+        return 2 if about_flags else 1
     except KeyboardInterrupt as error:
-        print(f"shl {args.command}: {str(error) or 'interrupted'}", file=sys.stderr)
+        flags.say(args, str(error) or "interrupted")
         return 130
 
 
@@ -73,14 +89,16 @@ def _make_parser(name):
 
 def _add_experiment_flags(parser, out, **defaults):
     """The flags of `shl learn` and `shl scan`; defaults where they differ from `SHL`'s."""
+    from ..coding.parameters import ALGORITHMS
     from ..experiments.experiment import SHL
     from ..learning.homeostasis import RULES
 
+    choices = {"homeo_method": RULES, "learning_algorithm": ALGORITHMS}
     flags.add_database(parser, SHL, "name_database")
     for name, text in EXPERIMENT_FLAGS.items():
-        changed = {"default": defaults[name]} if name in defaults else {}
-        flags.add_parameter(parser, SHL, name, text, **changed)
-    flags.add_parameter(parser, SHL, "homeo_method", f"one of {', '.join(RULES)}", metavar="RULE")
+        options = {"choices": tuple(choices[name])} if name in choices else {}
+        options |= {"default": defaults[name]} if name in defaults else {}
+        flags.add_parameter(parser, SHL, name, text, **options)
     seed = flags.default_of(SHL, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
 
@@ -168,14 +186,15 @@ def scan_command(args):
     experiments = SHL_set(_make_experiment(args, 1), args.tag, args.N_scan, args.base)
     if args.dry_run:
         return _dry_run(args, experiments)
+    experiments.tasks(args.variables, args.grid)  # errors before anything is written
     out = flags.claim_folder(args)
     records = experiments.run(
         args.variables, n_jobs=args.n_jobs, verbose=flags.verbosity(args), grid=args.grid
     )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
-    if not args.grid:
-        _draw_scan(experiments, args.variables, out / "scan")
+    if not args.grid or len(args.variables) < 3:
+        _draw_scan(experiments, args.variables, args.grid, out / "scan")
     failures = failure_lines(records, "{variable} = {value}".format_map)
     lines = [*table(["variable", "value", *METRICS, "status"], map(_row, records)), *failures]
     flags.report(args, records, [*lines, f"table and figures in {out}/"])
@@ -203,10 +222,13 @@ def _dry_run(args, experiments):
     flags.report(args, rows, [*lines, f"{n_stored} of {len(rows)} are stored"])
 
 
-def _draw_scan(experiments, variables, stem):
-    """F against the values, a panel a variable."""
+def _draw_scan(experiments, variables, is_grid, stem):
+    """Draw F against the values: a panel a variable, or a heat map of a grid."""
     from ..plotting.figures import new_figure, save_both
 
+    if is_grid and len(variables) == 2:
+        save_both(experiments.scan(variables)[0], stem)
+        return
     fig = new_figure(figsize=(5 * len(variables), 4), layout="constrained")
     axs = fig.subplots(1, len(variables), squeeze=False)[0]
     for ax, variable in zip(axs, variables, strict=True):

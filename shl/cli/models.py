@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from .._base.checks import check_sparse
+from ..images.files import ARRAYS, read_file
 from ..store.files import damage_of, read_info, replace_file
 from .flags import Command, add_shared, claim_folder, report, say, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
-ARRAYS = (".npy", ".npz")
 MODEL = {"metavar": "MODEL", "help": "file that a command or `save` wrote"}
 
 
@@ -99,7 +99,9 @@ def _add_target(parser, default, text):
 
 def _add_encode_flags(parser):
     parser.add_argument("model", **MODEL)
-    text = "samples (npy, npz), an image, or a folder of images, which are whitened and cut up"
+    text = (
+        "samples (npy, npz, mat, csv), or images, which are whitened and cut up: a file or folder"
+    )
     parser.add_argument("file", metavar="FILE", help=text)
     _add_target(parser, "code.npz", "file of the code")
     text = "most events of a sample (None: as in learning)"
@@ -185,23 +187,25 @@ def read_code(path, model):
 
 
 def read_samples(path, model):
-    """The samples of a file or folder, as the model takes them."""
+    """The samples of a file or folder, as the model takes them.
+
+    An array with the axes of the model's samples holds them; all else holds images.
+    """
     path = Path(path)
     if path.suffix.lower() in ARRAYS:
-        return _read_array(path)
-    return _cut(_read_images(path), model)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        array = _only(path, read_file(path))
+        if is_of_images(model) or array.ndim < 3 and array.shape[-1] == model.n_features_in_:
+            return array
+    return _cut(_read_images(path, _has_colors(model)), model)
 
 
-def _read_array(path):
-    """The array of an npy file, or the only one, or 'data', of an npz."""
-    with _file(path, "array of samples") as file:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            names = list(found)
-            if len(names) == 1 or "data" in names:
-                return found["data" if "data" in names else names[0]]
+def _only(path, arrays):
+    """The only array of a file, or 'data'."""
+    names = list(arrays)
+    if len(names) == 1 or "data" in names:
+        return arrays["data" if "data" in names else names[0]]
     raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
 
 
@@ -217,14 +221,24 @@ def _file(path, what):
         raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
 
 
-def _read_images(path):
-    """The grey images of a file or a folder."""
-    from ..images.photographs import load_images, read_image
+def _has_colors(model):
+    """Whether a model was learned from colours."""
+    shape = model.components_.shape[1:2] if is_of_images(model) else model.patch_shape or ()
+    return tuple(shape)[-1:] == (3,) and (is_of_images(model) or len(shape) == 3)
+
+
+def _read_images(path, color):
+    """The images of a file or a folder."""
+    from ..images.photographs import load_images, read_images
 
     if path.is_dir():  # "." is no name of the data sets that need no folder
-        return [image for _, image in load_images(".", path, 1, 1)]
-    with _file(path, "image that can be used"):
-        return [read_image(path)]
+        return [image for _, image in load_images(".", path, 1, 1, color=color)]
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        return [image for _, image in read_images(path, color=color)]
+    except ValueError as error:
+        raise ValueError(f"{path} holds no image that can be used: {error}") from error
 
 
 def _cut(images, model):
@@ -236,32 +250,34 @@ def _cut(images, model):
     from ..images.patches import preprocess as preprocess_patch
 
     if is_of_images(model):
-        height, width = np.min([image.shape for image in images], axis=0)
-        return preprocess(np.array([image[:height, :width] for image in images]))
-    width = round(model.n_features_in_**0.5)
-    patches = [_tiles(preprocess_patch(centre(image), width), width) for image in images]
-    seen = disc(width).ravel() if _is_masked(model.components_, width) else 1
+        height, width = np.min([image.shape[:2] for image in images], axis=0)
+        X = np.array([image[:height, :width] for image in images])
+        return preprocess(np.moveaxis(X, 3, 1) if X.ndim == 4 else X)
+    side = round(model.n_features_in_**0.5)
+    height, width, *channels = model.patch_shape or (side, side)
+    longest = max(height, width)
+    patches = [_tiles(preprocess_patch(centre(i), longest), height, width) for i in images]
+    inside = disc(width, height).ravel().repeat(*channels or (1,))
+    seen = inside if _is_masked(model.components_, inside) else 1
     return (np.concatenate(patches) * seen).astype(model.components_.dtype)
 
 
-def _is_masked(atoms, width):
+def _is_masked(atoms, inside):
     """Whether atoms were learned from patches masked by a disc.
 
     Then what they started from has nearly gone outside of it: a pixel there has less than a tenth
     of the energy of one inside.
     """
-    from ..images.patches import disc
-
-    inside = disc(width).ravel()
     energy = (atoms**2).sum(axis=0)
     return energy[~inside].sum() * inside.sum() < 0.1 * energy[inside].sum() * (~inside).sum()
 
 
-def _tiles(image, width):
-    """The patches (n, width^2) of an image, row by row, less a rest right and below."""
-    rows, columns = (size // width for size in image.shape)
-    cut = image[: rows * width, : columns * width].reshape(rows, width, columns, width)
-    return cut.swapaxes(1, 2).reshape(-1, width**2)
+def _tiles(image, height, width):
+    """The patches (n, pixels) of an image, row by row, less a rest right and below."""
+    rows, columns = image.shape[0] // height, image.shape[1] // width
+    cut = image[: rows * height, : columns * width]
+    cut = cut.reshape(rows, height, columns, width, -1)
+    return cut.swapaxes(1, 2).reshape(rows * columns, -1)
 
 
 COMMANDS = (

@@ -89,7 +89,7 @@ def _check(args, study):
     try:
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('torch is not installed: pip install "shl[networks]"') from error
+        raise ModuleNotFoundError("torch is not installed: pip install torch skorch") from error
     names = inspect.signature(study.learn).parameters.keys() - {"seed"} | {"seeds"}
     given = {name: getattr(args, name) for name in sorted(names)}
     check_count(args.epochs, "epochs", is_optional=True)

@@ -20,8 +20,9 @@ from ..networks.teacher_student.configs import (
     sweep_runs,
 )
 from ..networks.teacher_student.sweep import COLUMNS, OUT, result_of, summarise_sweep, sweep
-from ..store.entries import Store, key_of, open_store
+from ..store.entries import Store, open_store
 from ..store.files import write
+from ..store.keys import key_of
 from .flags import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .studies import end_study
 

@@ -1,6 +1,6 @@
 """How atoms compete in pursuit: what homeostasis hands to coding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -24,11 +24,14 @@ class Competition:
         Non-decreasing along its rows, in [0, 1].
     C : float, optional
         The scale of coefficients in P_cum, without which the table means nothing.
+    least : array of one number, optional
+        The least coefficient that is selected, in convolutional pursuit with a floor.
     """
 
     gain: np.ndarray | None = None
     P_cum: np.ndarray | None = None
     C: float | None = None
+    least: np.ndarray | None = None
 
     @property
     def kind(self) -> str:
@@ -36,6 +39,10 @@ class Competition:
         if self.P_cum is not None:
             return "table"
         return "plain" if self.gain is None else "gain"
+
+    def in_units_of(self, exponent: int) -> "Competition":
+        """Return the competition between coefficients that were divided by 2^exponent."""
+        return self if self.C is None else replace(self, C=np.ldexp(self.C, -exponent))
 
 
 PLAIN = Competition()

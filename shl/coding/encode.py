@@ -8,10 +8,20 @@ import numpy as np
 from scipy import sparse
 
 from .._base.arrays import like, namespace
-from .._base.checks import check_array, check_choice, check_flag
+from .._base.checks import check_array, check_choice
+from .._base.constraints import Count, Flag, NotNegative, Positive, PositiveShare, checked
+from .._base.samples import read_samples
 from .._base.threads import Threads
-from .competition import Competition, check_competition
-from .parameters import ALGORITHMS, DEFAULT_SPARSENESS, HEEDED, MISSING, PENALISED, Coding
+from .competition import CompetitionLike, check_competition
+from .parameters import (
+    ALGORITHMS,
+    DEFAULT_SPARSENESS,
+    HEEDED,
+    PENALISED,
+    Algorithm,
+    Coding,
+    Missing,
+)
 from .preparing import prepare
 
 
@@ -74,23 +84,24 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
             )
 
 
+@checked
 def sparse_encode(
     X,
     dictionary,
     precision=None,
     *,
-    algorithm: str = "mp",
-    l0_sparseness: int | None = None,
-    fit_tol: float | None = None,
-    alpha_MP: float = 1.0,
-    competition: Competition | None = None,
+    algorithm: Algorithm = "mp",
+    l0_sparseness: Count | None = None,
+    fit_tol: NotNegative | None = None,
+    alpha_MP: PositiveShare = 1.0,
+    competition: CompetitionLike | None = None,
     gain=None,
     P_cum=None,
-    C: float | None = None,
-    do_sym: bool = False,
-    positive_code: bool = False,
-    missing: str = "error",
-    sparse_output: bool = False,
+    C: Positive | None = None,
+    do_sym: Flag = False,
+    positive_code: Flag = False,
+    missing: Missing = "error",
+    sparse_output: Flag = False,
     n_jobs: int | None = None,
 ) -> np.ndarray | sparse.csr_array:
     """Code samples by a few atoms each: X ~ code @ dictionary.
@@ -171,24 +182,19 @@ def sparse_encode(
     >>> sparse_encode(np.array([[0.0, 2.0]]), np.eye(2), l0_sparseness=1)
     array([[0., 2.]])
     """
-    check_choice(algorithm, "algorithm", ALGORITHMS)
-    check_choice(missing, "missing", MISSING)
-    given, X = X, check_array(X, "X", ndim=2, allows_nan=missing == "mask")
+    given, X = X, read_samples(X, "X", missing == "mask", exponent=0)[0]  # coders scale by sample
     dictionary = check_dictionary(dictionary, X.dtype, X.shape[1])
     default = min(DEFAULT_SPARSENESS, len(dictionary))
     l0_sparseness = limit_sparseness(l0_sparseness, default, algorithm, fit_tol)
     coding = Coding(algorithm, l0_sparseness, fit_tol, alpha_MP, do_sym, positive_code, missing)
     coding.check_fits(len(dictionary))
     if competition is not None:
-        if not isinstance(competition, Competition):
-            raise TypeError(f"competition must be a Competition, not {competition!r}")
         if gain is not None or P_cum is not None or C is not None:
             raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)
     precision = check_precision(precision, dictionary.shape, X.dtype)
-    check_flag(sparse_output, "sparse_output")
     with Threads(n_jobs) as threads:
         events = prepare(coding, dictionary, competition, precision, threads).encode(X, threads)
     code = events.to_csr() if sparse_output else events.to_dense()

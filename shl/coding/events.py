@@ -26,12 +26,16 @@ class Events:
     n_dictionary : int
     weight : array of shape (n_samples,), optional
         How often each sample counts in every sum; None: once.
+    exponent : int, default=0
+        The coefficients are 2^exponent times the values: learning scales samples.  Power sums are
+        of the values.  Means, and the scale C of quantiles, are of the coefficients.
     """
 
     indices: np.ndarray
     values: np.ndarray
     n_dictionary: int
     weight: np.ndarray | None = None
+    exponent: int = 0
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -119,8 +123,10 @@ class Events:
         if not used.any():
             return 0.0
         if self.weight is None:
-            return float(self.values[used].mean(dtype=np.float64))
-        return float(np.average(self.values[used].astype(float), weights=self._weights(used)))
+            mean = self.values[used].mean(dtype=np.float64)
+        else:
+            mean = np.average(self.values[used].astype(float), weights=self._weights(used))
+        return float(np.ldexp(mean, self.exponent))
 
     def count_quantiles(self, C: float, n_bins: int) -> np.ndarray:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
@@ -129,6 +135,7 @@ class Events:
         """
         self.check()
         used = self.values != 0
+        C = np.ldexp(C, -self.exponent)
         ratio = 1 - np.exp(-np.maximum(self.values[used].astype(np.float64), 0) / C)
         bins = np.minimum((ratio * n_bins).astype(np.int64), n_bins - 1)
         places = self.indices[used] * np.int64(n_bins) + bins
@@ -146,6 +153,7 @@ class Events:
             raise ValueError(f"P_cum must have {self.n_dictionary} rows, not {len(P_cum)}")
         P_cum = np.ascontiguousarray(P_cum)
         moved = np.empty(P_cum.shape, P_cum.dtype)
+        C = float(np.ldexp(C, -self.exponent))
         kernels.follow_quantiles(self.indices, self.values, C, rate, P_cum, moved)
         return moved
 

@@ -1,7 +1,9 @@
 """How samples are coded: the choices that a user makes, checked once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
+
+import numpy as np
 
 from .._base.checks import check_count
 from .._base.constraints import Checked, Count, Flag, NotNegative, PositiveShare, choice
@@ -55,6 +57,15 @@ class Coding(Checked):
             )
         if self.positive_code and self.do_sym:
             raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+
+    def in_units_of(self, exponent: int) -> "Coding":
+        """Return how samples are coded that were divided by 2^exponent."""
+        if not self.fit_tol:
+            return self
+        power = 2 if self.algorithm in PURSUITS else 1
+        with np.errstate(over="ignore"):  # a tolerance that is above all squares
+            scaled = np.ldexp(self.fit_tol, -power * exponent)
+        return replace(self, fit_tol=min(scaled, np.finfo(float).max))
 
     @property
     def has_gaps(self) -> bool:

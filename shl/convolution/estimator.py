@@ -1,20 +1,54 @@
 """ConvolutionalSHL: the estimator for images."""
 
-from typing import Any
+import dataclasses
+from typing import Annotated, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
 from .._base.checks import as_array, check_array, check_count
+from .._base.constraints import Constraint
 from .._base.parameters import estimator
 from ..estimators.base import HebbianEstimator
 from ..learning.homeostasis import Rule, kind_of, make_rule
-from ..learning.optimizers import DecayLike, GradientDescent
+from ..learning.optimizers import Decay, DecayLike, GradientDescent, Newton
 from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan
-from .coding import ConvolutionalCoding, check_filters, check_images, encode_images
+from .coding import ConvolutionalCoding, check_filters, encode_images
 from .events import ConvolutionalCode
+from .layout import Windows, read
+from .recordings import (
+    DECAY,
+    FLOOR,
+    LENGTHS,
+    N_ITER,
+    N_WINDOWS,
+    Centred,
+    FallingFloor,
+    TwinReplacement,
+)
+
+
+def _check_atom_shape(value, name):
+    """A number of samples, or (height, width)."""
+    sides = value if isinstance(value, (tuple, list)) else (value,)
+    if len(sides) not in (1, 2):
+        raise ValueError(
+            f"{name} must be an int for signals or (height, width) for images, not {value!r}"
+        )
+    return tuple(check_count(side, name) for side in sides)
+
+
+AtomShape = Annotated[
+    int | tuple[int, ...],
+    Constraint(
+        _check_atom_shape,
+        "an integer at least 1 for signals, or a pair (height, width) for images",
+        good=(3, (3,), (3, 4)),
+        bad=(0, (3, 0), (1, 2, 3), 2.5, "3", ()),
+    ),
+]
 
 
 @estimator
@@ -110,13 +144,13 @@ class ConvolutionalSHL(HebbianEstimator):
 
     n_dictionary: constraints.Count = 20
     patch_width: constraints.Count = 9
-    l0_sparseness: constraints.Count = 20
-    n_iter: constraints.Count = 500
+    l0_sparseness: constraints.Count | None = None
+    n_iter: constraints.Count | None = None
     eta: constraints.Positive = 0.05
     eta_decay: DecayLike | None = None
-    homeo_method: str | Rule | None = "epochEXP"
+    homeo_method: str | Rule | None = "auto"
     eta_homeo: constraints.Share | None = None
-    replace: ReplaceLike = False
+    replace: ReplaceLike | None = None
     alpha_MP: constraints.PositiveShare = 1.0
     mask: np.ndarray | None = None
     do_sym: constraints.Flag = False
@@ -128,6 +162,9 @@ class ConvolutionalSHL(HebbianEstimator):
     random_state: Any = None
     n_jobs: int | None = None
     verbose: int = 0
+    atom_shape: AtomShape | None = None
+    fit_tol: constraints.Positive | None = None
+    floor: constraints.Positive | None = None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -143,51 +180,99 @@ class ConvolutionalSHL(HebbianEstimator):
         """
         constraints.check_fields(self)
         how = self._coding(self._mask(shape[1], dtype))
-        n_dictionary, _, width, _ = self._shape(shape)
-        how.check_fits(shape, width, n_dictionary)
-        batch_size = shape[0] if self.batch_size is None else self.batch_size
+        if self._is_of_events:
+            how = dataclasses.replace(how, l0_sparseness=None, fit_tol=None, floor=FLOOR)
+        how.check_fits([shape], self._atom, int(self.n_dictionary))
+        batch_size = min(shape[0], N_WINDOWS) if self._n_axes == 1 else shape[0]
+        batch_size = batch_size if self.batch_size is None else self.batch_size
         batch_size = check_count(
             batch_size, "batch_size", most=shape[0], why="the images to learn from"
         )
         rule = make_rule(
-            self.homeo_method, eta_homeo=self.eta_homeo, n_batches=shape[0] // batch_size
+            self._by_geometry("homeo_method", "auto", "None", "epochEXP"),
+            eta_homeo=self.eta_homeo,
+            n_batches=shape[0] // batch_size,
         )
-        if kind_of(rule, n_dictionary) == "table":
+        if kind_of(rule, self.n_dictionary) == "table":
             raise ValueError(
                 f"homeo_method must be a rule with a gain, not {self.homeo_method!r}, which gives "
                 f"a table P_cum: convolutional pursuit has no quantiles"
             )
-        descent = GradientDescent(self.eta, is_normalised=True)
-        return Plan(how, rule, descent, batch_size, self._recording(), **self._changes(n_steps))
+        optimizer = GradientDescent(self.eta, is_normalised=True)
+        if self._is_of_events:
+            rule = FallingFloor(rule, n_steps or self._n_steps(shape))
+            optimizer = Centred(Newton(most_move=10.0, first_rate=0.5))
+        return Plan(how, rule, optimizer, batch_size, self._recording(), **self._changes(n_steps))
 
-    def _coding(self, mask=None, l0_sparseness=None):
-        """How images are coded."""
-        return ConvolutionalCoding(
-            self.l0_sparseness if l0_sparseness is None else l0_sparseness,
-            self.alpha_MP,
-            self.do_sym,
-            self.stride,
-            mask,
+    @property
+    def _atom(self):
+        """(height, width) of an atom."""
+        if self.atom_shape is None:
+            return (int(self.patch_width),) * 2
+        return (1, *np.atleast_1d(self.atom_shape).tolist())[-2:]
+
+    @property
+    def _n_axes(self):
+        """1 for signals, 2 for images."""
+        return 2 if self.atom_shape is None else np.size(self.atom_shape)
+
+    @property
+    def _is_of_events(self):
+        """Whether learning looks for events above a floor: in signals, or where there is one."""
+        return self._n_axes == 1 or self.floor is not None
+
+    def _by_geometry(self, name, default, of_events, of_images):
+        """A parameter; where it is `default`, what suits the data."""
+        value = getattr(self, name)
+        if value is not default and value != default:
+            return value
+        return of_events if self._is_of_events else of_images
+
+    def _n_steps(self, shape, is_stream=False):
+        """Return the steps of a fit."""
+        return int(self._by_geometry("n_iter", None, N_ITER, 500))
+
+    def _changes(self, n_steps):
+        """The parts of a plan by which the rate and the atoms change on the way."""
+        changes = super()._changes(n_steps)
+        if self._is_of_events and self.eta_decay is None:
+            changes["decay"] = Decay(*DECAY)
+        if self._is_of_events and self.replace in (None, True):
+            changes["replacement"] = TwinReplacement()
+        return changes
+
+    def _coding(self, mask=None, **sparsity):
+        """How images are coded; sparsity: what `transform` was given in place of the parameters."""
+        names = "l0_sparseness", "fit_tol", "floor"
+        if all(value is None for value in sparsity.values()):
+            sparsity = {name: getattr(self, name) for name in names}
+        how = ConvolutionalCoding(
+            alpha_MP=self.alpha_MP,
+            do_sym=self.do_sym,
+            stride=self.stride,
+            mask=mask,
             is_quiet=not self.verbose,
+            **sparsity,
         )
+        return how.of_axes(self._n_axes)
 
     def _shape(self, shape):
-        """(n_dictionary, n_channels, patch_width, patch_width)."""
-        width = int(self.patch_width)
-        return int(self.n_dictionary), shape[1], width, width
+        """(n_dictionary, n_channels, height, width), of signals without the height."""
+        return int(self.n_dictionary), shape[1], *self._atom[-self._n_axes :]
 
     @staticmethod
     def _check_atoms(dictionary):
         """An error for a dictionary from disk whose atoms are not squares with channels."""
-        if np.ndim(dictionary) != 4:
-            raise ValueError(f"dictionary must have 4 axes, not shape {np.shape(dictionary)}")
+        if np.ndim(dictionary) not in (3, 4):
+            raise ValueError(f"dictionary must have 3 or 4 axes, not shape {np.shape(dictionary)}")
         check_filters(dictionary, dictionary.dtype)
 
     def _mask(self, n_channels, dtype):
         """The mask as an array that broadcasts to the dictionary, or None."""
         if self.mask is None:
             return None
-        shapes = [self._shape((None, n_channels))[start:] for start in (2, 1, 0)]
+        whole = self._shape((None, n_channels))
+        shapes = [whole[start:] for start in (2, 1, 0)]
         mask = as_array(self.mask, "mask")
         if mask.shape not in shapes:
             raise ValueError(
@@ -202,10 +287,23 @@ class ConvolutionalSHL(HebbianEstimator):
         return mask
 
     def _validate(self, X, reset):
-        """X as images, with the channels and dtype of the atoms where there are some."""
-        if reset:
-            return check_images(X)
-        return check_images(X, dtype=self.components_.dtype, n_channels=self.n_channels_in_)
+        """X as images, or the windows of signals, with the channels and dtype of the atoms where
+        there are some.
+        """
+        constraints.check_fields(self)
+        has_atoms = not reset and hasattr(self, "components_")
+        n_channels = self.n_channels_in_ if has_atoms else None
+        dtype = self.components_.dtype if has_atoms else None
+        images, layout = read(X, self._n_axes, n_channels, dtype)
+        how = dataclasses.replace(self._coding(), l0_sparseness=None)
+        how.check_fits(layout.sizes, self._atom, int(self.n_dictionary))
+        if self._n_axes == 2:
+            return images
+        return Windows(images, LENGTHS * self._atom[1], images.dtype)
+
+    def _energy(self, X, rows, weight):
+        """Return 1: atoms move by steps that have no unit."""
+        return 1.0
 
     def _start_dictionary(self, X, plan, rng):
         """dict_init, or white noise under the mask."""
@@ -225,22 +323,36 @@ class ConvolutionalSHL(HebbianEstimator):
 
     # --------------------------------------------------------------------------------------- coding
 
-    def transform(self, X, *, l0_sparseness: int | None = None, gain=None) -> ConvolutionalCode:
-        """The `ConvolutionalCode` of images X by plain pursuit, or under a competition:
+    def transform(
+        self,
+        X,
+        *,
+        l0_sparseness: int | None = None,
+        gain=None,
+        fit_tol: float | None = None,
+        floor: float | None = None,
+    ) -> ConvolutionalCode:
+        """The `ConvolutionalCode` of images or signals X by plain pursuit, or under a competition:
         gain=model.gain_.
+
+        l0_sparseness, fit_tol or floor replace the model's.
         """
         check_is_fitted(self)
-        how = self._coding(l0_sparseness=l0_sparseness)
-        return encode_images(X, self.components_, how, gain, self.n_jobs, "components_")
+        constraints.check_fields(self)
+        how = self._coding(l0_sparseness=l0_sparseness, fit_tol=fit_tol, floor=floor)
+        return encode_images(
+            X, self.components_, how, self._n_axes, gain, self.n_jobs, "components_"
+        )
 
-    def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray:
-        """The images (n_images, n_channels, height, width) that a code stands for.
+    def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray | list[np.ndarray]:
+        """What a code stands for, laid out as the X that was coded.
 
-        code is a `ConvolutionalCode` or a dense array (n_images, n_dictionary, n_rows, n_columns).
-        shape (..., height, width): None is the smallest that has the places of the code, with
-        stride 1 the shape of the images.
+        code is a `ConvolutionalCode` or a dense array (n_images, n_dictionary, n_rows, n_columns),
+        of signals (n_signals, n_dictionary, n_times).  shape (..., height, width): None is that of
+        the X that was coded; of a dense array, the smallest that has its places.
         """
         check_is_fitted(self)
         if not isinstance(code, ConvolutionalCode):
-            code = ConvolutionalCode.from_dense(check_array(code, "code", ndim=4))
+            code = check_array(code, "code", ndim=2 + self._n_axes)
+            code = ConvolutionalCode.from_dense(code if code.ndim == 4 else code[:, :, None])
         return code.reconstruct(self.components_, shape, self.stride)

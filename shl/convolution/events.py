@@ -7,8 +7,9 @@ from typing import Self
 
 import numpy as np
 
-from .._base.checks import check_count, check_memory
+from .._base.checks import check_count, check_memory, check_number
 from . import kernels
+from .layout import Layout
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class ConvolutionalCode:
     value : array of shape (n_events,), float32 or float64
         The coefficients.
     shape : tuple of int
-        (n_images, n_dictionary, n_rows, n_columns), that of the dense code.
+        (n_images, n_dictionary, n_rows, n_columns), that of the dense code.  Of images of several
+        sizes, the most rows and columns.
+    layout : Layout, optional
+        How the X that was coded is laid out, and the sizes of its images.
     """
 
     image: np.ndarray
@@ -34,6 +38,7 @@ class ConvolutionalCode:
     column: np.ndarray
     value: np.ndarray
     shape: tuple[int, ...]
+    layout: Layout | None = None
 
     weight = None  # every image counts once
 
@@ -72,37 +77,6 @@ class ConvolutionalCode:
             raise ValueError("image must not decrease: events stand in order of their images")
 
     @classmethod
-    def from_slots(
-        cls,
-        n_found: np.ndarray,
-        slots: Sequence[np.ndarray],
-        n_dictionary: int,
-        places: Sequence[int],
-    ) -> Self:
-        """Make a code of slots of which an image uses the first few.
-
-        Parameters
-        ----------
-        n_found : array of shape (n_images,)
-            Slots that each image uses.
-        slots : four arrays of shape (n_images, n_slots)
-            Atoms, rows, columns and values.
-        n_dictionary : int
-        places : (n_rows, n_columns)
-
-        Returns
-        -------
-        code : ConvolutionalCode
-        """
-        used = np.arange(slots[0].shape[1]) < n_found[:, None]
-        image = np.repeat(np.arange(len(n_found), dtype=np.int32), n_found)
-        return cls(
-            image,
-            *(column[used] for column in slots),
-            (len(n_found), n_dictionary, *map(int, places)),
-        )
-
-    @classmethod
     def from_dense(cls, code: np.ndarray) -> Self:
         """Make a code of a dense one (n_images, n_dictionary, n_rows, n_columns), 0 left out.
 
@@ -134,8 +108,8 @@ class ConvolutionalCode:
 
     @property
     def slots(self) -> kernels.Slots:
-        """Atoms, rows, columns and values, as the kernels take them."""
-        return kernels.Slots(self.atom, self.row, self.column, self.value)
+        """Images, atoms, rows, columns and values, as the kernels take them."""
+        return kernels.Slots(self.image, self.atom, self.row, self.column, self.value)
 
     def __repr__(self) -> str:
         n_images, n_dictionary, n_rows, n_columns = self.shape
@@ -152,13 +126,25 @@ class ConvolutionalCode:
         self.check()
         check_memory(self.value.itemsize * math.prod(map(int, self.shape)), "shape", self.shape)
         code = np.zeros(self.shape, self.value.dtype)
-        np.add.at(code, (self.image, *self.slots[:3]), self.value)
+        np.add.at(code, self.slots[:4], self.value)
         return code
 
-    def _of_image(self, n):
-        """Atoms, rows, columns and values of the events of image n."""
+    def of_image(self, n: int) -> kernels.Slots:
+        """The events of image n, as those of the first of one."""
         first, last = np.searchsorted(self.image, (n, n + 1))
-        return kernels.Slots(*(part[first:last] for part in self.slots))
+        slots = kernels.Slots(*(part[first:last] for part in self.slots))
+        return slots._replace(images=np.zeros_like(slots.images))
+
+    def check_inside(self, images: Sequence[np.ndarray], atom: Sequence[int], stride: int) -> None:
+        """ValueError for events whose atom of (height, width) is not inside its image."""
+        sizes = np.array([image.shape[-2:] for image in images]).reshape(-1, 2)[self.image]
+        ends = np.stack((self.row, self.column), axis=1) * stride + atom
+        if (ends > sizes).any():
+            n = int((ends > sizes).any(axis=1).argmax())
+            raise ValueError(
+                f"code has an event at row {self.row[n]}, column {self.column[n]} of image "
+                f"{self.image[n]}, whose size {tuple(map(int, sizes[n]))} does not hold it"
+            )
 
     def counts(self) -> np.ndarray:
         """How many events select each atom, (n_dictionary,) int64."""
@@ -183,23 +169,57 @@ class ConvolutionalCode:
         np.add.at(counts, (self.atom, self.row, self.column), 1)
         return counts
 
-    def reconstruct(
-        self, dictionary: np.ndarray, shape: Sequence[int] | None = None, stride: int = 1
-    ) -> np.ndarray:
-        """The images of this code.
+    def rates(self, sampling_rate: float = 1.0) -> np.ndarray:
+        """Return how often each atom occurs: its events over the samples or pixels of X.
 
         Parameters
         ----------
-        dictionary : array of shape (n_dictionary, n_channels, width, width)
+        sampling_rate : float, default=1
+            Samples a second, above 0: rates are in events a second.  With 1, in events a sample.
+
+        Returns
+        -------
+        rates : array of shape (n_dictionary,), float64
+        """
+        rate = check_number(sampling_rate, "sampling_rate", above=0)
+        sizes = [self.shape[2:]] * len(self) if self.layout is None else self.layout.sizes
+        return self.counts() * (rate / max(1, sum(math.prod(size) for size in sizes)))
+
+    def to_frame(self):
+        """Return the events as a `pandas.DataFrame`, one a row.
+
+        Columns are signal, atom, time and value.  Of images, they are signal (the index of the
+        image), atom, row, column and value.  Needs pandas.
+        """
+        import pandas
+
+        places = {"row": self.row, "column": self.column}
+        if self.layout is not None and self.layout.n_axes == 1:
+            places = {"time": self.column}
+        columns = {"signal": self.image, "atom": self.atom, **places, "value": self.value}
+        return pandas.DataFrame(columns)
+
+    def reconstruct(
+        self, dictionary: np.ndarray, shape: Sequence[int] | None = None, stride: int = 1
+    ) -> np.ndarray | list[np.ndarray]:
+        """Return what this code stands for, laid out as the X that was coded.
+
+        Parameters
+        ----------
+        dictionary : array of shape (n_dictionary, n_channels, height, width)
+            Atoms.  Of signals, (n_dictionary, n_channels, n_times).
         shape : (..., height, width), optional
-            Pixels of an image.  If None, the smallest that has the places of the code.
+            Pixels of an image.  If None, those of the X that was coded.  If these are not known,
+            the smallest that has the places of the code.
         stride : int, default=1
             Pixels between places.
 
         Returns
         -------
         images : array of shape (n_images, n_channels, height, width)
-            Of the dtype of the code's values.
+            Of the dtype of the code's values.  Of signals, (n_signals, n_channels, n_times), or
+            (n_channels, n_times) where X had these axes.  A list where X was a list of several
+            sizes.
 
         Raises
         ------
@@ -209,29 +229,40 @@ class ConvolutionalCode:
         self.check()
         stride = check_count(stride, "stride")
         dictionary = np.ascontiguousarray(dictionary, self.value.dtype)
-        if dictionary.ndim != 4 or len(dictionary) != self.shape[1]:
+        if dictionary.ndim not in (3, 4) or len(dictionary) != self.shape[1]:
             raise ValueError(
-                f"dictionary must have shape ({self.shape[1]}, n_channels, width, width), as the "
+                f"dictionary must have shape ({self.shape[1]}, n_channels, height, width), as the "
                 f"code is of {self.shape[1]} atoms, not {dictionary.shape}, of {len(dictionary)} "
                 f"atoms"
             )
-        least = [
-            (n - 1) * stride + width
-            for n, width in zip(self.shape[2:], dictionary.shape[2:], strict=True)
-        ]
+        layout = self.layout
+        if dictionary.ndim == 3:
+            dictionary = dictionary[:, :, None]
+            layout = layout or Layout(1, "array", ())
+        atom = dictionary.shape[2:]
+        if shape is not None or layout is None or not layout.sizes:
+            sizes = (self._size(shape, atom, stride),) * len(self)
+            layout = Layout(layout.n_axes if layout else 2, "array", sizes)
+        n_bytes = self.value.itemsize * dictionary.shape[1] * sum(map(math.prod, layout.sizes))
+        check_memory(n_bytes, "shape", self.shape)
+        channels = (dictionary.shape[1],)
+        images = [np.zeros((*channels, *size), self.value.dtype) for size in layout.sizes]
+        self.check_inside(images, atom, stride)
+        for n, image in enumerate(images):
+            slots = self.of_image(n)
+            slots = slots._replace(values=-slots.values)
+            kernels.subtract_events(slots, stride, dictionary, image[None])
+        return layout.dress(images)
+
+    def _size(self, shape, atom, stride):
+        """(height, width) that a user gave, at least the smallest, which is the default."""
+        least = [(n - 1) * stride + side for n, side in zip(self.shape[2:], atom, strict=True)]
         shape = least if shape is None else shape[-2:] if np.ndim(shape) else ()
         if len(shape) != 2:
             raise ValueError("shape must end in (height, width)")
-        if dictionary.shape[2] != dictionary.shape[3] or any(np.less(shape, least)):
+        if any(np.less(shape, least)):
             raise ValueError(
                 f"shape must be at least {least[0]} x {least[1]} to hold the places of the code, "
                 f"not {tuple(shape)}"
             )
-        size = (self.shape[0], dictionary.shape[1], *shape)
-        check_memory(self.value.itemsize * math.prod(map(int, size)), "shape", self.shape)
-        images = np.zeros(size, self.value.dtype)
-        for n in range(len(images)):
-            atoms, rows, columns, values = self._of_image(n)
-            negative = kernels.Slots(atoms, rows, columns, -values)
-            kernels.subtract_events(negative, stride, dictionary, images[n])
-        return images
+        return tuple(map(int, shape))

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from .._base.checks import as_array, check_count, check_memory
 from .._base.constraints import Count, NotNegative, checked, number
-from .coding import check_images
+from .layout import check_images
 
 # Widths of windows whose squares are neither 0 nor infinite.
 Sigma = Annotated[float, number(least=1e-6, most=1e6)]

@@ -2,10 +2,10 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from .._base.checks import check_array, check_count, check_generator, check_numb
 from .._base.constraints import check_fields
 from .._base.parameters import NamedEstimator
 from .._base.progress import progress
+from .._base.samples import batches_of, is_stream
 from .._base.threads import Threads
+from .._base.warning import warn_user
 from ..coding.competition import Competition, check_competition
 from ..learning import loop
 from ..learning.evidence import Evidence
@@ -40,23 +42,58 @@ from ..store.files import damage_of, read, take, write
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
+FIRE_TOGETHER = (0.04, 0.12)  # share of negative coefficients that such atoms leave
 ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 
 
-def _is_stream(X):
-    """Whether X is an iterable of batches: neither an array nor a sequence."""
-    return isinstance(X, Iterable) and not (hasattr(X, "__array__") or hasattr(X, "__len__"))
+def _ask(on_step, state):
+    """Return whether on_step(state) stops learning; an interrupt of its own is marked."""
+    try:
+        return on_step is not None and on_step(state) in (True,)
+    except KeyboardInterrupt as error:
+        error.is_of_user = True
+        raise
 
 
-def _repeat(batches):
-    """The batches, over and over unless they are an iterator, which has but one pass."""
-    yield from batches
-    is_empty = iter(batches) is batches
-    while not is_empty:
-        is_empty = True
-        for batch in batches:
-            is_empty = False
-            yield batch
+@contextmanager
+def _interruptible(state):
+    """A context that ends, with a warning, at Ctrl-C: the state is that of the last good step.
+
+    Before the first step there is nothing to keep, and Ctrl-C is raised; so is what the user's
+    on_step raises, and a second Ctrl-C, after this context.
+    """
+    n_done = state.step
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if state.step == n_done or hasattr(error, "is_of_user"):
+            raise
+        warn_user(
+            f"learning was interrupted after {state.step} steps; the model is that of the last"
+        )
+
+
+def _is_learned(name):
+    """Whether an attribute is one of those that learning sets."""
+    return name == "_state" or (name.endswith("_") and not name.startswith("_"))
+
+
+def _advise(negative_share):
+    """Say what may find more atoms if signed codes are mostly positive.
+
+    Of atoms that fire together, or one with another, signed pursuit finds sums and differences.
+    """
+    if negative_share is not None and FIRE_TOGETHER[0] < negative_share < FIRE_TOGETHER[1]:
+        logger.warning(
+            "%.0f %% of the coefficients' sum is negative, as of positive ones whose atoms fire "
+            "together; learning_algorithm='mp' with 2 to 3 times the l0_sparseness may find more",
+            100 * negative_share,
+        )
+
+
+def _in_units_of(plan, state):
+    """Return the plan for samples as a state scales them; whitened ones have their own unit."""
+    return plan.in_units_of(0 if "whitening" in state.scaling else state.exponent)
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
@@ -73,6 +110,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    _n_axes = 2  # of a batch, by which a list of batches is known
+
+    def _read(self, X, reset, state=None):
+        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
+        return self._validate(X, reset), 0
 
     @abstractmethod
     def _shape(self, shape):
@@ -116,11 +159,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @with_callbacks
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
-        if _is_stream(X):
+        check_fields(self)
+        if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
-        check_fields(self)
-        X = self._validate(X, reset=True)
+        model, told = copy(self), {"X": X, "y": y}
+        X, exponent = model._read_to_learn(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
         rng = check_generator(self.random_state, "random_state")
         seed = int(rng.integers(2**63))
@@ -132,11 +176,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         X, scaling = self._scale(X, plan, rows, weight, resume)
         state = resume
         if resume is None:
-            state = self._start(X, plan, seed, rng, rows, weight, scaling)
+            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan = _in_units_of(plan, state)
         rows = np.arange(n_samples) if rows is None else rows
         evidence = Evidence(X, rows, held_out, plan, state.seed)
-        per_pass, told = n_samples // plan.batch_size, {"X": X, "y": y}
+        per_pass = n_samples // plan.batch_size
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
         task = Task(self, max(0, n_steps - state.step), **told)
@@ -148,24 +193,25 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             def step_done(state):
                 bar.update()
                 evidence.step_done(state, threads)
-                is_over = on_step is not None and on_step(state) in (True,)
+                is_over = _ask(on_step, state)
                 is_over |= task.step_done(lambda: self._fitted(state, plan, per_pass))
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
-            loop.learn(
-                X,
-                task.around(evidence.steps(state.step)),
-                state,
-                plan,
-                threads,
-                held_out,
-                step_done,
-                records_end=True,
-                sample_weight=weight,
-            )
+            with _interruptible(state):
+                loop.learn(
+                    X,
+                    task.around(evidence.steps(state.step)),
+                    state,
+                    plan,
+                    threads,
+                    held_out,
+                    step_done,
+                    records_end=True,
+                    sample_weight=weight,
+                )
             state = state if watch is None else watch.choose(state)
-            loop.turn_atoms(X, state, plan, threads, rows, weight)
-        self._set_learned(state, plan, per_pass)
+            _advise(loop.turn_atoms(X, state, plan, threads, rows, weight))
+        self._take_over(model._set_learned(state, plan, per_pass))
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
 
@@ -180,19 +226,20 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _partial_fit(self, X, sample_weight):
         """`partial_fit`, with a weight of each sample or None."""
-        is_first = not hasattr(self, "components_")
-        X = self._validate(X, reset=is_first)
+        check_fields(self)
+        model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
+        X, exponent = model._read_to_learn(X, reset=state is None, state=state)
         weight = check_weight(sample_weight, X)
         rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
-        X, scaling = self._scale(X, plan, rows, weight, None if is_first else self._state)
-        if is_first:
+        X, scaling = self._scale(X, plan, rows, weight, state)
+        if state is None:
             rng = check_generator(self.random_state, "random_state")
-            state = self._start(X, plan, int(rng.integers(2**63)), rng, rows, weight, scaling)
-        else:
-            state = self._state
+            seed = int(rng.integers(2**63))
+            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
+        plan, n_done = _in_units_of(plan, state), state.step
         batches = loop.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
@@ -200,45 +247,65 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             with Threads(self.n_jobs) as threads:
                 loop.learn(X, batches, state, plan, threads, sample_weight=weight)
         finally:
-            if state.step:  # else the first step failed, and nothing is learned
-                self._set_learned(state, plan, len(batches))
+            if state.step > n_done:
+                self._take_over(model._set_learned(state, plan, len(batches)))
         return self
 
-    def _fit_stream(self, batches, on_step, given):
+    def _fit_stream(self, stream, on_step, given):
         """`fit` to an iterable of batches, again from its beginning where it has one."""
         for name, value in given.items():
             if value is not None:
                 raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
-        batches = _repeat(batches)
+        batches, model, is_over, is_whole = batches_of(stream), copy(self), False, False
         if (first := next(batches, None)) is None:
             raise ValueError("X is an iterable of no batches")
-        first, is_over = self._validate(first, reset=True), False
-        n_steps = self._n_steps(first.shape, is_stream=True)
-        plan, task = self._plan_batches(first, len(first), n_steps), Task(self, n_steps)
-        first, scaling = self._scale(first, plan)
+        X, exponent = model._read_to_learn(first, reset=True)
+        n_steps = self._n_steps(X.shape, is_stream=True)
+        plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
+        X, scaling = self._scale(X, plan)
         rng = check_generator(self.random_state, "random_state")
-        state = self._start(first, plan, int(rng.integers(2**63)), rng, scaling=scaling)
-
-        def check(X):
-            return self._scale(self._validate(X, reset=False), plan, state=state)[0]
+        seed = int(rng.integers(2**63))
+        state = self._start(X, plan, seed, rng, exponent, scaling=scaling)
+        plan = _in_units_of(plan, state)
 
         def step_done(state):
             nonlocal is_over
             bar.update()
-            is_over = state.step == n_steps or (on_step is not None and on_step(state) in (True,))
+            is_over = state.step == n_steps or _ask(on_step, state)
             is_over |= task.step_done(lambda: self._fitted(state, plan, 1))
             return is_over
 
-        with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
-            for X in chain((first,), map(check, batches)):
-                rows = loop.one_pass(len(X), plan.batch_size, state)
-                loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
-                if is_over:
-                    break
-            loop.turn_atoms(X, state, plan, threads)
-        self._set_learned(state, plan, 1)
+        try:
+            with Threads(self.n_jobs) as threads, self._progress(0, n_steps) as bar:
+                with _interruptible(state):
+                    while True:
+                        rows = loop.one_pass(len(X), plan.batch_size, state)
+                        loop.learn(X, task.around(rows), state, plan, threads, on_step=step_done)
+                        batch = None if is_over else next(batches, None)
+                        if batch is None:
+                            break
+                        X, _ = model._read_to_learn(batch, reset=False, state=state)
+                        X, _ = self._scale(X, plan, state=state)
+                loop.turn_atoms(X, state, plan, threads)
+            is_whole = True
+        finally:
+            # The steps before an error stay, unless the model was fitted before.
+            if state.step and (is_whole or not hasattr(self, "components_")):
+                self._take_over(model._set_learned(state, plan, 1))
         task.done(lambda: self._fitted(state, plan, 1))
         return self
+
+    def _take_over(self, model):
+        """Have what a copy of this model has learned, at once: no interrupt can split it."""
+        kept = {name: value for name, value in vars(self).items() if not _is_learned(name)}
+        learned = {name: value for name, value in vars(model).items() if _is_learned(name)}
+        self.__dict__ = kept | learned
+
+    def _read_to_learn(self, X, reset, state=None):
+        """Return (samples, exponent) of X, which the dtype can hold beside one another."""
+        X, exponent = self._read(X, reset, state)
+        getattr(X, "check_range", int)()
+        return X, exponent
 
     def _plan_fit(self, shape, dtype, n_steps):
         """The plan to learn from all samples there are."""
@@ -254,6 +321,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """(rows to learn from, rows held out of it); None, None is all, and none."""
         usable = None if weight is None else np.flatnonzero(to_host(weight))
         n_usable = n_samples if usable is None else len(usable)
+        if stopping.tol is not None and n_usable < 2:
+            raise ValueError(
+                f"tol must be None, or X must have 2 samples or more: one is held out to see when "
+                f"learning stops. There is {n_usable} of a weight above 0."
+            )
         n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
         if not n_held_out:
             return usable, None
@@ -298,11 +370,16 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _whitening(self, X, rows, weight):
         """Return what whitens samples, or None."""
 
-    def _start(self, X, plan, seed, rng, rows=None, weight=None, scaling=None):
+    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None, scaling=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
         if self.dict_init is not None:
             dictionary = whiten(dictionary, (scaling or {}).get("whitening"))
+        start = beside(dictionary, X), plan, seed, beside(variance, X)
+        return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent, scaling)
+
+    def _energy(self, X, rows, weight):
+        """Return the mean square of some samples among the rows of X, the unit of gradients."""
         n_samples = len(X) if rows is None else len(rows)
         some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
         some = some if rows is None else rows[some]
@@ -312,9 +389,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             beside(np.ones(len(some)), X) if weight is None else astype(weight[some], xp.float64)
         )
         count = share @ astype(~xp.isnan(squares), xp.float64).sum(axis=1)
-        energy = share @ xp.nansum(squares, axis=1) / count if count else 0.0
-        start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, float(energy) or 1.0, scaling)
+        return float(share @ xp.nansum(squares, axis=1) / count) if count else 0.0
 
     def _check_start(self, shape, dtype):
         """dict_init as an array of this shape, or None."""
@@ -435,7 +510,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             competition = Competition(**take(arrays, "competition/"), C=info["C"])
             state = from_arrays(arrays, info["state"])
             cls._check_atoms(state.dictionary)
-            check_competition(**vars(competition), n_dictionary=len(state.dictionary), dtype=None)
+            parts = competition.gain, competition.P_cum, competition.C
+            check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
             check_number(info["C"], "C", above=0, is_optional=True)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)

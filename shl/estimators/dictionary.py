@@ -15,7 +15,7 @@ from .._base.warning import warn_user
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
 from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
-from ..images.patches import noise_patches
+from ..images.patches import PatchShape, noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
 from ..learning.replacement import ReplaceLike, Replacement
@@ -120,7 +120,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     eta_precision : float, default=0.0
         In [0, 1], the rate of that.
     one_over_F : bool, default=False
-        True starts from patches of 1/f noise (n_pixels must be a square), False from white noise.
+        True starts from patches of 1/f noise of the shape `patch_shape`, False from white noise.
+    patch_shape : (int, int) or (int, int, int), optional
+        Height and width in pixels of the patches that the samples are, and their number of
+        channels, which come last.  If None, figures and 1/f noise take them for square and grey.
     dict_init, precision_init : array of shape (n_dictionary, n_pixels), optional
         Start values.
     P_cum_init : array of shape (n_dictionary, nb_quant), optional
@@ -221,6 +224,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     do_precision: constraints.Flag = False
     eta_precision: constraints.Share = 0.0
     one_over_F: constraints.Flag = False
+    patch_shape: PatchShape | None = None
     dict_init: np.ndarray | None = None
     precision_init: np.ndarray | None = None
     P_cum_init: np.ndarray | None = None
@@ -284,6 +288,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         n_pixels) of a dtype in n_steps; None has no end.
         """
         constraints.check_fields(self)
+        if self.patch_shape is not None and np.prod(self.patch_shape) != shape[1]:
+            raise ValueError(
+                f"patch_shape must have as many pixels as a sample, {shape[1]}, not "
+                f"{self.patch_shape!r}"
+            )
         n_dictionary = self._shape(shape)[0]
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
@@ -506,16 +515,21 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             )
         return np.abs(dictionary)
 
-    @staticmethod
-    def _draw_noise(shape, rng):
-        """Patches of 1/f noise."""
+    def _draw_noise(self, shape, rng):
+        """Draw patches of 1/f noise."""
         n_dictionary, n_pixels = shape
-        width = round(n_pixels**0.5)
-        if width**2 != n_pixels:
+        side = round(n_pixels**0.5)
+        if self.patch_shape is None and side**2 != n_pixels:
             raise ValueError(
-                f"one_over_F must be False where samples are not square patches: {n_pixels} pixels"
+                f"one_over_F needs square patches, and samples have {n_pixels} pixels. Pass "
+                f"patch_shape, or one_over_F=False"
             )
-        return noise_patches(n_dictionary, width, rng)
+        height, width, *channels = self.patch_shape or (side, side)
+        noise = [
+            noise_patches(n_dictionary, width, rng, patch_height=height)
+            for _ in range(*channels or (1,))
+        ]
+        return np.stack(noise, axis=2).reshape(shape)
 
     def _set_fitted(self, state, competition):
         """The fitted attributes that are parts of the state."""
@@ -556,7 +570,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             CSR with sparse_output; (n_samples, 2 n_dictionary) with split_sign.
         """
         check_is_fitted(self)
-        given, X = X, self._validate(X, reset=False)
+        given, (X, _) = X, self._read(X, reset=False, exponent=0)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
         code = encode.sparse_encode(
             X,

@@ -16,6 +16,7 @@ from .._base.checks import check_array, check_sparse, wants_numbers
 from .._base.constraints import Count, Flag, NotNegative, PositiveShare, check_fields
 from .._base.devices import is_on_device, is_tensor
 from .._base.parameters import NamedEstimator, estimator
+from .._base.samples import Samples, from_tensor, read_samples, scale_by
 from .._base.threads import chunks
 from ..coding.competition import CompetitionLike
 from ..coding.encode import default_sparseness, limit_sparseness, sparse_encode
@@ -37,7 +38,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.input_tags.allow_nan = self._has_gaps
+        tags.input_tags.allow_nan, tags.input_tags.sparse = self._has_gaps, True
         return tags
 
     @property
@@ -45,35 +46,36 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """Whether NaN marks entries that are missing; `missing` may be anything yet."""
         return isinstance(self.missing, str) and self.missing == "mask"
 
-    def _validate(self, X, reset):
-        """X as a finite float array, C-ordered where it has to be converted; a tensor where it is
-        on a GPU.
-        """
-        if is_on_device(X):
-            return self._validate_on_device(X, reset)
-        with wants_numbers("X"):
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=[np.float64, np.float32],
-                ensure_all_finite=False,
-                ensure_min_samples=1,
-            )
-        return check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
+    def _read(self, X, reset, state=None, exponent=None):
+        """Return (samples, exponent) of X, see `read_samples`; in the unit of a state, if given."""
+        if not (isinstance(X, Samples) or is_on_device(X)):
+            X = self._look_at(X, reset)
+        dtype = None
+        if state is not None:
+            dtype, exponent = state.dictionary.dtype, state.exponent
+            dtype = None if is_tensor(state.dictionary) != is_on_device(X) else dtype
+        X, exponent = read_samples(X, "X", self._has_gaps, dtype, exponent)
+        self._check_n_features(X, reset)
+        return X, exponent
 
-    def _validate_on_device(self, X, reset):
-        """What scikit-learn's `validate_data` does, which takes no arrays of a GPU."""
-        X = check_array(X, "X", ndim=2, allows_nan=self._has_gaps)
+    def _look_at(self, X, reset):
+        """X, of which scikit-learn has looked at names, and at what is no array of numbers."""
+        X = from_tensor(X) if is_tensor(X) else X
+        is_plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.size and X.dtype.kind in "fiub"
+        options = {} if is_plain else {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
+        options |= {"skip_check_array": True} if is_plain else {"ensure_all_finite": False}
+        with wants_numbers("X"):
+            return validate_data(self, X, reset=reset, **options)
+
+    def _check_n_features(self, X, reset):
+        """An error for another number of features than in `fit`."""
         if reset:
             self.n_features_in_ = X.shape[1]
-            vars(self).pop("feature_names_in_", None)
         elif X.shape[1] != getattr(self, "n_features_in_", X.shape[1]):
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input."
             )
-        return X
 
     def inverse_transform(self, X) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
@@ -108,14 +110,19 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts.
         """
-        X = self._validate(X, reset=False)
+        X, exponent = self._read(X, reset=False)
         weight = check_weight(sample_weight, X)
         left = total = 0.0
         for rows in chunks(len(X), most=SCORED_ROWS, fewest=SCORED_ROWS):
-            residual = X[rows] - self.inverse_transform(self.transform(X[rows]))
-            squares, missed = (_square_norms(values) for values in (X[rows], residual))
-            share = 1.0 if weight is None else weight[rows]
-            left, total = left + (share * missed).sum(), total + (share * squares).sum()
+            samples = X[rows]  # divided by 2^exponent, so that no square overflows or vanishes
+            given = X.part(rows) if isinstance(X, Samples) else scale_by(samples, exponent)
+            found = self.inverse_transform(self.transform(given))
+            residual = samples - scale_by(found, -exponent)
+            squares, missed = (_square_norms(values) for values in (samples, residual))
+            if weight is not None:
+                share = astype(weight[rows], squares.dtype)
+                squares, missed = share * squares, share * missed
+            left, total = left + missed.sum(), total + squares.sum()
         return -float((left / total) ** 0.5) if total else 0.0
 
     def _split(self, code):
@@ -140,11 +147,30 @@ def _square_norms(values):
     return xp.nansum(astype(values, xp.float64) ** 2, axis=1)
 
 
+def _divide(code, norms, exponents):
+    """Return code / (norms * 2^exponents), or an error for what the dtype cannot hold."""
+    xp = namespace(code)
+    with np.errstate(over="ignore"):
+        divided = xp.ldexp(code / norms, -exponents)
+    if not xp.isfinite(divided).all():
+        raise ValueError(
+            f"dictionary has rows so small that coefficients overflow {code.dtype}. Scale them."
+        )
+    return divided
+
+
 def check_weight(sample_weight, X) -> np.ndarray | None:
     """Weights (n_samples,) of X's dtype, at least 0 and not all 0, or None."""
     if sample_weight is None:
         return None
     weight = check_array(sample_weight, "sample_weight", ndim=1, dtype=X.dtype, shape=(len(X),))
+    with np.errstate(over="ignore"):
+        total = 8 * weight.sum()
+    if not namespace(weight).isfinite(total):
+        raise ValueError(
+            f"sample_weight must have a sum that {weight.dtype} can hold, but its largest is "
+            f"{weight.max():.3g}. Divide it by a number."
+        )
     if weight.min() < 0 or not weight.any():
         raise ValueError(
             f"sample_weight must be at least 0 and not all zero, it is {weight.min():.3g} to "
@@ -216,15 +242,15 @@ class SparseCoder(SparseTransformer, NamedEstimator):
     def fit(self, X, y=None) -> Self:
         """Check that the dictionary fits X; nothing is learned."""
         check_fields(self)
-        X = self._validate(X, reset=True)
+        X, _ = self._read(X, reset=True)
         self._scale_atoms(X)
         return self
 
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
         check_fields(self)
-        given, X = X, self._validate(X, reset=False)
-        atoms, norms = self._scale_atoms(X)
+        given, (X, _) = X, self._read(X, reset=False, exponent=0)
+        atoms, norms, exponents = self._scale_atoms(X)
         default = default_sparseness(X.shape[1], len(atoms))
         limits = self.l0_sparseness, default, self.algorithm, self.fit_tol
         code = sparse_encode(
@@ -243,11 +269,12 @@ class SparseCoder(SparseTransformer, NamedEstimator):
             n_jobs=self.n_jobs,
         )
         if sparse.issparse(code):
-            code.data /= norms[code.indices]
+            code.data = _divide(code.data, norms[code.indices], exponents[code.indices])
         elif is_tensor(code) and self.sparse_output:
-            code.values().div_(norms[code.col_indices()])
+            columns = code.col_indices()
+            code.values().copy_(_divide(code.values(), norms[columns], exponents[columns]))
         else:
-            code /= norms
+            code = _divide(code, norms, exponents)
         return like(self._split(code), given)
 
     def _scale_atoms(self, X):
@@ -258,10 +285,13 @@ class SparseCoder(SparseTransformer, NamedEstimator):
                 f"Dictionary and X have different numbers of features: {atoms.shape[1]} columns of "
                 f"dictionary, and {X.shape[1]} of X"
             )
-        norms = namespace(atoms).linalg.norm(atoms, axis=1)
+        xp = namespace(atoms)
+        exponents = xp.frexp(abs(atoms).max(axis=1, **({} if xp is np else {})))[1]
+        atoms = xp.ldexp(atoms, -exponents[:, None])
+        norms = xp.linalg.norm(atoms, axis=1)
         if not norms.all():
             raise ValueError(f"dictionary: row {int(norms.argmin())} is all zeros")
-        return atoms / norms[:, None], norms
+        return atoms / norms[:, None], norms, exponents
 
     def _atoms(self, n_pixels=None):
         """The dictionary as an array of floats, or the cosine basis of n_pixels."""

@@ -31,13 +31,13 @@ STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "r
 DATA_PARAMETERS = tuple(field.name for field in fields(Patches))
 DOWNSCALED = ("N_patches", "n_iter", "batch_size", "record_num_batches")
 OF_CODE = ("plot_variance", "plot_variance_histogram", "plot_coefficients")
-OF_RECORD = ("plot_error", *(f"time_plot_{name}" for name in (*plotting.LABELS, "prob")))
-OF_ATOMS = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_proba_histogram")
-FIGURES = (*OF_ATOMS, *OF_CODE, *OF_RECORD)
+OF_RECORD = tuple(f"time_plot_{name}" for name in (*plotting.LABELS, "prob"))
+OF_MODEL = ("show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_proba_histogram")
+FIGURES = (*OF_MODEL, *OF_CODE, *OF_RECORD)
 
 
 @dataclass(eq=False)
-class SHL(constraints.Checked):
+class SHL:
     """An experiment of sparse Hebbian learning on patches of natural images.
 
     >>> shl = SHL(homeo_method="HEH")                                         # doctest: +SKIP
@@ -49,7 +49,7 @@ class SHL(constraints.Checked):
     height, width : int
         Size of the crops of images, in pixels.
     patch_width : int
-        Patches are patch_width x patch_width pixels.
+        Width of a patch in pixels, also its height unless `patch_height` is given.
     N_patches : int
         Patches in the data.
     datapath, name_database : str
@@ -60,6 +60,12 @@ class SHL(constraints.Checked):
         See `shl.images.extract_patches`.
     n_image : int, optional
         Images to use; None is all.
+    patch_height : int, default=None
+        Height of a patch in pixels.  If None, patch_width.  Sounds have a height of 1 (and crops
+        too, `height=1`).
+    color : bool, default=False
+        Whether to learn from colours.  Patches then have patch_height x patch_width x 3 pixels.
+        Channels are filtered alike and scaled together, see `shl.images.extract_patches`.
     n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
         See `SparseHebbianLearning`.
     one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
@@ -114,6 +120,8 @@ class SHL(constraints.Checked):
     patch_ds: constraints.Count = 1
     patch_norm: constraints.Flag = False
     n_image: constraints.Count | None = None
+    patch_height: constraints.Count | None = None
+    color: constraints.Flag = False
     n_dictionary: constraints.Count | None = 676
     learning_algorithm: Algorithm | None = "mp"
     fit_tol: constraints.NotNegative | None = None
@@ -154,12 +162,12 @@ class SHL(constraints.Checked):
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
-        super().__post_init__()
+        constraints.check_fields(self)
         count_threads(self.n_jobs)
-        self.patches  # noqa: B018 - it validates itself
+        shape = self.patches.shape  # they validate themselves
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
-        model.plan((most, self.patch_width**2), np.float32)
+        model.plan((most, int(np.prod(shape))), np.float32)
         self.store = store.open_store(self.cache_dir)
 
     def __eq__(self, other):
@@ -202,8 +210,8 @@ class SHL(constraints.Checked):
     # ----------------------------------------------------------------------------------------- data
 
     def get_data(self, matname=None, patch_width=None):
-        """Patches (N_patches, patch_width^2) float32 of the database, cached under all that makes
-        them.
+        """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
+        as many pixels in colour, cached under all that makes them.
         """
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
@@ -231,8 +239,10 @@ class SHL(constraints.Checked):
 
     def _estimator(self, dictionary=None, precision=None, P_cum=None):
         """The unfitted model of these parameters."""
+        shape = self.patches.shape
         return SparseHebbianLearning(
             **self._parameters(LEARNING_PARAMETERS),
+            patch_shape=shape if self.color or shape[0] != shape[1] else None,
             dict_init=dictionary,
             precision_init=precision,
             P_cum_init=self.P_cum if P_cum is None else P_cum,
@@ -312,7 +322,7 @@ class SHL(constraints.Checked):
         of_transform = [name for name in parameters if name.startswith("transform_")]
         for name in ("n_jobs", "verbose", "sparse_output", "split_sign", *of_transform):
             parameters.pop(name)
-        key = store.key_of({**parameters, "data": data_digest or store.digest(data)})
+        key = store.key_of({**parameters, "data": data_digest or store.digest(data)}, "experiments")
         return self.store.path("dico", key, matname)
 
     # --------------------------------------------------------------------------------------- coding
@@ -400,7 +410,9 @@ def _read_digest(path):
 
 def _options_of(name):
     """The parameters of one of FIGURES."""
-    return signature(SHL.time_plot if name in OF_RECORD else getattr(SHL, name)).parameters
+    if name in OF_RECORD:
+        return [option for option in signature(SHL.time_plot).parameters if option != "variable"]
+    return list(signature(getattr(SHL, name)).parameters)
 
 
 def _check_options(options, list_figures):

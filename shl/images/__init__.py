@@ -21,6 +21,8 @@ from .photographs import (
     find_database,
     load_images,
     read_image,
+    read_images,
+    to_color,
     to_grey,
 )
 from .windows import extract, reconstruct
@@ -44,7 +46,9 @@ __all__ = [
     "noise_patches",
     "preprocess",
     "read_image",
+    "read_images",
     "reconstruct",
+    "to_color",
     "to_grey",
     "whiten",
 ]

@@ -1,22 +1,21 @@
 """Where images come from: databases of photographs, files as grey levels, and dead leaves."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from .._base.checks import as_array, check_memory, check_path
-from .._base.constraints import Count, checked
+from .._base.constraints import Count, Flag, PathLike, checked
+from .._base.tables import printable
+from .files import PICTURES, READERS, read_pixels
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 GREY = np.array([0.2989, 0.5870, 0.1140])  # of red, green, blue (ITU-R BT.601)
 BUILT_IN = ("sample", "dead_leaves")  # databases that need no folder
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # others, as PostScript, start programs
-MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
 DATAPATH = "database/"
 STUDIED = "kodakdb"  # the study's database: of several, it is taken
 STRIP = 1 << 22  # pixels of an image of colours that are made grey at a time
-BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 258, 339, 274  # tags of TIFF and EXIF
 
 
 def load_images(
@@ -26,14 +25,16 @@ def load_images(
     width: int = 256,
     n_image: int | None = None,
     rng: np.random.Generator | None = None,
+    color: bool = False,
 ) -> list[tuple[str, np.ndarray]]:
-    """Grey images of a database, each at least height x width.
+    """Load the images of a database, each at least height x width.
 
     Parameters
     ----------
     name_database : str, default='sample'
         'sample', the photographs that scikit-learn ships; 'dead_leaves', synthetic (see
-        `dead_leaves`); or the name of a folder of PNG, JPEG, TIFF or BMP files in `datapath`.
+        `dead_leaves`); or the name of a folder of files in `datapath`, or of one file.
+        database/README.md lists the formats.
     datapath : str or Path, default='database'
         The folder of such folders.
     height, width : int, default=256
@@ -42,11 +43,14 @@ def load_images(
         The number of images, chosen by `rng`; None is all (dead_leaves: 16).
     rng : Generator, default=None
         None is a new one.
+    color : bool, default=False
+        Whether to keep colours.
 
     Returns
     -------
-    images : list of (name, array (rows, columns) float64)
-        Grey levels as of `to_grey`.
+    images : list of (name, array of float64)
+        Grey levels (rows, columns) as of `to_grey`, or colours (rows, columns, 3) as of
+        `to_color`.
 
     Raises
     ------
@@ -58,19 +62,18 @@ def load_images(
     Warns
     -----
     UserWarning
-        For each file that is skipped, with the reason.
+        For each file that is skipped, or of which images are skipped, with the reason.
     """
     rng = np.random.default_rng() if rng is None else rng
     if name_database == "sample":
-        images = _sample_images()
+        images = _sample_images(color)
     elif name_database == "dead_leaves":
-        count = n_image or 16
+        shape = max(height, 64), max(width, 64)
         images = [
-            (f"dead_leaves_{i}", dead_leaves(max(height, 64), max(width, 64), rng))
-            for i in range(count)
+            (f"dead_leaves_{i}", dead_leaves(*shape, rng, color)) for i in range(n_image or 16)
         ]
     else:
-        images = _folder_images(Path(datapath) / name_database, height, width)
+        images = _folder_images(Path(datapath) / name_database, height, width, color)
     if n_image is None or n_image == len(images):
         return images
     if n_image > len(images):
@@ -95,7 +98,9 @@ def choose_database(
 
 
 def find_database(datapath: str | Path) -> tuple[Path, str]:
-    """The folder of databases and the only database in it; a folder of images is one itself.
+    """The folder of databases and the only database in it.
+
+    A folder of images is a database itself, and so is one file.
 
     Raises
     ------
@@ -105,11 +110,18 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
         If there are several databases; the message lists them.
     """
     folder = Path(datapath)
+    itself = folder.resolve().parent, folder.resolve().name
+    if folder.is_file():
+        return itself
     if not folder.is_dir():
-        raise FileNotFoundError(f"datapath must be a folder, and there is none at {folder}")
-    if _holds_images(folder):
-        return folder.resolve().parent, folder.resolve().name
+        raise FileNotFoundError(
+            f"datapath must be a folder or a file, and there is none at {folder}"
+        )
+    if _holds_images(folder, PICTURES):
+        return itself
     found = sorted(path.name for path in folder.iterdir() if path.is_dir() and _holds_images(path))
+    if not found and _holds_images(folder):  # arrays may also be beside databases
+        return itself
     if not found:
         raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
     if STUDIED in found:
@@ -119,36 +131,44 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
     return folder, found[0]
 
 
-def _holds_images(folder):
-    """Whether a folder has an image file."""
-    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+def files_of(database: Path, suffixes: Iterable[str] = READERS) -> list[Path]:
+    """List the files of a database, a folder or one file, whose suffixes can be read."""
+    if not database.is_dir():
+        return [database]
+    return sorted(path for path in database.iterdir() if path.suffix.lower() in suffixes)
 
 
-def _sample_images():
+def _holds_images(folder, suffixes=READERS):
+    """Whether a folder has a file with one of the suffixes."""
+    return bool(files_of(folder, suffixes))
+
+
+def _sample_images(color):
     """The photographs that scikit-learn ships."""
     from sklearn.datasets import load_sample_image
 
-    return [(name, to_grey(load_sample_image(name))) for name in ("china.jpg", "flower.jpg")]
+    scale = to_color if color else to_grey
+    return [(name, scale(load_sample_image(name))) for name in ("china.jpg", "flower.jpg")]
 
 
-def _folder_images(folder, height, width):
+def _folder_images(folder, height, width, color):
     """The images of a folder by name; those that cannot be used are skipped with a warning."""
-    if not folder.is_dir():
+    if not folder.exists():
         there = (
             sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
         )
         raise FileNotFoundError(
-            f"there is no folder {folder}; {folder.parent} holds {', '.join(there) or 'nothing'}. "
-            f"Databases without a folder: 'sample', 'dead_leaves'; of a folder of images elsewhere "
-            f"give the datapath alone"
+            f"name_database must be 'sample', 'dead_leaves', or a folder or file in "
+            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not {folder.name!r}. "
+            f"For images elsewhere, pass datapath alone"
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     images = []
-    for path in files:
-        try:
-            images.append((path.name, read_image(path, height, width)))
-        except ValueError as error:
-            warnings.warn(f"skipped {path}: {error}", stacklevel=3)
+    for path in files_of(folder):
+        found, errors = _usable_images(path, height, width, color)
+        images += [(path.name + index, image) for index, image in found]
+        if errors:
+            some = f"{len(errors)} images of " if found else ""
+            warnings.warn(f"skipped {some}{printable(path)}: {errors[0]}", stacklevel=3)
     if not images:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise FileNotFoundError(
@@ -157,97 +177,83 @@ def _folder_images(folder, height, width):
     return images
 
 
-def read_image(path: str | Path, height: int = 1, width: int = 1) -> np.ndarray:
-    """The grey levels of an image file, (rows, columns) float64 as of `to_grey`.
+def _usable_images(path, height, width, color):
+    """(images (index, image) of a file that can be used, why the others cannot)."""
+    found, errors = [], []
+    try:
+        for index, pixels in read_pixels(path):
+            try:
+                found.append((index, _check_pixels(pixels, height, width, color)))
+            except ValueError as error:
+                errors.append(f"{index} {error}".strip())
+    except ValueError as error:
+        errors.append(str(error))
+    return found, errors
 
-    Grey files of more than 8 bits keep their depth; all others are read as RGB of 8 bits, palettes
-    looked up and transparency left out.  The image is turned as its EXIF data say; of several
-    frames the first is read.
+
+def _check_pixels(pixels, height, width, color):
+    """Return pixels as grey levels or colours, if there are enough of them, and of two values."""
+    if pixels.shape[1] < width or pixels.shape[0] < height:
+        size = " x ".join(map(str, pixels.shape[:2]))
+        raise ValueError(f"its {size} pixels are fewer than {height} x {width}")
+    image = (to_color if color else to_grey)(pixels)
+    if not np.isfinite(image).all():
+        raise ValueError("it holds NaN or infinity")
+    if np.ptp(image) <= 1e-9 * np.abs(image).max():
+        raise ValueError("it is constant")
+    return image
+
+
+def read_images(
+    path: str | Path, height: int = 1, width: int = 1, color: bool = False
+) -> list[tuple[str, np.ndarray]]:
+    """Read all images of a file, as of `read_image`: (index, image), the index "" for one alone.
+
+    Raises
+    ------
+    ValueError
+        With the reason, if an image cannot be used.
+    """
+    found, errors = _usable_images(path, height, width, color)
+    if errors:
+        raise ValueError(errors[0])
+    return found
+
+
+@checked
+def read_image(
+    path: PathLike, height: Count = 1, width: Count = 1, color: Flag = False
+) -> np.ndarray:
+    """The only image of a file.
+
+    Integers of any depth keep it, in grey and in colour (16 bits of colour need the extra
+    `images`).  Palettes are looked up, and transparency is left out.  The image is turned as its
+    EXIF data say; of several frames the first is read.
 
     Parameters
     ----------
     path : str or Path
-        A PNG, JPEG, TIFF or BMP file.
+        A file of one of the formats in database/README.md.
     height, width : int, default=1
         Pixels that the image must have at least.
+    color : bool, default=False
+        Whether to keep colours.  A grey image then has three equal channels.
 
     Returns
     -------
-    image : array of shape (rows, columns), float64
+    image : array of shape (rows, columns) or (rows, columns, 3), float64
+        As of `to_grey` or `to_color`.
 
     Raises
     ------
     ValueError
         With the reason, if it is no such file, truncated, too large, smaller than height x width,
-        constant, or holds NaN.
+        constant, holds NaN, or holds several images.
     """
-    grey = to_grey(_read_pixels(Path(path), height, width))
-    if not np.isfinite(grey).all():
-        raise ValueError("it holds NaN or infinity")
-    if np.ptp(grey) <= 1e-9 * np.abs(grey).max():
-        raise ValueError("it is constant")
-    return grey
-
-
-def _read_pixels(path, height, width):
-    """The pixels of an image file, turned as they are to be seen."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not path.is_file():  # to open a pipe would wait for ever
-        raise ValueError("it is no file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is checked
-            image = Image.open(path, formats=FORMATS)
-        with image:
-            if image.width * image.height > MOST_PIXELS:
-                raise _Unusable(
-                    f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}"
-                )
-            pixels = _turn(_decode(image), image.getexif().get(ORIENTATION, 1))
-    except _Unusable:
-        raise
-    except UnidentifiedImageError:
-        raise ValueError(f"it is not an image of the formats {', '.join(FORMATS)}") from None
-    except Exception as error:  # a damaged file raises nearly anything
-        raise ValueError(f"it cannot be read ({type(error).__name__}: {error})") from error
-    if pixels.shape[1] < width or pixels.shape[0] < height:
-        raise ValueError(
-            f"its {pixels.shape[0]} x {pixels.shape[1]} pixels are fewer than {height} x {width}"
-        )
-    return pixels
-
-
-class _Unusable(ValueError):
-    """An image that is whole, and cannot be used."""
-
-
-def _turn(pixels, orientation):
-    """Pixels as EXIF's orientation 1 to 8 wants them to be seen; others are left as they are."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    rows = -1 if orientation in (3, 4, 7, 8) else 1
-    columns = -1 if orientation in (2, 3, 6, 7) else 1
-    return pixels[::rows, ::columns]
-
-
-def _decode(image):
-    """The pixels of an opened image: greys of more than 8 bits as they are, all else RGB."""
-    if image.mode == "I":
-        return np.asarray(image).astype(_integers_of_file(image))
-    if image.mode.startswith(("I", "F")):
-        return np.asarray(image)
-    # Pillow warns when it drops the transparency of a palette.
-    has_transparency = "transparency" in image.info
-    return np.asarray(image.convert("RGBA" if has_transparency else "RGB"))
-
-
-def _integers_of_file(image):
-    """The dtype of a TIFF's integers, which Pillow reads into int32 (its mode 'I')."""
-    if image.format != "TIFF":
-        return np.int32
-    sign = "u" if image.tag_v2.get(SAMPLE_FORMAT, (1,))[0] == 1 else ""
-    return np.dtype(f"{sign}int{image.tag_v2[BITS_PER_SAMPLE][0]}")
+    images = read_images(path, height, width, color)
+    if len(images) > 1:
+        raise ValueError(f"it holds {len(images)} images, and one is needed. Use read_images")
+    return images[0][1]
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
@@ -275,15 +281,8 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     >>> to_grey(np.array([[0, 51, 255]], np.uint8))
     array([[0. , 0.2, 1. ]])
     """
-    pixels = as_array(pixels, "pixels")
-    is_color = pixels.ndim == 3 and pixels.shape[2] >= len(GREY)
-    if pixels.ndim != 2 and not is_color:
-        raise ValueError(
-            f"pixels must have shape (rows, columns) or (rows, columns, at least 3 channels), "
-            f"not {pixels.shape}"
-        )
-    most = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
-    if not is_color:
+    pixels, most = _check_levels(pixels)
+    if pixels.ndim == 2:
         return pixels.astype(float) / most
     size = max(1, STRIP // max(1, pixels.shape[1]))  # all at once would take 24 bytes a pixel
     strips = [slice(start, start + size) for start in range(0, len(pixels), size)]
@@ -294,8 +293,58 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     return grey
 
 
+def to_color(pixels: np.ndarray) -> np.ndarray:
+    """Red, green and blue, scaled to 0..1 by their type as in `to_grey`.
+
+    Parameters
+    ----------
+    pixels : array of shape (rows, columns) or (rows, columns, n_channels)
+        Grey, which becomes three equal channels, or red, green, blue; further channels are left
+        out.
+
+    Returns
+    -------
+    color : array of shape (rows, columns, 3), float64
+
+    Raises
+    ------
+    ValueError
+        As in `to_grey`.
+
+    Examples
+    --------
+    >>> to_color(np.array([[0, 51, 255]], np.uint8)).shape
+    (1, 3, 3)
+    """
+    pixels, most = _check_levels(pixels)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+    return pixels[:, :, :3].astype(float) / most
+
+
+def _check_levels(pixels):
+    """(pixels, the largest value of their type) of a grey or colour image."""
+    pixels = as_array(pixels, "pixels")
+    is_color = pixels.ndim == 3 and pixels.shape[2] >= len(GREY)
+    if pixels.ndim != 2 and not is_color:
+        raise ValueError(
+            f"pixels must have shape (rows, columns) or (rows, columns, at least 3 channels), "
+            f"not {pixels.shape}"
+        )
+    if is_color and pixels.shape[0] in (1, 3, 4) and pixels.shape[2] > 4:
+        n, rows, columns = pixels.shape
+        raise ValueError(
+            f"pixels of shape {pixels.shape} may be {n} channels of {rows} x {columns} pixels, or "
+            f"{n} x {rows} pixels of {columns} channels. Move the channels to the last axis by "
+            f"np.moveaxis(pixels, 0, -1), or leave out all but 3 or 4 of them"
+        )
+    return pixels, np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+
+
 @checked
-def dead_leaves(height: Count, width: Count, rng: np.random.Generator) -> np.ndarray:
+def dead_leaves(
+    height: Count, width: Count, rng: np.random.Generator, color: Flag = False
+) -> np.ndarray:
     """An image of discs that occlude one another, with the statistics of natural scenes.
 
     Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
@@ -307,11 +356,13 @@ def dead_leaves(height: Count, width: Count, rng: np.random.Generator) -> np.nda
         Pixels.
     rng : Generator
         Draws the discs.
+    color : bool, default=False
+        Whether discs have colours.
 
     Returns
     -------
-    image : array of shape (height, width), float64
-        Grey levels in [0, 1].
+    image : array of shape (height, width), or (height, width, 3) in colour, float64
+        Levels in [0, 1].
 
     References
     ----------
@@ -320,14 +371,15 @@ def dead_leaves(height: Count, width: Count, rng: np.random.Generator) -> np.nda
     check_memory(8 * height * width, "height x width", (height, width))
     least, most = 2.0, max(4.0, min(height, width) / 3)
     n_leaves = max(200, 8 * height * width // 64)
-    draws = rng.random((n_leaves, 4))
+    draws = rng.random((n_leaves, 6 if color else 4))
     radii = (least**-2 + draws[:, 0] * (most**-2 - least**-2)) ** -0.5
     rows, columns = (
         draws[:, 1] * (height + 2 * most) - most,
         draws[:, 2] * (width + 2 * most) - most,
     )
-    image = np.full((height, width), 0.5)
-    for radius, row, column, level in zip(radii, rows, columns, draws[:, 3], strict=True):
+    image = np.full((height, width, 3) if color else (height, width), 0.5)
+    levels = draws[:, 3:] if color else draws[:, 3]
+    for radius, row, column, level in zip(radii, rows, columns, levels, strict=True):
         top, bottom = max(0, int(row - radius)), min(height, int(row + radius) + 2)
         left, right = max(0, int(column - radius)), min(width, int(column + radius) + 2)
         if top < bottom and left < right:
@@ -339,11 +391,13 @@ def dead_leaves(height: Count, width: Count, rng: np.random.Generator) -> np.nda
 __all__ = [
     "BUILT_IN",
     "DATAPATH",
-    "SUFFIXES",
     "choose_database",
     "dead_leaves",
+    "files_of",
     "find_database",
     "load_images",
     "read_image",
+    "read_images",
+    "to_color",
     "to_grey",
 ]

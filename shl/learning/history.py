@@ -46,11 +46,6 @@ class History(Mapping[str, np.ndarray]):
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
-    def drop_last(self) -> None:
-        """Take back the last record."""
-        for column in self._columns.values():
-            column.pop()
-
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._columns:
             raise KeyError(

@@ -16,6 +16,7 @@ from .._base.threads import Threads, chunks
 from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
+from .history import History
 from .homeostasis import HEH2019, check_competition_of
 from .optimizers import Sums, normalise
 from .scaling import clip
@@ -53,8 +54,14 @@ def learn(
 
     most_norm = float(state.scaling.get("most_norm", np.inf))
 
+    def recorded(coder, own):
+        """Return the state's record with one more, of samples in their batch."""
+        history = History(state.record)
+        record(replace(state, record=history), plan, coder, own, threads)
+        return history
+
     def code(rows, coder, most_norm=np.inf):
-        return code_rows(X, rows, coder, threads, sample_weight, most_norm)
+        return code_rows(X, rows, coder, threads, sample_weight, plan.exponent, most_norm)
 
     coder = batch = None
     for rows in batches:
@@ -62,23 +69,19 @@ def learn(
         coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
         batch = code(rows, coder, most_norm)
         state.seconds += time.process_time() - began
-        is_due = plan.recording.is_due(state.step)
-        if is_due:
+        history = state.record
+        if plan.recording.is_due(state.step):
             full, own = coder, batch
             if is_sparser := plan.coding_at(state.step) is not plan.coding:
                 full = replace(coder, coding=plan.coding)
             if is_sparser or held_out is not None:
                 own = code(rows if held_out is None else held_out, full)
-            record(state, plan, full, own, threads)
+            history = recorded(full, own)
         began = time.process_time()
         try:
-            advance(state, plan, coder, batch, n_samples, threads)
-        except BaseException as error:
-            if is_due:
-                state.record.drop_last()
-            if isinstance(error, Overflow):
-                raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
-            raise
+            advance(state, plan, coder, batch, n_samples, threads, history)
+        except Overflow as error:
+            raise FloatingPointError(f"{error}: {_name_largest(X, rows)}") from None
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
@@ -87,7 +90,7 @@ def learn(
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
-        record(state, plan, coder, own, threads)
+        state.record = recorded(coder, own)
     return state
 
 
@@ -96,19 +99,24 @@ class Overflow(FloatingPointError):
 
 
 def advance(
-    state: State, plan: Plan, coder: Coder, batch: Batch, n_samples: int, threads: Threads
+    state: State,
+    plan: Plan,
+    coder: Coder,
+    batch: Batch,
+    n_samples: int,
+    threads: Threads,
+    history: History | None = None,
 ) -> None:
-    """One step in place, from a batch of n_samples that the coder of this state has coded.
+    """Take one step in place, from a batch of n_samples that the coder of this state has coded.
 
-    After any exception the state is as it was.
+    The state is whole at any time: a copy takes the step, and no exception or interrupt can come
+    between the parts that the state takes over.  history is the record with this step's own.
     """
-    before = _copy(state)
-    try:
-        with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
-            _move(state, plan, coder, batch, n_samples, threads)
-    except BaseException:  # an interrupt, too
-        vars(state).update(vars(before))
-        raise
+    moved = _copy(state)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at
+        _move(moved, plan, coder, batch, n_samples, threads)
+    moved.record = state.record if history is None else history
+    vars(state).update(vars(moved))
 
 
 def _move(state, plan, coder, batch, n_samples, threads):
@@ -167,11 +175,12 @@ def _copy(state):
 
 
 def _name_largest(X, rows):
-    """What to do about the largest sample of a batch."""
+    """Return which sample of a batch is the largest, and what to do about it."""
+    X = getattr(X, "X", X)  # in the user's units
     row = max(rows, key=lambda row: abs(X[row]).max())
     return (
-        f"sample {row} of X, the largest of its batch, holds "
-        f"{abs(X[row]).max():.3g}; leave it out, or scale X"
+        f"sample {row} of X, the largest of its batch, holds {abs(X[row]).max():.3g}. Leave it "
+        f"out, or scale X."
     )
 
 
@@ -270,25 +279,38 @@ def turn_atoms(
     threads: Threads,
     rows: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
-) -> None:
+) -> float | None:
     """Give each atom the sign in which its coefficients sum to more than 0, in place.
 
     The sums are over samples among the rows of X (all rows if None), coded by plain pursuit: all of
     them, or a twentieth of the samples that were learned from.
+
+    Returns
+    -------
+    negative_share : float or None
+        Share of negative coefficients in the sum of absolute values, between 0 and 0.5.  None if
+        codes are not signed.
     """
     coder = plan.prepare(state, threads).compete(PLAIN)
     if plan.positive_dict or not coder.is_signed:
-        return
+        return None
     rows = np.arange(len(X)) if rows is None else rows
     n = min(len(rows), max(plan.batch_size, state.step * plan.batch_size // 20))
     rows = rows[np.linspace(0, len(rows) - 1, n).astype(int)]
     parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
-    codes = (code_rows(X, part, coder, threads, sample_weight).code for part in parts)
-    is_turned = sum(code.power_sums(1) for code in codes) < 0
-    state.dictionary[is_turned] *= -1
-    if "mean" in state.moments:  # Adam's gradient turns with the atom
-        mean = state.moments["mean"] = copy_of(state.moments["mean"])
-        mean[is_turned] *= -1
+    codes = [code_rows(X, part, coder, threads, sample_weight).code for part in parts]
+    sums = sum(code.power_sums(1) for code in codes)
+    is_turned = sums < 0
+    dictionary, moments = copy_of(state.dictionary), dict(state.moments)
+    dictionary[is_turned] *= -1
+    if "mean" in moments:  # Adam's gradient turns with the atom
+        moments["mean"] = copy_of(moments["mean"])
+        moments["mean"][is_turned] *= -1
+    vars(state).update(dictionary=dictionary, moments=moments)
+    if sample_weight is not None or not hasattr(codes[0], "values"):
+        return None
+    total = sum(float(abs(code.values).sum()) for code in codes)
+    return (total - float(abs(sums).sum())) / (2 * total) if total else None
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -342,23 +364,24 @@ def code_rows(
     coder: Coder,
     threads: Threads,
     sample_weight: np.ndarray | None = None,
+    exponent: int = 0,
     most_norm: float = np.inf,
 ) -> Batch:
-    """Return the samples X[rows], coded, with their weights if there are some.
+    """Return the samples X[rows], coded, with their weights and the unit of their coefficients.
 
     Samples of a norm above most_norm are scaled down to it.
     """
     weight = None if sample_weight is None else sample_weight[rows]
     if most_norm < np.inf:
         X, rows = clip(X, rows, most_norm)
-    return weigh(coder.code_batch(X, rows, threads), weight)
+    return weigh(coder.code_batch(X, rows, threads), weight, exponent)
 
 
-def weigh(batch: Batch, weight: np.ndarray | None) -> Batch:
-    """The batch with a weight of each sample."""
-    if weight is None:
-        return batch
-    return batch._replace(code=replace(batch.code, weight=weight))
+def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:
+    """Return the batch with a weight of each sample, of coefficients in units of 2^exponent."""
+    options = {} if weight is None else {"weight": weight}
+    options |= {"exponent": exponent} if exponent else {}
+    return batch._replace(code=replace(batch.code, **options))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:
@@ -372,7 +395,7 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
     """
     X, gain = own.samples, plan.rule.competition(state.homeostasis).gain
     weight = own.code.weight
-    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight)
+    plain = weigh(code_all(X, coder.compete(PLAIN), threads), weight, plan.exponent)
     error, error_own = (
         metrics.reconstruction_error(X, batch.residual, weight) for batch in (plain, own)
     )

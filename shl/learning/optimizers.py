@@ -146,6 +146,8 @@ class Adam(Checked):
 class GradientDescent(Checked):
     """The plain gradient, d <- d - eta g; of norm 1 for each atom where is_normalised.
 
+    g is the gradient over the mean square of the data, as for `Adam`.
+
     Parameters
     ----------
     eta : float
@@ -158,8 +160,8 @@ class GradientDescent(Checked):
     is_normalised: Flag = False
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
-        """No moments."""
-        return {}
+        """The unit of gradients."""
+        return {} if self.is_normalised else {"energy": np.array(energy)}
 
     def step(
         self,
@@ -173,9 +175,10 @@ class GradientDescent(Checked):
         """The moved dictionary, and the norms of its atoms before they were scaled; the gradient is
         scaled in place.
         """
+        number, unit = number_type(dictionary), float(moments.get("energy", 1.0))
         if self.is_normalised:
             normalise(gradient)
-        moved = dictionary - number_type(dictionary)(self.eta * rate) * gradient
+        moved = dictionary - number(self.eta * rate) * (gradient / number(unit))
         return moved, normalise(moved)
 
 
@@ -206,12 +209,15 @@ class Newton(Checked):
         Above 0, the largest norm of an atom's move.
     shrinkage : float, default=0.0
         At least 0, the value of c if shrinkage helps; 0 never shrinks.
+    first_rate : float, optional
+        In [0, 1], the value of rho.  If None, it is the one above.
     """
 
     l0_sparseness: Count | None = None
     kappa: Positive | None = None
     most_move: Positive = 0.3
     shrinkage: NotNegative = 0.0
+    first_rate: Share | None = None
 
     def init(self, dictionary: np.ndarray, energy: float = 1.0) -> dict:
         """Return zeros: nothing was seen of any atom."""
@@ -256,6 +262,8 @@ class Newton(Checked):
 
     def _first_rate(self, sums, shape):
         """Return rho of a batch."""
+        if self.first_rate is not None:
+            return self.first_rate
         counts = sums.counts.sum() if self.l0_sparseness is None else sums.n * self.l0_sparseness
         return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.5))
 

@@ -75,8 +75,8 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
 
     It is 1 if the pixels have one scale, and 1 / n if one pixel has all variance.
     """
-    rows = np.arange(len(X)) if rows is None else rows
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(int)]
+    some = _some(X, rows)
+    X, some = clip(X, some, 3 * median_norm(X, some))  # outliers say little of the pixels
     X = to_host(X[some]).astype(np.float64)
     seen = ~np.isnan(X)
     n = np.maximum(seen.sum(axis=0), 1)
@@ -84,6 +84,12 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
     v = (X**2).sum(axis=0) / n
     v = v[v > 0] / max(v.max(), np.finfo(float).tiny)
     return float(v.sum() ** 2 / (len(v) * (v**2).sum())) if len(v) else 1.0
+
+
+def _some(X, rows):
+    """Rows of X, evenly spaced among some or all."""
+    rows = np.arange(len(X)) if rows is None else rows
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(int)]
 
 
 def norms_of(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -95,9 +101,7 @@ def norms_of(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def median_norm(X: np.ndarray, rows: np.ndarray | None = None) -> float:
     """Return the median norm of the samples that are not all 0; infinity if all are."""
-    rows = np.arange(len(X)) if rows is None else rows
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(int)]
-    norms = to_host(norms_of(X, rows))
+    norms = to_host(norms_of(X, _some(X, rows)))
     return float(np.median(norms[norms > 0])) if (norms > 0).any() else np.inf
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, to_host
+from .._base.arrays import all_beside, beside, copy_of, host_dtype, namespace, number_type, to_host
 from .._base.checks import check_count, check_number
 from .._base.constraints import Checked, CountOrZero
 from .._base.devices import is_tensor
@@ -77,6 +77,8 @@ class Plan:
         None, it is constant.
     clip : float, optional
         Samples are scaled down to so many median norms while atoms are learned from them.
+    exponent : int, default=0
+        Samples come divided by 2^exponent.  The rule sees coefficients as they were.
     """
 
     coding: Coding
@@ -92,6 +94,7 @@ class Plan:
     positive_dict: bool = False
     growth: tuple[int, float] | None = None
     clip: float | None = None
+    exponent: int = 0
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
@@ -102,6 +105,12 @@ class Plan:
         """Whether each step updates the histograms: for records, or from a given start."""
         is_asked = self.recording.each > 0
         return self.observer is not None and (is_asked or self.observer.P_cum is not None)
+
+    def in_units_of(self, exponent: int) -> "Plan":
+        """Return the plan for samples that were divided by 2^exponent."""
+        if not exponent:
+            return self
+        return replace(self, coding=self.coding.in_units_of(exponent), exponent=exponent)
 
     def coding_at(self, step: int) -> Coding:
         """Return how the samples of a step are coded: as `coding`, perhaps sparser."""
@@ -123,7 +132,8 @@ class Plan:
 
         It may overwrite the memory of a former coder.  coding is `self.coding` if None.
         """
-        how, competition = coding or self.coding, self.rule.competition(state.homeostasis)
+        competition = self.rule.competition(state.homeostasis).in_units_of(self.exponent)
+        how = coding or self.coding
         return prepare(how, state.dictionary, competition, state.precision, threads, former)
 
     def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
@@ -158,6 +168,7 @@ class State:
     seconds: float = 0.0  # CPU time so far
     record: History = field(default_factory=History)
     scaling: dict = field(default_factory=dict)  # of samples: most_norm, whitening; or {}
+    exponent: int = 0  # samples are divided by 2^exponent
 
     @property
     def precision(self) -> np.ndarray | None:
@@ -167,6 +178,27 @@ class State:
         xp = namespace(self.variance)
         precision = 1 / xp.maximum(self.variance, xp.finfo(self.variance.dtype).eps)
         return precision / precision.mean(axis=1, keepdims=True)
+
+    def own(self) -> "State":
+        """Return the same state, which shares no array that learning writes to.
+
+        Arrays that are read-only, such as memory maps, are copied, too.
+        """
+
+        def owned(part):
+            return {
+                name: copy_of(value)
+                if name == "pool" or not (is_tensor(value) or np.asarray(value).flags.writeable)
+                else value
+                for name, value in part.items()
+            }
+
+        is_shared, rest = self.histogram is self.homeostasis, owned(vars(self))
+        parts = ("moments", "homeostasis", "histogram", "replacement")
+        rest |= {name: owned(getattr(self, name)) for name in parts}
+        if is_shared:
+            rest["histogram"] = rest["homeostasis"]
+        return State(**rest)
 
     def beside(self, X: np.ndarray) -> "State":
         """The same state where X is: itself, or a copy on another device."""
@@ -188,16 +220,20 @@ def start_state(
     seed: int,
     variance: np.ndarray | None = None,
     energy: float = 1.0,
+    exponent: int = 0,
     scaling: dict | None = None,
 ) -> State:
-    """The state before the first step; the dictionary is copied and its atoms scaled to norm 1.
+    """Return the state before the first step; the atoms are copied and scaled to norm 1.
 
-    energy is the mean square of the data, the unit of gradients; scaling is that of the samples.
+    energy is the mean square of the data, which are divided by 2^exponent: the unit of gradients
+    and of the variance.  scaling is that of the samples.
     """
     dictionary = copy_of(dictionary)
     normalise(dictionary)
     if plan.eta_precision is not None and variance is None:
         variance = namespace(dictionary).ones_like(dictionary)
+    if variance is not None:
+        variance = number_type(dictionary)(energy) * variance
     homeostasis, histogram = plan.init_homeostasis(dictionary)
     return State(
         dictionary,
@@ -209,6 +245,7 @@ def start_state(
         plan.init_replacement(dictionary),
         seed,
         scaling=scaling or {},
+        exponent=exponent,
     )
 
 
@@ -244,8 +281,10 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
     if plan.eta_precision is not None and state.variance is None:
         raise ValueError("do_precision must not become True while a state is learned on: call fit")
     kept = plan.init_replacement(state.dictionary)
+    if not state.replacement:  # as after a fit to fewer samples than atoms
+        state.replacement = kept
     if kept and kept.keys() != state.replacement.keys():
-        raise ValueError("replace must not become True while a state is learned on: call fit")
+        raise ValueError("replacement of the state must have the parts of `Replacement`: call fit")
     if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
         raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
     if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
@@ -262,6 +301,7 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
 # ------------------------------------------------------------------------------------ disk
 
 PARTS = ("moments", "homeostasis", "histogram", "replacement", "scaling", "record")
+NUMBERS = ("seed", "step", "seconds", "exponent")
 ATOMS = ("n_dictionary", "...atom")
 STATE = {
     "dictionary": Field(ATOMS, fails=not_of_norm_1),
@@ -295,7 +335,7 @@ STATE = {
 def to_arrays(state: State) -> tuple[dict, dict]:
     """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
     arrays = _parts_of(state, PARTS)
-    return arrays, {"seed": state.seed, "step": state.step, "seconds": state.seconds}
+    return arrays, {name: getattr(state, name) for name in NUMBERS}
 
 
 def _parts_of(state, parts=PARTS[:-1]):
@@ -318,7 +358,8 @@ def from_arrays(arrays: dict, info: dict) -> State:
         For what it cannot have made: names, shapes, dtypes or values that are not those of a state.
     """
     arrays = check(arrays, STATE)
-    check_keys(info, ("seed", "step", "seconds"), "the state")
+    info = {"exponent": 0} | info  # which files of version 0.1 lack
+    check_keys(info, NUMBERS, "the state")
     parts = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
@@ -342,4 +383,5 @@ def from_arrays(arrays: dict, info: dict) -> State:
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
         scaling=parts["scaling"],
+        exponent=check_count(info["exponent"], "exponent", least=-1100, most=1100),
     )

@@ -1,7 +1,7 @@
 """Sparse and regularised networks: exact proximal penalties, sparse layers, and four studies of
 what they do.
 
-Needs PyTorch and skorch, `pip install "shl[networks]"`; names are imported when they are asked for.
+Needs PyTorch and skorch, `pip install torch skorch`; names are imported when they are asked for.
 """
 
 from .._base.lazy import lazy

@@ -36,6 +36,8 @@ COLORS = {
     "shareHAP": "tab:green",
     "epochEXP": "tab:blue",
 }
+MOST_OPEN = 20  # as many as matplotlib opens without a warning
+_open: list[weakref.ref] = []  # figures of arrays
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # these show nothing
 
 # The parameters that every figure has, and what their docstrings say of them.
@@ -82,9 +84,9 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
 
     def decorate(draw: Callable) -> "Callable[..., tuple[Figure, Axes]]":
         taken = list(inspect.signature(draw).parameters.values())[1:]
-        passes_on = taken[-1].name == "options"  # to a figure, which looks at them itself
         has_style = taken[-1].name == "style"
-        names = [parameter.name for parameter in taken if parameter.kind != parameter.VAR_KEYWORD]
+        taken = taken[:-1] if has_style else taken
+        names = [parameter.name for parameter in taken]
         added = STYLE + SHARED if has_style else SHARED
 
         @wraps(draw)
@@ -99,9 +101,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
             first = next(iter((*values, *options.values())), None)
             if hasattr(first, "fit"):
                 check_is_fitted(first)
-            if not passes_on:
-                options.pop("verbose", None)  # which the Annex gives; nothing is printed
-                refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
+            options.pop("verbose", None)  # which the Annex gives; nothing is printed
+            refuse_unknown(options, [*names, *added], draw.__name__, TypeError)
             is_new = fig is None and ax is None
             fig, ax = get_axes(fig, ax, figsize, first)
             try:
@@ -123,13 +124,12 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
         keywords = [
             inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in added
         ]
-        shown = [*taken[: len(names)], *keywords, *(taken[-1:] if passes_on else ())]
-        drawn.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+        drawn.__signature__ = inspect.Signature([*taken, *keywords])  # type: ignore[attr-defined]
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")
         )
         head += (STYLE_DOC if has_style else "") + SHARED_DOC.rstrip()
-        drawn.__doc__ = "\n\n".join([head, *rest])
+        drawn.__doc__ = "\n\n".join([head, *rest]) + "\n"
         return drawn
 
     return decorate
@@ -212,8 +212,9 @@ def new_figure(
 
     It is pyplot's if a notebook or a window can show it.  A notebook closes figures when it has
     shown them.  If matplotlib only writes files, pyplot has the figure only if the user imported
-    pyplot, and only while `of`, which it draws, is in use: loops leave no figure open.  Windows
-    belong to the main thread: in other threads, the figure is not pyplot's.
+    pyplot, and only while the model `of`, which it draws, is in use: loops leave no figure open.
+    Of figures of arrays it has the last MOST_OPEN.  Windows belong to the main thread: in other
+    threads, the figure is not pyplot's.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or not (is_shown() or "matplotlib.pyplot" in sys.modules):
@@ -229,11 +230,18 @@ def new_figure(
     finally:
         plt.rcParams["figure.max_open_warning"] = limit
     if not is_shown():
-        try:
-            weakref.finalize(of, close, fig).atexit = False  # type: ignore[misc]
-        except TypeError:  # nothing, or what has no weak references, as a list
-            close(fig)
+        _close_in_time(fig, of)
     return fig
+
+
+def _close_in_time(fig, of):
+    """Close a figure when the model that it draws is deleted, or when it is one of many."""
+    try:
+        weakref.finalize(None if hasattr(of, "__array__") else of, close, fig).atexit = False
+    except TypeError:  # an array, a list: often a copy that is deleted at once
+        _open.append(weakref.ref(fig))
+        if len(_open) > MOST_OPEN and (oldest := _open.pop(0)()) is not None:
+            close(oldest)
 
 
 def is_shown() -> bool:

@@ -111,17 +111,29 @@ def _percentiles(values):
 
 
 @drawing()
-def plot_error(ax: "Axes", dico: "SparseHebbianLearning", **options: object) -> None:
+def plot_error(
+    ax: "Axes",
+    dico: "SparseHebbianLearning | Mapping[str, np.ndarray]",
+    unit: str | None = None,
+    *,
+    ylabel: str | None = None,
+    N_nosample: int = 0,
+    **style: object,
+) -> None:
     """Draw the reconstruction error on held-out patches over the learning steps.
 
     Parameters
     ----------
-    dico : SparseHebbianLearning
-        Fitted model.
-    **options : object
-        Parameters of `time_plot`.
+    dico : SparseHebbianLearning, or mapping of names to arrays
+        Fitted model, or its record.
+    unit : str, default=None
+        Unit, written behind the label of the y axis.
+    ylabel : str, default=None
+        Label of the y axis.  If None, that of the error in LABELS.
+    N_nosample : int, default=0
+        Number of records to leave out at the start.
     """
-    time_plot(dico, "error", ax=ax, **options)
+    time_plot(dico, "error", unit, ylabel=ylabel, N_nosample=N_nosample, ax=ax, **style)
 
 
 def plot_learning(

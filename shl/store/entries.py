@@ -7,7 +7,6 @@ import contextlib
 import os
 import stat
 import time
-import types
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,99 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .files import ENTRY, PART, NewerSchema, damage_of, digest, hash_of, read, remove_unused, write
+from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
 
-# Raise it when the same parameters and data give other results: old entries are then not used.
-ALGORITHM = 5
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
-OF_OTHERS = ("shl", "builtins", "abc", "typing", "collections")  # packages whose code is not hashed
-
-
-def key_of(parameters: Mapping) -> str:
-    """The hash of parameters and of the version of the algorithms.
-
-    NumPy scalars count as Python's, order does not count, arrays count by their content, functions
-    and objects of classes that are not the package's by their code, too.
-
-    Raises
-    ------
-    ValueError
-        For an object that refers to itself.
-    """
-    try:
-        text = _canonical({**parameters, "algorithm_version": ALGORITHM})
-    except RecursionError:
-        raise ValueError("a parameter that refers to itself cannot be part of a key") from None
-    return hash_of(text.encode(errors="surrogateescape"))
-
-
-def _canonical(value):
-    """A text that is equal for equal parameters."""
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ",".join(f"{name}:{_canonical(value[name])}" for name in sorted(value, key=str))
-            + "}"
-        )
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_canonical, value)) + "]"
-    if isinstance(value, (set, frozenset)):
-        return "{" + ",".join(sorted(map(_canonical, value))) + "}"
-    if isinstance(value, np.ndarray) and value.ndim:
-        return _canonical(value.tolist()) if value.dtype.hasobject else f"array {digest(value)}"
-    value = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return repr(value)
-    if isinstance(value, Path):
-        return repr(str(value))
-    if isinstance(value, (type, types.ModuleType)):
-        return value.__name__
-    if isinstance(value, types.FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        defaults = value.__defaults__, value.__kwdefaults__
-        return f"{_code(value.__code__)} {_canonical([*defaults, cells])}"
-    attributes = _canonical(vars(value)) if hasattr(value, "__dict__") else repr(value)
-    kind = type(value)
-    package = kind.__module__.split(".")[0]  # a class of ours keeps its key when its module moves
-    module = package if package == "shl" else kind.__module__
-    return f"{module}.{kind.__qualname__} {attributes}{_of_class(kind)}"
-
-
-def _of_class(kind):
-    """Methods and constants of a class and its bases, but for those of the package and Python's: a
-    rule of one's own that is edited is another rule.
-    """
-    bases = [base for base in kind.__mro__ if base.__module__.split(".")[0] not in OF_OTHERS]
-    members = [member for base in bases for member in sorted(vars(base).items())]
-    return "".join(
-        f" {name}={_canonical(value)}"
-        for name, member in members
-        if isinstance(value := _unwrap(member), (types.FunctionType, np.ndarray, *CONSTANTS))
-        and name not in ("__module__", "__doc__", "__qualname__", "__firstlineno__")
-    )
-
-
-CONSTANTS = (bool, int, float, str, tuple, list, dict)
-
-
-def _unwrap(member):
-    """The function of a class's method, class method or property; other members as they are."""
-    return getattr(member, "__func__", getattr(member, "fget", member))
-
-
-def _code(code):
-    """A text that is equal for functions that do the same: instructions, names and constants."""
-    return f"{code.co_code.hex()}{code.co_names}[{','.join(map(_constant, code.co_consts))}]"
-
-
-def _constant(value):
-    if isinstance(value, types.CodeType):
-        return _code(value)
-    return _canonical(value)
-
-
-# --------------------------------------------------------------------------------- a folder of them
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":

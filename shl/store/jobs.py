@@ -14,8 +14,9 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 
 from .._base.progress import progress
-from .entries import Store, key_of
+from .entries import Store
 from .files import read, read_info
+from .keys import key_of
 from .orphans import follow_parent
 
 MOST_TRIES = 2  # of a job, after its worker was killed
@@ -120,13 +121,14 @@ def _parallel(jobs, n_jobs):
     parent, options = os.getpid(), {}
     if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
         options = {"initializer": follow_parent, "initargs": (parent,)}
-    yield from Parallel(
-        n_jobs=n_jobs,
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch="n_jobs",
-        **options,
-    )(delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
+    options |= {"n_jobs": n_jobs, "batch_size": 1, "pre_dispatch": "n_jobs"}
+    try:
+        parallel = Parallel(return_as="generator_unordered", **options)
+    except ValueError:  # 'multiprocessing' gives all results at once
+        options.pop("initializer", None), options.pop("initargs", None)
+        parallel = Parallel(**options)
+    calls = (delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
+    yield from parallel(calls)
 
 
 def _try(key, function, arguments, parent):

@@ -69,8 +69,8 @@ def test_scales_are_those_of_the_study():
 def test_bad_scales_and_sections_are_named(tmp_path, capsys):
     with pytest.raises(ValueError, match="scale must be one of 'quick', 'paper', not 'huge'"):
         Study("huge")
-    assert cli.main(["annex", "--only", "figure_9", "--out", str(tmp_path)]) == 1
-    assert "only must be one of 'answers', 'figures_1_3'" in capsys.readouterr().err
+    assert cli.main(["annex", "--only", "figure_9", "--out", str(tmp_path)]) == 2
+    assert "--only must be one of 'answers', 'figures_1_3'" in capsys.readouterr().err
 
 
 def test_entropy_and_divergence_agree(rng):

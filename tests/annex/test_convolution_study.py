@@ -143,14 +143,14 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
     cases = {
-        "methods must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
-        "9 x 9": ["--size", "8"],
-        "nowhere": ["--database", "nowhere"],
-        "n_images must be at least 1": ["--n-images", "0"],
-        "at most 625 (the 25 x 25 places": ["--l0-sparseness", "626"],
+        "--homeo-method must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
+        "--size must be at least 9, not 8": ["--size", "8"],
+        "--database must be": ["--database", "nowhere"],
+        "--n-images must be at least 1": ["--n-images", "0"],
+        "--l0-sparseness must be at least 1 and at most 625 (the": ["--l0-sparseness", "626"],
     }
     for words, flags in cases.items():
-        assert cli.main(["conv-learn", *FLAGS, *flags, "--out", str(tmp_path / "out")]) == 1
+        assert cli.main(["conv-learn", *FLAGS, *flags, "--out", str(tmp_path / "out")]) == 2
         assert words in capsys.readouterr().err
 
 

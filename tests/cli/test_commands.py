@@ -65,7 +65,7 @@ def test_defaults_are_those_of_the_objects(name, source, names):
 
 
 def test_rules_of_the_help_are_all_rules():
-    assert all(rule in actions("scan")["homeo_method"].help for rule in RULES)
+    assert actions("scan")["homeo_method"].choices == tuple(RULES)
     assert set(SHL_set().values_of("homeo_method")) == set(RULES)
 
 
@@ -92,7 +92,7 @@ def test_help_says_what_a_command_does(command, capsys):
     [
         (["learn", "--n-dictionnary", "5"], "--n-dictionnary 5: did you mean --n-dictionary?"),
         (["conv-learn", "--n-iterations=3"], "--n-iterations=3: did you mean --n-iter?"),
-        (["cache", "ls", "--xyzzy"], "--xyzzy\n"),
+        (["cache", "ls", "--xyzzy"], "--xyzzy. See shl cache --help\n"),
     ],
 )
 def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsys):
@@ -101,3 +101,60 @@ def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsy
     assert end.value.code == 2
     error = capsys.readouterr().err
     assert f"shl {arguments[0]}: error: unrecognized arguments: {said}" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["learn", "--n-iter", "0"], "argument --n-iter: must be at least 1, not 0"),
+        (["learn", "--n-iter", "few"], "argument --n-iter: must be an integer"),
+        (["learn", "--alpha-homeo", "-1"], "argument --alpha-homeo: must be above 0, not -1.0"),
+        (["learn", "--homeo-fade", ".5", ".2"], "--homeo-fade must have its start below its stop"),
+        (["learn", "--patch-width", "300"], "--patch-width must be at least 4 and at most 256"),
+        (["learn", "--datapath", "/no/where"], "--datapath must be a folder or a file"),
+        (["learn", "--n-patches", "99", "--quiet"], "at least 2048, --batch-size = 1024 to learn"),
+        (["scan", "--variable", "foo"], "--variable must be one of 'height', "),
+        (["scan", "--base", "1"], "argument --base: must be above 1"),
+        (["cache", "clear", "--older-than", "-1"], "--older-than must be at least 0"),
+        (["cache", "ls", "--cache-dir", "/no/where"], "--cache-dir must be a folder of results"),
+        (["annex", "--n-seeds", "1"], "--n-seeds must be at least 2"),
+        (["set", "--epochs", "0"], "--epochs must be at least 1"),
+    ],
+)
+def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_path):
+    if arguments[0] not in ("cache", "learn"):
+        arguments = [*arguments, "--out", str(tmp_path / "out")]
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:
+        code = end.code
+    error = capsys.readouterr().err
+    assert code == 2 and said in error, error
+    assert error.startswith(f"shl {arguments[0]}: ") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_flags_fill_the_parameters_of_a_rule():
+    from shl.cli.flags import given
+
+    words = "--homeo-method EXP --alpha-homeo .1 --c 2 --nb-quant 64 --homeo-fade .1 .5"
+    words += " --patch-height 8 --color --no-do-mask"
+    args = cli._make_parser("learn").parse_args(["learn", *words.split()])
+    shl = SHL(**given(args, SHL, cache_dir=None))
+    assert (shl.homeo_method, shl.alpha_homeo, shl.C, shl.nb_quant) == ("EXP", 0.1, 2.0, 64)
+    assert (shl.homeo_fade, shl.patches.shape, shl.do_mask) == ((0.1, 0.5), (8, 21, 3), False)
+
+
+@pytest.mark.filterwarnings("always")
+def test_control_codes_do_not_reach_the_terminal(tmp_path, capsys):
+    evil = "\x1b]0;owned\x07\nfake"
+    (tmp_path / evil).mkdir()
+    (tmp_path / evil / "a.png").write_text("no image")
+    flags = ["--out", str(tmp_path / "out"), "--cache-dir", "none"]
+    cli.main(["learn", "--datapath", str(tmp_path / evil), *flags])
+    cli.main(["show", str(tmp_path / evil / "no model.npz")])
+    with pytest.raises(SystemExit):
+        cli.main(["show", "model.npz", evil])
+    said = "".join(capsys.readouterr())
+    assert said.count("\\x1b]0;owned\\x07\\nfake") >= 3
+    assert not {"\x1b", "\x07"} & set(said)

@@ -91,7 +91,7 @@ def test_images_are_masked_where_the_model_was(do_mask, folder):
 
 def test_tiles_are_rows_of_an_image():
     image = np.arange(24.0).reshape(4, 6)
-    tiles = models._tiles(image, 2)
+    tiles = models._tiles(image, 2, 2)
     assert len(tiles) == 6
     np.testing.assert_array_equal(tiles[1], image[:2, 2:4].ravel())
     np.testing.assert_array_equal(tiles[3], image[2:, :2].ravel())

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from making import draw_atoms
 
-from shl._base.threads import map_serially
+from shl._base.threads import Threads
 from shl.coding.competition import Competition
 from shl.coding.encode import sparse_encode
 from shl.coding.preparing import prepare
 from shl.convolution import (
     ConvolutionalCode,
+    coder,
     coding,
     convolutional_encode,
     gaussian_mask,
@@ -18,7 +19,6 @@ from shl.convolution import (
     preprocess,
     radial_window,
 )
-from shl.convolution.kernels import Slots
 
 CASES = {
     "plain": {},
@@ -53,7 +53,7 @@ def test_codes_equal_the_oracle(case, n_channels, shape):
         rng.standard_normal((3, n_channels, *shape)),
     )
     options = CASES[case]
-    l0 = min(12, int(np.prod(coding.places(shape, 5, options.get("stride", 1)))))
+    l0 = min(12, int(np.prod(coder.places(shape, (5, 5), options.get("stride", 1)))))
     code = convolutional_encode(X, dictionary, l0_sparseness=l0, **options)
     for n, image in enumerate(X):
         events, _ = naive.convolutional_pursuit(image, dictionary, l0, **as_naive(options))
@@ -64,33 +64,25 @@ def test_codes_equal_the_oracle(case, n_channels, shape):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_maps_keep_the_correlations_of_the_residual(case):
+def test_residuals_are_those_of_the_oracle(case):
     rng = np.random.default_rng(2)
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
     options = dict(CASES[case])
     competition = Competition(options.pop("gain", None))
     how = coding.ConvolutionalCoding(l0_sparseness=30, **options)
-    coder = prepare(how, dictionary, competition)
-    rho = coder.allocate(image.shape)
-    slots = Slots(*(column[0] for column in coder.allocate_slots(1)))
-    assert coder.code(image, rho, coder.allocate_ranking(rho), slots) == 30
-    residual = image.copy()
-    coder.subtract(slots, residual)
-    expected = naive.correlate_places(residual, dictionary, how.stride)
-    np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
-    code = convolutional_encode(image[None], dictionary, l0_sparseness=30, **CASES[case])
-    back = code.reconstruct(dictionary, image.shape, how.stride)[0]
-    np.testing.assert_allclose(image - back, residual, atol=1e-12)
+    with Threads() as threads:
+        batch = prepare(how, dictionary, competition).code_batch(image[None], [0], threads)
+    _, expected = naive.convolutional_pursuit(image, dictionary, 30, **as_naive(CASES[case]))
+    np.testing.assert_allclose(batch.residual[0], expected, atol=1e-12)
+    back = batch.code.reconstruct(dictionary, image.shape, how.stride)[0]
+    np.testing.assert_allclose(image - back, expected, atol=1e-12)
 
 
 def test_maps_are_the_correlations_with_every_atom(rng):
     dictionary, image = draw_atoms(rng, n_channels=2), rng.standard_normal((2, 20, 26))
-    coder = prepare(coding.ConvolutionalCoding(), dictionary)
-    rho = coder.allocate(image.shape)
-    correlate, strips = coder.correlation(image, rho)
-    map_serially(correlate, strips)
+    rho, _, _ = prepare(coding.ConvolutionalCoding(), dictionary).fill(image[None])
     expected = naive.correlate_places(image, dictionary)
-    np.testing.assert_allclose(rho.reshape(expected.shape), expected, atol=1e-12)
+    np.testing.assert_allclose(rho[0].reshape(expected.shape), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -118,10 +110,10 @@ def test_sparse_images_have_the_same_maps(rng, n_channels):
     image = np.where(
         rng.random((n_channels, 21, 24)) < 0.05, rng.standard_normal((n_channels, 21, 24)), 0
     )
-    assert np.count_nonzero(image) < coding.MOST_DENSE * image.size
-    coder = prepare(coding.ConvolutionalCoding(), dictionary)
-    rho = coder.allocate(image.shape)
-    correlate, _ = coder.correlation(image, rho)
+    assert np.count_nonzero(image) < coder.MOST_DENSE * image.size
+    ready = prepare(coding.ConvolutionalCoding(), dictionary)
+    rho = ready.allocate((1, *image.shape))[0]
+    correlate, _ = ready.correlation(image, rho)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):
         correlate(rows)
     np.testing.assert_allclose(
@@ -170,10 +162,10 @@ def test_bits_depend_on_no_thread_nor_batch(rng, dtype):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_large_images_in_strips_give_the_same_bits(rng, monkeypatch, n_jobs):
     dictionary, X = draw_atoms(rng), rng.standard_normal((2, 1, 60, 50))
-    monkeypatch.setattr(coding, "MOST_UNFOLDED", 46 * 25 * 9)  # strips of a few rows
+    monkeypatch.setattr(coder, "MOST_UNFOLDED", 46 * 25 * 9)  # strips of a few rows
     expected = convolutional_encode(X, dictionary, l0_sparseness=40)
-    monkeypatch.setattr(coding, "LARGE", 1)
-    monkeypatch.setattr(coding, "EVENTS_A_CALL", 7)
+    monkeypatch.setattr(coder, "LARGE", 1)
+    monkeypatch.setattr(coder, "EVENTS_A_CALL", 7)
     found = convolutional_encode(X, dictionary, l0_sparseness=40, n_jobs=n_jobs)
     np.testing.assert_array_equal(expected.toarray(), found.toarray())
     np.testing.assert_array_equal(expected.value, found.value)
@@ -182,8 +174,8 @@ def test_large_images_in_strips_give_the_same_bits(rng, monkeypatch, n_jobs):
 def test_large_images_may_end_early(monkeypatch):
     image = np.zeros((30, 30))
     image[3, 4] = 2.0
-    monkeypatch.setattr(coding, "LARGE", 1)
-    monkeypatch.setattr(coding, "EVENTS_A_CALL", 3)
+    monkeypatch.setattr(coder, "LARGE", 1)
+    monkeypatch.setattr(coder, "EVENTS_A_CALL", 3)
     assert len(convolutional_encode(image, np.ones((1, 1, 1, 1)), l0_sparseness=10)) == 1
 
 
@@ -196,7 +188,7 @@ def test_a_large_image_needs_little_more_than_its_maps(rng, shape, n_events):
         draw_atoms(rng, 20, width=9).astype(np.float32),
         rng.standard_normal(shape, np.float32),
     )
-    n_places = np.prod(coding.places(shape, 9, 1))
+    n_places = np.prod(coder.places(shape, (9, 9), 1))
     tracemalloc.start()
     try:
         code = convolutional_encode(X, dictionary, l0_sparseness=n_events, n_jobs=2)

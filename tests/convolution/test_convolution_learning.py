@@ -335,8 +335,8 @@ def test_two_layers(images):
     [
         (np.ones(5), "X must have 2 axes"),
         (np.ones((1, 1, 1, 9, 9)), "X must have 2 axes"),
-        (np.full((9, 9), np.nan), "X must hold no NaN"),
-        (np.ones((4, 9)), "at least patch_width"),
+        (np.full((9, 9), np.inf), "X must hold no infinity"),
+        (np.ones((4, 9)), "at least as large as an atom, atom_shape or patch_width = 5 x 5"),
         (np.ones((0, 9, 9)), "X is empty"),
         (np.ones((9, 9), complex), "real numbers"),
         (np.ones((6, 5)), "l0_sparseness must be at least 1 and at most 2 "),
@@ -387,7 +387,7 @@ def test_bad_dictionaries_and_gains_are_refused(rng, images):
     dictionary = draw_atoms(rng)
     for name, value in (
         ("unit norm", 2 * dictionary),
-        ("square", dictionary[..., :4]),
+        ("unit norm", dictionary[..., :4]),
         ("axes", dictionary[0, 0]),
         ("channels", np.repeat(dictionary, 2, axis=1) / 2**0.5),
     ):

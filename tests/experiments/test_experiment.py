@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shl import SHL, SHL_set
+from shl import SHL, SHL_set, SparseHebbianLearning
 from shl.cli import main as cli
 from shl.experiments.experiment import STUDY
 
@@ -47,6 +47,8 @@ def test_the_studys_settings_have_a_name():
         "patch_ds": 1,
         "patch_norm": False,
         "n_image": None,
+        "patch_height": None,
+        "color": False,
         "n_dictionary": 676,
         "learning_algorithm": "mp",
         "fit_tol": None,
@@ -212,27 +214,13 @@ def test_learn_writes_model_pictures_and_summary(tmp_path, capsys):
 
 
 def test_learn_says_what_is_wrong(tmp_path, capsys):
-    assert cli.main(["learn", *FLAGS, "--homeo-method", "HIP", "--out", str(tmp_path)]) == 1
-    assert "homeo_method must be one of" in capsys.readouterr().err
-    assert (
-        cli.main(
-            [
-                "learn",
-                *FLAGS,
-                "--database",
-                "nowhere",
-                "--out",
-                str(tmp_path),
-                "--cache-dir",
-                "none",
-            ]
-        )
-        == 1
-    )
-    assert "nowhere" in capsys.readouterr().err
+    out = ["--out", str(tmp_path), "--cache-dir", "none"]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["learn", *FLAGS, "--homeo-method", "HIP", *out])
+    assert "argument --homeo-method: invalid choice: 'HIP'" in capsys.readouterr().err
+    assert cli.main(["learn", *FLAGS, "--database", "nowhere", *out]) == 2
+    assert "--database must be" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())  # not even what says which run wrote there
-    with pytest.raises(SystemExit):
-        cli.main(["learn", "--nonsense"])
 
 
 def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
@@ -331,3 +319,32 @@ def test_figures_get_the_options_they_take():
     assert shl.figures["time_plot_F"][1].lines[0].get_label() == "mine"
     with pytest.raises(TypeError, match="fig_kwargs has colour, which no figure"):
         shl.learn_dico(data=data, list_figures=figures, fig_kwargs={"colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"color": True}, (8, 8, 3)),
+        ({"patch_height": 5}, (5, 8)),
+        ({"patch_height": 5, "color": True, "do_mask": False, "one_over_F": True}, (5, 8, 3)),
+    ],
+)
+def test_a_model_knows_the_shape_of_its_patches(options, shape, tmp_path):
+    shl = SHL(**SMALL | options, name_database="dead_leaves", cache_dir=None)
+    data = shl.get_data()
+    model = shl.learn_dico(data=data)
+    assert data.shape == (shl.N_patches, np.prod(shape)) and data.dtype == np.float32
+    assert model.patch_shape == shape and model.components_.shape[1] == np.prod(shape)
+    model.save(tmp_path / "model.npz")
+    assert SparseHebbianLearning.load(tmp_path / "model.npz").patch_shape == shape
+    with pytest.raises(ValueError, match="patch_shape must have as many pixels as a sample, 64"):
+        shl.learn_dico(data=np.ones((1500, 64), np.float32))
+
+
+def test_colours_are_learned_with_their_contrast():
+    """Photographs are mostly grey: channels vary together, and not only together."""
+    shl = SHL(**SMALL, color=True, name_database="sample", cache_dir=None)
+    r, g, b = shl.get_data().reshape(-1, 64, 3).transpose(2, 0, 1)
+    for other in (g, b):
+        correlation = np.corrcoef(r.ravel(), other.ravel())[0, 1]
+        assert 0.3 < correlation < 0.995

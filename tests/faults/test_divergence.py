@@ -6,7 +6,6 @@ import pytest
 from shl import SHL, SparseHebbianLearning
 from shl.coding.competition import Competition
 from shl.convolution import ConvolutionalSHL
-from shl.learning import loop
 from shl.learning.homeostasis import ActivationRule, Plain
 from shl.learning.state import to_arrays
 
@@ -57,11 +56,12 @@ def test_a_sample_that_overflows_is_named_and_changes_nothing(name, value):
     model.fit(X)
     before, bad = all_of(model), X[: model.batch_size].copy()
     bad[1].flat[5] = value
-    if abs(value) < 1e9:  # large, but float32 holds its squares
+    # Float32 holds its squares; Newton's step sees a sample that is scaled down.
+    if abs(value) < (1e18 if getattr(model, "optimizer", "") == "newton" else 1e9):
         model.partial_fit(bad)
         assert np.isfinite(model.components_).all()
         return
-    named = r"overflowed in step \d+: sample 1 of X|X must hold no number .* at \(1, 0, 0, 5\)"
+    named = r"sample 1 of X|X must hold no number .* at \(1, 0, 0, 5\)"
     with pytest.raises((FloatingPointError, ValueError), match=named):
         model.partial_fit(bad)
     assert_equal(all_of(model), before)
@@ -71,54 +71,17 @@ def test_a_sample_that_overflows_is_named_and_changes_nothing(name, value):
     assert np.isfinite(model.components_).all() and untouched is not None
 
 
-def test_the_steps_before_a_failed_one_are_kept():
-    X = patches(500)
-    X[X.shape[0] - 1, 0] = 1e30
-    model = SparseHebbianLearning(**OPTIONS, record_each=1, record_num_batches=0, random_state=3)
-    with pytest.raises(FloatingPointError, match="sample 499 of X"):
-        model.partial_fit(X)
-    n_good = model.n_iter_
-    assert 0 < n_good < 10
-    twin = SparseHebbianLearning(**OPTIONS, record_each=1, record_num_batches=0, random_state=3)
-    plan = twin.plan(X.shape, X.dtype)
-    rng = np.random.default_rng(3)
-    state = twin._start(X, plan, int(rng.integers(2**63)), rng)
-    rows = loop.one_pass(len(X), plan.batch_size, state)[:n_good]
-    with loop.Threads(1) as threads:
-        loop.learn(X, rows, state, plan, threads)
-    np.testing.assert_array_equal(model.components_, state.dictionary)
-    model.partial_fit(X[:50])
-    steps = model.record_["steps"]
-    assert list(steps) == sorted(set(steps))
-
-
-def test_a_first_step_that_fails_leaves_an_unfitted_model():
+@pytest.mark.parametrize("learn", ["fit", "partial_fit"])
+def test_a_sample_beside_which_others_vanish_is_named(learn):
     bad = patches(50)
     bad[7, 2] = 1e30
     model = SparseHebbianLearning(**OPTIONS, random_state=0)
-    with pytest.raises(FloatingPointError, match="sample 7 of X"):
-        model.partial_fit(bad)
+    with pytest.raises(ValueError, match=r"sample 7 of X holds 1e\+30, and most samples are so"):
+        getattr(model, learn)(bad)
     assert not hasattr(model, "components_")
-    model.partial_fit(patches(50))
-    assert model.n_iter_ == 1
-
-
-def test_fit_names_the_row_of_the_callers_array():
-    X = patches(400)
-    model = SparseHebbianLearning(
-        **OPTIONS, record_each=4, record_num_batches=150, random_state=0, homeo_method="None"
-    )
-    found = set()
-    for row in range(0, 400, 16):
-        bad = X.copy()
-        bad[row, 3] = 1e30
-        try:
-            with np.errstate(all="ignore"):
-                model.fit(bad)
-        except FloatingPointError as error:
-            assert f"sample {row} of X" in str(error)
-            found.add(row)
-    assert len(found) > 10  # the others were held out
+    getattr(model, learn)(bad.astype(np.float64))  # which holds all squares
+    bad[7, 2] = 1e12
+    model.fit(bad)
 
 
 def test_a_diverging_learning_stops_at_once_and_keeps_no_bad_checkpoint(tmp_path):

@@ -57,8 +57,9 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_refuse_more_than_the_memory(name, tmp_path, capsys):
     flags = ["--out", str(tmp_path / "out"), "--cache-dir", "none", "--quiet"]
-    assert cli.main([*COMMANDS[name], *flags]) == 1
-    assert name in (said := capsys.readouterr().err) and "GB of memory" in said
+    assert cli.main([*COMMANDS[name], *flags]) == 2
+    assert f"{COMMANDS[name][1]} = " in (said := capsys.readouterr().err)
+    assert "GB of memory" in said
 
 
 # ------------------------------------------------------------------------------- names in messages

@@ -7,7 +7,7 @@ from PIL import Image
 from shl import images
 from shl.annex import convolution as study
 from shl.annex.study import Study
-from shl.images import photographs
+from shl.images import files
 from shl.images.patches import _window_std
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_picture_has_no_grey_levels(pixels, words):
 def test_window_std_equals_numpy(rng):
     image = rng.standard_normal((20, 25))
     windows = np.lib.stride_tricks.sliding_window_view(image, (7, 7))
-    np.testing.assert_allclose(_window_std(image, 7), windows.std(axis=(2, 3)), atol=1e-12)
+    np.testing.assert_allclose(_window_std(image, 7, 7), windows.std(axis=(2, 3)), atol=1e-12)
 
 
 def test_a_folder_is_read_in_order(folder):
@@ -180,13 +180,13 @@ def test_a_file_that_cannot_be_used_is_skipped_and_named(folder, rng, kind, word
 
 
 def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
-    monkeypatch.setattr(photographs, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(files, "MOST_PIXELS", 1000)
     with pytest.raises(ValueError, match="90 x 80 pixels are more than 1000"):
         images.read_image(folder / "a.png")
 
 
 def test_missing_and_empty_folders_are_errors_that_list_what_is_there(folder):
-    with pytest.raises(FileNotFoundError, match="no folder .*other; .* holds photos"):
+    with pytest.raises(FileNotFoundError, match="name_database must be .* photos, not 'other'"):
         images.load_images("other", folder.parent)
     (folder.parent / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="no usable image .* which holds nothing"):
@@ -286,3 +286,44 @@ def test_deep_greys_are_scaled_by_the_type_in_the_file(tmp_path, rng, dtype, nam
     np.testing.assert_array_equal(grey, images.to_grey(deep))
     if dtype.kind != "f":
         assert grey.min() == 0 and grey.max() == 1
+
+
+def test_channels_are_filtered_alike_and_scaled_together(rng):
+    color = rng.random((40, 50, 3)) * [1, 2, 4]
+    centred = images.centre(color)
+    np.testing.assert_allclose(np.median(centred, axis=(0, 1)), 0, atol=1e-12)
+    assert np.abs(centred).max() == 1
+    ratio = centred.std(axis=(0, 1)) / color.std(axis=(0, 1))
+    np.testing.assert_allclose(ratio, ratio[0])
+    for work in (
+        images.whiten,
+        lambda image: images.band_pass(image, 9),
+        lambda image: images.preprocess(image, 9),
+    ):
+        found = work(color)
+        np.testing.assert_allclose(
+            found, np.stack([work(color[:, :, i]) for i in range(3)], axis=2), atol=1e-12
+        )
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (4, 9)])
+def test_patches_are_rectangles_and_have_colours(rng, height, width):
+    color = rng.random((12, 15, 3))
+    windows = [
+        color[row : row + height, column : column + width].ravel()
+        for row in range(13 - height)
+        for column in range(16 - width)
+    ]
+    drawn = images.draw_patches(color, len(windows), width, 1, rng, height)  # all there are
+    np.testing.assert_allclose(drawn, windows - np.mean(windows, axis=0), atol=1e-12)
+    deviations = images.patches._window_std(color, height, width).ravel()
+    expected = [window.reshape(-1, 3).var(axis=0).sum() ** 0.5 for window in windows]
+    np.testing.assert_allclose(deviations, expected, atol=1e-9)
+
+
+def test_patches_of_one_row_have_no_mask():
+    assert images.disc(9, 1).all() and images.disc(9, 1).shape == (1, 9)
+    tall, wide = images.disc(5, 9), images.disc(9, 5)  # width, height
+    np.testing.assert_array_equal(tall, wide.T)
+    assert not wide[0, 0] and wide[2, 1:-1].all()
+    np.testing.assert_array_equal(images.disc(8), images.disc(8, 8))

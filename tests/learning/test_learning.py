@@ -221,7 +221,7 @@ def test_threshold_learns_its_own_code(rng):
     np.testing.assert_array_equal(
         sparse_encode(X, atoms, algorithm="threshold", l0_sparseness=3), code
     )
-    moved = atoms - 0.1 * naive.gradient(X, code, atoms)
+    moved = atoms - 0.1 * naive.gradient(X, code, atoms) / (X**2).mean()
     moved /= np.linalg.norm(moved, axis=1, keepdims=True)
     last = sparse_encode(X, moved, algorithm="threshold", l0_sparseness=3)
     moved *= np.where(last.sum(axis=0) < 0, -1, 1)[:, None]

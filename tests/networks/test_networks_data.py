@@ -179,8 +179,8 @@ def test_students_take_files(folder, tmp_path, capsys):
     assert summary["run"]["data_hash"] == data.identity_of(str(folder))
     assert main([*arguments, "--data", "normal"]) == 0
     assert json.loads(capsys.readouterr().out)["loss"] != summary["loss"]
-    assert main([*arguments, "--data", "boston"]) == 1
-    assert "data must be 'digits', 'mnist'" in capsys.readouterr().err
+    assert main([*arguments, "--data", "boston"]) == 2
+    assert "--data must be 'digits', 'mnist'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["regularization", "group-sparsity", "set"])

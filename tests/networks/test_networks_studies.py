@@ -68,8 +68,8 @@ def test_command_writes_pictures_and_summary(name, tmp_path, capsys):
     ],
 )
 def test_command_names_bad_flags(name, flags, words, tmp_path, capsys):
-    assert command(name, tmp_path, *flags) == 1
-    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert command(name, tmp_path, *flags) == 2
+    assert f"--{words}" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_command_names_bad_values(tmp_path, capsys):
@@ -89,7 +89,7 @@ def test_command_needs_torch(name, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert command(name, tmp_path) == 1
     error = capsys.readouterr().err
-    assert error == f'shl {name}: torch is not installed: pip install "shl[networks]"\n'
+    assert error == f"shl {name}: torch is not installed: pip install torch skorch\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -224,18 +224,18 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--teacher_model", "baselineCNN_elu"], "teacher_model must be a model"),
-        (["--student_model", "cnn_relu"], "student_model must be a model"),
-        (["--config_path", "none.json"], "config_path 'none.json' is neither"),
+        (["--teacher_model", "baselineCNN_elu"], "--teacher_model must be a model"),
+        (["--student_model", "cnn_relu"], "--student_model must be a model"),
+        (["--config_path", "none.json"], "--config_path 'none.json' is neither"),
         (
             ["--mode", "multiple", "--student_type", "cnn"],
-            "student_type must be one of 'baselineCNN'",
+            "--student_type must be one of 'baselineCNN'",
         ),
-        (["--seed", "-1"], "seed must be at least 0, not -1"),
+        (["--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 )
 def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, message):
-    assert main(command(tmp_path, *arguments)) == 1
+    assert main(command(tmp_path, *arguments)) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("shl teacher-student: ")
     assert message in captured.err

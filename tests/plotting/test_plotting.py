@@ -286,7 +286,7 @@ def test_figures_take_the_model_or_the_annex_order(dico, first):
 def test_a_figure_names_an_unknown_parameter(dico):
     with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
         plotting.time_plot(dico, colour="r")
-    with pytest.raises(TypeError, match="time_plot has no parameter 'colour': did you mean color"):
+    with pytest.raises(TypeError, match="plot_error has no parameter 'colour': did you mean color"):
         plotting.plot_error(dico, colour="r")
     assert plotting.plot_P_cum(dico.P_cum, verbose=False)[1].has_data()  # as in the Annex
 
@@ -299,9 +299,13 @@ def test_no_figure_stays_open():
         assert plt.gcf() is fig
     with pytest.raises(ValueError, match="order must be one of"):
         plotting.show_dico(dico, order="best")
-    plotting.plot_scan([1, 2], [3, 4], "eta")
     del dico
     assert plt.get_fignums() == open_before
+    for _ in range(30):
+        fig, _ = plotting.plot_usage(np.ones(3))
+        assert plt.gcf() is fig
+    assert len(plt.get_fignums()) <= len(open_before) + 20
+    plt.close("all")
 
 
 def test_a_thread_draws_without_pyplot(dico):

@@ -1,11 +1,29 @@
 """What a key stands for: equal for the same parameters, never for two things."""
 
+import functools
+import importlib
+import operator
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
+import types
+import weakref
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from dataclasses import field, make_dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import sparse
 
+import shl
 from shl import SHL, store
 from shl.learning import checkpoints
 from shl.learning.homeostasis import ActivationRule
@@ -51,23 +69,264 @@ def test_an_edited_rule_does_not_go_on_from_a_checkpoint(tmp_path):
     assert [last_step(make_rule(**edit)) for edit in edits] == [None] * 3
 
 
-def test_keys_follow_the_code_of_rules_and_functions():
-    def make(power, scale=1.0):
-        class Mine(ActivationRule):
-            def __init__(self):
-                super().__init__()
-                self.root = lambda x: x**power
+# Two values that differ, of a kind; in each way an object can hold a value they give two objects.
 
-            def gain(self, p, target):
-                return scale * self.root(target / p) * (1 if p.size in {3, 4, 5} else 2)
 
-        return Mine()
+def two_values(rng):
+    """Two plain values of one kind that differ."""
+    m, n = rng.choice(10**6, 2, replace=False).tolist()
+    x, y = rng.standard_normal(2).tolist()
+    kinds = [
+        (m, n),
+        (x, y),
+        (1, True),
+        (n, float(n)),
+        (str(m), str(n)),
+        (n, str(n)),
+        (str(n).encode(), str(m).encode()),
+        (str(n), str(n).encode()),
+        (complex(x, y), complex(y, x)),
+        (Fraction(n, m + 1), Fraction(n + 1, m + 1)),
+        (Decimal(m), Decimal(n)),
+        (np.float32(n), np.float64(n)),
+        (np.float32(x), np.float32(y)),
+        (np.int8(n % 99), np.int8(n % 99 + 1)),
+        ((m, n), (n, m)),
+        ((m, n), [m, n]),
+        ({m, n}, {m, n + 10**6}),
+        (frozenset({m}), frozenset({n})),
+        (frozenset({m}), {m}),
+        ({"a": m}, {"a": n}),
+        ({"a": m}, {"b": m}),
+        ({m: 1}, {str(m): 1}),
+        (range(m), range(n)),
+        (slice(m), slice(n)),
+        (np.arange(m % 9 + 1), np.arange(m % 9 + 2)),
+        (np.array([x, y]), np.array([y, x])),
+        (np.array([n], np.int32), np.array([n], np.int64)),
+        (np.array([(n, m)], "i8,i8"), np.array([(n, m)], [("a", "i8"), ("b", "i8")])),
+        (np.ma.array([x, y], mask=[0, 1]), np.ma.array([x, y], mask=[1, 0])),
+        (np.array([None, m]), np.array([None, n])),
+        (datetime(2000, 1, 1 + n % 20), datetime(2000, 1, 2 + n % 20)),
+        (np.datetime64(n, "D"), np.datetime64(n, "h")),
+        (Path(str(m)), Path(str(n))),
+        (re.compile(str(m)), re.compile(str(n))),
+        (np.random.default_rng(m), np.random.default_rng(n)),
+        (np.dtype("f4"), np.dtype("f8")),
+        (sparse.csr_array([[x]]), sparse.csr_array([[y]])),
+        (deque([m]), deque([n])),
+        (OrderedDict(a=m, b=n), OrderedDict(b=n, a=m)),
+        (operator.itemgetter(m), operator.itemgetter(n)),
+        (np.sin, np.cos),
+        (len, max),
+        ([m].count, [n].count),
+        (ValueError(m), ValueError(n)),
+        (ValueError(m), KeyError(m)),
+        (Enum("E", {"A": m}).A, Enum("E", {"A": n}).A),
+    ]
+    return kinds[rng.integers(len(kinds))]
 
-    key = store.key_of({"rule": make(0.5)})
-    assert key == store.key_of({"rule": make(0.5)})
-    assert (
-        len({key, store.key_of({"rule": make(0.25)}), store.key_of({"rule": make(0.5, 2.0)})}) == 3
-    )
+
+def written(code, **names):
+    """What code defines as `it`, as in a module of a user."""
+    names |= {"__name__": "mine", "ActivationRule": ActivationRule, "functools": functools}
+    exec(code, names)
+    return names["it"]
+
+
+def as_attribute(value):
+    it = written("class A: pass\nit = A()")
+    it.value = value
+    return it
+
+
+def as_slot(value):
+    it = written("class A:\n    __slots__ = ('value',)\nit = A()")
+    it.value = value
+    return it
+
+
+def as_base(value):
+    base = type("Base", (), {"value": value, "__module__": "mine"})
+    return type("Mine", (base,), {"__module__": "mine"})()
+
+
+def in_list(value):
+    it = written("class A(list): pass\nit = A()")
+    it.append(value)
+    return it
+
+
+def cached(value):
+    class Mine:
+        @functools.cached_property
+        def value(self):
+            return value
+
+    return Mine()
+
+
+def with_attribute(it, value):
+    it.value = value
+    return it
+
+
+METHOD = "class A:\n    def f(self{}): return {}\nit = A()"
+DECORATED = "class A:\n    @{}\n    def f(a, *, q=X): pass\nit = A()"
+WAYS = {
+    "attribute": as_attribute,
+    "slot": as_slot,
+    "attribute of a rule": lambda v: with_attribute(make_rule(), v),
+    "base class": as_base,
+    "subclass of list": in_list,
+    "class constant": lambda v: written("class A:\n    value = X\nit = A()", X=v),
+    "class itself": lambda v: written("class A:\n    value = X\nit = A", X=v),
+    "nested class": lambda v: written("class A:\n    class B:\n        v = X\nit = A()", X=v),
+    "global": lambda v: written("def it(p): return p + X", X=v),
+    "global of a method": lambda v: written(METHOD.format("", "X"), X=v),
+    "global inside": lambda v: written("def it(p): return lambda: X", X=v),
+    "closure": lambda v: lambda p: v,
+    "function of a bound method": lambda v: types.MethodType(lambda self: v, 3),
+    "bound method": lambda v: types.MethodType(make_rule, v),
+    "default": lambda v: written("def it(p, q=X): return q", X=v),
+    "keyword-only default": lambda v: written("def it(p, *, q=X): return q", X=v),
+    "default of a method": lambda v: written(METHOD.format(", q=X", "q"), X=v),
+    "static method": lambda v: written(DECORATED.format("staticmethod"), X=v),
+    "class method": lambda v: written(DECORATED.format("classmethod"), X=v),
+    "cached method": lambda v: written(DECORATED.format("functools.cache"), X=v),
+    "property": lambda v: written("class A:\n    f = property(lambda self: X)\nit=A()", X=v),
+    "cached property": cached,
+    "metaclass": lambda v: type("M", (type,), {"v": v, "__module__": "mine"})("A", (), {}),
+    "partial": lambda v: functools.partial(make_rule, v),
+    "partial's keyword": lambda v: functools.partial(make_rule, comment=v),
+    "partial of a lambda": lambda v: functools.partial(lambda p: v),
+    "partial method": lambda v: type("A", (), {"f": functools.partialmethod(print, v)})(),
+    "cache": lambda v: functools.cache(lambda p: v),
+    "wrapper": lambda v: functools.wraps(make_rule)(lambda p: v),
+    "attribute of a function": lambda v: with_attribute(lambda p: p, v),
+    "vectorize": lambda v: np.vectorize(lambda p: v),
+    "dataclass": lambda v: make_dataclass("D", [("a", object, field(default_factory=lambda: v))])(),
+    "named tuple": lambda v: namedtuple("N", "a")(v),
+    "list": lambda v: [v],
+    "tuple": lambda v: (1, v),
+    "dictionary": lambda v: {"a": {"b": v}},
+    "default dict": lambda v: defaultdict(lambda: v),
+    "array of objects": lambda v: np.array([None, [v]], dtype=object),
+    "itself inside": lambda v: with_attribute(it := as_attribute(v), [v, it]),
+}
+SOURCE = {
+    "constant": "def it(p): return p + {}",
+    "constant inside": "def it(p): return lambda q: q + {}",
+    "constant of a method": METHOD.format("", "{}"),
+    "constant of a set": "def it(p): return p in {{1, 2, {}}}",
+    "default": "def it(p, *, q={}): return q",
+    "class constant": "class A(ActivationRule):\n    strength = {}\nit = A()",
+    "name": "def it(p): return p.a{}",
+    "operation": "def it(p): return p ** 2 {} 1",
+}
+
+
+def two_objects(seed):
+    """(how, object, the same made again, one that differs)."""
+    rng = np.random.default_rng(seed)
+    if rng.random() < 0.2:
+        how = str(rng.choice([*SOURCE]))
+        m, n = ("+", "-") if how == "operation" else rng.choice(10**6, 2, replace=False)
+        return how, *(written(SOURCE[how].format(text)) for text in (m, m, n))
+    ways = [str(way) for way in rng.choice([*WAYS], rng.integers(1, 4))]
+    state = rng.bit_generator.state
+
+    def make(which):
+        rng.bit_generator.state = state
+        value = two_values(rng)[which]
+        for way in ways:
+            value = WAYS[way](value)
+        return value
+
+    return ways, make(0), make(0), make(1)
+
+
+def list_wrong_keys(seeds):
+    found = []
+    for seed in seeds:
+        how, one, again, other = two_objects(seed)
+        key = store.key_of({"rule": one})
+        found += [(seed, how, "equal")] * (key == store.key_of({"rule": other}))
+        found += [(seed, how, "not the same")] * (key != store.key_of({"rule": again}))
+    return found
+
+
+def test_objects_that_differ_have_different_keys():
+    assert list_wrong_keys(range(200)) == []
+
+
+@pytest.mark.slow
+def test_2000_pairs_of_objects_have_different_keys():
+    assert list_wrong_keys(range(1000, 3000)) == []
+
+
+NO_MEANING = {
+    "lock": threading.Lock(),
+    "generator": (n for n in range(3)),
+    "ufunc": np.frompyfunc(lambda x: x, 1, 1),
+    "view of memory": memoryview(b"x"),
+    "weak reference": weakref.ref(make_rule),
+    "data of a thread": threading.local(),
+}
+
+
+@pytest.mark.parametrize("name", NO_MEANING)
+@pytest.mark.parametrize("way", ["attribute", "closure", "class constant", "partial", "global"])
+def test_what_has_no_meaning_is_rejected_by_name(name, way):
+    value = WAYS[way](NO_MEANING[name])
+    with pytest.raises(TypeError, match="rule.*of which no key can be made.*Use functions"):
+        store.key_of({"rule": value})
+
+
+def test_a_key_does_not_change_by_use():
+    rule, function = cached(3), functools.cache(lambda p: p)
+    before = store.key_of({"rule": rule, "function": function})
+    assert rule.value == 3 and function(2) == 2
+    assert store.key_of({"rule": rule, "function": function}) == before
+
+
+def test_a_key_follows_the_modules_of_a_user(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    keys = []
+    for n in (1, 2):
+        (tmp_path / f"mine_{n}.py").write_text(f"def helper(p):\n    return p + {n}\n")
+        module = importlib.import_module(f"mine_{n}")
+        keys += [store.key_of({"f": module.helper})]
+        keys += [store.key_of({"f": written("def it(p): return helper(p)", helper=module.helper)})]
+        keys += [store.key_of({"f": written("def it(p): return m.helper(p)", m=module)})]
+    assert len({*keys}) == 6
+
+
+EDITED = """
+from shl import SHL
+opts = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
+opts |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
+dico = SHL(**opts, cache_dir="results").learn_dico(matname="x")
+print(dico.record["F"][-1])
+"""
+
+
+def test_an_edit_of_the_package_is_noticed(tmp_path):
+    shutil.copytree(Path(shl.__file__).parent, tmp_path / "shl")
+
+    def run():
+        command = [sys.executable, "-c", EDITED]
+        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
+        return float(done.stdout)
+
+    first, path = run(), tmp_path / "shl" / "learning" / "optimizers.py"
+    text = path.read_text()
+    assert "self.eta" in text
+    path.write_text(text.replace("self.eta", "(0.1 * self.eta)"))
+    edited = run()
+    shutil.rmtree(tmp_path / "results")
+    assert edited == run() != first
 
 
 def test_keys_are_the_same_in_every_process():

@@ -39,6 +39,7 @@ class DeviceEvents:
     values: torch.Tensor  # (n_samples, n_slots)
     n_dictionary: int
     weight: torch.Tensor | None = None  # (n_samples,)
+    exponent: int = 0
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -82,12 +83,14 @@ class DeviceEvents:
         """The mean of the coefficients above 0; 0 where there are none."""
         weights = self._weigh(self.values > 0, torch.arange(len(self))[:, None])
         total = float(weights.sum())
-        return float((weights * self.values).sum()) / total if total else 0.0
+        mean = float((weights * self.values).sum()) / total if total else 0.0
+        return float(np.ldexp(mean, self.exponent))
 
     def count_quantiles(self, C: float, n_bins: int) -> torch.Tensor:
         """Samples whose 1 - exp(-max(a, 0) / C) falls in each of n_bins equal bins of [0, 1],
         (n_dictionary, n_bins) float64; an atom that a sample does not use counts in the first.
         """
+        C = float(np.ldexp(C, -self.exponent))
         ratio = 1 - torch.exp(-self.values.double().clamp(min=0) / C)
         bins = (ratio * n_bins).long().clamp(max=n_bins - 1)
         n_places = self.n_dictionary * n_bins
@@ -180,7 +183,7 @@ class Summary:
     """Counts and sums of a code, (n_dictionary,) each, in the host's memory."""
 
     def __init__(self, events: DeviceEvents):
-        self._events, self.n_draws = events, events.n_draws
+        self._events, self.n_draws, self.exponent = events, events.n_draws, events.exponent
 
     def counts(self) -> np.ndarray:
         """How many samples select each atom; float64 with weights, else int64."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from ..._base.checks import check_choice, check_count, check_file_name, check_flag, check_number
-from ...store.entries import key_of
+from ...store.keys import key_of
 from ..studies.data import identity_of, name_of
 
 CONFIG_FOLDER = Path(__file__).parent / "config_files"
@@ -225,7 +225,7 @@ class Run:
 
     def key(self):
         """The hash of all that decides the result."""
-        return key_of({**STUDY, **asdict(self)})
+        return key_of({**STUDY, **asdict(self)}, "networks")
 
     def models(self):
         """The names of teacher and student."""

@@ -1,0 +1,367 @@
+"""Signals and images of any shape: pursuit against the oracle, layouts, and learning."""
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from shl._base.threads import Threads
+from shl.coding.preparing import prepare
+from shl.convolution import ConvolutionalCode, ConvolutionalSHL, coder, convolutional_encode
+from shl.convolution.coding import ConvolutionalCoding
+from shl.convolution.layout import Windows, read
+
+
+def unit(atoms):
+    return atoms / np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
+
+
+def recording(seed=0, n_atoms=3, n_channels=1, width=16, n_times=12_000, n_events=200, noise=0.05):
+    """Smooth planted waveforms in noise: (X, atoms, times, which)."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(width) - width / 2
+    waves = [np.cos(t * f) * np.exp(-((t / 4) ** 2)) for f in np.linspace(0.2, 1.2, n_atoms)]
+    atoms = unit(np.array(waves)[:, None] * rng.uniform(0.5, 1, (n_atoms, n_channels, 1)))
+    X = noise * rng.standard_normal((n_channels, n_times))
+    times, which = rng.integers(0, n_times - width, n_events), rng.integers(0, n_atoms, n_events)
+    for time, atom in zip(times, which, strict=True):
+        X[:, time : time + width] += rng.uniform(0.8, 1.2) * atoms[atom]
+    return X, atoms, times, which
+
+
+def assert_same(one, two):
+    for name in ("image", "atom", "row", "column", "value"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+# ----------------------------------------------------------------------------------- the oracle
+
+
+@st.composite
+def problems(draw):
+    """Images or signals of several sizes with missing entries, a dictionary and options."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n_axes, n_channels = draw(st.sampled_from((1, 2))), draw(st.integers(1, 3))
+    atom = [draw(st.integers(1, 7)) for _ in range(n_axes)]
+    side = min([s for s in atom if s > 1] or [1])
+    options = {"stride": draw(st.integers(1, side)), "do_sym": draw(st.booleans())}
+    options["alpha_MP"] = draw(st.sampled_from((1.0, 0.7)))
+    share = draw(st.sampled_from((0.0, 0.03, 0.3)))
+    images = []
+    for _ in range(draw(st.integers(1, 3))):
+        size = [s + draw(st.integers(0, 12)) for s in atom]
+        image = rng.standard_normal((n_channels, *size))
+        image[rng.random(image.shape) < share] = np.nan
+        images.append(image)
+    dictionary = unit(rng.standard_normal((draw(st.integers(1, 5)), n_channels, *atom)))
+    return n_axes, images, dictionary, options
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems())
+def test_any_shape_equals_the_oracle(problem):
+    n_axes, images, dictionary, options = problem
+    wide = dictionary if n_axes == 2 else dictionary[:, :, None]
+    model = fitted(dictionary, n_axes, **options)
+    code = model.transform(images, l0_sparseness=1)
+    for l0 in (1, 8):
+        sizes = [
+            coder.places(
+                np.shape(x) if n_axes == 2 else (1, *x.shape[1:]), wide.shape[2:], options["stride"]
+            )
+            for x in images
+        ]
+        if l0 > min(rows * columns for rows, columns in sizes):
+            continue
+        code = model.transform(images, l0_sparseness=l0)
+        for n, image in enumerate(images):
+            image = image if n_axes == 2 else image[:, None]
+            settings_ = {"alpha" if k == "alpha_MP" else k: v for k, v in options.items()}
+            events, _ = naive.convolutional_pursuit(image, wide, l0, **settings_)
+            of_image = code.image == n
+            found = [part[of_image] for part in (code.atom, code.row, code.column, code.value)]
+            n_sure = sum(abs(event[3]) > 1e-9 for event in events)  # the rest is rounding
+            assert len(found[0]) >= n_sure
+            for column, expected in zip(found, zip(*events, strict=True), strict=False):
+                np.testing.assert_allclose(column[:n_sure], expected[:n_sure], rtol=0, atol=1e-9)
+
+
+def fitted(dictionary, n_axes, **options):
+    """A model with these atoms, as after a fit of no step."""
+    shape = dictionary.shape[2:]
+    model = ConvolutionalSHL(len(dictionary), atom_shape=shape, **options)
+    model.components_, model.n_channels_in_ = dictionary, dictionary.shape[1]
+    return model
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from((0.0, 0.02)), st.sampled_from((1.5, 3.0)))
+def test_events_above_a_floor_equal_the_oracle(seed, share, floor):
+    X, atoms, *_ = recording(seed, n_channels=2, n_times=150, n_events=4)
+    X[np.random.default_rng(seed).random(X.shape) < share] = np.nan
+    how = ConvolutionalCoding(floor=floor)
+    images, _ = read(X, 1)
+    noise = prepare(how, atoms)._above_noise(images).noise
+    code = convolutional_encode(X, atoms, floor=floor)
+    events, _ = naive.convolutional_pursuit(X[:, None], atoms[:, :, None], floors=floor * noise)
+    events.sort(key=lambda event: event[2])
+    np.testing.assert_array_equal(code.atom, [event[0] for event in events])
+    np.testing.assert_array_equal(code.column, [event[2] for event in events])
+    np.testing.assert_allclose(code.value, [event[3] for event in events], rtol=1e-9)
+
+
+def test_a_floor_is_in_units_of_the_noise(rng):
+    _, atoms, *_ = recording()
+    X = 3.0 * rng.standard_normal((1, 200_000))
+    with Threads():
+        found = prepare(ConvolutionalCoding(floor=5), atoms)._above_noise(read(X, 1)[0]).noise
+    np.testing.assert_allclose(found, 3, rtol=0.1)
+    assert convolutional_encode(X, atoms, floor=6).n_events <= 2
+
+
+def test_pursuit_to_a_tolerance_keeps_it(rng):
+    dictionary, X = unit(rng.standard_normal((6, 1, 3, 4))), rng.standard_normal((4, 1, 9, 11))
+    for dtype in (np.float32, np.float64):
+        code = convolutional_encode(X.astype(dtype), dictionary, fit_tol=20.0, do_sym=True)
+        left = ((X - code.reconstruct(dictionary)) ** 2).sum(axis=(1, 2, 3))
+        assert (left <= 20.0 * (1 + 1e-5)).all()
+        last = np.flatnonzero(np.diff(code.image, append=4))
+        squares = left + code.value[last].astype(float) ** 2
+        assert (squares > 20.0).all()
+
+
+# -------------------------------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_any_cut_into_blocks_gives_the_same_bits(monkeypatch, dtype, stride):
+    X, atoms, *_ = recording(n_channels=2, n_events=600)
+    X[:, 5000:5003], X = np.nan, X.astype(dtype)
+    for floor in (6.0, 3.0):  # few events, and so many that blocks have no cut in common
+        whole = convolutional_encode(X, atoms, floor=floor, stride=stride)
+        assert whole.n_events > 100
+        for block, guard in ((256, 4), (1000, 8), (3333, 16)):
+            monkeypatch.setattr(coder, "BLOCK", block)
+            monkeypatch.setattr(coder, "GUARD", guard)
+            for n_jobs in (1, 2):
+                code = convolutional_encode(X, atoms, floor=floor, stride=stride, n_jobs=n_jobs)
+                assert_same(code, whole)
+        monkeypatch.undo()
+
+
+def test_signals_have_the_same_bits_in_any_batch(rng):
+    _, atoms, *_ = recording(n_channels=3)
+    X = rng.standard_normal((40, 3, 90)).astype(np.float32)
+    whole = convolutional_encode(X, atoms.astype(np.float32), l0_sparseness=4)
+    for n in (0, 17, 39):
+        alone = convolutional_encode(X[n], atoms.astype(np.float32), l0_sparseness=4)
+        np.testing.assert_array_equal(whole.value[whole.image == n], alone.value)
+
+
+def test_a_memory_map_is_read_by_blocks(tmp_path, monkeypatch):
+    X, atoms, *_ = recording(n_channels=2)
+    np.save(tmp_path / "x.npy", (1000 * X).astype(np.int16))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    monkeypatch.setattr(coder, "BLOCK", 1024)
+    code = convolutional_encode(mapped, atoms, floor=6.0)
+    assert_same(code, convolutional_encode(np.asarray(mapped, float), atoms, floor=6.0))
+
+
+# -------------------------------------------------------------------------------------- layouts
+
+
+def test_codes_are_laid_out_as_what_was_coded(rng):
+    model = fitted(unit(rng.standard_normal((4, 2, 6))), 1)
+    one, many = rng.standard_normal((2, 50)), rng.standard_normal((3, 2, 50))
+    ragged = [rng.standard_normal((2, n)) for n in (30, 50, 41)]
+    for X in (one, many):
+        back = model.inverse_transform(model.transform(X, l0_sparseness=20))
+        assert back.shape == X.shape and ((X - back) ** 2).sum() < (X**2).sum()
+    back = model.inverse_transform(model.transform(ragged, l0_sparseness=5))
+    assert [x.shape for x in back] == [x.shape for x in ragged]
+    images = [rng.standard_normal(size) for size in ((9, 12), (14, 10))]
+    model = fitted(unit(rng.standard_normal((4, 1, 3, 5))), 2)
+    code = model.transform(images, l0_sparseness=5)
+    assert [x.shape for x in model.inverse_transform(code)] == [(1, 9, 12), (1, 14, 10)]
+    assert code.shape == (2, 4, 12, 8)
+
+
+def test_frames_name_times_or_rows_and_columns(rng):
+    pytest.importorskip("pandas")
+    model = fitted(unit(rng.standard_normal((4, 2, 6))), 1)
+    code = model.transform(rng.standard_normal((2, 50)), l0_sparseness=3)
+    frame = code.to_frame()
+    assert list(frame) == ["signal", "atom", "time", "value"]
+    np.testing.assert_array_equal(frame["time"], code.column)
+    images = fitted(unit(rng.standard_normal((4, 1, 3, 5))), 2).transform(rng.random((9, 9)))
+    assert list(images.to_frame()) == ["signal", "atom", "row", "column", "value"]
+
+
+def test_rates_are_events_over_time(rng):
+    model = fitted(unit(rng.standard_normal((4, 2, 6))), 1)
+    code = model.transform([rng.standard_normal((2, n)) for n in (50, 30)], l0_sparseness=3)
+    np.testing.assert_allclose(code.rates(), code.counts() / 80)
+    np.testing.assert_allclose(code.rates(1000.0), code.counts() / 0.08)
+    with pytest.raises(ValueError, match="sampling_rate must be above 0"):
+        code.rates(0)
+
+
+@pytest.mark.parametrize(
+    "X, match",
+    [
+        (np.ones((50, 2)), r"at least as large as an atom.*\(n_channels, n_times\)"),
+        ([np.ones(50), np.ones(50)], "may be the channels of one signal or signals of one channel"),
+        ([np.ones((2, 50)), np.ones((1, 60))], "one number of channels"),
+        ([np.ones((1, 2, 50)), np.ones((2, 60))], r"X\[0\] must have axes \(n_channels, n_times\)"),
+        (np.ones((1, 1, 2, 50)), "X must have axes"),
+        (np.full((2, 50), np.inf), r"no infinity .* is inf at \(0, 0\)"),
+        ([np.ones((2, 50)), np.ones((2, 0))], "X is empty"),
+    ],
+)
+def test_signals_that_are_not_clear_are_rejected(X, match):
+    with pytest.raises(ValueError, match=match):
+        ConvolutionalSHL(3, atom_shape=6, n_iter=1).fit(X)
+
+
+def test_two_readings_of_a_dictionary_are_an_error(rng):
+    square = unit(rng.standard_normal((3, 5, 5)))
+    with pytest.raises(ValueError, match="signals of 5 channels or images of 5 rows"):
+        convolutional_encode(rng.standard_normal((5, 40)), square, l0_sparseness=2)
+    assert convolutional_encode(rng.standard_normal((9, 40)), square, l0_sparseness=2).n_events == 2
+
+
+@pytest.mark.parametrize(
+    "options, match",
+    [
+        ({"atom_shape": 0}, "atom_shape"),
+        ({"atom_shape": (3, 4, 5)}, "atom_shape must be an int for signals"),
+        ({"floor": 0}, "floor"),
+        ({"fit_tol": -1}, "fit_tol"),
+        ({"floor": 5, "l0_sparseness": 3}, "Give one of l0_sparseness, fit_tol, floor"),
+    ],
+)
+def test_bad_shapes_and_floors_are_rejected(options, match):
+    with pytest.raises(ValueError, match=match):
+        ConvolutionalSHL(3, n_iter=1, **{"atom_shape": 6, **options}).fit(np.ones((2, 50)))
+
+
+def test_windows_cover_signals(rng):
+    signals = [rng.standard_normal((2, 1, n)) for n in (100, 64, 333)]
+    windows = Windows(signals, 64, np.float32)
+    assert windows.shape == (len(windows), 2, 1, 64) and windows[:].dtype == np.float32
+    found = {tuple(row) for row in windows[:][:, 0, 0]}
+    for signal in signals:
+        assert tuple(signal[0, 0, -64:].astype(np.float32)) in found
+    np.testing.assert_array_equal(windows[3], windows[np.array([0, 3])][1])
+
+
+# ------------------------------------------------------------------------------------- learning
+
+
+def cosines(model, atoms):
+    """For each planted atom its largest |cosine| with a learned one, over shifts."""
+    best = np.zeros(len(atoms))
+    for i, atom in enumerate(atoms):
+        for learned in model.components_.astype(float):
+            product = sum(np.correlate(a, b, "full") for a, b in zip(atom, learned, strict=True))
+            best[i] = max(best[i], np.abs(product).max())
+    return best
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("do_sym", [False, True])
+def test_planted_waveforms_are_learned(n_channels, do_sym):
+    X, atoms, times, which = recording(n_channels=n_channels)
+    X = X * (-1 if do_sym else 1)
+    model = ConvolutionalSHL(3, atom_shape=16, do_sym=do_sym, record_each=0, random_state=0)
+    model.fit(X.astype(np.float32))
+    assert (cosines(model, atoms) > 0.95).all()
+    code = model.transform(X)
+    assert abs(code.n_events - len(times)) < 0.1 * len(times)
+    left = np.linalg.norm(X - model.inverse_transform(code))
+    assert left < 1.2 * np.linalg.norm(0.05 * np.ones_like(X))
+
+
+def test_missing_entries_are_not_learned_from(rng):
+    X, atoms, *_ = recording(n_channels=3)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    model = ConvolutionalSHL(3, atom_shape=16, n_iter=60, record_each=40, random_state=0).fit(X)
+    assert (cosines(model, atoms) > 0.95).all()
+    assert np.isfinite(model.record_["error"]).all()
+
+
+def test_lists_maps_and_streams_are_learned(tmp_path):
+    X, atoms, *_ = recording(n_channels=2)
+    np.save(tmp_path / "x.npy", X)
+    model = ConvolutionalSHL(3, atom_shape=16, record_each=0, random_state=0)
+    mapped = clone(model).fit(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    np.testing.assert_array_equal(mapped.components_, clone(model).fit(X).components_)
+    for given_ in ([X[:, :5000], X[:, 5000:]], (X[:, i : i + 4000] for i in (0, 4000, 8000))):
+        learned = clone(model).set_params(n_iter=60, batch_size=8).fit(given_)
+        assert learned.components_.shape == (3, 2, 16)
+    assert clone(model).partial_fit(X).partial_fit(X[:, :3000]).n_iter_ > 1
+
+
+def test_recordings_learn_the_same_for_any_number_of_threads():
+    X, *_ = recording(n_channels=2)
+    one, two = (
+        ConvolutionalSHL(3, atom_shape=16, n_iter=30, random_state=0, n_jobs=n_jobs).fit(X)
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one.components_, two.components_)
+
+
+def test_a_model_of_recordings_is_saved_and_resumed(tmp_path):
+    X, *_ = recording()
+    model = ConvolutionalSHL(3, atom_shape=16, n_iter=30, random_state=0).fit(X)
+    model.save(tmp_path / "model.npz")
+    again = ConvolutionalSHL.load(tmp_path / "model.npz")
+    assert_same(again.transform(X), model.transform(X))
+    states = []
+    half = clone(model)
+    half.fit(X, on_step=lambda state: states.append(state) or state.step == 11)
+    np.testing.assert_array_equal(half.fit(X, resume=states[-1]).components_, model.components_)
+
+
+def test_images_of_several_sizes_learn_as_an_array(images):
+    """The same rule as for images of one size."""
+    options = {"n_iter": 4, "l0_sparseness": 5, "random_state": 0, "batch_size": 4}
+    model = ConvolutionalSHL(6, atom_shape=(5, 5), **options).fit(images)
+    square = ConvolutionalSHL(6, patch_width=5, **options).fit(images)
+    np.testing.assert_array_equal(model.components_, square.components_)
+    ragged = [image[0] for image in images[:4]] + [image[0, 2:, 1:] for image in images[4:]]
+    learned = ConvolutionalSHL(6, atom_shape=(4, 7), record_each=2, **options).fit(ragged)
+    assert learned.components_.shape == (6, 1, 4, 7)
+    np.testing.assert_allclose(
+        np.linalg.norm(learned.components_.reshape(6, -1), axis=1), 1, rtol=1e-6
+    )
+
+
+def test_ragged_gradients_are_the_oracles(rng):
+    X = [rng.standard_normal((2, *size)) for size in ((9, 15), (12, 11))]
+    X[1][0, 3:5, 4] = np.nan
+    dictionary = unit(rng.standard_normal((4, 2, 3, 5)))
+    model = ConvolutionalSHL(
+        4,
+        atom_shape=(3, 5),
+        l0_sparseness=6,
+        n_iter=1,
+        eta=0.1,
+        homeo_method="None",
+        dict_init=dictionary,
+    ).fit(X)
+    total = naive.convolutional_gradient(X, dictionary, 6)
+    total -= total.mean(axis=(1, 2, 3), keepdims=True)
+    expected = unit(dictionary + 0.1 * unit(total))
+    np.testing.assert_allclose(model.components_, expected, atol=1e-12)
+
+
+def test_dense_codes_of_signals_are_decoded(rng):
+    model = fitted(unit(rng.standard_normal((4, 2, 6))), 1)
+    code = model.transform(rng.standard_normal((3, 2, 50)), l0_sparseness=5)
+    dense = code.toarray()[:, :, 0]
+    np.testing.assert_allclose(model.inverse_transform(dense), model.inverse_transform(code))
+    assert isinstance(code, ConvolutionalCode)
