@@ -7,7 +7,7 @@ __version__ = "0.2.0"
 _NAMES = {
     "coding": ("sparse_encode",),
     "convolution": ("ConvolutionalSHL",),
-    "estimators": ("SparseCoder", "SparseHebbianLearning"),
+    "estimators": ("Selection", "SparseCoder", "SparseHebbianLearning", "select"),
     "experiments": ("SHL", "SHL_set"),
     "learning": ("Replacement",),
     "plotting": (
@@ -45,6 +45,7 @@ __all__ = [
     "ConvolutionalSHL",
     "Replacement",
     "SHL_set",
+    "Selection",
     "SparseCoder",
     "SparseHebbianLearning",
     "__version__",
@@ -55,6 +56,7 @@ __all__ = [
     "plot_usage",
     "plot_variance",
     "plot_variance_histogram",
+    "select",
     "show_data",
     "show_dico",
     "show_dico_in_order",

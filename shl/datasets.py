@@ -22,6 +22,7 @@ from ._base.constraints import (
 from .images.patches import Patches, PatchWidth
 
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
+KINDS = ("pairs", "hierarchy", "outliers", "pixel scale", "shifts")
 SPIKE_SAMPLES = 40  # of a waveform
 Noise = Annotated[float, number(least=0, most=1e30)]  # whose draws float32 still holds
 
@@ -238,6 +239,87 @@ def make_sparse_coded_signals(
 
 
 @checked
+def make_untidy_signals(
+    kind: Annotated[str, choice(KINDS)],
+    n_samples: Count = 12000,
+    n_pixels: Count = 64,
+    n_atoms: Count = 128,
+    n_active: Count = 4,
+    *,
+    noise: Noise = 0.05,
+    random_state: np.random.Generator | int | None = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples of planted atoms in a world that is not tidy.
+
+    X = A D + noise, with coefficients uniform in [0.5, 1.5] and about n_active atoms in a sample.
+
+    Parameters
+    ----------
+    kind : {'pairs', 'hierarchy', 'outliers', 'pixel scale', 'shifts'}
+        What is untidy.  'pairs': the two atoms of a pair fire together with probability 0.7.
+        'hierarchy': every fourth atom is a parent, and the three atoms after it fire only with it,
+        each with probability 1/3.  'outliers': 1 % of the samples are 30 times larger.  'pixel
+        scale': each pixel has a lognormal scale.  'shifts': atoms are 16 circular shifts of
+        n_atoms / 16 shapes.
+    n_samples, n_pixels, n_atoms : int
+        Sizes of X and D.
+    n_active : int, default=4
+        Mean number of atoms of a sample.
+    noise : float, default=0.05
+        Standard deviation of white noise on each pixel.
+    random_state : int, Generator or None, default=0
+        Draws everything.
+
+    Returns
+    -------
+    X : array of shape (n_samples, n_pixels), float32
+    atoms : array of shape (n_atoms, n_pixels)
+        Of norm 1.
+
+    Examples
+    --------
+    >>> X, atoms = make_untidy_signals("pairs", 100)
+    >>> X.shape, atoms.shape
+    ((100, 64), (128, 64))
+    """
+    check_count(n_active, "n_active", most=n_atoms, why="n_atoms")
+    check_memory(24 * n_samples * (n_atoms + n_pixels), "n_samples", n_samples)
+    check_memory(16 * n_atoms * n_pixels, "n_atoms", n_atoms)
+    rng = check_generator(random_state, "random_state")
+    atoms = rng.standard_normal((n_atoms, n_pixels))
+    if kind == "shifts":
+        shapes = np.exp(-(np.linspace(-3, 3, n_pixels) ** 2)) * atoms[: -(-n_atoms // 16)]
+        steps = np.arange(n_atoms) % 16 * max(1, n_pixels // 16)
+        atoms = np.array([np.roll(shapes[i // 16], steps[i]) for i in range(n_atoms)])
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    fires = _draw_active(kind, rng, n_samples, n_atoms, n_active)
+    X = np.where(fires, rng.uniform(0.5, 1.5, fires.shape), 0) @ atoms
+    X += noise * rng.standard_normal(X.shape)
+    if kind == "outliers":
+        X[rng.random(n_samples) < 0.01] *= 30
+    if kind == "pixel scale":
+        scale = rng.lognormal(0, 1, n_pixels)
+        X, atoms = X * scale, atoms * scale
+        atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    return X.astype(np.float32), atoms
+
+
+def _draw_active(kind, rng, n_samples, n_atoms, n_active):
+    """Which atoms each sample uses, (n_samples, n_atoms)."""
+    share, draws = n_active / n_atoms, rng.random((n_samples, n_atoms))
+    if kind == "pairs":
+        pair = np.arange(n_atoms) // 2 * 2
+        first = draws < share
+        is_same = rng.random((n_samples, n_atoms)) < 0.7
+        return np.where(is_same, first[:, pair], first)
+    if kind == "hierarchy":
+        is_parent = np.arange(n_atoms) % 4 == 0
+        parents = draws[:, np.arange(n_atoms) // 4 * 4] < 2 * share
+        return parents & (is_parent | (draws < 1 / 3))
+    return draws < share
+
+
+@checked
 def make_spikes(
     n_samples: Count = 10000,
     n_templates: Annotated[int, count(3)] = 30,
@@ -322,6 +404,7 @@ __all__ = [
     "load_sample_patches",
     "make_sparse_coded_signals",
     "make_spikes",
+    "make_untidy_signals",
     "recovered",
     "similarity",
 ]

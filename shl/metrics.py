@@ -11,11 +11,14 @@ from scipy import sparse
 
 from ._base.arrays import namespace
 from ._base.checks import as_array, check_array, check_code, check_magnitude, check_squares
-from ._base.constraints import Flag, Matrix, checked
+from ._base.constraints import Flag, Matrix, Share, checked
 from ._base.devices import is_tensor
 from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 from .images.patches import PatchShape
+
+NOISY = 0.066  # the `disorder` that 99 % of whitened 1/f noise exceeds
+ORDERLY = 0.012  # the `disorder` of an atom that has a place and a frequency
 
 if TYPE_CHECKING:
     from .coding.events import Events
@@ -226,6 +229,56 @@ def disorder(dictionary: Matrix, patch_shape: PatchShape | None = None) -> np.nd
     return shares[0] * shares[1]
 
 
+@checked
+def is_formless(
+    dictionary: Matrix,
+    patch_shape: PatchShape | None = None,
+    least_r2: Share = 0.5,
+    n_jobs: int | None = None,
+) -> np.ndarray:
+    """Tell which atoms have no form: no Gabor function explains more than half of their energy.
+
+    is_formless_i = r2_i <= least_r2, with r2 of `fit_gabor`.  Functions are fitted only to atoms
+    whose `disorder` is above 0.012: below, an atom has a place and a frequency.  Of an atom in
+    colour the channel of most energy is fitted.  Atoms that are not square are formless if their
+    disorder is above 0.066, which 99 % of whitened 1/f noise exceeds.
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Atoms.
+    patch_shape : (int, int) or (int, int, int), default=None
+        Height and width of the atoms, and their channels.  If None, atoms are square and grey.
+    least_r2 : float, default=0.5
+        Share of an atom's energy in [0, 1].
+    n_jobs : int, optional
+        Workers that fit; see `fit_gabor`.
+
+    Returns
+    -------
+    is_formless : array of shape (n_dictionary,), bool
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal((3, 225))
+    >>> is_formless(noise)
+    array([ True,  True,  True])
+    """
+    spread = disorder(dictionary, patch_shape)
+    height, width, *_ = patch_shape or (1, 1)
+    if height != width:
+        return spread > NOISY
+    found = spread > ORDERLY
+    if found.any():
+        atoms = np.asarray(dictionary)[found]
+        if patch_shape is not None:
+            atoms = atoms.reshape(len(atoms), height * width, -1)
+            strongest = (atoms**2).sum(axis=1).argmax(axis=1)
+            atoms = np.take_along_axis(atoms, strongest[:, None, None], axis=2)[:, :, 0]
+        found[found] = ~(fit_gabor(atoms, n_jobs=n_jobs)["r2"] > least_r2)
+    return found
+
+
 def _participation(energy):
     """How many numbers of a row share its sum: (sum e)^2 / sum e^2."""
     return energy.sum(axis=1) ** 2 / np.maximum((energy**2).sum(axis=1), np.finfo(float).tiny)
@@ -281,6 +334,7 @@ __all__ = [
     "activation_probability",
     "disorder",
     "fit_gabor",
+    "is_formless",
     "kl_divergence",
     "ks_distance",
     "kurtosis",

@@ -136,3 +136,54 @@ def test_a_missing_network_is_said(tmp_path):
     registry = {"a.png": "0" * 64}
     with pytest.raises(ConnectionError, match=r"a\.png.*put the images into"):
         datasets.fetch_natural_images(tmp_path, base_url="http://127.0.0.1:9/", registry=registry)
+
+
+@pytest.mark.parametrize("kind", datasets.KINDS)
+def test_untidy_worlds_have_their_atoms(kind):
+    X, atoms = datasets.make_untidy_signals(kind, 3000, noise=0, random_state=1)
+    np.testing.assert_allclose(np.linalg.norm(atoms, axis=1), 1)
+    assert X.dtype == np.float32 and np.linalg.matrix_rank(atoms) == 64
+    fires = datasets._draw_active(kind, np.random.default_rng(0), 20000, 128, 4)
+    assert 3.7 < fires.sum(axis=1).mean() < 4.3
+    together = (fires[:, ::4] & fires[:, 1::4]).sum() / fires[:, 1::4].sum()
+    assert (0.65 < together < 0.8, together == 1) == (kind == "pairs", kind == "hierarchy")
+    norms, spread = np.linalg.norm(X, axis=1), X.std(axis=0)
+    assert (norms.max() > 20 * np.median(norms)) == (kind == "outliers")
+    assert (spread.max() > 20 * spread.min()) == (kind == "pixel scale")
+    assert (np.allclose(np.roll(atoms[0], 4), atoms[1])) == (kind == "shifts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "options", "least"),
+    [
+        ("pairs", {"learning_algorithm": "mp", "l0_sparseness": 10}, 0.8),
+        ("hierarchy", {"learning_algorithm": "mp", "l0_sparseness": 10}, 0.5),
+        ("outliers", {}, 0.98),
+        ("pixel scale", {"whiten": "std"}, 0.98),
+        ("pixel scale", {"whiten": "zca"}, 0.98),
+        ("shifts", {}, 0.9),
+    ],
+)
+def test_untidy_atoms_are_found(kind, options, least):
+    from shl import SparseHebbianLearning
+
+    shares = []
+    for seed in range(3):
+        X, atoms = datasets.make_untidy_signals(kind, random_state=seed)
+        model = SparseHebbianLearning(
+            128, **{"l0_sparseness": 4, "random_state": seed, **options}
+        ).fit(X)
+        shares.append(recovered(model.components_, atoms, is_signed=True).mean())
+    assert np.mean(shares) >= least
+
+
+@pytest.mark.slow
+def test_atoms_that_fire_together_are_noticed(caplog):
+    from shl import SparseHebbianLearning
+
+    for kind, is_noticed in (("pairs", True), ("hierarchy", True), ("shifts", False)):
+        caplog.clear()
+        X, _ = datasets.make_untidy_signals(kind, random_state=3)
+        SparseHebbianLearning(128, l0_sparseness=4, random_state=0).fit(X)
+        assert ("learning_algorithm='mp'" in caplog.text) == is_noticed

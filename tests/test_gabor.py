@@ -90,3 +90,19 @@ def test_orientation_entropy_is_one_for_even_spread_and_zero_for_one_orientation
     assert np.isnan(orientation_entropy([]))
     with pytest.raises(ValueError, match="n_bins must be at least 2"):
         orientation_entropy(even, n_bins=1)
+
+
+def test_formless_atoms_are_told_from_edges(rng):
+    atoms = [gabor(**case) for case in CASES] + list(rng.standard_normal((5, 225)))
+    atoms.append(gabor(x0=-4.0, width=1.5) + gabor(x0=4.0, orientation=2.0, width=1.5))
+    found = metrics.is_formless(np.array(atoms))
+    np.testing.assert_array_equal(found, [False] * len(CASES) + [True] * 5 + [False])
+    np.testing.assert_array_equal(metrics.is_formless(np.array(atoms), least_r2=1.0)[7:12], True)
+    assert not metrics.is_formless(np.array(atoms[:3])).any()
+    with pytest.raises(ValueError, match="least_r2 must be"):
+        metrics.is_formless(np.array(atoms), least_r2=2)
+    colours = np.array(atoms)[:, :, None] * [0.2, -1.0, 0.5]
+    coloured = metrics.is_formless(colours.reshape(len(atoms), -1), (15, 15, 3))
+    np.testing.assert_array_equal(coloured, found)
+    wide = np.stack([np.eye(200)[90], rng.standard_normal(200)])
+    np.testing.assert_array_equal(metrics.is_formless(wide, (10, 20)), [False, True])

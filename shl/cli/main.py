@@ -27,13 +27,15 @@ EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, le
     "do_mask": "mask patches by a disc",
     "N_patches": "patches to learn from",
     "n_image": "images to use (None: all)",
+    "over_patches": "patches that are drawn for each one kept, by energy",
     "n_dictionary": "atoms",
     "learning_algorithm": "coder",
     "l0_sparseness": "non-zero coefficients of a patch",
     "do_sym": "let coefficients be negative",
     "n_iter": "learning steps",
     "batch_size": "patches of a step",
-    "eta": "rate of learning",
+    "optimizer": "how atoms move",
+    "eta": "rate of the optimizer 'adam'",
     "record_each": "steps between two records; 0 is none",
     "homeo_method": "rule of homeostasis",
     "eta_homeo": "rate of the rule",
@@ -43,7 +45,9 @@ EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, le
     "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
 COMPLETION, SHELLS = "--print-completion", ("bash", "zsh", "tcsh")
-NOISE = 0.066  # the `disorder` above which 99 % of noisy starts are
+# `shl learn` differs from the study's experiment: fewer of its atoms are formless.
+LEARN = {"over_patches": 8, "optimizer": "newton"}
+MANY_FORMLESS = 0.03  # of the atoms
 ERRORS = (ValueError, TypeError, ArithmeticError, OSError, ImportError, RuntimeError, MemoryError)
 OF_VALUES = (ValueError, TypeError, FileNotFoundError)  # errors for what a user passed
 METRICS = ("F", "error", "qerror", "entropy", "seconds")  # of a scan's table
@@ -97,8 +101,8 @@ def _make_parser(name):
     return parser
 
 
-def _add_experiment_flags(parser, out):
-    """The flags of `shl learn` and `shl scan`."""
+def _add_experiment_flags(parser, out, **defaults):
+    """The flags of `shl learn` and `shl scan`; defaults where they differ from `SHL`'s."""
     from ..coding.parameters import ALGORITHMS
     from ..experiments.experiment import SHL
     from ..learning.homeostasis import RULES
@@ -107,6 +111,7 @@ def _add_experiment_flags(parser, out):
     flags.add_database(parser, SHL, "name_database")
     for name, text in EXPERIMENT_FLAGS.items():
         options = {"choices": tuple(choices[name])} if name in choices else {}
+        options |= {"default": defaults[name]} if name in defaults else {}
         flags.add_parameter(parser, SHL, name, text, **options)
     seed = flags.default_of(SHL, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
@@ -123,13 +128,13 @@ def _make_experiment(args, n_jobs):
 
 
 def _add_learn_flags(parser):
-    _add_experiment_flags(parser, "shl_out")
+    _add_experiment_flags(parser, "shl_out", **LEARN)
     flags.add_shared(parser, "reproducible")
 
 
 def learn_command(args):
     """Shl learn: a model, four pictures (PNG and PDF) and a summary in a folder."""
-    from ..metrics import disorder
+    from ..metrics import is_formless
 
     began = time.perf_counter()
     shl = _make_experiment(args, args.n_jobs)
@@ -140,21 +145,25 @@ def learn_command(args):
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "noise_atoms": int((disorder(dico.dictionary, dico.patch_shape) > NOISE).sum()),
+        "formless_atoms": int(is_formless(dico.dictionary, dico.patch_shape).sum()),
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
         "seconds": time.perf_counter() - began,
     }
+    n_formless, n_atoms = summary["formless_atoms"], len(dico.dictionary)
     lines = [
-        f"{dico.n_dead_} of {len(dico.dictionary)} atoms unused, {summary['noise_atoms']} like "
-        f"noise, {dico.n_replaced_} replaced",
+        f"{dico.n_dead_} of {n_atoms} atoms unused, {n_formless} without a form, "
+        f"{dico.n_replaced_} replaced",
         f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
     ]
     if len(dico.record):
         line = "error {error:.4f}   F {F:.4f}   entropy of usage {entropy:.4f} of 1   "
         lines.insert(0, line.format_map(summary) + "(held-out patches, plain pursuit)")
+    if n_formless > MANY_FORMLESS * n_atoms:
+        hint = "Many atoms have no form.  Learn fewer (--n-dictionary), or from more photographs "
+        lines.insert(-1, hint + "(--datapath, --n-patches).")
     flags.write_report(args, out, summary, lines)
 
 

@@ -28,6 +28,7 @@ from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
+from ..learning.scaling import median_norm, unwhiten, whiten
 from ..learning.state import (
     Plan,
     Recording,
@@ -43,6 +44,7 @@ from .html import learned_html
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
+FIRE_TOGETHER = (0.04, 0.12)  # share of negative coefficients that such atoms leave
 ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 
 
@@ -76,6 +78,24 @@ def _interruptible(state):
 def _is_learned(name):
     """Whether an attribute is one of those that learning sets."""
     return name == "_state" or (name.endswith("_") and not name.startswith("_"))
+
+
+def _advise(negative_share):
+    """Say what may find more atoms if signed codes are mostly positive.
+
+    Of atoms that fire together, or one with another, signed pursuit finds sums and differences.
+    """
+    if negative_share is not None and FIRE_TOGETHER[0] < negative_share < FIRE_TOGETHER[1]:
+        logger.warning(
+            "%.0f %% of the coefficients' sum is negative, as of positive ones whose atoms fire "
+            "together; learning_algorithm='mp' with 2 to 3 times the l0_sparseness may find more",
+            100 * negative_share,
+        )
+
+
+def _in_units_of(plan, state):
+    """Return the plan for samples as a state scales them; whitened ones have their own unit."""
+    return plan.in_units_of(0 if "whitening" in state.scaling else state.exponent)
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
@@ -161,12 +181,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         shape = (n_samples, *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
+        X, scaling = self._scale(X, plan, rows, weight, resume)
+        state = resume
         if resume is None:
-            state = self._start(X, plan, seed, rng, exponent, rows, weight)
-        else:
-            state = resume
+            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
-        plan = plan.in_units_of(state.exponent)
+        plan = _in_units_of(plan, state)
         rows = np.arange(n_samples) if rows is None else rows
         evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass = n_samples // plan.batch_size
@@ -198,7 +218,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                     sample_weight=weight,
                 )
             state = state if watch is None else watch.choose(state)
-            loop.turn_atoms(X, state, plan, threads, rows, weight)
+            _advise(loop.turn_atoms(X, state, plan, threads, rows, weight))
         self._take_over(model._set_learned(state, plan, per_pass))
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
@@ -227,12 +247,13 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rows = None if weight is None else np.flatnonzero(to_host(weight))
         n_samples = len(X) if rows is None else len(rows)
         plan = self._plan_batches(X, n_samples)
+        X, scaling = self._scale(X, plan, rows, weight, state)
         if state is None:
             rng = check_generator(self.random_state, "random_state")
             seed = int(rng.integers(2**63))
-            state = self._start(X, plan, seed, rng, exponent, rows, weight)
+            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
-        plan, n_done = plan.in_units_of(state.exponent), state.step
+        plan, n_done = _in_units_of(plan, state), state.step
         batches = loop.one_pass(n_samples, plan.batch_size, state)
         if rows is not None:
             batches = [rows[batch] for batch in batches]
@@ -255,9 +276,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         X, exponent = model._read_to_learn(first, reset=True)
         n_steps = self._n_steps(X.shape, is_stream=True)
         plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
+        X, scaling = self._scale(X, plan)
         rng = check_generator(self.random_state, "random_state")
-        state = self._start(X, plan, int(rng.integers(2**63)), rng, exponent)
-        plan = plan.in_units_of(state.exponent)
+        seed = int(rng.integers(2**63))
+        state = self._start(X, plan, seed, rng, exponent, scaling=scaling)
+        plan = _in_units_of(plan, state)
 
         def step_done(state):
             nonlocal is_over
@@ -276,6 +299,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                         if batch is None:
                             break
                         X, _ = model._read_to_learn(batch, reset=False, state=state)
+                        X, _ = self._scale(X, plan, state=state)
                 loop.turn_atoms(X, state, plan, threads)
             is_whole = True
         finally:
@@ -341,11 +365,31 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _recording(self):
         return Recording(self.record_each, self.record_num_batches)
 
-    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None):
+    def _scale(self, X, plan, rows=None, weight=None, state=None):
+        """Return (X in the space in which it is learned from, its scaling), of a state if given."""
+        given = state.scaling if isinstance(state, State) else None
+        if given is not None and ("whitening" in given) != (
+            getattr(self, "whiten", None) is not None
+        ):
+            raise ValueError("whiten must not change while a state is learned on.  Call fit.")
+        W = self._whitening(X, rows, weight) if given is None else given.get("whitening")
+        X = whiten(X, W)
+        if given is not None:
+            return X, given
+        scaling = {} if W is None else {"whitening": W}
+        most = np.inf if plan.clip is None else plan.clip * median_norm(X, rows)
+        return X, scaling | ({"most_norm": np.array(most)} if most < np.inf else {})
+
+    def _whitening(self, X, rows, weight):
+        """Return what whitens samples, or None."""
+
+    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None, scaling=None):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
+        if self.dict_init is not None:
+            dictionary = whiten(dictionary, (scaling or {}).get("whitening"))
         start = beside(dictionary, X), plan, seed, beside(variance, X)
-        return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent)
+        return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent, scaling)
 
     def _energy(self, X, rows, weight):
         """Return the mean square of some samples among the rows of X, the unit of gradients."""
@@ -398,7 +442,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _set_fitted(self, state, competition):
         """The fitted attributes that are parts of the state."""
         self._state, self.competition_, self.gain_ = state, competition, competition.gain
-        self.components_, self.record_ = state.dictionary, state.record
+        self.components_ = unwhiten(state.dictionary, state.scaling.get("whitening"))
+        self.record_ = state.record
         self.n_iter_, self.seconds_ = state.step, state.seconds
         counts = state.replacement.get("n_replaced", np.zeros(0))
         self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())

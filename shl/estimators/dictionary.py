@@ -20,6 +20,7 @@ from ..images.patches import PatchShape, noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
 from ..learning.replacement import ReplaceLike, Replacement
+from ..learning.scaling import Whitening, evenness, whitening
 from ..learning.state import Plan, State
 from ..learning.stopping import Stopping
 from .base import HebbianEstimator
@@ -30,6 +31,8 @@ DEFAULT_BATCH, MOST_BATCH = 256, 1024
 GROWTH = (2, 0.5)  # from 2 coefficients on, over the first half of the steps
 KAPPA = 16.0  # of streams
 SHRINKAGE = 0.1
+CLIP = 3.0  # median norms
+LEAST_EVENNESS = 0.35  # of pixels: below, it pays to whiten
 MOST_ATOMS = 64  # for each pixel: more are no longer a dictionary but a memory of the data
 
 
@@ -77,6 +80,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         'threshold'; 'omp' and 'lars' cannot.
     positive_dict : bool, default=False
         True keeps atoms from having negative pixels, by projected steps.
+    whiten : {'std', 'zca'}, optional
+        Learn from whitened samples, for pixels of very different scale.  'std' divides each pixel
+        by its standard deviation, 'zca' also removes correlations.  The atoms are mapped back:
+        `transform` codes the samples as they are.  Learning copies X.
     missing : str, default='error'
         'mask' lets NaN mark missing entries: samples are coded, and atoms learned, by those that
         they have, by 'omp' only.  It takes several times as long.
@@ -164,7 +171,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     gain_ : array of shape (n_dictionary,) or None
         Its gain (None under HEH and HEH2019).
     P_cum_ : array of shape (n_dictionary, nb_quant)
-        The distributions of the coefficients, followed under every rule.
+        Distributions of the coefficients: a running mean with 'HEH', 'HEH2019', P_cum_init or
+        records, else those of the last batch.
     C_ : float
         The scale of P_cum_: C, or what it has adapted to.
     precision_ : array of shape (n_dictionary, n_pixels) or None
@@ -207,6 +215,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     alpha_MP: constraints.PositiveShare = 1.0
     do_sym: constraints.Flag = False
     positive_code: constraints.Flag = False
+    whiten: Whitening | None = None
     positive_dict: constraints.Flag = False
     missing: Missing = "error"
     split_sign: constraints.Flag = False
@@ -303,6 +312,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
         self._check_transform(n_dictionary)
+        if self.whiten is not None:
+            self._check_whitens()
         if self.do_precision and how.algorithm != "mp":
             raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
         batch_size = self._batch_size(shape)
@@ -323,7 +334,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
                 changes["replacement"] = changes["replacement"].in_steps_of(
                     self._batches_in_step(shape)
                 )
-            changes["growth"] = None if limit is None else GROWTH
+            changes |= {"growth": None if limit is None else GROWTH, "clip": CLIP}
         else:
             optimizer = make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon)
         return Plan(
@@ -338,6 +349,18 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             **changes,
         )
 
+    def _check_whitens(self):
+        """An error for what whitened samples do not have."""
+        refused = {"do_precision": bool(self.do_precision)}
+        if self.whiten == "zca":
+            refused |= {"positive_dict": bool(self.positive_dict)}
+            refused |= {"missing='mask'": self.missing == "mask"}
+        for name in (name for name, is_given in refused.items() if is_given):
+            raise ValueError(
+                f"whiten={self.whiten!r} is not possible with {name}.  Use whiten=None"
+                f"{' or std' * (self.whiten == 'zca' and name != 'do_precision')}."
+            )
+
     @property
     def _is_newton(self):
         """Whether atoms move by Newton's step; the parameters of Adam then have no effect."""
@@ -349,6 +372,18 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """
         plan = self.plan(shape, dtype, n_steps)
         return plan if shape[0] >= self._shape(shape)[0] else replace(plan, replacement=None)
+
+    def _whitening(self, X, rows, weight):
+        """Return what whitens samples, or None; a warning if it would help."""
+        if self.whiten is not None:
+            return whitening(X, self.whiten, rows, weight)
+        if (even := evenness(X, rows)) < LEAST_EVENNESS:
+            warn_user(
+                f"The pixels of X have very different scales: the largest variances are those of "
+                f"{even:.0%} of the pixels.  Pass whiten='std' or 'zca', which may find other "
+                f"atoms, or scale X."
+            )
+        return None
 
     def _batch_size(self, shape):
         """Return the number of samples of a step.

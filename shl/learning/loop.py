@@ -17,8 +17,9 @@ from ..coding.coder import Coder
 from ..coding.competition import PLAIN
 from ..coding.events import Batch
 from .history import History
-from .homeostasis import check_competition_of
+from .homeostasis import HEH2019, check_competition_of
 from .optimizers import Sums, normalise
+from .scaling import clip
 from .state import Plan, State
 
 CODED_ROWS = 4096  # samples that are coded at once, so that their residuals stay small
@@ -51,8 +52,7 @@ def learn(
     rows = np.arange(plan.batch_size)
     n_samples = len(X) - (0 if held_out is None else len(held_out))
 
-    def code(rows, coder):
-        return code_rows(X, rows, coder, threads, sample_weight, plan.exponent)
+    most_norm = float(state.scaling.get("most_norm", np.inf))
 
     def recorded(coder, own):
         """Return the state's record with one more, of samples in their batch."""
@@ -60,11 +60,14 @@ def learn(
         record(replace(state, record=history), plan, coder, own, threads)
         return history
 
-    coder = None
+    def code(rows, coder, most_norm=np.inf):
+        return code_rows(X, rows, coder, threads, sample_weight, plan.exponent, most_norm)
+
+    coder = batch = None
     for rows in batches:
         began = time.process_time()
         coder = plan.prepare(state, threads, coder, plan.coding_at(state.step))
-        batch = code(rows, coder)
+        batch = code(rows, coder, most_norm)
         state.seconds += time.process_time() - began
         history = state.record
         if plan.recording.is_due(state.step):
@@ -82,6 +85,8 @@ def learn(
         state.seconds += time.process_time() - began
         if on_step is not None and on_step(state) in (True,):
             break
+    if batch is not None:
+        observe(state, plan, batch.code)
     if records_end and plan.recording.each and state.record.last_step() != state.step:
         coder = plan.prepare(state, threads, coder)
         own = code(rows if held_out is None else held_out, coder)
@@ -184,8 +189,16 @@ def follow(state: State, plan: Plan, code) -> None:
     state.homeostasis = plan.rule.update(state.homeostasis, code)
     if "P_cum" in state.homeostasis:
         state.histogram = state.homeostasis
-    elif plan.observer is not None:
+    elif plan.follows_histograms:
         state.histogram = plan.observer.update(state.histogram, code)
+
+
+def observe(state: State, plan: Plan, code) -> None:
+    """Set the histograms to those of a batch, if learning has not followed them."""
+    if plan.observer is None or plan.follows_histograms or "P_cum" in state.homeostasis:
+        return
+    once = HEH2019(1.0, plan.observer.C, plan.observer.nb_quant)
+    state.histogram = once.update(state.histogram, code)
 
 
 def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -> None:
@@ -266,27 +279,38 @@ def turn_atoms(
     threads: Threads,
     rows: np.ndarray | None = None,
     sample_weight: np.ndarray | None = None,
-) -> None:
+) -> float | None:
     """Give each atom the sign in which its coefficients sum to more than 0, in place.
 
     The sums are over samples among the rows of X (all rows if None), coded by plain pursuit: all of
     them, or a twentieth of the samples that were learned from.
+
+    Returns
+    -------
+    negative_share : float or None
+        Share of negative coefficients in the sum of absolute values, between 0 and 0.5.  None if
+        codes are not signed.
     """
     coder = plan.prepare(state, threads).compete(PLAIN)
     if plan.positive_dict or not coder.is_signed:
-        return
+        return None
     rows = np.arange(len(X)) if rows is None else rows
     n = min(len(rows), max(plan.batch_size, state.step * plan.batch_size // 20))
     rows = rows[np.linspace(0, len(rows) - 1, n).astype(int)]
     parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
-    codes = (code_rows(X, part, coder, threads, sample_weight).code for part in parts)
-    is_turned = sum(code.power_sums(1) for code in codes) < 0
+    codes = [code_rows(X, part, coder, threads, sample_weight).code for part in parts]
+    sums = sum(code.power_sums(1) for code in codes)
+    is_turned = sums < 0
     dictionary, moments = copy_of(state.dictionary), dict(state.moments)
     dictionary[is_turned] *= -1
     if "mean" in moments:  # Adam's gradient turns with the atom
         moments["mean"] = copy_of(moments["mean"])
         moments["mean"][is_turned] *= -1
     vars(state).update(dictionary=dictionary, moments=moments)
+    if sample_weight is not None or not hasattr(codes[0], "values"):
+        return None
+    total = sum(float(abs(code.values).sum()) for code in codes)
+    return (total - float(abs(sums).sum())) / (2 * total) if total else None
 
 
 # ------------------------------------------------------------------------------------ the order
@@ -341,10 +365,16 @@ def code_rows(
     threads: Threads,
     sample_weight: np.ndarray | None = None,
     exponent: int = 0,
+    most_norm: float = np.inf,
 ) -> Batch:
-    """Return the samples X[rows], coded, with their weights and the unit of their coefficients."""
-    batch = coder.code_batch(X, rows, threads)
-    return weigh(batch, None if sample_weight is None else sample_weight[rows], exponent)
+    """Return the samples X[rows], coded, with their weights and the unit of their coefficients.
+
+    Samples of a norm above most_norm are scaled down to it.
+    """
+    weight = None if sample_weight is None else sample_weight[rows]
+    if most_norm < np.inf:
+        X, rows = clip(X, rows, most_norm)
+    return weigh(coder.code_batch(X, rows, threads), weight, exponent)
 
 
 def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:

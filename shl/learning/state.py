@@ -61,7 +61,7 @@ class Plan:
         Samples of a step.
     recording : Recording
     observer : HEH2019, optional
-        The histograms that are followed where the rule follows none.
+        Histograms for a rule that follows none.  Without records, they are those of the last batch.
     eta_precision : float, optional
         The rate at which the precision of pixels is learned; None for no precision.
     decay : Decay, optional
@@ -75,6 +75,8 @@ class Plan:
     growth : (int, float), optional
         The sparsity grows from the first number to that of `coding` over this share of n_steps.  If
         None, it is constant.
+    clip : float, optional
+        Samples are scaled down to so many median norms while atoms are learned from them.
     exponent : int, default=0
         Samples come divided by 2^exponent.  The rule sees coefficients as they were.
     """
@@ -91,11 +93,18 @@ class Plan:
     n_steps: int | None = None
     positive_dict: bool = False
     growth: tuple[int, float] | None = None
+    clip: float | None = None
     exponent: int = 0
 
     def rate(self, step: int) -> float:
         """The factor of the optimizer's rate in a step."""
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
+
+    @property
+    def follows_histograms(self) -> bool:
+        """Whether each step updates the histograms: for records, or from a given start."""
+        is_asked = self.recording.each > 0
+        return self.observer is not None and (is_asked or self.observer.P_cum is not None)
 
     def in_units_of(self, exponent: int) -> "Plan":
         """Return the plan for samples that were divided by 2^exponent."""
@@ -158,6 +167,7 @@ class State:
     step: int = 0
     seconds: float = 0.0  # CPU time so far
     record: History = field(default_factory=History)
+    scaling: dict = field(default_factory=dict)  # of samples: most_norm, whitening; or {}
     exponent: int = 0  # samples are divided by 2^exponent
 
     @property
@@ -211,11 +221,12 @@ def start_state(
     variance: np.ndarray | None = None,
     energy: float = 1.0,
     exponent: int = 0,
+    scaling: dict | None = None,
 ) -> State:
     """Return the state before the first step; the atoms are copied and scaled to norm 1.
 
     energy is the mean square of the data, which are divided by 2^exponent: the unit of gradients
-    and of the variance.
+    and of the variance.  scaling is that of the samples.
     """
     dictionary = copy_of(dictionary)
     normalise(dictionary)
@@ -233,6 +244,7 @@ def start_state(
         beside(np.zeros(len(dictionary), np.int64), dictionary),
         plan.init_replacement(dictionary),
         seed,
+        scaling=scaling or {},
         exponent=exponent,
     )
 
@@ -288,8 +300,8 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
 
 # ------------------------------------------------------------------------------------ disk
 
+PARTS = ("moments", "homeostasis", "histogram", "replacement", "scaling", "record")
 NUMBERS = ("seed", "step", "seconds", "exponent")
-PARTS = ("moments", "homeostasis", "histogram", "replacement", "record")
 ATOMS = ("n_dictionary", "...atom")
 STATE = {
     "dictionary": Field(ATOMS, fails=not_of_norm_1),
@@ -313,6 +325,8 @@ STATE = {
     "replacement/pool": Field(("n_pooled", "n_values"), is_optional=True),
     "replacement/n_replaced": Field(("n_dictionary",), "iu", least=0, is_optional=True),
     "replacement/n_seen": Field((), "iu", least=0, is_optional=True),
+    "scaling/most_norm": Field((), least=0, is_optional=True),
+    "scaling/whitening": Field(("...",), is_optional=True),
     "record/steps": Field(("n_records",), "iu", is_optional=True),
     "record/*": Field(("n_records", "..."), "fiub", is_finite=False),  # entropy may be NaN
 }
@@ -368,5 +382,6 @@ def from_arrays(arrays: dict, info: dict) -> State:
         step=check_count(info["step"], "step", least=0, most=2**62),
         seconds=check_number(info["seconds"], "seconds", least=0),
         record=History(parts["record"]),
+        scaling=parts["scaling"],
         exponent=check_count(info["exponent"], "exponent", least=-1100, most=1100),
     )

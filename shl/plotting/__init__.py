@@ -16,7 +16,15 @@ from .distributions import (
 )
 from .figures import COLORS
 from .gabor import plot_frequencies, plot_orientations, plot_width_length
-from .records import LABELS, plot_error, plot_grid, plot_learning, plot_scan, time_plot
+from .records import (
+    LABELS,
+    plot_error,
+    plot_grid,
+    plot_learning,
+    plot_scan,
+    plot_selection,
+    time_plot,
+)
 
 __all__ = [
     "COLORS",
@@ -32,6 +40,7 @@ __all__ = [
     "plot_proba_histogram",
     "plot_recovery",
     "plot_scan",
+    "plot_selection",
     "plot_usage",
     "plot_variance",
     "plot_variance_histogram",

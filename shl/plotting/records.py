@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..estimators.dictionary import SparseHebbianLearning
+    from ..estimators.selecting import Selection
 
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit",
@@ -193,6 +194,23 @@ def plot_scan(
             ax.tick_params(axis="x", rotation=90)
     set_label(ax.xaxis, variable)
     set_label(ax.yaxis, *([ylabel] if ylabel else _names_of(display_variable)))
+
+
+@drawing()
+def plot_selection(ax: "Axes", selection: "Selection", **style: object) -> None:
+    """Draw the length of a description against the number of atoms, with the minimum.
+
+    Parameters
+    ----------
+    selection : Selection
+        What `shl.select` returns.
+    """
+    curve = selection.curve
+    ax.plot(curve["n_dictionary"], curve["length"], **{"marker": "o", **style})
+    if selection.has_minimum:
+        ax.axvline(selection.n_dictionary, color="0.5", linestyle=":")
+    set_label(ax.xaxis, "atoms")
+    set_label(ax.yaxis, "length of the description, nats")
 
 
 def _is_number(value):

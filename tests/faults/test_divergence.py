@@ -56,7 +56,8 @@ def test_a_sample_that_overflows_is_named_and_changes_nothing(name, value):
     model.fit(X)
     before, bad = all_of(model), X[: model.batch_size].copy()
     bad[1].flat[5] = value
-    if abs(value) < 1e9:  # float32 holds its squares
+    # Float32 holds its squares; Newton's step sees a sample that is scaled down.
+    if abs(value) < (1e18 if getattr(model, "optimizer", "") == "newton" else 1e9):
         model.partial_fit(bad)
         assert np.isfinite(model.components_).all()
         return
