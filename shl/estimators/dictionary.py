@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
+from .._base.blocks import by_blocks_of_rows
 from .._base.checks import check_array, check_choice, check_count, check_memory
 from .._base.parameters import estimator
 from .._base.warning import warn_user
@@ -537,6 +538,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     # ------------------------------------------------------------------------------ coding
 
+    @by_blocks_of_rows
     def transform(
         self,
         X,

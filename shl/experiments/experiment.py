@@ -229,8 +229,8 @@ class SHL:
         """What decides the data, downscaled where DEBUG_DOWNSCALE says so."""
         return Patches(**self._parameters(DATA_PARAMETERS))
 
-    def _check_enough(self, n_patches):
-        """An error where there are fewer patches than one step and the records need."""
+    def check_enough(self, n_patches: int) -> None:
+        """Raise ValueError for fewer patches than one step and the records need."""
         batch = self._downscaled("batch_size")
         held_out = self._downscaled("record_num_batches") if self.record_each else 0
         if n_patches < batch + held_out:
@@ -258,17 +258,19 @@ class SHL:
 
     def get_data(self, matname=None, patch_width=None):
         """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
-        as many pixels in colour, cached under all that makes them.
+        as many pixels in colour.
+
+        The store holds their digest alone: to make them takes about a second, and a default set
+        would take 116 MB.
         """
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
-        path = self._data_path(matname)
-        found = self.store.get(path, _read_data) if self.store else None
-        if found is not None:
-            return found
         data = self.patches.draw(self.verbose)
         if self.store:
-            self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
+            digest, path = store.digest(data), self._data_path(matname)
+            if self.store.get(path, _read_digest) != digest:
+                about = {"kind": "data", "digest": digest, "parameters": vars(self.patches)}
+                self.store.put(path, {}, about)
         return data
 
     def data_digest(self) -> str | None:
@@ -336,7 +338,7 @@ class SHL:
                     f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
                 )
             check_choice(name, "list_figures", FIGURES)
-        self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        self.check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
@@ -449,7 +451,6 @@ def _read_array(path, name, shape):
     return check_schema(arrays, {name: Field(shape)})[name]
 
 
-_read_data = partial(_read_array, name="data", shape=("n_samples", "n_pixels"))
 _read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary"))
 
 
