@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from .arrays import namespace, to_host
+from .arrays import host_dtype, namespace, to_host
 from .checks import as_array, check_array, check_shape, check_sparse
 from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
@@ -37,10 +37,10 @@ class Samples:
     def __init__(self, X: Any, dtype: Any, name: str, allows_nan: bool, exponent: int | None):
         self.X, self.dtype, self.shape, self.ndim = X, np.dtype(dtype), X.shape, X.ndim
         self.name = name
-        self._largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
+        self.largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
         self.exponent = exponent
         if exponent is None:
-            self.exponent = int(np.frexp(self._largest.max())[1])
+            self.exponent = int(np.frexp(self.largest.max())[1])
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -49,7 +49,7 @@ class Samples:
         """Return some of the rows, with the same exponent or another; they are not looked at."""
         part = object.__new__(Samples)
         vars(part).update(vars(self), X=self.X[rows])
-        part.shape, part._largest = part.X.shape, self._largest[rows]
+        part.shape, part.largest = part.X.shape, self.largest[rows]
         part.exponent = self.exponent if exponent is None else exponent
         return part
 
@@ -94,27 +94,34 @@ class Samples:
         refused = "infinity" if allows_nan else "NaN or infinity"
         raise ValueError(f"{self.name} must hold no {refused}, but it is {dense[bad]} at {place}")
 
-    def check_range(self) -> None:
-        """An error for samples of which learning would get nothing, or more than the dtype holds.
 
-        Their squares have to stand beside those of a sample of size 2^exponent.
-        """
-        half = np.finfo(self.dtype).maxexp // 2
-        with np.errstate(over="ignore"):  # no double is above
-            top = np.ldexp(1.0, self.exponent + half) / np.prod(self.shape[1:])
-        row = int(self._largest.argmax())
-        value, used = self._largest[row], self._largest[self._largest > 0]
-        words = f"sample {row} of {self.name} holds {value:.3g}"
-        if value > top:
-            raise ValueError(
-                f"{words}, but {self.dtype} can hold no sums of squares above {top:.3g} beside the "
-                f"samples that learning began with. Leave it out, or call fit."
-            )
-        if (used < np.ldexp(1.0, self.exponent - half)).sum() > len(used) / 2:
-            raise ValueError(
-                f"{words}, and most samples are so small that their squares vanish beside "
-                f"2^{self.exponent} in {self.dtype}. Leave out what is large, or scale it."
-            )
+def check_range(X: Any, exponent: int, name: str = "X") -> None:
+    """An error for samples of which learning would get nothing, or more than the dtype holds.
+
+    Their squares have to stand beside those of a sample of size 2^exponent.
+    """
+    if is_tensor(X):
+        xp = namespace(X)
+        largest = to_host(xp.amax(abs(xp.nan_to_num(X)), axis=1)).astype(float)
+        largest = np.ldexp(largest, exponent)
+    else:
+        largest = X.largest
+    half = np.finfo(host_dtype(X)).maxexp // 2
+    with np.errstate(over="ignore"):  # no double is above
+        top = np.ldexp(1.0, exponent + half) / np.prod(X.shape[1:])
+    row = int(largest.argmax())
+    value, used = largest[row], largest[largest > 0]
+    words = f"sample {row} of {name} holds {value:.3g}"
+    if value > top:
+        raise ValueError(
+            f"{words}, but {host_dtype(X)} can hold no sums of squares above {top:.3g} beside the "
+            f"samples that learning began with. Leave it out, or call fit."
+        )
+    if (used < np.ldexp(1.0, exponent - half)).sum() > len(used) / 2:
+        raise ValueError(
+            f"{words}, and most samples are so small that their squares vanish beside "
+            f"2^{exponent} in {host_dtype(X)}. Leave out what is large, or scale it."
+        )
 
 
 def scale_by(array: Any, exponent: int) -> Any:

@@ -17,9 +17,10 @@ from .._base.blocks import Blocks, is_dask
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
 from .._base.constraints import check_fields
+from .._base.devices import is_tensor
 from .._base.parameters import NamedEstimator
 from .._base.progress import progress
-from .._base.samples import batches_of, is_stream
+from .._base.samples import Samples, batches_of, check_range, is_stream
 from .._base.threads import Threads
 from .._base.warning import warn_user
 from ..coding.competition import Competition, check_competition
@@ -318,7 +319,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _read_to_learn(self, X, reset, state=None):
         """Return (samples, exponent) of X, which the dtype can hold beside one another."""
         X, exponent = self._read(X, reset, state)
-        getattr(X, "check_range", int)()
+        if isinstance(X, Samples) or is_tensor(X):
+            check_range(X, exponent)
         return X, exponent
 
     def _plan_fit(self, shape, dtype, n_steps):

@@ -313,16 +313,16 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         return like(self._split(code), given)
 
     def _scale_atoms(self, X):
-        """The rows of the dictionary scaled to norm 1, of X's dtype, and their norms."""
-        atoms = astype(beside(self._atoms(X.shape[1]), X), X.dtype)
+        """Return atoms of norm 1 and of X's dtype, their norms, and exponents of these."""
+        atoms = beside(self._atoms(X.shape[1]), X)
         if atoms.shape[1] != X.shape[1]:
             raise ValueError(
                 f"Dictionary and X have different numbers of features: {atoms.shape[1]} columns of "
                 f"dictionary, and {X.shape[1]} of X"
             )
         xp = namespace(atoms)
-        exponents = xp.frexp(abs(atoms).max(axis=1, **({} if xp is np else {})))[1]
-        atoms = xp.ldexp(atoms, -exponents[:, None])
+        exponents = xp.frexp(xp.amax(abs(atoms), axis=1))[1]
+        atoms = astype(xp.ldexp(atoms, -exponents[:, None]), X.dtype)
         norms = xp.linalg.norm(atoms, axis=1)
         if not norms.all():
             raise ValueError(f"dictionary: row {int(norms.argmin())} is all zeros")

@@ -101,9 +101,9 @@ def test_an_adapting_scale_frees_learning_of_the_scale_of_X(rule):
     X = planted(np.random.default_rng(0), n_samples=1000, n_pixels=25, n_atoms=30)[0]
     X, options = X.astype(np.float64), {"n_iter": 40, "batch_size": 100, "random_state": 0}
     atoms, scaled, rounded = (
-        SparseHebbianLearning(
-            30, l0_sparseness=4, homeo_method=rule, C=0, epsilon=60, **options
-        ).fit(factor * X)
+        SparseHebbianLearning(30, l0_sparseness=4, homeo_method=rule, C=0, **options).fit(
+            factor * X
+        )
         for factor in (1, 2.0**20, 1e-6)
     )
     np.testing.assert_array_equal(scaled.components_, atoms.components_)

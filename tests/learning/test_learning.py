@@ -234,7 +234,7 @@ def test_a_rule_without_effect_is_said(rng):
         10, learning_algorithm="lars", n_iter=2, homeo_method="HAP", random_state=0
     )
     with pytest.warns(
-        UserWarning, match="homeo_method='HAP' has no effect with learning_algorithm='lars'"
+        UserWarning, match="homeo_method='HAP' is ignored because learning_algorithm='lars'"
     ):
         model.fit(X)
 
@@ -255,7 +255,6 @@ def test_homeostasis_flattens_what_it_follows(rng, rule, metric):
         "learning_algorithm": "mp",
         "homeo_fade": None,
         "replace": False,
-        "eta": 0.02,
         "eta_decay": None,
     }
     plain, fair = (
@@ -376,7 +375,6 @@ def test_a_planted_dictionary_is_recovered():
             n_iter=3000,
             batch_size=256,
             homeo_method=rule,
-            eta=0.02,
             random_state=0,
             n_jobs=2,
         ).fit(X)
