@@ -461,7 +461,9 @@ def _attempt(make, *values):
 def _read_metrics(path):
     """The result of a learning, in its file."""
     info = store.read_info(path)
-    return {"seconds": info["seconds"], **info["metrics"]}
+    times = info.get("times", info)  # beside the rest in files of an earlier version
+    last = {name: values[-1] for name, values in times.items() if name == "cputime" and values}
+    return {"seconds": times.get("seconds", np.nan), **info["metrics"], **last}
 
 
 def _learn(parameters, source, tag):
