@@ -170,8 +170,8 @@ def show_curves(ax: "Axes", curves: np.ndarray, n_columns: int) -> None:
 
 def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
     """Draw some atoms in a grid; returns the size of a figure for them."""
-    atoms = getattr(dico, "components_", dico)
-    if hasattr(dico, "components_") and atoms.ndim > 2:  # of signals or images, channels first
+    atoms = _atoms_of(dico)
+    if atoms is not dico and atoms.ndim > 2:  # of signals or images, channels first
         kind = kind or ("signal" if atoms.ndim == 3 else None)
         atoms = np.moveaxis(np.asarray(atoms), 1, -1)
     patch_shape = getattr(dico, "patch_shape", None) if patch_shape is None else patch_shape
@@ -188,9 +188,17 @@ def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
     return 8, max(0.5, 8 * n_rows * height / (n_columns * width))
 
 
+def _atoms_of(dico):
+    """The atoms of a model, or the array of atoms that is given."""
+    for name in ("components_", "dictionary"):  # the latter of a SparseCoder
+        if hasattr(dico, name):
+            return getattr(dico, name)
+    return dico
+
+
 def _count_shown(dico, dim_graph):
     """How many atoms a grid of (rows, columns) shows, all without one."""
-    n_atoms = len(getattr(dico, "components_", dico))
+    n_atoms = len(_atoms_of(dico))
     if dim_graph is None:
         return n_atoms
     return min(n_atoms, math.prod(_check_sizes(dim_graph, "dim_graph", "(rows, columns)", (2,))))
@@ -242,7 +250,7 @@ def show_dico(
     if isinstance(order, bool):
         order = "minmax" if order else "index"
     check_choice(order, "order", ORDERS)
-    if not hasattr(dico, "components_"):
+    if _atoms_of(dico) is dico:
         check_array(dico, "dico", ndim=min(max(2, getattr(dico, "ndim", 2)), 4))
     picked = _pick_atoms(dico, data, _count_shown(dico, dim_graph), order, seed)
     return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
@@ -250,12 +258,10 @@ def show_dico(
 
 def _pick_atoms(dico, data, n_shown, order, seed):
     """Indices of the atoms to show."""
-    n_atoms = len(getattr(dico, "components_", dico))
     if order == "random":
-        return np.random.default_rng(seed).choice(n_atoms, n_shown, replace=False)
-    if order == "index" or not hasattr(dico, "components_"):
-        return np.arange(n_shown)
-    return extremes(activity(dico, data), n_shown)
+        return np.random.default_rng(seed).choice(len(_atoms_of(dico)), n_shown, replace=False)
+    usage = None if order == "index" else _find_activity(dico, data)
+    return np.arange(n_shown) if usage is None else extremes(usage, n_shown)
 
 
 def extremes(activity: np.ndarray, n_shown: int) -> np.ndarray:
@@ -266,18 +272,34 @@ def extremes(activity: np.ndarray, n_shown: int) -> np.ndarray:
 
 
 def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> np.ndarray:
-    """How often a fitted model's atoms are selected, (n_dictionary,).
+    """Return how often a fitted model's atoms are selected, (n_dictionary,).
 
-    Shares of the samples of `data`; without, those at the last record, or lately in learning.
+    Shares of the samples of `data`.  If None, those at the last record, or lately in learning.
+
+    Raises
+    ------
+    TypeError
+        If the model has no record of that.
     """
-    if data is not None:
-        return np.asarray((dico.transform(data) != 0).mean(axis=0)).ravel()
-    if "prob_active" in dico.record_:
+    found = _find_activity(dico, data)
+    if found is None:
+        name = type(dico).__name__
+        raise TypeError(f"{name} does not know how often its atoms are selected.  Pass data")
+    return found
+
+
+def _find_activity(dico, data):
+    """How often the atoms of a model are selected, None if it is not known."""
+    if data is not None and hasattr(dico, "transform"):
+        code = dico.transform(data)
+        if hasattr(code, "counts"):  # of images or signals
+            return code.counts()
+        return np.asarray((code != 0).mean(axis=0)).ravel()
+    if "prob_active" in getattr(dico, "record_", ()):
         return dico.record_["prob_active"][-1]
-    counts = getattr(dico, "counts_", None)  # of a ConvolutionalSHL with records
     if hasattr(dico, "P_cum_"):
         return 1 - dico.P_cum_[:, 1]
-    return np.zeros(len(dico.components_)) if counts is None else np.asarray(counts)
+    return getattr(dico, "counts_", None)  # of images or signals with records
 
 
 @drawing((8, 8))
@@ -305,7 +327,9 @@ def show_dico_in_order(
     kind : {'image', 'signal'}, default=None
         Draw atoms as images or as curves, as in `show_dico`.
     """
-    picked = np.argsort(activity(dico, data), kind="stable")[: _count_shown(dico, dim_graph)]
+    usage = _find_activity(dico, data)
+    usage = np.zeros(len(_atoms_of(dico))) if usage is None else usage
+    picked = np.argsort(usage, kind="stable")[: _count_shown(dico, dim_graph)]
     return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
 
 

@@ -86,7 +86,7 @@ def plot_P_cum(
 
 def _usage_of(value):
     """Activation probabilities, given as such or by a fitted model."""
-    if hasattr(value, "components_"):
+    if hasattr(value, "transform"):
         value = activity(value)
     return check_array(value, "prob_active", ndim=1)
 

@@ -7,9 +7,10 @@ import pytest
 from making import planted
 from matplotlib.figure import Figure
 from scipy import sparse
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from shl import ConvolutionalSHL, SparseHebbianLearning, plotting
+from shl import ConvolutionalSHL, SparseCoder, SparseHebbianLearning, plotting
 from shl.learning.homeostasis import RULES
 from shl.plotting import figures
 
@@ -159,6 +160,19 @@ def test_convolutional_atoms_are_drawn(rng, shape, options, record_each):
     _, ax = plotting.show_dico(model.fit(rng.standard_normal(shape)))
     assert bool(ax.images) == ("patch_width" in options)
     assert plotting.show_dico_in_order(model)[1].has_data()
+
+
+def test_models_without_records_are_drawn_in_order(rng):
+    atoms = rng.standard_normal((12, 9))
+    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    for model in (SparseCoder(atoms), atoms):
+        np.testing.assert_array_equal(shown(plotting.show_dico(model)[1]), plotting.tile(atoms))
+    coder = SparseCoder(atoms, l0_sparseness=1).fit(atoms)
+    _, ax = plotting.show_dico(coder, data=np.repeat(atoms, np.arange(12), axis=0))
+    np.testing.assert_array_equal(shown(ax), plotting.tile(atoms))
+    with pytest.raises(TypeError, match="does not know how often its atoms are selected"):
+        plotting.plot_usage(coder)
+    assert plotting.show_dico(PCA(4).fit(rng.standard_normal((20, 9))))[1].images
 
 
 @pytest.mark.parametrize(
