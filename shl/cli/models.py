@@ -142,7 +142,7 @@ def _write_code(code, model, file):
 
 def _write(args, fill, n_bytes):
     """Write the file of --out; stderr tells the user if it replaces another."""
-    if Path(args.target).exists():
+    if Path(args.target).is_file():
         say(args, f"{args.target} is replaced")
     replace_file(args.target, n_bytes, fill)
 
