@@ -16,6 +16,7 @@ from argparse import (
     Namespace,
 )
 from collections.abc import Callable
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, get_args, get_origin
@@ -27,17 +28,8 @@ from ..store.files import is_reproducible, json_text, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = (
-    "run",
-    "parser",
-    "reproducible",
-    "out",
-    "only",
-    "quiet",
-    "json",
-    "n_jobs",
-    "cache_dir",
-)
+NOT_OF_A_RUN = ("run", "parser", "reproducible", "out", "only", "quiet", "json", "n_jobs")
+NOT_OF_A_RUN += ("cache_dir", "max_size")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -47,6 +39,11 @@ SHARED = {
         "metavar": "DIR",
         "help": "folder of results, which are not computed again ('none' for no store); "
         "SHL_CACHE_DIR replaces the default",
+    },
+    "max_size": {
+        "metavar": "SIZE",
+        "help": "size that the folder of results may have, such as 2GB: the least recently used "
+        "results are removed (default: SHL_CACHE_MAX_SIZE, or no bound)",
     },
     "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
     "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
@@ -203,6 +200,8 @@ def add_shared(parser, *names, **defaults):
     for name in (*names, *defaults):
         options = SHARED[name] | ({"default": defaults[name]} if name in defaults else {})
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    if "cache_dir" in (*names, *defaults):
+        parser.add_argument("--max-size", **SHARED["max_size"])
 
 
 def add_database(parser, source, name="database", more=""):
@@ -212,6 +211,20 @@ def add_database(parser, source, name="database", more=""):
     add_parameter(parser, source, name, text, "--database", metavar="NAME")
     text = "a folder of images, or of such folders"
     add_parameter(parser, source, "datapath", text, metavar="DIR")
+
+
+@contextmanager
+def bounded_store(args):
+    """A context in which stores have the bound --max-size: workers take it from the environment."""
+    name, size = "SHL_CACHE_MAX_SIZE", getattr(args, "max_size", None)
+    former = os.environ.get(name)
+    try:
+        if size is not None:
+            os.environ[name] = size
+        yield
+    finally:
+        os.environ.pop(name, None)
+        os.environ.update({} if former is None else {name: former})
 
 
 def cache_folder(args):

@@ -69,7 +69,7 @@ def main(arguments=None):
 def _run(args):
     """Run a command; return its exit code."""
     try:
-        with flags.reproducible(args), warnings.catch_warnings():
+        with flags.reproducible(args), flags.bounded_store(args), warnings.catch_warnings():
             warnings.showwarning = lambda text, *_: flags.say(args, text)
             return args.run(args) or 0
     except BrokenPipeError:

@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
+from .._base.blocks import Blocks, is_dask
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
 from .._base.constraints import check_fields
@@ -68,7 +69,7 @@ def _interruptible(state):
         if state.step == n_done or hasattr(error, "is_of_user"):
             raise
         warn_user(
-            f"learning was interrupted after {state.step} steps; the model is that of the last"
+            f"learning was interrupted. The model is that of the last whole step, {state.step}."
         )
 
 
@@ -91,6 +92,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    def _warn_unused(self):
+        """Warn of parameters that were set and have no effect."""
 
     _n_axes = 2  # of a batch, by which a list of batches is known
 
@@ -141,6 +145,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
         check_fields(self)
+        self._warn_unused()
+        if is_dask(X):
+            X = Blocks(X, self.random_state)
         if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
@@ -207,6 +214,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _partial_fit(self, X, sample_weight):
         """`partial_fit`, with a weight of each sample or None."""
+        if is_dask(X):
+            if sample_weight is not None:
+                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+            for block in Blocks(X, self.random_state, getattr(self, "n_iter_", 0)):
+                self._partial_fit(block, None)
+            return self
         check_fields(self)
         model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
         X, exponent = model._read_to_learn(X, reset=state is None, state=state)
