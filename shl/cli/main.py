@@ -1,6 +1,7 @@
 """The `shl` command: a thin layer of argparse over the package."""
 
 import os
+import re
 import sys
 import time
 import warnings
@@ -78,8 +79,9 @@ def _run(args):
     except BrokenPipeError:
         raise
     except ERRORS as error:
-        about_flags = args.parser.name_flags(str(error)) if isinstance(error, OF_VALUES) else None
-        flags.say(args, about_flags or str(error) or type(error).__name__)
+        text = re.sub(r"^\[Errno \d+\] ", "", str(error)) or type(error).__name__
+        about_flags = args.parser.name_flags(text) if isinstance(error, OF_VALUES) else None
+        flags.say(args, about_flags or text)
         return 2 if about_flags else 1
     except KeyboardInterrupt as error:
         flags.say(args, str(error) or "interrupted")

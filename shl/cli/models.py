@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from .._base.checks import check_sparse
-from ..images.files import ARRAYS, read_file
+from ..images.files import ARRAYS, read_file, read_pixels
+from ..images.photographs import to_grey
 from ..store.files import damage_of, read_info, replace_file
 from .flags import Command, add_shared, claim_folder, report, say, write_report
 
@@ -26,9 +27,9 @@ def load_model(path):
     return kinds[kind].load(path)
 
 
-def is_of_images(model):
+def is_convolutional(model):
     """Whether a model is convolutional."""
-    return model.components_.ndim == 4
+    return model.components_.ndim > 2
 
 
 # --------------------------------------------------------------------------------------------- show
@@ -74,7 +75,7 @@ def _list_pictures(model):
     from .. import plotting
     from ..convolution import plots
 
-    if is_of_images(model):
+    if is_convolutional(model):
         pictures = {"dictionary": lambda: plots.show_atoms(model)}
     else:
         rule = str(model.homeo_method)
@@ -85,7 +86,7 @@ def _list_pictures(model):
             "usage": lambda: plotting.plot_usage(model, title=rule),
         }
     if len(model.record_):  # images have no distributions, and no F
-        draw_learning = plotting.plot_error if is_of_images(model) else plotting.plot_learning
+        draw_learning = plotting.plot_error if is_convolutional(model) else plotting.plot_learning
         pictures["learning"] = lambda: draw_learning(model)
     return pictures
 
@@ -113,14 +114,14 @@ def encode_command(args):
     """Shl encode: the code of samples, CSR (scipy.sparse.load_npz) or the events of images."""
     model = load_model(args.model).set_params(n_jobs=args.n_jobs)
     X = read_samples(args.file, model)
-    if not is_of_images(model):
+    if not is_convolutional(model):
         model.set_params(sparse_output=True)
     code = model.transform(X, l0_sparseness=args.l0_sparseness)
-    n_events = code.n_events if is_of_images(model) else code.nnz
+    n_events = code.n_events if is_convolutional(model) else code.nnz
     _write(args, lambda file: _write_code(code, model, file), 16 * n_events)
     decoded = model.inverse_transform(code)
     summary = {
-        "samples": len(decoded),
+        "samples": code.shape[0],
         "events": n_events,
         "error": _error_of(np.reshape(X, decoded.shape), decoded),  # images may lack an axis
         "code": str(args.target),
@@ -133,7 +134,7 @@ def _write_code(code, model, file):
     """Write a code into an npz file, a sparse matrix as SciPy does."""
     from scipy import sparse
 
-    if is_of_images(model):
+    if is_convolutional(model):
         arrays = {name: getattr(code, name) for name in EVENTS}
         np.savez(file, **arrays, shape=np.array(code.shape))
     else:
@@ -142,7 +143,7 @@ def _write_code(code, model, file):
 
 def _write(args, fill, n_bytes):
     """Write the file of --out; stderr tells the user if it replaces another."""
-    if Path(args.target).exists():
+    if Path(args.target).is_file():
         say(args, f"{args.target} is replaced")
     replace_file(args.target, n_bytes, fill)
 
@@ -179,7 +180,7 @@ def read_code(path, model):
     from ..convolution import ConvolutionalCode
 
     with _named(path, "code of shl encode with this model"), open(path, "rb") as file:
-        if not is_of_images(model):
+        if not is_convolutional(model):
             return check_sparse(sparse.load_npz(file), "the code")
         with np.load(file, allow_pickle=False) as arrays:
             events = {name: arrays[name] for name in EVENTS}
@@ -195,8 +196,11 @@ def read_samples(path, model):
     if path.suffix.lower() in ARRAYS:
         with _named(path, "array of samples"):
             array = _only(read_file(path))
-        if is_of_images(model) or array.ndim < 3 and array.shape[-1] == model.n_features_in_:
+        if is_convolutional(model) or array.ndim < 3 and array.shape[-1] == model.n_features_in_:
             return array
+    if model.components_.ndim == 3:  # of signals
+        with _named(path, "signal"):
+            return np.concatenate([to_grey(signal) for _, signal in read_pixels(path)])
     return _cut(_read_images(path, _has_colors(model)), model)
 
 
@@ -222,8 +226,8 @@ def _named(path, what):
 
 def _has_colors(model):
     """Whether a model was learned from colours."""
-    shape = model.components_.shape[1:2] if is_of_images(model) else model.patch_shape or ()
-    return tuple(shape)[-1:] == (3,) and (is_of_images(model) or len(shape) == 3)
+    shape = model.components_.shape[1:2] if is_convolutional(model) else model.patch_shape or ()
+    return tuple(shape)[-1:] == (3,) and (is_convolutional(model) or len(shape) == 3)
 
 
 def _read_images(path, color):
@@ -244,7 +248,7 @@ def _cut(images, model):
     from ..images.patches import centre, disc
     from ..images.patches import preprocess as preprocess_patch
 
-    if is_of_images(model):
+    if is_convolutional(model):
         height, width = np.min([image.shape[:2] for image in images], axis=0)
         X = np.array([image[:height, :width] for image in images])
         return preprocess(np.moveaxis(X, 3, 1) if X.ndim == 4 else X)

@@ -158,3 +158,31 @@ def test_errors_are_of_the_samples_that_were_coded(patches, tmp_path, missing, c
     np.save(patches[1], np.zeros((4, 16)))
     assert cli.main(["encode", *patches, "--out", out]) == 0
     assert "0 events, error 0.0000" in capsys.readouterr().out
+
+
+def test_colours_and_sounds_are_coded_as_they_were_learned(tmp_path, rng, capsys):
+    from scipy.io import wavfile
+
+    code = str(tmp_path / "code.npz")
+    Image.fromarray(rng.integers(0, 256, (24, 33, 3), np.uint8)).save(tmp_path / "a.png")
+    wavfile.write(tmp_path / "a.wav", 8000, rng.integers(-9999, 9999, 500).astype(np.int16))
+    for name, shape, n_samples in (("a.png", (4, 8, 3), 6 * 4), ("a.wav", (1, 50), 10)):
+        X = rng.standard_normal((200, int(np.prod(shape))))
+        model = SparseHebbianLearning(**SMALL, l0_sparseness=3, patch_shape=shape).fit(X)
+        model.save(tmp_path / "model.npz")
+        found = models.read_samples(tmp_path / name, model)
+        assert found.shape == (n_samples, np.prod(shape))
+        assert (
+            cli.main(["encode", str(tmp_path / "model.npz"), str(tmp_path / name), "--out", code])
+            == 0
+        )
+        assert sparse.load_npz(code).shape == (n_samples, 12)
+    X = rng.standard_normal((5, 3, 20, 24))
+    model = ConvolutionalSHL(**SMALL, patch_width=5, l0_sparseness=6).fit(X)
+    assert models.read_samples(tmp_path / "a.png", model).shape == (1, 3, 24, 33)
+    model = ConvolutionalSHL(n_dictionary=3, n_iter=3, random_state=0, atom_shape=9)
+    model.fit(rng.standard_normal((1, 900))).save(tmp_path / "model.npz")
+    run = ["encode", str(tmp_path / "model.npz"), str(tmp_path / "a.wav"), "--out", code, "--json"]
+    capsys.readouterr()
+    assert cli.main(run) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 1
