@@ -63,6 +63,7 @@ def learn(folder, capsys):
     return cli.main(["learn", *FLAGS, *flags]), capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path, capsys):
     """The folder of results is a file: nothing can be written there."""
     (tmp_path / "cache").write_text("")
