@@ -2,11 +2,13 @@
 as lines or JSON.
 """
 
+import contextlib
 import inspect
 import os
 import re
 import sys
 from argparse import (
+    Action,
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     ArgumentTypeError,
@@ -22,11 +24,12 @@ from typing import NamedTuple, get_args, get_origin
 from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
-from ..store.files import json_text, write_bytes
+from ..store.files import is_reproducible, json_text, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "parser", "out", "only", "quiet", "json", "n_jobs", "cache_dir", "max_size")
+NOT_OF_A_RUN = ("run", "parser", "reproducible", "out", "only", "quiet", "json", "n_jobs")
+NOT_OF_A_RUN += ("cache_dir", "max_size")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -44,6 +47,11 @@ SHARED = {
     },
     "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
     "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
+    "reproducible": {
+        "action": "store_true",
+        "help": "leave times out of all files, as SOURCE_DATE_EPOCH in the environment does: "
+        "equal runs then write equal files",
+    },
     "json": {"action": "store_true", "help": "print the summary as JSON, and no progress bar"},
 }
 
@@ -82,6 +90,24 @@ class Parser(ArgumentParser):
         later = (name for name in names if "_" in name)
         text = names[first] + text[len(first) :]
         return re.sub(rf"(?<![\w./'-])({'|'.join(later)})(?![\w./-])", lambda m: names[m[0]], text)
+
+
+class PrintCompletion(Action):
+    """Print a script by which a shell completes commands, flags and files."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Print the script for a shell, and exit."""
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error("completion needs shtab: pip install shtab")
+        commands = next(action for action in parser._actions if action.dest == "command")
+        for command in commands.choices.values():
+            for action in command._actions:
+                if action.metavar in ("DIR", "FILE", "MODEL", "CODE"):
+                    action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+        print(shtab.complete(parser, values))
+        parser.exit()
 
 
 class Command(NamedTuple):
@@ -211,6 +237,20 @@ def verbosity(args):
     return int(not (args.quiet or args.json))
 
 
+@contextlib.contextmanager
+def reproducible(args):
+    """Ask for files without times, of us and of matplotlib, while a command with the flag runs."""
+    name = "SOURCE_DATE_EPOCH"
+    is_ours = getattr(args, "reproducible", False) and name not in os.environ
+    if is_ours:
+        os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if is_ours:
+            os.environ.pop(name, None)
+
+
 def claim_folder(args) -> Path:
     """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
     out = Path(args.out)
@@ -241,5 +281,13 @@ def report(args, summary, lines):
 
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    write_bytes(folder / "summary.json", json_text(summary).encode())
+    lasting = _without_times(summary) if is_reproducible() else summary
+    write_bytes(folder / "summary.json", json_text(lasting).encode())
     report(args, summary, lines)
+
+
+def _without_times(value):
+    """A summary without the times in it."""
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if k not in ("seconds", "cputime")}
+    return [_without_times(part) for part in value] if isinstance(value, list) else value

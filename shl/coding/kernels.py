@@ -732,16 +732,20 @@ def _orthonormalise(k, basis, factors, n_padded):
     """Subtract from row k of the basis its parts along those before it, and scale it to norm 1;
     return the squared norm it had in between.
 
-    Rounding leaves parts of what was subtracted first: a second pass subtracts these.
+    Rounding leaves parts of what was subtracted if little remains: a second pass subtracts these
+    (Daniel et al. 1976).
     """
     factors[k, :k] = 0
+    start = square = _dot(basis, k, basis, k, n_padded)
     for _ in range(2):
         for j in range(k):
             product = _dot(basis, k, basis, j, n_padded)
             factors[k, j] += product
             for pixel in range(n_padded):
                 basis[k, pixel] -= product * basis[j, pixel]
-    square = _dot(basis, k, basis, k, n_padded)
+        square = _dot(basis, k, basis, k, n_padded)
+        if 2 * square > start:
+            break
     factors[k, k] = np.sqrt(square)
     for pixel in range(n_padded):
         basis[k, pixel] /= factors[k, k]

@@ -52,6 +52,7 @@ def test_atoms_are_replaced_by_what_is_seen(data):
     start = atoms.copy()
     start[0] = start[1]
     options = {"l0_sparseness": 3, "n_iter": 300, "dict_init": start, "random_state": 0}
+    options["optimizer"] = "adam"
     found, without = (
         SparseHebbianLearning(40, missing="mask", replace=replace, **options).fit(hide(X, 0.5))
         for replace in (True, False)

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,13 +64,14 @@ def learn(folder, capsys):
     return cli.main(["learn", *FLAGS, *flags]), capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("always")
 def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path, capsys):
     """The folder of results is a file: nothing can be written there."""
     (tmp_path / "cache").write_text("")
-    code, error = learn(tmp_path, capsys)
-    assert code == 0 and "bytes needed" in error and str(tmp_path / "cache") in error
-    assert error.count("the result is used, but not kept") >= 2  # patches and model
+    code, said = learn(tmp_path, capsys)
+    assert code == 0
+    words = "bytes needed.*the result is used, but not kept"
+    assert len(re.findall(words, said)) >= 2  # patches and model
     assert SparseHebbianLearning.load(tmp_path / "out" / "dictionary.npz").n_iter_ == 40
 
 

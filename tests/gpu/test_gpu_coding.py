@@ -42,6 +42,13 @@ def test_scales_are_exact(put, get, X, dictionary, name):
         np.testing.assert_array_equal(found, np.ldexp(code, k))
 
 
+def test_coefficients_that_overflow_are_refused(put, dictionary):
+    X = np.sign(dictionary[:2]) * np.finfo(np.float64).max
+    X[0] = 1
+    with pytest.raises(ValueError, match="X: sample 1 has a coefficient that torch.float64 cannot"):
+        sparse_encode(put(X), put(dictionary), l0_sparseness=1)
+
+
 def test_float32_keeps_a_tolerance_beside_an_offset(put, get, X, dictionary):
     X, dictionary = (X + 1000).astype(np.float32), dictionary.astype(np.float32)
     code = get(sparse_encode(put(X), put(dictionary), algorithm="omp", fit_tol=2.0))

@@ -153,7 +153,7 @@ class DeviceCoder(PatchCoder):
     def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
         """The samples X[rows], their events and residuals."""
         samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
-        events, residual = self.encode(samples), samples.clone()
+        events, residual = self._encode(samples), samples.clone()
         events.subtract_from(residual, self.dictionary)
         return Batch(samples, events, residual)
 
@@ -169,6 +169,17 @@ class DeviceCoder(PatchCoder):
 
     def encode(self, X: torch.Tensor, threads=None) -> DeviceEvents:
         """The events of all samples, in chunks of rows that depend on sizes alone."""
+        events = self._encode(X)
+        if not torch.isfinite(events.values).all() and torch.isfinite(self.dictionary).all():
+            sample = int((~torch.isfinite(events.values)).any(dim=1).nonzero()[0])
+            raise ValueError(
+                f"X: sample {sample} has a coefficient that {X.dtype} cannot hold. Divide X by a "
+                f"power of two."
+            )
+        return events
+
+    def _encode(self, X):
+        """The same, without a look at the values."""
         check_device(self.dictionary, "dictionary", X.device)
         n_bytes = X.element_size() * (len(self.dictionary) + 2 * self.n_slots)
         n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.has_room
