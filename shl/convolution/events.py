@@ -241,7 +241,10 @@ class ConvolutionalCode:
             layout = layout or Layout(1, "array", ())
         atom = dictionary.shape[2:]
         if shape is not None or layout is None or not layout.sizes:
-            sizes = (self._size(shape, atom, stride),) * len(self)
+            size = self._size(shape, atom, stride)
+            n_bytes = self.value.itemsize * dictionary.shape[1] * math.prod(size) * len(self)
+            check_memory(n_bytes, "shape", self.shape)
+            sizes = (size,) * len(self)
             layout = Layout(layout.n_axes if layout else 2, "array", sizes)
         n_bytes = self.value.itemsize * dictionary.shape[1] * sum(map(math.prod, layout.sizes))
         check_memory(n_bytes, "shape", self.shape)

@@ -32,13 +32,15 @@ def make_files(folder):
     X, images = rng.standard_normal((120, 16)), rng.standard_normal((3, 1, 12, 12))
     options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 6, "record_num_batches": 20}
     models = {
-        "HAP": SparseHebbianLearning(**options, record_each=2, do_precision=True, random_state=0),
+        "HAP": SparseHebbianLearning(
+            **options, record_each=2, do_precision=True, eta_precision=0.1, random_state=0
+        ),
         "HEH": SparseHebbianLearning(**options, homeo_method="HEH", random_state=0),
     }
     paths = {}
     for name, model in models.items():
         paths[name] = folder / f"{name}.npz"
-        model.set_params(eta_precision=0.1).fit(X).save(paths[name])
+        model.fit(X).save(paths[name])
     paths["images"] = folder / "images.npz"
     ConvolutionalSHL(4, 5, 3, 3, record_each=1, random_state=0).fit(images).save(paths["images"])
     keeper = store.Store(folder)
@@ -278,6 +280,8 @@ def test_crafted_shapes_are_refused_by_name(files, tmp_path, how):
         "one moment missing": "beta1",
         "atoms": "last_selected",
         "4-D patches": "variance",
+        "atoms of 2 columns": "resume must hold atoms|dictionary",
+        "atoms of 2 rows": "resume must hold atoms|dictionary",
         "no ages": "replace",
         "no count": "replace",
     }
