@@ -15,6 +15,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("SHL_CACHE_DIR", str(HERE / "_build" / "cache_dir"))
 
 from shl_api import missing_names  # noqa: E402 - after its folder is on the path
+from shl_tables import SharedDefaults, add_ranges  # noqa: E402
 
 import shl  # noqa: E402
 
@@ -178,4 +179,6 @@ def setup(app):
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
     app.connect("builder-inited", check_api)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", add_ranges, priority=100)
     app.connect("autodoc-process-docstring", escape_docstring, priority=900)
+    app.add_directive("shared-defaults", SharedDefaults)

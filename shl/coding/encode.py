@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._base.arrays import like, namespace
+from .._base.blocks import by_blocks
 from .._base.checks import check_array, check_choice
 from .._base.constraints import Count, Flag, NotNegative, Positive, PositiveShare, checked
 from .._base.samples import read_samples
@@ -84,6 +85,7 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
             )
 
 
+@by_blocks
 @checked
 def sparse_encode(
     X,
@@ -123,7 +125,8 @@ def sparse_encode(
     X : array of shape (n_samples, n_pixels)
         Samples, in float32 or float64; other dtypes become float64.  A memory map is read in
         chunks.  If X is on a GPU, as a CUDA tensor of PyTorch or an array of another library, all
-        other arrays must be there too, and so is the code (extra `gpu`; 'mp' and 'omp').
+        other arrays must be there too, and so is the code (extra `gpu`; 'mp' and 'omp').  The code
+        of a Dask array is a Dask array, computed lazily, block by block.
     dictionary : array of shape (n_dictionary, n_pixels)
         Atoms, rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional

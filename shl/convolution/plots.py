@@ -260,5 +260,6 @@ def plot_events(
     marks = lowest - 0.25 * step * np.arange(len(atoms))
     ax.set(yticks=[*ticks, *marks], xlim=(times[0], times[-1] if len(times) > 1 else times[0] + 1))
     ax.set_yticklabels([*names, *(f"atom {atom}" for atom in range(len(atoms)))], fontsize="small")
+    ax.set_ylim(marks[-1] - 0.25 * step, step)
     ax.set_xlabel("time (samples)" if rate == 1 else "time (s)")
     return 9, 1.5 + 0.8 * len(shown) + 0.2 * len(atoms)

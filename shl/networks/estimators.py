@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
@@ -17,10 +17,10 @@ from .mlp import Columns, layers_of, make_generator, make_mlp, one_thread, weigh
 from .training import (
     Samples,
     as_tensor,
-    cross_entropies,
-    half_squared_errors,
     hold_out,
     is_path,
+    mean_cross_entropy,
+    mean_half_squared_error,
     train,
     train_path,
 )
@@ -351,8 +351,13 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
     `classes_` (n_classes,) are the labels, in the order of `predict_proba`'s columns.
     """
 
-    _losses = staticmethod(cross_entropies)
-    _metric = staticmethod(accuracy_score)
+    _loss_of = staticmethod(mean_cross_entropy)
+
+    @staticmethod
+    def _metric(y, predictions, sample_weight=None):
+        """The accuracy; scikit-learn's function takes longer than an epoch of few samples."""
+        return np.average(y == predictions, weights=sample_weight)
+
     _takes_many_outputs = False
 
     def partial_fit(self, X, y, sample_weight=None, classes=None) -> Self:
@@ -409,7 +414,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
     (10, 20)
     """
 
-    _losses = staticmethod(half_squared_errors)
+    _loss_of = staticmethod(mean_half_squared_error)
     _metric = staticmethod(r2_score)
     _takes_many_outputs = True
 

@@ -23,14 +23,18 @@ WEAKEST, RATIO, N_STRENGTHS = 2.5e-4, 1.6, 14  # of the path of strengths: up to
 LARGEST_LOSS = 1e30  # a training beyond it does not come back
 
 
-def cross_entropies(prediction, target):
-    """-log softmax(prediction) of the target's class, for each sample (n,)."""
-    return functional.cross_entropy(prediction, target, reduction="none")
+def mean_cross_entropy(prediction, target, weight=None):
+    """The mean of -log softmax(prediction) of the target's class, weighted over samples (n,)."""
+    if weight is None:
+        return functional.cross_entropy(prediction, target)
+    return (weight * functional.cross_entropy(prediction, target, reduction="none")).mean()
 
 
-def half_squared_errors(prediction, target):
-    """The mean over outputs of (prediction - target)^2 / 2, for each sample (n,)."""
-    return (prediction - target).square().mean(1) / 2
+def mean_half_squared_error(prediction, target, weight=None):
+    """The mean over outputs of (prediction - target)^2 / 2, weighted over samples (n,)."""
+    if weight is None:
+        return functional.mse_loss(prediction, target) / 2
+    return (weight * (prediction - target).square().mean(1)).mean() / 2
 
 
 @dataclass
@@ -128,7 +132,7 @@ def train(
     def batches():
         order = torch.randperm(len(samples.X), generator=shuffler)
         for places in order.split(size):
-            yield [None if part is None else part[places] for part in tensors]
+            yield [None if part is None else part.index_select(0, places) for part in tensors]
 
     first = layers_of(module)[0].weight
 
@@ -238,8 +242,7 @@ def _train_epoch(model, module, optimizer, batches, after_batch):
     total, n_samples = 0.0, 0
     for X, target, weight in batches:
         optimizer.zero_grad()
-        losses = model._losses(module(X), target)
-        loss = losses.mean() if weight is None else (weight * losses).mean()
+        loss = model._loss_of(module(X), target, weight)
         loss.backward()
         optimizer.step()
         after_batch()
@@ -266,9 +269,7 @@ def _rate(model, module, samples, validation):
         if validation.target is not None:
             with torch.no_grad():
                 outputs = module(as_tensor(validation.X))
-                scores["val_loss"] = float(
-                    model._losses(outputs, as_tensor(validation.target)).mean()
-                )
+                scores["val_loss"] = float(model._loss_of(outputs, as_tensor(validation.target)))
     return scores
 
 
@@ -278,7 +279,7 @@ def _make_optimizer(model, module, before):
     momentum = check_number(model.momentum, "momentum", least=0, below=1)
     options = {"momentum": momentum} if solver == "sgd" else {}
     rate = check_number(model.learning_rate_init, "learning_rate_init", above=0)
-    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, **options)
+    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, fused=True, **options)
     if before is not None and before.solver == solver:
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": before.memory, "param_groups": groups})

@@ -197,9 +197,7 @@ def test_bad_penalties_are_named(penalties, words):
 def test_unknown_optimizers_are_refused_by_name():
     model = cnn()
     for make in (torch.optim.Adadelta, torch.optim.LBFGS):
-        with pytest.raises(
-            ValueError, match=f"{make.__name__}, whose step .* Use one of SGD, Adam"
-        ):
+        with pytest.raises(ValueError, match=f"{make.__name__}, whose .* Use one of SGD"):
             Proximal(make(model.parameters()), {model[2].weight: (L1(), 1)})
     with pytest.raises(ValueError, match="model must be given for the pattern"):
         Proximal(torch.optim.SGD(model.parameters(), lr=1), {"2.weight": (L1(), 1)})
