@@ -226,6 +226,10 @@ class Events:
         values = np.take_along_axis(code, order, axis=1)
         return cls(np.where(values != 0, order, np.int32(0)), values, code.shape[1])
 
+    def part(self, rows: slice) -> "Events":
+        """Return the events of some samples, as views of the same memory."""
+        return replace(self, indices=self.indices[rows], values=self.values[rows])
+
     def trim(self) -> "Events":
         """The same events without the slots that no sample uses."""
         n_slots = max(1, int((self.values != 0).sum(axis=1).max(initial=0)))

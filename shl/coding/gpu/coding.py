@@ -190,7 +190,7 @@ class DeviceCoder(PatchCoder):
         `shl.coding.Coder.scale`.
         """
         exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
-        most = int(np.finfo(number(X.dtype)).maxexp) // SAFE
+        most = SAFE[X.element_size()]
         if self.contest.has_table:
             exponents = (exponents - most).clamp(min=self.contest.exponent)
         else:
