@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `python -m sphinx -W docs docs/_build`."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -22,11 +23,28 @@ version = release = shl.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "myst_parser",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "examples", "sg_execution_times.rst", "gallery/sg_*"]
+# The indexes of other packages need a network: SHL_DOCS_LINKS=1 asks for them.
+OTHERS = {
+    "numpy": "https://numpy.org/doc/stable/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "joblib": "https://joblib.readthedocs.io/en/stable/",
+    "dask": "https://docs.dask.org/en/stable/",
+}
+wants_links = os.environ.get("SHL_DOCS_LINKS") == "1"
+intersphinx_mapping = {name: (url, None) for name, url in OTHERS.items() if wants_links}
+# Without PyTorch the pages of networks are built from their signatures, and their example is shown
+# without its pictures.
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "skorch"))
+autodoc_mock_imports = [] if HAS_TORCH else ["torch", "skorch"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -71,7 +89,10 @@ myst_heading_anchors = 3
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"/plot_",
+    "filename_pattern": r"/plot_" if HAS_TORCH else r"/plot_(?!regularizers)",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("shl",),
+    "inspect_global_variables": False,
     "within_subsection_order": "shl_gallery.Order",
     "remove_config_comments": True,
     "show_memory": False,
@@ -86,7 +107,7 @@ sphinx_gallery_conf = {
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
-html_title = "shl"
+html_title = f"shl {version}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["shl.css"]

@@ -8,6 +8,7 @@ PAGES = (
     "color",
     "inpainting",
     "digits",
+    "signals",
     "gabor",
     "scan",
     "convolution",

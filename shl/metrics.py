@@ -15,6 +15,7 @@ from ._base.constraints import Flag, Matrix, checked
 from ._base.devices import is_tensor
 from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
+from .images.patches import PatchShape
 
 if TYPE_CHECKING:
     from .coding.events import Events
@@ -195,29 +196,32 @@ def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
 
 
 @checked
-def disorder(dictionary: Matrix) -> np.ndarray:
+def disorder(dictionary: Matrix, patch_shape: PatchShape | None = None) -> np.ndarray:
     """(sum_p e_p)^2 / (n sum_p e_p^2), e the energy of pixels, times the same of the energy of
-    frequencies: small for what has a place or a frequency, of atoms that are square patches.
+    frequencies: small for what has a place or a frequency.  Energies of channels are added.
 
     An edge has about 0.01, whitened 1/f noise in a disc 0.06 to 0.12, white noise 0.17.
 
     Parameters
     ----------
-    dictionary : array of shape (n_dictionary, width^2)
+    dictionary : array of shape (n_dictionary, n_pixels)
+    patch_shape : (int, int) or (int, int, int), default=None
+        Height and width of the atoms, and their channels.  If None, atoms are square and grey.
 
     Returns
     -------
     disorder : array of shape (n_dictionary,)
     """
-    width = check_squares(dictionary, "dictionary")
-    atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
-    energy = (atoms**2).mean(axis=0)
+    height, width, *_ = patch_shape or (check_squares(dictionary, "dictionary"),) * 2
+    atoms = np.reshape(dictionary, (len(dictionary), height, width, -1)).astype(np.float64)
+    pixels = (atoms**2).sum(axis=3)
+    energy = pixels.mean(axis=0)
     n_pixels = max(1, np.count_nonzero(energy > 0.01 * energy.max()))  # a mask leaves fewer
-    size = 2 ** int(np.ceil(np.log2(1.5 * width)))
-    spectra = np.abs(np.fft.fft2(atoms, (size, size))) ** 2
+    sizes = [2 ** int(np.ceil(np.log2(1.5 * side))) for side in (height, width)]
+    spectra = (np.abs(np.fft.fft2(atoms, sizes, axes=(1, 2))) ** 2).sum(axis=3)
     shares = [
         _participation(energy.reshape(len(atoms), -1)) / n
-        for energy, n in ((atoms**2, n_pixels), (spectra, size**2))
+        for energy, n in ((pixels, n_pixels), (spectra, sizes[0] * sizes[1]))
     ]
     return shares[0] * shares[1]
 

@@ -124,7 +124,7 @@ def learn_command(args):
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "noise_atoms": int((disorder(dico.dictionary) > NOISE).sum()),
+        "noise_atoms": int((disorder(dico.dictionary, dico.patch_shape) > NOISE).sum()),
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),

@@ -38,6 +38,7 @@ from ..learning.state import (
 )
 from ..learning.stopping import Stopping, Watch
 from ..store.files import damage_of, read, take, write
+from .html import learned_html
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -289,7 +290,6 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
-        check_fields(self)
         n_most = max(n_samples, self.batch_size or 0)
         return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
@@ -391,6 +391,17 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self.replaced_, self.n_replaced_ = np.flatnonzero(to_host(counts)), int(counts.sum())
         self.n_steps_ = state.step
         return self
+
+    # ------------------------------------------------------------------------ notebooks
+
+    def _repr_html_inner(self):
+        """Return scikit-learn's diagram, and under it, folded, what a fitted model learned."""
+        return super()._repr_html_inner() + learned_html(self)
+
+    def _repr_mimebundle_(self, **kwargs):
+        """What notebooks show: text, and HTML unless scikit-learn's display is 'text'."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | ({"text/html": self._repr_html_inner()} if "text/html" in bundle else {})
 
     # ------------------------------------------------------------------------ the Annex's names
 

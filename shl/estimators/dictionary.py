@@ -394,7 +394,6 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        constraints.check_fields(self)
         check_count(
             self.transform_l0_sparseness,
             "transform_l0_sparseness",
@@ -560,6 +559,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""
+        constraints.check_fields(self)
         self._check_transform(len(self.components_))
         learned = self._coding(self.n_features_in_, len(self.components_))
         name = algorithm or self.transform_algorithm or learned.algorithm

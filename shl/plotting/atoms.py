@@ -164,8 +164,9 @@ def show_curves(ax: "Axes", curves: np.ndarray, n_columns: int) -> None:
 def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
     """Draw some atoms in a grid; returns the size of a figure for them."""
     atoms = getattr(dico, "components_", dico)
-    if hasattr(dico, "components_") and atoms.ndim == 4:  # of images, channels first
-        atoms = np.moveaxis(np.asarray(atoms), 1, 3)
+    if hasattr(dico, "components_") and atoms.ndim > 2:  # of signals or images, channels first
+        kind = kind or ("signal" if atoms.ndim == 3 else None)
+        atoms = np.moveaxis(np.asarray(atoms), 1, -1)
     patch_shape = getattr(dico, "patch_shape", None) if patch_shape is None else patch_shape
     atoms, is_signal = shape_samples(atoms, "dico", patch_shape, kind)
     atoms = atoms[picked]
@@ -204,7 +205,7 @@ def show_dico(
 
     Parameters
     ----------
-    dico : SparseHebbianLearning, or array of shape (n_dictionary, n_features)
+    dico : SparseHebbianLearning, ConvolutionalSHL, or array of shape (n_dictionary, n_features)
         Dictionary to draw.  A model must be fitted.  An array may have the shape of its atoms too:
         (n_dictionary, height, width) or (n_dictionary, height, width, 3).
     data : array of shape (n_samples, n_features), default=None
@@ -262,9 +263,12 @@ def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> n
     """
     if data is not None:
         return np.asarray((dico.transform(data) != 0).mean(axis=0)).ravel()
-    if len(dico.record_):
+    if "prob_active" in dico.record_:
         return dico.record_["prob_active"][-1]
-    return 1 - dico.P_cum_[:, 1]
+    counts = getattr(dico, "counts_", None)  # of a ConvolutionalSHL with records
+    if hasattr(dico, "P_cum_"):
+        return 1 - dico.P_cum_[:, 1]
+    return np.zeros(len(dico.components_)) if counts is None else np.asarray(counts)
 
 
 @drawing((8, 8))
