@@ -25,8 +25,9 @@ from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
-from shl.convolution.coding import ConvolutionalCoding, places
-from shl.convolution.kernels import Slots
+from shl.convolution.coder import places
+from shl.convolution.coding import ConvolutionalCoding
+from shl.convolution.kernels import Limits, Slots, pursue, rank
 from shl.images.photographs import load_images
 from shl.learning import loop
 from shl.learning.state import start_state
@@ -39,7 +40,7 @@ def first_correlation(X, coder, threads):
     """The maps of all images, each thrown away."""
 
     def correlate(group):
-        rho = coder.allocate(X.shape)
+        rho = coder.allocate((1, *X.shape[1:]))[0]
         for image in X[group]:
             map_serially(*coder.correlation(image, rho))
 
@@ -54,7 +55,7 @@ def measure_ours(X, model, args):
         state = start_state(model.components_, plan, 0)
         loop.learn(X, everything, state, plan, threads)
 
-    coder = prepare(ConvolutionalCoding(), model.components_)
+    coder = prepare(ConvolutionalCoding(20), model.components_)
     with Threads(args.n_jobs) as threads, Threads(1) as one:
         times = alternate(
             {
@@ -78,6 +79,16 @@ def measure_ours(X, model, args):
     )
 
 
+def pursuit(coder, image):
+    """A function that finds the next events of an image, on maps that are computed before."""
+    rho, ranking, gaps = coder.fill(image[None])
+    n_events = coder.coding.l0_sparseness
+    slots = Slots(*(np.zeros(n_events, np.int32) for _ in range(4)), np.zeros(n_events, rho.dtype))
+    limits = Limits(1 << 62, -np.inf, np.zeros(1, np.int64), np.zeros(1))
+    how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
+    return lambda: pursue(rho, *how, coder.dictionary, 1, 0, slots)
+
+
 def measure_sizes(dictionary, args, n_events=200):
     """Rows of an event's cost at several sizes of the image: pursuit alone, on maps that are
     computed before.
@@ -96,15 +107,11 @@ def measure_sizes(dictionary, args, n_events=200):
             image[0, part, part] = np.random.default_rng(size).standard_normal(
                 image[0, part, part].shape
             )
-            rho = coder.allocate(image.shape)
-            ranking = coder.allocate_ranking(rho)
-            events = Slots(*(column[0] for column in coder.allocate_slots(1)))
-            coder.code(image, rho, ranking, events)
-            states[is_local, size], seconds[is_local, size] = (rho, ranking, events), []
+            states[is_local, size], seconds[is_local, size] = pursuit(coder, image), []
     for _ in range(4 * args.rounds):  # each call goes on with the next events of the same image
         for key, state in states.items():
             began = time.perf_counter()
-            coder.pursue(*state)
+            state()
             seconds[key].append((time.perf_counter() - began) / n_events)
     medians = {key: statistics.median(values) for key, values in seconds.items()}
     for (is_local, size), median in medians.items():
@@ -118,20 +125,19 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     """A row of our events against an arg-max over the whole map at each event, both after the same
     correlations.
     """
-    coder = prepare(ConvolutionalCoding(), dictionary)
+    coder = prepare(ConvolutionalCoding(20), dictionary)
     gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
-    maps = []
-    for image in X[:n_images]:
-        rho = coder.allocate(image.shape)
-        map_serially(*coder.correlation(image, rho))
-        maps.append(rho)
-    ranking = coder.allocate_ranking(maps[0])
+    maps = [coder.fill(image[None])[0][0] for image in X[:n_images]]
+    of_image = np.zeros(20, np.int32), *np.zeros((3, 20), np.int32), np.zeros(20, X.dtype)
+    _, ranking, gaps = coder.fill(X[:1])
 
     def ours():
         for rho in maps:
-            rho = rho.copy()
-            coder.rank(rho, ranking, slice(0, len(rho)))
-            coder.pursue(rho, ranking, Slots(*(part[0] for part in coder.allocate_slots(1))))
+            rho = rho[None].copy()
+            rank(rho, coder.contest, 0, rho.shape[1], ranking)
+            limits = Limits(20, -np.inf, np.zeros(1, np.int64), np.zeros(1))
+            how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
+            pursue(rho, *how, coder.dictionary, 1, 0, Slots(*of_image))
 
     def theirs():
         for rho in maps:
@@ -149,7 +155,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
 
 def measure_peers(X, dictionary, args):
     """Rows of PyTorch's convolution, and of sporco's convolutional basis pursuit."""
-    coder = prepare(ConvolutionalCoding(), dictionary)
+    coder = prepare(ConvolutionalCoding(20), dictionary)
     if (torch := find_peer("torch")) is not None:
         torch.set_num_threads(args.n_jobs)
         images, filters = torch.from_numpy(X), torch.from_numpy(dictionary)
@@ -252,7 +258,7 @@ def code_photograph(args, n_events=100_000):
     ]
     X = preprocess(np.pad(image, pads, "symmetric"), start_R=max(PHOTOGRAPH))
     model = learn(preprocess(study.load()), 40, args)
-    maps = X.itemsize * np.prod((model.n_dictionary, *places(X.shape, model.patch_width, 1)))
+    maps = X.itemsize * np.prod((model.n_dictionary, *places(X.shape, (model.patch_width,) * 2, 1)))
     before, began = peak(), time.perf_counter()
     code = model.set_params(verbose=1).transform(X, l0_sparseness=n_events)
     seconds, after = time.perf_counter() - began, peak()

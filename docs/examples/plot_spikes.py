@@ -82,4 +82,5 @@ ax.set(xlabel="size of a spike", ylabel="spikes")
 ax.legend(fontsize="small")
 
 # %%
+# The six waveforms are found, and nearly all spikes of each neuron, although rates differ six times.
 # No number of spikes was given: an event counts where it exceeds 5.5 noise levels of its atom.

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from .._base.progress import progress
+from .._base.samples import scale_by
 from .._base.threads import Threads, chunks, map_serially
 from ..coding.competition import Competition
 from ..coding.events import Batch
@@ -38,6 +39,7 @@ BLOCK = 1 << 15  # places of a block of a signal
 GUARD = 16  # lengths of an atom by which blocks of a signal overlap on either side
 NOISE = 8, 23, 1024  # pieces, rows and columns of places of a piece, to measure the noise level
 SPARED = 4  # places of which one is looked at: neighbours say the same
+LEAST_OF_TOL = 1e-3  # of the root of a tolerance: smaller events would not bring it nearer
 MOST_ROUNDS = 8  # of pursuit to a tolerance, each from a residual that was computed again
 
 
@@ -53,6 +55,7 @@ class ConvolutionalCoder:
     gram: np.ndarray  # (n_dictionary, side, side * n_dictionary): what a unit of an atom takes off
     competition: Competition
     noise: np.ndarray | None = None  # (n_dictionary,): standard deviation of correlations
+    exponent: int = 0  # images are divided by 2^exponent, and values are not
     is_packed: bool = False  # whether the bits of a signal may depend on those beside it
 
     n_windows = 2  # residuals that an image gives
@@ -68,6 +71,8 @@ class ConvolutionalCoder:
         n_dictionary, dtype = len(self.dictionary), self.dictionary.dtype
         gain, least = self.competition.gain, 0
         gain = np.ones(n_dictionary) if gain is None else gain
+        if self.coding.fit_tol is not None:
+            least = LEAST_OF_TOL * self.coding.fit_tol**0.5
         if self.noise is not None:
             floors = self.coding.floor * self.noise
             if self.competition.least is not None:
@@ -217,6 +222,10 @@ class ConvolutionalCoder:
         """Whether the filters are laid out for runs of places of a signal."""
         return len(self.shape) == 3
 
+    def _load(self, images):
+        """Images as the kernels take them, in units of 2^exponent."""
+        return scale_by(np.ascontiguousarray(images, self.dictionary.dtype), -self.exponent)
+
     def _find_gaps(self, images):
         """What is missing of images, and the images with 0 there."""
         n_rows, n_columns = self.places(images.shape)
@@ -264,6 +273,7 @@ class ConvolutionalCoder:
         else:
             order = np.argsort(slots.images, kind="stable")
         slots = kernels.Slots(*(part[order] for part in slots))
+        slots = slots._replace(values=scale_by(slots.values, self.exponent))
         shape = len(X), len(self.dictionary), *self.places(X.shape)
         return ConvolutionalCode(*slots, shape)
 
@@ -275,7 +285,7 @@ class ConvolutionalCoder:
 
     def code_some(self, X, rows, residual=None, run=map_serially) -> kernels.Slots:
         """The events of the images X[rows], all of one size."""
-        images = np.ascontiguousarray(X[rows], self.dictionary.dtype)
+        images = self._load(X[rows])
         missing = np.isnan(images)
         is_alone = len(images) > 1 and (self.coding.fit_tol is not None or missing.any())
         if is_alone:
@@ -349,7 +359,7 @@ class ConvolutionalCoder:
                 n_wanted = n_most + side - 1
                 first = int(max(0, size - n_wanted) * (piece * 0.618 % 1))
                 cut.append(slice(first, first + n_wanted))
-            pieces.append(np.asarray(image[tuple(cut)], self.dictionary.dtype))
+            pieces.append(self._load(image[tuple(cut)]))
         stacks = _stacks(Images(pieces))
         found = []
         for stack in stacks:  # one by one where an entry is missing
@@ -373,8 +383,7 @@ class ConvolutionalCoder:
 
         def code(places):
             times = slice(places.start * stride, (places.stop - 1) * stride + width)
-            part = np.ascontiguousarray(signal[:, :, times], self.dictionary.dtype)
-            slots = self.pursue(part[None])
+            slots = self.pursue(self._load(signal[:, :, times])[None])
             slots.columns[:] += places.start
             return slots
 

@@ -91,6 +91,14 @@ class ConvolutionalCoding(Checked):
             if self.floor is None or atom[0] > 1:
                 check_memory(4 * n_rows * n_columns * n_dictionary, "n_dictionary", n_dictionary)
 
+    def in_units_of(self, exponent: int) -> "ConvolutionalCoding":
+        """Return how images are coded that were divided by 2^exponent."""
+        if self.fit_tol is None or not exponent:
+            return self
+        with np.errstate(over="ignore", under="ignore"):
+            tol = np.ldexp(self.fit_tol, -2 * exponent)
+        return replace(self, fit_tol=float(np.clip(tol, np.finfo(float).tiny, np.finfo(float).max)))
+
     def activity(self, n_dictionary: int) -> float:
         """The probability that an event falls on an atom, before anything is known."""
         return 1 / n_dictionary
@@ -261,7 +269,8 @@ def convolutional_encode(
     verbose : int, default=0
         1 shows progress bars for large images.
     fit_tol : float, optional
-        Squared residual norm of an image at which its pursuit ends, above 0.
+        Squared residual norm of an image at which its pursuit ends, above 0.  It also ends where no
+        event would lower that by more than a millionth of fit_tol.
     floor : float, optional
         Noise levels that an event must exceed, above 0.  If l0_sparseness, fit_tol and floor are
         all None, signals have a floor of 5.5 and images 20 events.
@@ -305,6 +314,7 @@ def encode_images(X, dictionary, coding, n_axes, gain=None, n_jobs=None, name="d
     coding = coding.of_axes(n_axes)
     coding.check_fits(layout.sizes, atom, len(dictionary))
     competition = check_competition(gain, None, None, len(dictionary), None)
+    coder = prepare(coding.in_units_of(layout.exponent), dictionary, competition)
     with Threads(n_jobs) as threads:
-        code = prepare(coding, dictionary, competition).encode(X, threads)
+        code = replace(coder, exponent=layout.exponent).encode(X, threads)
     return replace(code, layout=layout)

@@ -17,7 +17,7 @@ from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan
 from .coding import ConvolutionalCoding, check_filters, encode_images
 from .events import ConvolutionalCode
-from .layout import Windows, read
+from .layout import Windows, read, scaled
 from .recordings import (
     DECAY,
     FLOOR,
@@ -66,9 +66,9 @@ class ConvolutionalSHL(HebbianEstimator):
         d_i <- d_i + eta g_i / |g_i|;   d_i <- d_i / |d_i|
 
     Signals, and images if `floor` is given, are coded by the events that exceed both the noise and
-    a share of the mean event, which falls from 1 to 0.4 during learning.  Atoms move
-    by a diagonal Newton step, are centred in their window, and are replaced if they are shifted
-    copies of one another::
+    a share of the mean event.  That share falls from 1 to 0.4 while the dictionary is learned.
+    Atoms move by a diagonal Newton step, are centred in their window, and are replaced if they are
+    shifted copies of one another::
 
         V_i <- keep V_i + sum value^2;   d_i <- normalise(d_i + g_i / V_i)
 
@@ -219,7 +219,7 @@ class ConvolutionalSHL(HebbianEstimator):
                 how, l0_sparseness=None, fit_tol=None, floor=self.floor or FLOOR
             )
         how.check_fits([shape], self._atom, int(self.n_dictionary))
-        batch_size = min(shape[0], N_WINDOWS) if self._n_axes == 1 else shape[0]
+        batch_size = min(shape[0], N_WINDOWS) if self._atom_axes == 1 else shape[0]
         batch_size = batch_size if self.batch_size is None else self.batch_size
         batch_size = check_count(
             batch_size, "batch_size", most=shape[0], why="the images to learn from"
@@ -248,14 +248,14 @@ class ConvolutionalSHL(HebbianEstimator):
         return (1, *np.atleast_1d(self.atom_shape).tolist())[-2:]
 
     @property
-    def _n_axes(self):
+    def _atom_axes(self):
         """1 for signals, 2 for images."""
         return 2 if self.atom_shape is None else np.size(self.atom_shape)
 
     @property
     def _is_of_events(self):
         """Whether learning looks for events above a floor: in signals, or where there is one."""
-        return self._n_axes == 1 or self.floor is not None
+        return self._atom_axes == 1 or self.floor is not None
 
     def _by_geometry(self, name, default, of_events, of_images):
         """A parameter; where it is `default`, what suits the data."""
@@ -290,11 +290,11 @@ class ConvolutionalSHL(HebbianEstimator):
             is_quiet=not self.verbose,
             **sparsity,
         )
-        return how.of_axes(self._n_axes)
+        return how.of_axes(self._atom_axes)
 
     def _shape(self, shape):
         """(n_dictionary, n_channels, height, width), of signals without the height."""
-        return int(self.n_dictionary), shape[1], *self._atom[-self._n_axes :]
+        return int(self.n_dictionary), shape[1], *self._atom[-self._atom_axes :]
 
     @staticmethod
     def _check_atoms(dictionary):
@@ -322,20 +322,27 @@ class ConvolutionalSHL(HebbianEstimator):
             )
         return mask
 
+    _n_axes = 4  # of a batch of images: lists of arrays with fewer axes are images or signals
+
     def _validate(self, X, reset):
         """X as images, or the windows of signals, with the channels and dtype of the atoms where
         there are some.
         """
+        return self._read(X, reset)[0]
+
+    def _read(self, X, reset, state=None):
+        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
         constraints.check_fields(self)
         has_atoms = not reset and hasattr(self, "components_")
         n_channels = self.n_channels_in_ if has_atoms else None
         dtype = self.components_.dtype if has_atoms else None
-        images, layout = read(X, self._n_axes, n_channels, dtype)
+        images, layout = read(X, self._atom_axes, n_channels, dtype)
         how = dataclasses.replace(self._coding(), l0_sparseness=None)
         how.check_fits(layout.sizes, self._atom, int(self.n_dictionary))
-        if self._n_axes == 2:
-            return images
-        return Windows(images, LENGTHS * self._atom[1], images.dtype)
+        exponent = layout.exponent if state is None else state.exponent
+        if self._atom_axes == 1:
+            return Windows(images, LENGTHS * self._atom[1], images.dtype, exponent), exponent
+        return scaled(images, -exponent), exponent
 
     def _energy(self, X, rows, weight):
         """Return 1: atoms move by steps that have no unit."""
@@ -377,7 +384,7 @@ class ConvolutionalSHL(HebbianEstimator):
         constraints.check_fields(self)
         how = self._coding(l0_sparseness=l0_sparseness, fit_tol=fit_tol, floor=floor)
         return encode_images(
-            X, self.components_, how, self._n_axes, gain, self.n_jobs, "components_"
+            X, self.components_, how, self._atom_axes, gain, self.n_jobs, "components_"
         )
 
     def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray | list[np.ndarray]:
@@ -389,6 +396,6 @@ class ConvolutionalSHL(HebbianEstimator):
         """
         check_is_fitted(self)
         if not isinstance(code, ConvolutionalCode):
-            code = check_array(code, "code", ndim=2 + self._n_axes)
+            code = check_array(code, "code", ndim=2 + self._atom_axes)
             code = ConvolutionalCode.from_dense(code if code.ndim == 4 else code[:, :, None])
         return code.reconstruct(self.components_, shape, self.stride)

@@ -30,6 +30,8 @@ class ConvolutionalCode:
         sizes, the most rows and columns.
     layout : Layout, optional
         How the X that was coded is laid out, and the sizes of its images.
+    exponent : int, default=0
+        The coefficients are 2^exponent times the values: learning scales images.
     """
 
     image: np.ndarray
@@ -39,6 +41,7 @@ class ConvolutionalCode:
     value: np.ndarray
     shape: tuple[int, ...]
     layout: Layout | None = None
+    exponent: int = 0
 
     weight = None  # every image counts once
 

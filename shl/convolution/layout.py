@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._base.checks import as_array, check_array, check_magnitude
+from .._base.samples import scale_by
+
+SAFE = 12  # exponents of numbers that need no scaling
 
 AXES = {
     1: "(n_channels, n_times) or (n_signals, n_channels, n_times)",
@@ -58,11 +61,14 @@ class Layout:
         A single signal, an array, or a list of arrays of several sizes.
     sizes : tuple of (height, width)
         Of each image.
+    exponent : int, default=0
+        X is divided by 2^exponent where its squares would leave the range of its dtype.
     """
 
     n_axes: int
     form: str
     sizes: tuple[tuple[int, int], ...]
+    exponent: int = 0
 
     def dress(self, images: Sequence[np.ndarray]) -> np.ndarray | list[np.ndarray]:
         """Images (n_channels, height, width) in this layout."""
@@ -83,10 +89,12 @@ class Windows:
     width : int
         Samples of a window.
     dtype : dtype
+    exponent : int, default=0
+        Windows are divided by 2^exponent.
     """
 
-    def __init__(self, signals: Sequence[np.ndarray], width: int, dtype):
-        self.signals, self.dtype = signals, np.dtype(dtype)
+    def __init__(self, signals: Sequence[np.ndarray], width: int, dtype, exponent: int = 0):
+        self.signals, self.dtype, self.exponent = signals, np.dtype(dtype), exponent
         self.width = min([width, *(signal.shape[2] for signal in signals)])
         hop = max(1, self.width // 2)
         counts = [-(-(signal.shape[2] - self.width) // hop) + 1 for signal in signals]
@@ -111,7 +119,7 @@ class Windows:
         for window, n, first in zip(windows, of_signal, firsts, strict=True):
             first = min(first, self.signals[n].shape[2] - self.width)
             window[:] = self.signals[n][:, :, first : first + self.width]
-        return windows
+        return scale_by(windows, -self.exponent)
 
 
 def read(
@@ -142,7 +150,9 @@ def read(
         return _read_list(X, n_axes, n_channels, dtype)
     if n_axes == 2:
         images = check_images(X, dtype=dtype, n_channels=n_channels, allows_nan=True)
-        return images, Layout(2, "array", (images.shape[2:],) * len(images))
+        largest = max(np.fmax.reduce(images, axis=None), -np.fmin.reduce(images, axis=None))
+        sizes = (images.shape[2:],) * len(images)
+        return images, Layout(2, "array", sizes, _exponent_of(largest))
     if isinstance(X, (list, tuple)) and sizes and len(next(iter(sizes))) == 1:
         raise ValueError(
             f"X is a list of {len(X)} arrays of shape {sizes.pop()}, which may be the channels of "
@@ -182,19 +192,34 @@ def _finish(images, n_axes, form, n_channels, dtype):
     if dtype is None:
         kinds = {image.dtype for image in images}
         dtype = np.float32 if kinds == {np.dtype(np.float32)} else np.float64
+    largest = 0.0
     for n, image in enumerate(images):
         if not image.size:
             raise ValueError(f"X is empty, the shape of X[{n}] is {image.shape}")
-        _check_values(image, n, np.dtype(dtype))
-    sizes = tuple(image.shape[1:] for image in images)
-    return Images(images, dtype), Layout(n_axes, form, sizes)
+        largest = max(largest, _check_values(image, n, np.dtype(dtype)))
+    layout = Layout(n_axes, form, tuple(image.shape[1:] for image in images), _exponent_of(largest))
+    return Images(images, dtype), layout
+
+
+def _exponent_of(largest):
+    """0 for numbers whose squares any dtype holds beside one another; else that of the largest."""
+    exponent = int(np.frexp(np.float64(np.nan_to_num(largest)))[1])
+    return exponent if abs(exponent) > SAFE else 0
+
+
+def scaled(images: "np.ndarray | Images", exponent: int) -> "np.ndarray | Images":
+    """Images times 2^exponent."""
+    if isinstance(images, Images) and exponent:
+        dtype = images.dtype
+        return Images([scale_by(np.asarray(x, dtype), exponent) for x in images], dtype)
+    return scale_by(images, exponent)
 
 
 def _check_values(image, n, dtype, size=1 << 18):
-    """An error for infinity and for what is too large to be summed, in parts, so that a memory map
-    stays one.
+    """The largest magnitude, or an error for infinity and for what is too large to be summed; in
+    parts, so that a memory map stays one.
     """
-    most = float(np.finfo(dtype).max) / (8 * image[:, :, :size].size)
+    most, largest = float(np.finfo(dtype).max) / (8 * image[:, :, :size].size), 0.0
     for first in range(0, image.shape[2], size):
         part = image[:, :, first : first + size]
         peak = max(np.fmax.reduce(part, axis=None), -np.fmin.reduce(part, axis=None))
@@ -206,6 +231,8 @@ def _check_values(image, n, dtype, size=1 << 18):
                 f"cannot hold, but X[{n}] is {part[channel, row, column]:.3g} at "
                 f"{tuple(map(int, place))}. Mark missing entries with NaN, or scale X."
             )
+        largest = np.fmax(largest, float(peak))
+    return largest
 
 
 def check_images(X, name="X", dtype=None, n_channels=None, allows_nan=False):

@@ -365,3 +365,27 @@ def test_dense_codes_of_signals_are_decoded(rng):
     dense = code.toarray()[:, :, 0]
     np.testing.assert_allclose(model.inverse_transform(dense), model.inverse_transform(code))
     assert isinstance(code, ConvolutionalCode)
+
+
+@pytest.mark.parametrize("dtype, power", [(np.float32, 90), (np.float64, 400)])
+def test_any_scale_gives_the_same_bits(images, dtype, power):
+    X, *_ = recording(n_channels=2, n_times=4000)
+    X[0, 5] = np.nan
+    for data, options in (
+        (X, {"atom_shape": 16, "n_iter": 30}),
+        (images, {"patch_width": 5, "n_iter": 4, "replace": True}),
+        ([images[0, 0], images[1, 0, 3:]], {"atom_shape": (4, 5), "n_iter": 4}),
+    ):
+        found = []
+        for exponent in (0, power, -power):
+            scale = dtype(2.0) ** exponent
+            Y = [scale * x.astype(dtype) for x in data]
+            Y = Y if isinstance(data, list) else np.array(Y)
+            model = ConvolutionalSHL(3, random_state=0, record_each=2, **options).fit(Y)
+            code = model.transform(Y)
+            tol = convolutional_encode(Y, model.components_, fit_tol=float(scale) ** 2 * 50.0)
+            assert tol.n_events > 3
+            found.append((model.components_, code.value / scale, code.column, tol.column))
+        for other in found[1:]:
+            for one, two in zip(found[0], other, strict=True):
+                np.testing.assert_array_equal(one, two)
