@@ -2,7 +2,7 @@
 
 from ._base.lazy import lazy
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _NAMES = {
     "coding": ("sparse_encode",),
