@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation: `python -m sphinx -W docs docs/_build`."""
 
+import importlib.util
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("SHL_CACHE_DIR", str(HERE / "_build" / "cache_dir"))
 
 from shl_api import missing_names  # noqa: E402 - after its folder is on the path
+from shl_tables import SharedDefaults, add_ranges  # noqa: E402
 
 import shl  # noqa: E402
 
@@ -22,11 +24,28 @@ version = release = shl.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "myst_parser",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "examples", "sg_execution_times.rst", "gallery/sg_*"]
+# The indexes of other packages need a network: SHL_DOCS_LINKS=1 asks for them.
+OTHERS = {
+    "numpy": "https://numpy.org/doc/stable/",
+    "scipy": "https://docs.scipy.org/doc/scipy/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "joblib": "https://joblib.readthedocs.io/en/stable/",
+    "dask": "https://docs.dask.org/en/stable/",
+}
+wants_links = os.environ.get("SHL_DOCS_LINKS") == "1"
+intersphinx_mapping = {name: (url, None) for name, url in OTHERS.items() if wants_links}
+# Without PyTorch the pages of networks are built from their signatures, and their example is shown
+# without its pictures.
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "skorch"))
+autodoc_mock_imports = [] if HAS_TORCH else ["torch", "skorch"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -71,7 +90,10 @@ myst_heading_anchors = 3
 sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": r"/plot_",
+    "filename_pattern": r"/plot_" if HAS_TORCH else r"/plot_(?!regularizers)",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("shl",),
+    "inspect_global_variables": False,
     "within_subsection_order": "shl_gallery.Order",
     "remove_config_comments": True,
     "show_memory": False,
@@ -86,7 +108,7 @@ sphinx_gallery_conf = {
 
 html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
-html_title = "shl"
+html_title = f"shl {version}"
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["shl.css"]
@@ -157,4 +179,6 @@ def setup(app):
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
     app.connect("builder-inited", check_api)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", add_ranges, priority=100)
     app.connect("autodoc-process-docstring", escape_docstring, priority=900)
+    app.add_directive("shared-defaults", SharedDefaults)

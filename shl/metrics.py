@@ -3,6 +3,7 @@
 A code is what a coder returns, or an array (n_samples, n_dictionary), dense or sparse.
 """
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -15,8 +16,10 @@ from ._base.constraints import Flag, Matrix, Share, checked
 from ._base.devices import is_tensor
 from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
+from .images.patches import PatchShape
 
 ORDERLY = 0.012  # the `disorder` of an atom that has a place and a frequency
+SPREAD_OUT = 0.02  # above, Gabor functions explain less than half of nearly all atoms
 
 if TYPE_CHECKING:
     from .coding.events import Events
@@ -197,44 +200,54 @@ def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
 
 
 @checked
-def disorder(dictionary: Matrix) -> np.ndarray:
+def disorder(dictionary: Matrix, patch_shape: PatchShape | None = None) -> np.ndarray:
     """(sum_p e_p)^2 / (n sum_p e_p^2), e the energy of pixels, times the same of the energy of
-    frequencies: small for what has a place or a frequency, of atoms that are square patches.
+    frequencies: small for what has a place or a frequency.  Energies of channels are added.
 
     An edge has about 0.01, whitened 1/f noise in a disc 0.06 to 0.12, white noise 0.17.
 
     Parameters
     ----------
-    dictionary : array of shape (n_dictionary, width^2)
+    dictionary : array of shape (n_dictionary, n_pixels)
+    patch_shape : (int, int) or (int, int, int), default=None
+        Height and width of the atoms, and their channels.  If None, atoms are square and grey.
 
     Returns
     -------
     disorder : array of shape (n_dictionary,)
     """
-    width = check_squares(dictionary, "dictionary")
-    atoms = np.reshape(dictionary, (-1, width, width)).astype(np.float64)
-    energy = (atoms**2).mean(axis=0)
+    height, width, *_ = patch_shape or (check_squares(dictionary, "dictionary"),) * 2
+    atoms = np.reshape(dictionary, (len(dictionary), height, width, -1)).astype(np.float64)
+    pixels = (atoms**2).sum(axis=3)
+    energy = pixels.mean(axis=0)
     n_pixels = max(1, np.count_nonzero(energy > 0.01 * energy.max()))  # a mask leaves fewer
-    size = 2 ** int(np.ceil(np.log2(1.5 * width)))
-    spectra = np.abs(np.fft.fft2(atoms, (size, size))) ** 2
+    sizes = [2 ** int(np.ceil(np.log2(1.5 * side))) for side in (height, width)]
+    spectra = (np.abs(np.fft.fft2(atoms, sizes, axes=(1, 2))) ** 2).sum(axis=3)
     shares = [
         _participation(energy.reshape(len(atoms), -1)) / n
-        for energy, n in ((atoms**2, n_pixels), (spectra, size**2))
+        for energy, n in ((pixels, n_pixels), (spectra, sizes[0] * sizes[1]))
     ]
     return shares[0] * shares[1]
 
 
 @checked
-def is_formless(dictionary: Matrix, least_r2: Share = 0.5, n_jobs: int | None = None) -> np.ndarray:
+def is_formless(
+    dictionary: Matrix,
+    patch_shape: PatchShape | None = None,
+    least_r2: Share = 0.5,
+    n_jobs: int | None = None,
+) -> np.ndarray:
     """Tell which atoms have no form: no Gabor function explains more than half of their energy.
 
     is_formless_i = r2_i <= least_r2, with r2 of `fit_gabor`.  Functions are fitted only to atoms
-    whose `disorder` is above 0.012: below, an atom has a place and a frequency.
+    whose `disorder` is above 0.012: below, an atom has a place and a frequency.  Of atoms in colour
+    or that are not square, those are formless whose `disorder` is above 0.02.
 
     Parameters
     ----------
-    dictionary : array of shape (n_dictionary, width^2)
-        Atoms that are square patches.
+    dictionary : array of shape (n_dictionary, n_pixels)
+    patch_shape : (int, int) or (int, int, int), default=None
+        Height and width of the atoms, and their channels.  If None, atoms are square and grey.
     least_r2 : float, default=0.5
         Share of an atom's energy in [0, 1].
     n_jobs : int, optional
@@ -250,7 +263,12 @@ def is_formless(dictionary: Matrix, least_r2: Share = 0.5, n_jobs: int | None = 
     >>> is_formless(noise)
     array([ True,  True,  True])
     """
-    found = disorder(dictionary) > ORDERLY
+    spread = disorder(dictionary, patch_shape)
+    if patch_shape is not None and (
+        len(set(patch_shape[:2])) > 1 or math.prod(patch_shape[2:]) > 1
+    ):
+        return spread > SPREAD_OUT
+    found = spread > ORDERLY
     if found.any():
         atoms = np.asarray(dictionary)[found]
         found[found] = ~(fit_gabor(atoms, n_jobs=n_jobs)["r2"] > least_r2)

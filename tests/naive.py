@@ -70,6 +70,18 @@ def orthogonal_matching_pursuit(X, dictionary, l0_sparseness, gain=None):
     return code
 
 
+def penalised(X, dictionary, p, q, is_positive=False, n_sweeps=700):
+    """argmin_c |x - c D|^2 / 2 + p |c|_1 + q |c|^2 / 2 of each sample, atom by atom."""
+    code, residual = np.zeros((len(X), len(dictionary))), X.copy()
+    for _ in range(n_sweeps):
+        for i, atom in enumerate(dictionary):
+            z = residual @ atom + code[:, i]
+            new = np.maximum((z if is_positive else np.abs(z)) - p, 0) * np.sign(z) / (1 + q)
+            residual += np.outer(code[:, i] - new, atom)
+            code[:, i] = new
+    return code
+
+
 def orthogonal_pursuit_of_seen(X, dictionary, l0_sparseness, fit_tol=0.0, least_seen=0.05):
     """The dense code of X by the entries that are not NaN: least squares after each choice."""
     code = np.zeros((len(X), len(dictionary)))

@@ -3,7 +3,7 @@ import pytest
 from naive import quantile as naive_quantile
 
 from shl import sparse_encode
-from shl.classic import mp, quantile, rescaling
+from shl.classic import inv_quantile, inv_rescaling, mp, quantile, rescaling
 
 
 def test_mp_is_plain_pursuit_of_sparse_encode(rng):
@@ -27,3 +27,17 @@ def test_what_is_out_of_range_is_named():
         rescaling([1.0], C=0)
     with pytest.raises(ValueError, match="r must have 2 columns, not 3"):
         quantile(np.ones((2, 4)), np.ones((1, 3)))
+
+
+def test_the_inverses_undo_rescaling_and_quantiles(rng):
+    code = rng.exponential(2, (30, 6))
+    np.testing.assert_allclose(inv_rescaling(rescaling(code, 2.5), 2.5), code, rtol=1e-9)
+    P_cum = np.cumsum(rng.uniform(0.1, 1, (6, 16)), axis=1)  # it rises everywhere
+    P_cum /= P_cum[:, -1:]
+    r = rng.uniform(0, 15 / 16, (30, 6))
+    np.testing.assert_allclose(inv_quantile(P_cum, quantile(P_cum, r)), r, atol=1e-12)
+    np.testing.assert_array_equal(inv_quantile(P_cum, np.zeros((1, 6))), 0)
+    with pytest.raises(ValueError, match=r"r must be in \[0, 1\), but is in"):
+        inv_rescaling([0.5, 1.0])
+    with pytest.raises(ValueError, match="z must have 6 columns, not 5"):
+        inv_quantile(P_cum, np.zeros((1, 5)))

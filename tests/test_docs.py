@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import shl
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.glob("**/*.md") if "```python" in path.read_text())
 EXAMPLES = sorted((DOCS / "examples").glob("plot_*.py"))
@@ -67,3 +69,22 @@ def test_an_example_runs(example, tmp_path):
     if any(name in example.read_text() for name in NEEDS_TORCH):
         pytest.importorskip("torch")
     run(example.read_text(), tmp_path)
+
+
+def test_docstrings_state_the_defaults_of_the_code():
+    pytest.importorskip("sphinx")
+    from shl_tables import shared_defaults, undocumented_defaults
+
+    for owner in (shl.SHL, shl.SparseHebbianLearning, shl.Replacement):
+        assert not undocumented_defaults(owner), owner
+    table = {name: (ours, theirs) for name, _, ours, theirs in shared_defaults()}
+    assert len(table) > 25 and table["alpha_MP"] == (1.0, 0.95) and table["n_jobs"] == (None, 1)
+
+
+def test_docs_show_the_ranges_that_are_checked():
+    pytest.importorskip("sphinx")
+    from shl_tables import add_ranges
+
+    lines = ["eta : float, default=0.04", "    Rate.", "do_sym : bool, default=False", "    Signs."]
+    add_ranges(None, "class", "", shl.SparseHebbianLearning, None, lines)
+    assert lines[1] == "    Range: a number above 0." and lines[4] == "    Range: True or False."

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -32,4 +33,15 @@ def test_blocks_run(block, tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     if "print" in block:
-        assert re.fullmatch(r"error 0\.\d\d, 0 atoms unused, \d+ replaced\n", ran.stdout)
+        assert re.search(r"It prints `([^`]*)`", TEXT)[1] == ran.stdout.strip()
+
+
+def test_numbers_of_the_race_are_measured():
+    """The rows of README's table stand in the results, where their command has written them."""
+    page = (README.parent / "docs" / "results" / "speed.md").read_text()
+    measured = re.search(r"<!-- measured: [^\n]*bench_race.*?\n\n(\|.*?)\n\n", page, re.DOTALL)[1]
+    found = [re.findall(r"(?<=, )0?(\.\d+)", line) for line in measured.splitlines()[2:]]
+    shown = re.search(r"<!-- race -->.*?\n\n(\|.*?)\n<!--", TEXT, re.DOTALL)[1].splitlines()[2:]
+    rows = [re.findall(r"(?<=[ *])\.\d+", line) for line in shown]
+    assert len(rows) == len(found) >= 4
+    np.testing.assert_allclose(np.array(rows, float), np.array(found, float), atol=0.00051)

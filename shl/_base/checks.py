@@ -1,5 +1,6 @@
 """What may be passed: checks return the value, or their error names parameter, value and range."""
 
+import math
 import numbers
 import os
 from collections.abc import Iterable, Sequence
@@ -75,16 +76,16 @@ def check_number(
         number = float(value)
     except OverflowError:  # an int or a fraction that no float can hold
         number = np.inf
-    bounds = (
-        (least, "at least", np.less),
-        (above, "above", np.less_equal),
-        (most, "at most", np.greater),
-        (below, "below", np.greater_equal),
+    is_fine = (
+        math.isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (most is None or number <= most)
+        and (below is None or number < below)
     )
-    wanted = " and ".join(f"{words} {bound}" for bound, words, _ in bounds if bound is not None)
-    if not np.isfinite(number) or any(
-        fails(number, bound) for bound, _, fails in bounds if bound is not None
-    ):
+    if not is_fine:
+        bounds = {"at least": least, "above": above, "at most": most, "below": below}
+        wanted = " and ".join(f"{words} {at}" for words, at in bounds.items() if at is not None)
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
     return number
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .tables import claims_of, claims_table, markdown, means_table
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
-DECAYING = {"eta_decay": (0.6, 0.05), "replace": True}
+DECAYING: dict[str, Any] = {"eta_decay": (0.6, 0.05), "replace": True}
 SOME = ("None", "HAP", "HEH")
 FADED = SOME[1:]
 SCANS = {"alpha_homeo": ("OLS", "EMP"), "l0_sparseness": SOME, "n_dictionary": SOME}

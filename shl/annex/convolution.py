@@ -13,6 +13,7 @@ from .._base.checks import check_choice, check_count, check_memory
 from ..convolution import plots
 from ..convolution.estimator import ConvolutionalSHL
 from ..convolution.preprocessing import gaussian_mask, preprocess
+from ..images.files import read_file
 from ..images.patches import crop
 from ..images.photographs import DATAPATH, choose_database, load_images
 from ..learning import checkpoints
@@ -114,6 +115,78 @@ def _fetch_faces(path):
             f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
             f"database='sample' needs no network"
         ) from error
+
+
+def load_recording(path: str | Path) -> np.ndarray:
+    """Return the recording of a file, (n_channels, n_times), or with n_signals in front.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file .npy (read as a memory map), .npz, .mat, .csv or .wav.  It holds one array, or
+        arrays of one length that are its channels.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read, or holds arrays of several sizes.
+    """
+    if Path(path).suffix.lower() == ".npy" and Path(path).is_file():
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        arrays = read_file(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a recording: {error}") from None
+    sizes = {array.shape for array in arrays.values()}
+    if len(sizes) != 1:
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise ValueError(f"{path} must hold one array, or channels of one length, not {found}")
+    channels = list(arrays.values())
+    return (
+        channels[0] if len(channels) == 1 else np.concatenate([np.atleast_2d(c) for c in channels])
+    )
+
+
+def run_recording(
+    X: np.ndarray, out: str | Path, sampling_rate: float = 1.0, **parameters: object
+) -> dict:
+    """Learn waveforms from a recording; write model, events and pictures into a folder.
+
+    Parameters
+    ----------
+    X : array of shape (n_channels, n_times), or (n_signals, n_channels, n_times)
+    out : str or Path
+        A folder, made if missing.
+    sampling_rate : float, default=1
+        Samples a second.
+    **parameters : object
+        Of `ConvolutionalSHL`.
+
+    Returns
+    -------
+    summary : dict
+        n_events, rates (events a second of each atom), and pictures, their names.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    model = ConvolutionalSHL(**parameters).fit(X)
+    code = model.transform(X)
+    model.save(out / "model.npz")
+    rows = zip(code.image, code.atom, code.column / sampling_rate, code.value, strict=True)
+    lines = ("signal,atom,time,value", *(f"{n},{i},{time:.9g},{a:.9g}" for n, i, time, a in rows))
+    write_bytes(out / "events.csv", ("\n".join(lines) + "\n").encode())
+    middle = slice(code.n_events // 2, code.n_events // 2 + 1)
+    time, signal = (int(part[middle].sum()) for part in (code.column, code.image))
+    start = max(0, time - 10 * model.components_.shape[2])
+    stretch = {"start": start, "signal": signal, "sampling_rate": sampling_rate}
+    drawn = {
+        "atoms": plots.show_atoms(model),
+        "events": plots.plot_events(code, X, model, **stretch),
+        "rates": plots.plot_rates(code, sampling_rate=sampling_rate),
+    }
+    pictures = [_save(fig, out / name) for name, (fig, _) in drawn.items()]
+    rates = code.rates(sampling_rate).tolist()
+    return {"n_events": code.n_events, "rates": rates, "pictures": pictures}
 
 
 def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,12 @@ DRAWN = ("HAP", 0)  # the scheme and seed whose coefficients are drawn
 VERSION = 2  # raise it when a run would give another result: stored ones are then not used
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
-STUDIED = {"learning_algorithm": "mp", "homeo_fade": None, "C": 3.0, "eta_decay": None}
+STUDIED: dict[str, Any] = {
+    "learning_algorithm": "mp",
+    "homeo_fade": None,
+    "C": 3.0,
+    "eta_decay": None,
+}
 STUDIED |= {"replace": False, "eta": 0.02}
 STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
 SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}

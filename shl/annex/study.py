@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,14 +28,14 @@ RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
 FADE = (0.3, 0.6)  # homeo_fade of the rules that fade
 FRESH_SEED = 10**6  # of new patches
 # Bins in which all models' distributions are compared on new patches.
-RULER = {"C": 3.0, "nb_quant": 128}
+RULER: dict[str, Any] = {"C": 3.0, "nb_quant": 128}
 
 
 @dataclass(frozen=True)
 class Scale:
     """How large a study is."""
 
-    opts: dict[str, object]  # parameters of SHL
+    opts: dict[str, Any]  # parameters of SHL
     n_seeds: int  # runs of each rule
     n_few: int  # runs of each rule in the controls
     N_scan: int  # values of a scanned parameter
@@ -88,10 +89,10 @@ class Study:
         if check_count(n_seeds, "n_seeds", least=2, is_optional=True) is not None:
             n_few = min(n_seeds, self.scale.n_few)
             self.scale = replace(self.scale, n_seeds=n_seeds, n_few=n_few, n_planted=n_seeds)
-        datapath, self.database = choose_database(database, datapath)
+        folder, self.database = choose_database(database, datapath)
         self.n_jobs, self.verbose = n_jobs, verbose
-        self.opts = {**STUDY, **self.scale.opts, "name_database": self.database}
-        self.opts |= {"datapath": datapath, "cache_dir": cache_dir}
+        self.opts: dict[str, Any] = {**STUDY, **self.scale.opts, "name_database": self.database}
+        self.opts |= {"datapath": folder, "cache_dir": cache_dir}
         self.seeds = list(range(42, 42 + self.scale.n_seeds))
         self.few_seeds = self.seeds[: self.scale.n_few]
 
@@ -197,7 +198,7 @@ class Runs:
         name: str = "homeo_method",
         values: Iterable = (),
         **params: object,
-    ) -> dict[object, dict[str, np.ndarray]]:
+    ) -> dict[Any, dict[str, np.ndarray]]:
         """{value: `measure` on patches of the models with that value of a parameter}."""
         return {value: measure(self.models(**{**params, name: value}), patches) for value in values}
 
@@ -225,7 +226,7 @@ def evaluate(model: SparseHebbianLearning, patches: np.ndarray) -> dict[str, flo
     found : dict of float
         error, entropy, perror, KL, qerror, F, unused; named `_own` under the rule's competition.
     """
-    found = {}
+    found: dict[str, float] = {}
     for name, competition in (("", PLAIN), ("_own", model.competition_)):
         events, error = code(model, patches, competition)
         qerror = metrics.quantization_error(cumulative_distribution(events, **RULER))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -85,8 +86,10 @@ def denoising(study: Study, out: Path) -> Iterator[str]:
     } | _by_skimage(noisy)
     X = _patches(noisy)[0]
     for rule in RULES:
-        options = {"l0_sparseness": 4, "do_sym": True, "homeo_method": rule, "random_state": 0}
-        model = SparseHebbianLearning(256, n_iter=STEPS, batch_size=BATCH, **options).fit(X)
+        options: dict[str, Any] = {"n_iter": STEPS, "batch_size": BATCH, "homeo_method": rule}
+        model = SparseHebbianLearning(
+            256, l0_sparseness=4, do_sym=True, random_state=0, **options
+        ).fit(X)
         found[f"shl, {rule}"] = _by_codes(noisy, model.components_)
     options = {"max_iter": -(-STEPS * BATCH // len(X)), "max_no_improvement": None}
     peer = MiniBatchDictionaryLearning(256, batch_size=BATCH, random_state=0, **options)

@@ -1,6 +1,7 @@
 """The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
 
 import time
+from pathlib import Path
 
 from .._base.checks import check_count
 from . import flags
@@ -24,13 +25,23 @@ SECOND_FLAGS = {
 def _add_flags(parser):
     """The flags of the command."""
     from ..annex import convolution as study
+    from ..convolution.coding import L0_OF_IMAGES
     from ..convolution.estimator import ConvolutionalSHL
 
     flags.add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
     flags.add_parameter(parser, study.load, "n_images", "images to learn from")
     flags.add_parameter(parser, study.load, "size", "pixels of an image's side")
+    text = "a recording (.npy, .npz, .mat, .csv or .wav) to learn waveforms from, not images"
+    parser.add_argument("--recording", metavar="FILE", help=text)
+    text = "samples of a waveform"
+    parser.add_argument("--atom-shape", type=int, default=64, metavar="N", help=text)
+    text = "samples a second of the recording, for times and rates"
+    parser.add_argument("--sampling-rate", type=float, default=1.0, metavar="RATE", help=text)
+    text = "noise levels that an event of the recording must exceed"
+    parser.add_argument("--floor", type=float, default=None, help=text)
     for name, text in FLAGS.items():
-        flags.add_parameter(parser, ConvolutionalSHL, name, text)
+        options = {"default": L0_OF_IMAGES} if name == "l0_sparseness" else {}
+        flags.add_parameter(parser, ConvolutionalSHL, name, text, **options)
     flags.add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
     text = f"rules of homeostasis, one learning each: {', '.join(study.METHODS)}"
     flags.add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
@@ -41,6 +52,7 @@ def _add_flags(parser):
         flags.add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
     seed = flags.default_of(study.load, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
+    flags.add_shared(parser, "reproducible")
 
 
 def conv_learn_command(args):
@@ -49,10 +61,28 @@ def conv_learn_command(args):
     from ..convolution.estimator import ConvolutionalSHL
 
     began = time.perf_counter()
+    if args.recording is not None:
+        X = study.load_recording(args.recording)
+        summary = study.run_recording(
+            X,
+            flags.claim_folder(args),
+            args.sampling_rate,
+            n_dictionary=args.n_dictionary,
+            atom_shape=args.atom_shape,
+            floor=args.floor,
+            random_state=args.seed,
+            n_jobs=args.n_jobs,
+            verbose=flags.verbosity(args),
+        )
+        summary["seconds"] = time.perf_counter() - began
+        seconds, n_events = summary["seconds"], summary["n_events"]
+        line = f"{n_events} events of {args.n_dictionary} atoms; {seconds:.1f} s; see {args.out}/"
+        return flags.write_report(args, Path(args.out), summary, [line])
     check_count(args.size, "size", least=args.patch_width)
     X = study.load(**flags.given(args, study.load))
     out = flags.claim_folder(args)
-    parameters = flags.given(args, ConvolutionalSHL, random_state=args.seed)
+    of_recordings = {"atom_shape": None, "floor": None}
+    parameters = flags.given(args, ConvolutionalSHL, random_state=args.seed, **of_recordings)
     second = {name: getattr(args, f"second_{name}") for name in SECOND_FLAGS}
     second |= {name: parameters[name] for name in ("eta", "batch_size")}
     second["l0_sparseness"] = max(1, args.l0_sparseness // 2)
@@ -81,7 +111,7 @@ def _lines(summary, out):
 
 COMMAND = flags.Command(
     "conv-learn",
-    "learn convolutional atoms from images, without and with homeostasis",
+    "learn convolutional atoms from images, without and with homeostasis, or from a recording",
     _add_flags,
     conv_learn_command,
 )

@@ -2,10 +2,13 @@
 as lines or JSON.
 """
 
+import contextlib
 import inspect
+import os
 import re
 import sys
 from argparse import (
+    Action,
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     ArgumentTypeError,
@@ -13,6 +16,7 @@ from argparse import (
     Namespace,
 )
 from collections.abc import Callable
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, get_args, get_origin
@@ -20,11 +24,12 @@ from typing import NamedTuple, get_args, get_origin
 from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
-from ..store.files import json_text, write_bytes
+from ..store.files import is_reproducible, json_text, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
-NOT_OF_A_RUN = ("run", "parser", "out", "only", "quiet", "json", "n_jobs", "cache_dir")
+NOT_OF_A_RUN = ("run", "parser", "reproducible", "out", "only", "quiet", "json", "n_jobs")
+NOT_OF_A_RUN += ("cache_dir", "max_size")
 
 SHARED = {
     "seed": {"type": int, "help": "decides every random draw"},
@@ -35,8 +40,18 @@ SHARED = {
         "help": "folder of results, which are not computed again ('none' for no store); "
         "SHL_CACHE_DIR replaces the default",
     },
+    "max_size": {
+        "metavar": "SIZE",
+        "help": "size that the folder of results may have, such as 2GB: the least recently used "
+        "results are removed (default: SHL_CACHE_MAX_SIZE, or no bound)",
+    },
     "out": {"metavar": "DIR", "help": "folder for pictures, tables, models and summary"},
     "quiet": {"action": "store_true", "help": "no progress bar, no summary"},
+    "reproducible": {
+        "action": "store_true",
+        "help": "leave times out of all files, as SOURCE_DATE_EPOCH in the environment does: "
+        "equal runs then write equal files",
+    },
     "json": {"action": "store_true", "help": "print the summary as JSON, and no progress bar"},
 }
 
@@ -75,6 +90,24 @@ class Parser(ArgumentParser):
         later = (name for name in names if "_" in name)
         text = names[first] + text[len(first) :]
         return re.sub(rf"(?<![\w./'-])({'|'.join(later)})(?![\w./-])", lambda m: names[m[0]], text)
+
+
+class PrintCompletion(Action):
+    """Print a script by which a shell completes commands, flags and files."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Print the script for a shell, and exit."""
+        try:
+            import shtab
+        except ModuleNotFoundError:
+            parser.error("completion needs shtab: pip install shtab")
+        commands = next(action for action in parser._actions if action.dest == "command")
+        for command in commands.choices.values():
+            for action in command._actions:
+                if action.metavar in ("DIR", "FILE", "MODEL", "CODE"):
+                    action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
+        print(shtab.complete(parser, values))
+        parser.exit()
 
 
 class Command(NamedTuple):
@@ -167,6 +200,8 @@ def add_shared(parser, *names, **defaults):
     for name in (*names, *defaults):
         options = SHARED[name] | ({"default": defaults[name]} if name in defaults else {})
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
+    if "cache_dir" in (*names, *defaults):
+        parser.add_argument("--max-size", **SHARED["max_size"])
 
 
 def add_database(parser, source, name="database", more=""):
@@ -178,6 +213,20 @@ def add_database(parser, source, name="database", more=""):
     add_parameter(parser, source, "datapath", text, metavar="DIR")
 
 
+@contextmanager
+def bounded_store(args):
+    """A context in which stores have the bound --max-size: workers take it from the environment."""
+    name, size = "SHL_CACHE_MAX_SIZE", getattr(args, "max_size", None)
+    former = os.environ.get(name)
+    try:
+        if size is not None:
+            os.environ[name] = size
+        yield
+    finally:
+        os.environ.pop(name, None)
+        os.environ.update({} if former is None else {name: former})
+
+
 def cache_folder(args):
     """The folder of results that --cache-dir names, or None for no store."""
     return None if args.cache_dir.lower() == "none" else args.cache_dir
@@ -186,6 +235,20 @@ def cache_folder(args):
 def verbosity(args):
     """1 where progress is shown, else 0."""
     return int(not (args.quiet or args.json))
+
+
+@contextlib.contextmanager
+def reproducible(args):
+    """Ask for files without times, of us and of matplotlib, while a command with the flag runs."""
+    name = "SOURCE_DATE_EPOCH"
+    is_ours = getattr(args, "reproducible", False) and name not in os.environ
+    if is_ours:
+        os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        if is_ours:
+            os.environ.pop(name, None)
 
 
 def claim_folder(args) -> Path:
@@ -218,5 +281,13 @@ def report(args, summary, lines):
 
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    write_bytes(folder / "summary.json", json_text(summary).encode())
+    lasting = _without_times(summary) if is_reproducible() else summary
+    write_bytes(folder / "summary.json", json_text(lasting).encode())
     report(args, summary, lines)
+
+
+def _without_times(value):
+    """A summary without the times in it."""
+    if isinstance(value, dict):
+        return {k: _without_times(v) for k, v in value.items() if k not in ("seconds", "cputime")}
+    return [_without_times(part) for part in value] if isinstance(value, list) else value

@@ -44,6 +44,7 @@ EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, le
     "nb_quant": "quantiles of the rule's table",
     "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
+COMPLETION, SHELLS = "--print-completion", ("bash", "zsh", "tcsh")
 # `shl learn` differs from the study's experiment: fewer of its atoms are formless.
 LEARN = {"over_patches": 8, "optimizer": "newton"}
 MANY_FORMLESS = 0.03  # of the atoms
@@ -57,20 +58,28 @@ def main(arguments=None):
     interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
-    os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = lambda text, *_: flags.say(args, text)
-            code = args.run(args) or 0
+        args = _make_parser(arguments[0] if arguments else None).parse_args(arguments)
+        os.environ.setdefault("MPLBACKEND", "agg")  # pictures are files: no window is needed
+        code = _run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # who read the output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of a program that SIGPIPE ends
+
+
+def _run(args):
+    """Run a command; return its exit code."""
+    try:
+        with flags.reproducible(args), flags.bounded_store(args), warnings.catch_warnings():
+            warnings.showwarning = lambda text, *_: flags.say(args, text)
+            return args.run(args) or 0
+    except BrokenPipeError:
+        raise
     except ERRORS as error:
         about_flags = args.parser.name_flags(str(error)) if isinstance(error, OF_VALUES) else None
-        flags.say(args, about_flags or error)
+        flags.say(args, about_flags or str(error) or type(error).__name__)
         return 2 if about_flags else 1
     except KeyboardInterrupt as error:
         flags.say(args, str(error) or "interrupted")
@@ -81,9 +90,14 @@ def _make_parser(name):
     """A parser of all commands, with the flags of the command `name`."""
     parser = Parser(prog="shl", description="Sparse Hebbian learning of dictionaries.")
     parser.add_argument("--version", action="version", version=f"shl {__version__}")
+    text = "print a script by which this shell completes flags, and exit"
+    parser.add_argument(
+        COMPLETION, choices=SHELLS, action=flags.PrintCompletion, metavar="SHELL", help=text
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
-        flags.add_command(commands, command, command.name == name)
+        is_needed = command.name == name or (name or "").startswith(COMPLETION)
+        flags.add_command(commands, command, is_needed)
     return parser
 
 
@@ -115,6 +129,7 @@ def _make_experiment(args, n_jobs):
 
 def _add_learn_flags(parser):
     _add_experiment_flags(parser, "shl_out", **LEARN)
+    flags.add_shared(parser, "reproducible")
 
 
 def learn_command(args):
@@ -123,13 +138,14 @@ def learn_command(args):
 
     began = time.perf_counter()
     shl = _make_experiment(args, args.n_jobs)
+    shl.check_enough(args.N_patches)
     data, out = shl.get_data(), flags.claim_folder(args)
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "formless_atoms": int(is_formless(dico.dictionary).sum()),
+        "formless_atoms": int(is_formless(dico.dictionary, dico.patch_shape).sum()),
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),

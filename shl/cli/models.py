@@ -178,7 +178,7 @@ def read_code(path, model):
 
     from ..convolution import ConvolutionalCode
 
-    with _file(path, "code of shl encode with this model") as file:
+    with _named(path, "code of shl encode with this model"), open(path, "rb") as file:
         if not is_of_images(model):
             return check_sparse(sparse.load_npz(file), "the code")
         with np.load(file, allow_pickle=False) as arrays:
@@ -193,30 +193,29 @@ def read_samples(path, model):
     """
     path = Path(path)
     if path.suffix.lower() in ARRAYS:
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
-        array = _only(path, read_file(path))
+        with _named(path, "array of samples"):
+            array = _only(read_file(path))
         if is_of_images(model) or array.ndim < 3 and array.shape[-1] == model.n_features_in_:
             return array
     return _cut(_read_images(path, _has_colors(model)), model)
 
 
-def _only(path, arrays):
+def _only(arrays):
     """The only array of a file, or 'data'."""
     names = list(arrays)
     if len(names) == 1 or "data" in names:
         return arrays["data" if "data" in names else names[0]]
-    raise ValueError(f"{path} must hold one array or 'data', not {', '.join(names)}")
+    raise ValueError(f"it must hold one array or 'data', not {', '.join(names)}")
 
 
 @contextlib.contextmanager
-def _file(path, what):
-    """An open file, and a ValueError for whatever reading it raises where it is something else."""
+def _named(path, what):
+    """A ValueError that names a file for whatever reading it raises if it is something else."""
     if not Path(path).is_file():  # to open a pipe would wait for ever
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        with damage_of(path), open(path, "rb") as file:
-            yield file
+        with damage_of(path):
+            yield
     except ValueError as error:
         raise ValueError(f"{path} is no {what}: {error.__cause__ or error}") from error
 
@@ -233,12 +232,8 @@ def _read_images(path, color):
 
     if path.is_dir():  # "." is no name of the data sets that need no folder
         return [image for _, image in load_images(".", path, 1, 1, color=color)]
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}")
-    try:
+    with _named(path, "image that can be used"):
         return [image for _, image in read_images(path, color=color)]
-    except ValueError as error:
-        raise ValueError(f"{path} holds no image that can be used: {error}") from error
 
 
 def _cut(images, model):

@@ -53,6 +53,9 @@ def _add_flags(parser, study):
         elif name == "epochs":
             options = {"default": None, "type": int}
         add_parameter(parser, study.learn, name, texts[name], *flags, **options)
+    if study.path:
+        text = "epochs of each learning of a path of strengths; 0 for no path"
+        parser.add_argument("--path-epochs", type=int, default=300, help=text)
     add_shared(
         parser,
         "cache_dir",
@@ -67,7 +70,8 @@ def _run(args, study):
     """Learn what is not stored, draw, and report."""
     began, given = time.perf_counter(), _check(args, study)
     out, store = claim_folder(args), open_store(cache_folder(args))
-    records = study.run(n_jobs=args.n_jobs, store=store, verbose=verbosity(args), **given)
+    how = {"n_jobs": args.n_jobs, "store": store, "verbose": verbosity(args)}
+    records = study.run(**how, **given)
     learned, tables, pictures = done(records), {}, {}
     lines = [f"{len(args.seeds)} seeds; {study.head}"]
     for data in dict.fromkeys(record["data"] for record in learned):
@@ -76,8 +80,16 @@ def _run(args, study):
         lines += ["", f"{name_of(data)}, {found[0]['epochs']} epochs"]
         lines += table(study.columns, tables[data])
         for name, fig in study.draw(found, data).items():
-            pictures[f"{name}_{name_of(data)}"] = path = str(out / f"{name}_{name_of(data)}.png")
-            save(fig, path)
+            pictures[f"{name}_{name_of(data)}"] = str(out / f"{name}_{name_of(data)}.png")
+            save(fig, pictures[f"{name}_{name_of(data)}"])
+    if getattr(args, "path_epochs", 0):
+        first = {"data": args.data[:1], "seeds": args.seeds[:1], "epochs": args.path_epochs}
+        found = study.run(**how, **given | first | study.path)
+        tables["path"], records = study.tabulate(done(found)), records + found
+        lines += ["", f"{name_of(args.data[0])}, a path of {args.path_epochs} epochs each"]
+        lines += table(study.columns, tables["path"])
+        pictures["path"] = str(out / "path.png")
+        save(study.draw(done(found), args.data[0])["path"], pictures["path"])
     epochs = {record["data"]: record["epochs"] for record in records}
     summary = {**given, "epochs": epochs, "tables": tables, "pictures": pictures}
     describe = "{data}, " + ", ".join(f"{name} {{{name}}}" for name in (*study.varied, "seed"))
@@ -93,6 +105,7 @@ def _check(args, study):
     names = inspect.signature(study.learn).parameters.keys() - {"seed"} | {"seeds"}
     given = {name: getattr(args, name) for name in sorted(names)}
     check_count(args.epochs, "epochs", is_optional=True)
+    check_count(getattr(args, "path_epochs", 0), "path_epochs", least=0)
     check_count(args.n_samples, "n_samples", least=8, is_optional=True)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._base.arrays import namespace
 from .._base.threads import Threads, chunks, map_serially
 from .._base.warning import warn_user
 from . import kernels
@@ -50,8 +51,59 @@ FEW_ROWS = 1024  # samples: up to as many are correlated atoms by atoms
 LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpose
 
 
+class PatchCoder:
+    """What coders of patches share, whatever library their arrays are of."""
+
+    n_windows = 1  # residuals that a sample gives
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether coefficients may be negative."""
+        return self.coding.is_signed
+
+    @property
+    def n_slots(self) -> int:
+        """The most events of a sample."""
+        n_dictionary, n_pixels = self.dictionary.shape
+        if self.coding.fit_tol is None:
+            return min(self.coding.l0_sparseness or n_dictionary, n_dictionary)
+        return n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps of matching pursuit."""
+        if self.coding.fit_tol is None:
+            return self.n_slots
+        return math.ceil(MOST_STEPS * self.dictionary.shape[1] / self.coding.alpha_MP)
+
+    def n_averaged(self, batch: Batch) -> float:
+        """Return the number of samples that `gradient` averages, each as often as its weight."""
+        return float(batch.code.n_draws)
+
+    def _join(self, parts):
+        """Return the events of all chunks, and warn if samples miss their tolerance."""
+        events, n_unfinished = zip(*parts, strict=True)
+        if n := sum(n_unfinished):
+            warn_user(self._describe(f"{n} of {sum(map(len, events))} samples"))
+        return type(events[0]).join(events)
+
+    def _describe(self, samples):
+        """What a warning says of samples whose code is not what was asked for."""
+        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
+        if algorithm not in PURSUITS:
+            return (
+                f"{samples} have a code whose {algorithm!r} objective is not the minimum: its "
+                f"solvers did not converge. Use a larger fit_tol, or scaled samples."
+            )
+        why = {
+            "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
+            "omp": "the atoms that are left depend on those selected. Use more atoms",
+        }[algorithm]
+        return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
+
+
 @dataclass(frozen=True)
-class Coder:
+class Coder(PatchCoder):
     """A dictionary made ready: what every chunk of samples shares."""
 
     coding: Coding
@@ -64,13 +116,6 @@ class Coder:
     def dictionary(self) -> np.ndarray:
         """(n_dictionary, n_pixels), unit norms."""
         return self.atoms.dictionary
-
-    n_windows = 1  # residuals that a sample gives
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether coefficients may be negative."""
-        return self.coding.is_signed
 
     def cosines(self) -> np.ndarray:
         """D D^T, (n_dictionary, n_dictionary)."""
@@ -96,15 +141,11 @@ class Coder:
         """The share of the entries of a batch that are not missing."""
         return float(seen_entries(batch).mean()) if self.coding.has_gaps else 1.0
 
-    def n_averaged(self, batch: Batch) -> float:
-        """Return the number of samples that `gradient` averages, each as often as its weight."""
-        return float(batch.code.n_draws)
-
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=make_contest(self.coding, self.atoms, competition))
 
-    def _scale(self, X):
+    def scale(self, X):
         """Return samples divided by powers of two, which is exact, and the exponents
         (n_samples, 1).
 
@@ -132,7 +173,7 @@ class Coder:
         """Return the events of one chunk of samples (n_samples, n_pixels), coded on this thread,
         and how many of these are not coded as asked (see `_describe`).
 
-        Samples come from `_scale`.  Known correlations are overwritten.  Errors count samples from
+        Samples come from `scale`.  Known correlations are overwritten.  Errors count samples from
         `first` on.
         """
         algorithm = self.coding.algorithm
@@ -157,24 +198,8 @@ class Coder:
 
     def _no_events(self, n_samples):
         """Empty slots for the events of so many samples."""
-        shape, (n_dictionary, n_pixels) = (n_samples, self.n_slots), self.dictionary.shape
-        if self.coding.fit_tol is not None:  # it overrides l0_sparseness
-            most = n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
-            shape = n_samples, most
-        values = np.zeros(shape, self.dictionary.dtype)
-        return Events(np.zeros(shape, np.int32), values, n_dictionary)
-
-    @property
-    def n_slots(self) -> int:
-        """The most events of a sample, without a tolerance."""
-        return min(self.coding.l0_sparseness or len(self.dictionary), len(self.dictionary))
-
-    @property
-    def n_steps(self) -> int:
-        """The most steps of matching pursuit."""
-        if self.coding.fit_tol is None:
-            return self.n_slots
-        return math.ceil(MOST_STEPS * self.dictionary.shape[1] / self.coding.alpha_MP)
+        shape, dtype = (n_samples, self.n_slots), self.dictionary.dtype
+        return Events(np.zeros(shape, np.int32), np.zeros(shape, dtype), len(self.dictionary))
 
     def _pursue(self, X, rho, tolerances, events):
         """Fill events by matching pursuit; return how many samples miss their tolerance."""
@@ -282,30 +307,9 @@ class Coder:
         coder = self._lay_out(len(X))
 
         def code(rows):
-            return coder.code(*coder._scale(X[rows]), first=rows.start)
+            return coder.code(*coder.scale(X[rows]), first=rows.start)
 
         return self._join(threads.map(code, chunks(len(X))))
-
-    def _join(self, parts):
-        """Return the events of all chunks, and warn if samples miss their tolerance."""
-        events, n_unfinished = zip(*parts, strict=True)
-        if n := sum(n_unfinished):
-            warn_user(self._describe(f"{n} of {sum(map(len, events))} samples"))
-        return Events.join(events)
-
-    def _describe(self, samples):
-        """What a warning says of samples whose code is not what was asked for."""
-        algorithm, fit_tol = self.coding.algorithm, self.coding.fit_tol
-        if algorithm not in PURSUITS:
-            return (
-                f"{samples} have a code whose {algorithm!r} objective is not the minimum: its "
-                f"solvers did not converge. Use a larger fit_tol, or scaled samples."
-            )
-        why = {
-            "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
-            "omp": "the atoms that are left depend on those selected. Use more atoms",
-        }[algorithm]
-        return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
 
     def code_batch(self, X: np.ndarray, rows: np.ndarray, threads: Threads) -> Batch:
         """The samples X[rows], their events and residuals, chunk by chunk while in cache; 0 where
@@ -320,13 +324,13 @@ class Coder:
 
         if len(rows) <= FEW_ROWS:
             threads.map(gather, parts)
-            scaled, exponents = self._scale(samples)
+            scaled, exponents = self.scale(samples)
             rho = self._correlate(scaled, threads)
 
         def code(chunk):
             if len(rows) > FEW_ROWS:
                 gather(chunk)
-                given = coder._scale(samples[chunk])
+                given = coder.scale(samples[chunk])
             else:
                 given = scaled[chunk], exponents[chunk], None if rho is None else rho[chunk]
             events, n_unfinished = coder.code(*given, first=chunk.start)
@@ -357,11 +361,11 @@ def is_doubtful(values, start, energy, least, has_tolerance):
     eps start, and correlations: their error adds about n_slots eps^2 |values|^2 / p to the squared
     residual (Golub & Van Loan 2013, section 5.3.8, for normal equations).
     """
-    eps = np.finfo(values.dtype).eps
-    lost = values.shape[1] * eps**2 * np.einsum("ij,ij->i", values, values)
+    eps = float(namespace(values).finfo(values.dtype).eps)
+    lost = values.shape[1] * eps**2 * (values * values).sum(axis=1)
     floor = LOST * eps * start
-    is_lost = lost > HARMLESS * least * np.maximum(energy, LOST * eps * floor)
-    if has_tolerance or values.dtype == np.float32:
+    is_lost = lost > HARMLESS * least * namespace(values).maximum(energy, LOST * eps * floor)
+    if has_tolerance or values.itemsize == 4:
         is_lost |= (energy < floor) & (start > 0)
     return is_lost
 
@@ -407,6 +411,13 @@ def make_coder(
     return Coder(coding, atoms, filters, filters.T, make_contest(coding, atoms, competition))
 
 
+def split_scale(C, dtype):
+    """Return C divided by a power of two, and the exponent, which is 0 for moderate scales."""
+    mantissa, exponent = np.frexp(C)
+    is_moderate = abs(exponent) <= np.finfo(dtype).maxexp // SAFE
+    return (float(C), 0) if is_moderate else (float(mantissa), int(exponent))
+
+
 def make_contest(coding, atoms, competition):
     """What the kernels need of a competition, with the bounds of a table."""
     coding.check_heeds(competition)
@@ -421,9 +432,6 @@ def make_contest(coding, atoms, competition):
     levels = np.empty(P_cum.shape[1], dtype)
     bounds = padded_rows(len(levels), n_dictionary, dtype)
     bounds[:, n_dictionary:] = np.inf
-    C, exponent = np.frexp(competition.C)
-    if abs(exponent) <= np.finfo(dtype).maxexp // SAFE:
-        C, exponent = competition.C, 0
-    kernels.bound_scores(P_cum, float(C), gain, levels, bounds)
-    C, exponent = dtype.type(C), int(exponent)
-    return kernels.Contest(gain, P_cum, C, levels, bounds, is_signed, exponent)
+    C, exponent = split_scale(competition.C, dtype)
+    kernels.bound_scores(P_cum, C, gain, levels, bounds)
+    return kernels.Contest(gain, P_cum, dtype.type(C), levels, bounds, is_signed, exponent)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._base.arrays import like, namespace
+from .._base.blocks import by_blocks
 from .._base.checks import check_array, check_choice
 from .._base.constraints import Count, Flag, NotNegative, Positive, PositiveShare, checked
 from .._base.samples import read_samples
@@ -84,6 +85,7 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
             )
 
 
+@by_blocks
 @checked
 def sparse_encode(
     X,
@@ -106,70 +108,92 @@ def sparse_encode(
 ) -> np.ndarray | sparse.csr_array:
     """Code samples by a few atoms each: X ~ code @ dictionary.
 
-    Matching pursuit repeats, l0_sparseness times a sample::
+    Matching pursuit repeats these steps for each sample::
 
         i = argmax_i z_i(rho_i);   a = alpha_MP rho_i;   code_i += a;   rho -= a G_i
 
-    with rho = dictionary @ x, G = dictionary @ dictionary.T, and the competition
+    Here rho = dictionary @ x and G = dictionary @ dictionary.T.  The competition is
     z_i(a) = gain_i max(a, 0) or P_cum_i(1 - exp(-max(a, 0) / C)).  Ties go to the lowest index.  A
-    sample ends early where no z is above 0.
+    sample ends early if no z is above 0.
+
+    X may have any scale.  Samples are divided by powers of two, which is exact, so that the codes
+    of X and of 2^k X have the same bits if tolerances, penalties and C are scaled with them.
+    ('elastic' with fit_tol is the exception: its squared penalty has no unit.)
 
     Parameters
     ----------
     X : array of shape (n_samples, n_pixels)
-        Of float32 or float64 (kept; others become float64); a memory map is read in chunks.  On a
-        GPU, as a CUDA tensor of PyTorch or an array of another library, so must be all other
-        arrays, and is the code (extra `gpu`; 'mp' and 'omp').
+        Samples, in float32 or float64; other dtypes become float64.  A memory map is read in
+        chunks.  If X is on a GPU, as a CUDA tensor of PyTorch or an array of another library, all
+        other arrays must be there too, and so is the code (extra `gpu`; 'mp' and 'omp').  The code
+        of a Dask array is a Dask array, computed lazily, block by block.
     dictionary : array of shape (n_dictionary, n_pixels)
-        Rows of unit norm.
+        Atoms, rows of unit norm.
     precision : array of shape (n_dictionary, n_pixels), optional
-        Positive, 'mp' only.  Weights w of the pixels of each atom: n_i = sqrt(<d_i, w_i d_i>),
+        Positive weights w of the pixels of each atom, for 'mp': n_i = sqrt(<d_i, w_i d_i>),
         rho_i = <x, w_i d_i> / n_i, a = alpha_MP rho_i / n_i.
     algorithm : str, default='mp'
-        'mp', 'omp' (orthogonal, signed), or by scikit-learn and signed: 'lars', 'lasso_lars',
-        'lasso_cd', 'elastic', 'threshold'.
+        Coder: 'mp'; 'omp', which is orthogonal and signed; or one that is signed and rests on
+        scikit-learn: 'lars', 'lasso_lars', 'lasso_cd', 'elastic', 'threshold'.
     l0_sparseness : int, optional
-        Steps of a pursuit, and the most atoms a sample uses.  None is 10, or all where they are
-        fewer; of codes that a penalty or a threshold makes sparse it is no limit.
+        Steps of a pursuit, and largest number of atoms per sample.  If None, 10, or the number of
+        atoms if that is smaller.  A penalty or a threshold has no limit then.
     fit_tol : float, optional
-        'mp', 'omp': a sample ends when its squared residual norm is at most this, and l0_sparseness
-        is not used.  'lasso_lars', 'lasso_cd', 'elastic': the penalty of the L1 norm in
-        |x - code D|^2 / 2 + fit_tol |code|_1 (elastic: half of it L1, half squared); without, a
-        tenth of each sample's largest correlation ('lasso_lars' with l0_sparseness: none).
-        'threshold': the threshold.
+        Tolerance of 'mp' and 'omp': a sample ends when its squared residual norm is at most
+        fit_tol, in the units of X squared, and l0_sparseness is not used.  Penalty of 'lasso_lars',
+        'lasso_cd' and 'elastic', in the units of X: they minimise
+        |x - code D|^2 / 2 + fit_tol |code|_1, 'elastic' with half of it as a square.  If None, a
+        tenth of the largest correlation of each sample (none for 'lasso_lars' with
+        l0_sparseness).  Threshold of 'threshold'.
     alpha_MP : float, default=1.0
-        In (0, 1], 'mp' only.  Share of a coefficient that one step takes.
+        Share of a coefficient that one step of 'mp' takes, in (0, 1].
     competition : Competition, optional
-        Gain, or table and its scale, in one, as in `model.competition_`; or, instead, of
-        the next three.
+        Gain, or table and its scale, in one object, as `model.competition_`.  It takes the place
+        of the next three parameters.
     gain : array of shape (n_dictionary,), optional
-        Non-negative, 'mp' and 'omp'.
+        Non-negative gain of each atom, for 'mp' and 'omp'.
     P_cum : array of shape (n_dictionary, nb_quant), optional
-        Non-decreasing rows in [0, 1], 'mp' only; needs C.
+        Table of non-decreasing rows in [0, 1], for 'mp'.  It needs C.
     C : float, optional
-        Scale of coefficients in the table P_cum.
+        Scale of the coefficients in the table P_cum, in the units of X.
     do_sym : bool, default=False
-        'mp' only.  True lets coefficients be negative: z is applied to |rho|.
+        Whether coefficients of 'mp' may be negative: z is then applied to |rho|.
     positive_code : bool, default=False
-        True keeps coefficients from being negative: 'lasso_lars', 'lasso_cd', 'elastic',
-        'threshold', and 'mp', where they are not without do_sym; 'omp' and 'lars' cannot.
+        Whether coefficients of 'lasso_lars', 'lasso_cd', 'elastic' and 'threshold' are kept from
+        being negative.  Those of 'mp' are not negative without do_sym.
     missing : str, default='error'
-        'mask' lets NaN mark missing entries, 'omp' only: a sample is coded by those that it has,
-        to fit_tol times their share.  It takes several times as long.
+        Meaning of NaN.  With 'mask', NaN marks missing entries ('omp' only): a sample is coded by
+        the entries that it has, to fit_tol times their share.  This takes several times as long.
     sparse_output : bool, default=False
-        True returns a SciPy CSR array.
+        Whether to return a SciPy CSR array.
     n_jobs : int, optional
-        Threads; None is 1, -1 all cores.  The result has the same bits for any number.
+        Number of threads.  If None, 1; -1 uses all cores.  The result has the same bits for any
+        number.
 
     Returns
     -------
     code : array or CSR array of shape (n_samples, n_dictionary)
-        Of X's dtype.
+        Coefficients, of the dtype of X.
 
     Raises
     ------
     ValueError, TypeError
-        Naming the parameter, its value and its range.
+        Naming the parameter, its value and its range.  A coefficient that the dtype cannot hold is
+        an error that names the sample.
+
+    Warns
+    -----
+    UserWarning
+        If samples do not reach fit_tol: because 'mp' took 300 n_pixels / alpha_MP steps, or
+        because the atoms that 'omp' has left depend on those selected.  Or if the solvers of a
+        penalised coder did not converge.
+
+    Notes
+    -----
+    'omp' ends a sample when the part of the next atom that is new has a squared norm of at most
+    1e-11.  Samples whose residual is small beside them, or whose atoms nearly depend on each
+    other, are coded again by QR factors in float64.  'lars' and the lasso are solved in float64,
+    and a lasso that is no minimum is solved again by non-negative least squares.
 
     References
     ----------

@@ -458,7 +458,7 @@ if config.DISABLE_JIT:  # for debuggers and coverage: the same, where nothing is
 
 
 @jit
-def _quantile(P_cum, i, coefficient, C):
+def quantile(P_cum, i, coefficient, C):
     """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
     ends.
     """
@@ -481,16 +481,16 @@ def _fairest(rho, n, best, contest):
     processor would wait for that.)
     """
     P_cum, C = contest.P_cum, contest.C
-    target = _quantile(P_cum, best, abs(rho[n, best]), C)
+    target = quantile(P_cum, best, abs(rho[n, best]), C)
     bound = contest.bounds[max(_count_reached(contest.levels, target) - 1, 0)]
     i, atom, top = -1, -1, P_cum.dtype.type(0)
     while True:
         i = _next_reaching(rho[n], contest.gain, bound, i + 1, contest.is_signed)
         if i == rho.shape[1]:
             return atom
-        quantile = target if i == best else _quantile(P_cum, i, abs(rho[n, i]), C)
-        if quantile > top:
-            atom, top = i, quantile
+        found = target if i == best else quantile(P_cum, i, abs(rho[n, i]), C)
+        if found > top:
+            atom, top = i, found
 
 
 @jit
@@ -527,10 +527,10 @@ def bound_scores(P_cum, C, gain, levels, bounds):
         levels[k] = mean / n_dictionary if k > 0 else 0
     rare = 1 - 0.3 * (1 - levels[1])
     for i in range(n_dictionary):
-        gain[i] = 1 / min(max(_reach(P_cum[i], rare, 0, knots, C)[0], C * eps), knots[nb_quant - 1])
+        gain[i] = 1 / min(max(reach(P_cum[i], rare, 0, knots, C)[0], C * eps), knots[nb_quant - 1])
         k = 0
         for j in range(nb_quant):
-            coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
+            coefficient, k = reach(P_cum[i], levels[j], k, knots, C)
             slack = 16 * eps * (C * nb_quant + coefficient)
             bounds[j, i] = gain[i] * max(coefficient - slack, 0) if coefficient < np.inf else np.inf
             bounds[j, i] = max(bounds[j, i], least)
@@ -539,7 +539,7 @@ def bound_scores(P_cum, C, gain, levels, bounds):
 
 
 @jit
-def _reach(P_cum_row, level, k, knots, C):
+def reach(P_cum_row, level, k, knots, C):
     """A coefficient under which P_cum_row stays below level, and the point k it lies behind (search
     starts at k).
     """
@@ -732,16 +732,20 @@ def _orthonormalise(k, basis, factors, n_padded):
     """Subtract from row k of the basis its parts along those before it, and scale it to norm 1;
     return the squared norm it had in between.
 
-    Rounding leaves parts of what was subtracted first: a second pass subtracts these.
+    Rounding leaves parts of what was subtracted if little remains: a second pass subtracts these
+    (Daniel et al. 1976).
     """
     factors[k, :k] = 0
+    start = square = _dot(basis, k, basis, k, n_padded)
     for _ in range(2):
         for j in range(k):
             product = _dot(basis, k, basis, j, n_padded)
             factors[k, j] += product
             for pixel in range(n_padded):
                 basis[k, pixel] -= product * basis[j, pixel]
-    square = _dot(basis, k, basis, k, n_padded)
+        square = _dot(basis, k, basis, k, n_padded)
+        if 2 * square > start:
+            break
     factors[k, k] = np.sqrt(square)
     for pixel in range(n_padded):
         basis[k, pixel] /= factors[k, k]

@@ -53,69 +53,94 @@ AtomShape = Annotated[
 
 @estimator
 class ConvolutionalSHL(HebbianEstimator):
-    """Convolutional dictionary learning by matching pursuit, homeostasis and a Hebbian step.
+    """Convolutional dictionary learning of images or signals.
 
-    An image is coded by few atoms, each at any place: X ~ sum over events of value * atom at (row,
-    column).  A step codes a batch of images, adapts the gain of each atom, and moves each atom by
-    the residual where it was used::
+    X is coded by atoms, each at any place: X ~ sum over events of value * atom at (row, column), or
+    at a time.  A step codes a batch and moves each atom by the residual where it was used.  Two
+    ways of learning suit two kinds of data.
+
+    Images are coded by a fixed number of events, homeostasis adapts the gain of each atom, and
+    atoms move along the normalised gradient::
 
         g_i = sum over events of i of value * mask * residual patch;   g_i <- g_i - mean g_i
         d_i <- d_i + eta g_i / |g_i|;   d_i <- d_i / |d_i|
 
+    Signals, and images if `floor` is given, are coded by the events that exceed both the noise and
+    a share of the mean event, which falls from 1 to 0.4 during learning.  Atoms move
+    by a diagonal Newton step, are centred in their window, and are replaced if they are shifted
+    copies of one another::
+
+        V_i <- keep V_i + sum value^2;   d_i <- normalise(d_i + g_i / V_i)
+
     Parameters
     ----------
     n_dictionary : int, default=20
-        Atoms.
+        Number of atoms.
     patch_width : int, default=9
-        Pixels of an atom's side.
-    l0_sparseness : int, default=20
-        Events an image, at most the number of places.
-    n_iter : int, default=500
-        Steps, each on one batch.
+        Side of square atoms of images, in pixels.  `atom_shape` takes precedence.
+    l0_sparseness : int, optional
+        Largest number of events per image or signal, at most the number of places.  If
+        l0_sparseness, fit_tol and floor are all None, it is 20 for images.  Learning from signals
+        does not use it.
+    n_iter : int, optional
+        Steps, each on one batch.  If None, 500 for images and 120 for signals.
     eta : float, default=0.05
-        Above 0, the length of an atom's move.
+        Length of an atom's move, above 0.  Signals do not use it.
     eta_decay : (float, float), optional
-        The rate is eta up to the first share of n_iter, then falls along a cosine to the second
-        share of eta; None keeps it.
-    homeo_method : str or Rule, default='epochEXP'
-        A name in `shl.learning.RULES` of a rule that gives a gain, such as 'None', 'shareHAP'
-        and 'epochEXP', which are made for images, or a rule of one's own.
+        The rate is constant up to the first share of n_iter, then falls along a cosine to the
+        second share of its value.  If None, it is constant for images and (0.7, 0.06) for signals.
+    homeo_method : str or Rule, default='auto'
+        Name in `shl.learning.RULES` of a rule that gives a gain, or a user-defined rule.  'auto' is
+        'epochEXP' for images and 'None' for signals, whose atoms may occur at different rates.
     eta_homeo : float, optional
-        In [0, 1], the rate of the rule; None is the rule's own.
-    replace : bool or Replacement, default=False
-        Whether an atom that others explain is replaced by what is badly coded, and how.
+        Rate of the rule, in [0, 1].  If None, the rule's own.
+    replace : bool or Replacement, optional
+        Whether, and how, redundant atoms are replaced by what is badly coded.  If None, not in
+        images, and by `TwinReplacement` in signals.
     alpha_MP : float, default=1.0
-        In (0, 1], the share of a coefficient that one event takes.
+        Share of a coefficient that one event takes, in (0, 1].
     mask : array, optional
-        Weights of an atom's pixels while it learns: (patch_width, patch_width), with channels in
-        front, or of the shape of components_ (see `gaussian_mask`).
+        Weights of an atom's entries while it learns: of the shape of an atom without channels, with
+        channels in front, or of the shape of components_ (see `gaussian_mask`).
     do_sym : bool, default=False
         True lets values be negative.
     stride : int, default=1
-        At most patch_width, pixels between two places.
+        Pixels or samples between two places, at most the width of an atom.
     batch_size : int, optional
-        Images of a step; None is all images.
+        Images of a step, or windows of signals.  If None, all images, or 64 windows.
     record_each : int, default=10
-        Steps between records; 0 records nothing.
+        Steps between records.  0 records nothing.
     record_num_batches : int, default=0
-        Images that `fit` holds out of learning for the records; 0 records a step's own batch,
+        Images that `fit` holds out of learning for the records.  0 records a step's own batch,
         before the atoms move.
-    dict_init : array of shape (n_dictionary, n_channels, patch_width, patch_width), optional
-        Start; None is white noise under the mask.
+    dict_init : array of the shape of components_, optional
+        Start.  If None, white noise under the mask.
     random_state : int, Generator, RandomState or None, default=None
     n_jobs : int, optional
-        Threads; None is 1, -1 all cores.  The result has the same bits for any number.
+        Threads.  If None, 1; -1 is all cores.  The result has the same bits for any number.
     verbose : int, default=0
         1 shows progress bars.
+    atom_shape : int or (int, int), optional
+        Shape of an atom.  An int is a number of samples: X is a signal (n_channels, n_times), or
+        (n_signals, n_channels, n_times).  A pair is (height, width): X is an image (height, width),
+        or (n_images, height, width), or (n_images, n_channels, height, width).  Either may be a
+        list of arrays of several sizes, of images (height, width) or (n_channels, height, width).
+        If None, (patch_width, patch_width).  NaN marks missing entries.
+    fit_tol : float, optional
+        Squared residual norm of an image or signal at which its pursuit ends, above 0.
+    floor : float, optional
+        Noise levels that an event must exceed, above 0.  Signals have 5.5 if l0_sparseness, fit_tol
+        and floor are all None, and 5 while they are learned from.
 
     Attributes
     ----------
-    components_ : array of shape (n_dictionary, n_channels, patch_width, patch_width)
-        Norms 1, float32 if X is, else float64.
+    components_ : array of shape (n_dictionary, n_channels, height, width)
+        Atoms of norm 1, float32 if X is, else float64.  Of signals, (n_dictionary, n_channels,
+        n_times).
     competition_ : Competition
-        Under which the next batch would be coded.
+        Competition under which the next batch would be coded.
     gain_ : array of shape (n_dictionary,) or None
-        Its gain.
+        Gains of that competition.
     counts_ : array of shape (n_dictionary,) or None
         Events of each atom in the last record, under the rule's own competition.
     record_ : History
@@ -140,6 +165,15 @@ class ConvolutionalSHL(HebbianEstimator):
     >>> model = ConvolutionalSHL(n_dictionary=5, patch_width=7, l0_sparseness=6, n_iter=3)
     >>> model.set_params(random_state=0).fit(X).transform(X)
     ConvolutionalCode(24 events of 5 atoms at 14 x 18 places in 4 images)
+
+    A recording of two channels, in which a waveform occurs twenty times:
+
+    >>> recording = 0.01 * np.random.default_rng(0).standard_normal((2, 4000))
+    >>> for time in range(100, 4000, 200):
+    ...     recording[:, time : time + 32] += np.hanning(32)
+    >>> model = ConvolutionalSHL(1, atom_shape=40, random_state=0).fit(recording)
+    >>> model.transform(recording).n_events
+    20
     """
 
     n_dictionary: constraints.Count = 20
@@ -181,7 +215,9 @@ class ConvolutionalSHL(HebbianEstimator):
         constraints.check_fields(self)
         how = self._coding(self._mask(shape[1], dtype))
         if self._is_of_events:
-            how = dataclasses.replace(how, l0_sparseness=None, fit_tol=None, floor=FLOOR)
+            how = dataclasses.replace(
+                how, l0_sparseness=None, fit_tol=None, floor=self.floor or FLOOR
+            )
         how.check_fits([shape], self._atom, int(self.n_dictionary))
         batch_size = min(shape[0], N_WINDOWS) if self._n_axes == 1 else shape[0]
         batch_size = batch_size if self.batch_size is None else self.batch_size

@@ -13,6 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._base.arrays import astype, beside, host_dtype, namespace, to_host
+from .._base.blocks import Blocks, is_dask
 from .._base.callbacks import CallbackSupportMixin, Task, with_callbacks
 from .._base.checks import check_array, check_count, check_generator, check_number
 from .._base.constraints import check_fields
@@ -38,7 +39,8 @@ from ..learning.state import (
     to_arrays,
 )
 from ..learning.stopping import Stopping, Watch
-from ..store.files import damage_of, read, take, write
+from ..store.files import damage_of, is_reproducible, read, take, write
+from .html import learned_html
 from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
@@ -69,7 +71,7 @@ def _interruptible(state):
         if state.step == n_done or hasattr(error, "is_of_user"):
             raise
         warn_user(
-            f"learning was interrupted after {state.step} steps; the model is that of the last"
+            f"learning was interrupted. The model is that of the last whole step, {state.step}."
         )
 
 
@@ -110,6 +112,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _validate(self, X, reset):
         """X as a finite float array of samples; reset: it may have another shape than before."""
+
+    def _warn_unused(self):
+        """Warn of parameters that were set and have no effect."""
 
     _n_axes = 2  # of a batch, by which a list of batches is known
 
@@ -160,6 +165,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _fit(self, X, y, sample_weight, on_step, resume):
         """`fit`, with a weight of each sample or None."""
         check_fields(self)
+        self._warn_unused()
+        if is_dask(X):
+            X = Blocks(X, self.random_state)
         if is_stream(X, self._n_axes):
             given = {"y": y, "sample_weight": sample_weight, "resume": resume}
             return self._fit_stream(X, on_step, given | {"tol": self._stopping().tol})
@@ -226,6 +234,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _partial_fit(self, X, sample_weight):
         """`partial_fit`, with a weight of each sample or None."""
+        if is_dask(X):
+            if sample_weight is not None:
+                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+            for block in Blocks(X, self.random_state, getattr(self, "n_iter_", 0)):
+                self._partial_fit(block, None)
+            return self
         check_fields(self)
         model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
         X, exponent = model._read_to_learn(X, reset=state is None, state=state)
@@ -313,7 +327,6 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def _plan_batches(self, X, n_samples, n_steps=None):
         """The plan to learn from batches like X, of any size."""
-        check_fields(self)
         n_most = max(n_samples, self.batch_size or 0)
         return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
@@ -437,6 +450,17 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         self.n_steps_ = state.step
         return self
 
+    # ------------------------------------------------------------------------ notebooks
+
+    def _repr_html_inner(self):
+        """Return scikit-learn's diagram, and under it, folded, what a fitted model learned."""
+        return super()._repr_html_inner() + learned_html(self)
+
+    def _repr_mimebundle_(self, **kwargs):
+        """What notebooks show: text, and HTML unless scikit-learn's display is 'text'."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        return bundle | ({"text/html": self._repr_html_inner()} if "text/html" in bundle else {})
+
     # ------------------------------------------------------------------------ the Annex's names
 
     @property
@@ -454,9 +478,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def save(self, path: str | Path) -> None:
         """Write the parameters and the whole learned state to path (npz, no pickle); `load` reads
         it.
+
+        Equal fits save equal bytes but for their CPU times.  With SOURCE_DATE_EPOCH in the
+        environment these are left out: `seconds_` of the loaded model is 0, and 'cputime' NaN.
         """
         check_is_fitted(self)
         arrays, state = to_arrays(self._state)
+        times = {"seconds": state.pop("seconds"), "cputime": arrays.pop("record/cputime", ())}
+        metrics = {k: v for k, v in self.record_.last().items() if k != "cputime"}
         parameters = self.get_params(deep=False)
         if not isinstance(parameters["random_state"], (int, np.integer)):
             parameters["random_state"] = None
@@ -474,8 +503,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "state": state,
             "C": self.competition_.C,
             "n_dead_": self.n_dead_,
-            "seconds": self.seconds_,
-            "metrics": self.record_.last(),
+            "times": {} if is_reproducible() else times,
+            "metrics": metrics,
         }
         write(path, arrays, info)
 
@@ -508,7 +537,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
             competition = Competition(**take(arrays, "competition/"), C=info["C"])
-            state = from_arrays(arrays, info["state"])
+            state = from_arrays(*_add_times(arrays, info))
             cls._check_atoms(state.dictionary)
             parts = competition.gain, competition.P_cum, competition.C
             check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
@@ -521,3 +550,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     @abstractmethod
     def _check_atoms(dictionary):
         """An error for a dictionary from disk that has other axes than the estimator's."""
+
+
+def _add_times(arrays, info):
+    """Return (arrays, the rest) of a saved state with the times that `save` wrote beside them."""
+    state, times = info["state"], info.get("times")
+    if times is None:  # of an earlier version, which left them in their places
+        return arrays, state
+    if "record/steps" in arrays:
+        unknown = np.full(len(arrays["record/steps"]), np.nan)
+        arrays["record/cputime"] = np.asarray(times.get("cputime", unknown), np.float64)
+    return arrays, state | {"seconds": times.get("seconds", 0.0)}

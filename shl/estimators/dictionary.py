@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
+from .._base.blocks import by_blocks_of_rows
 from .._base.checks import check_array, check_choice, check_count, check_memory
 from .._base.parameters import estimator
 from .._base.warning import warn_user
@@ -25,6 +26,7 @@ from ..learning.stopping import Stopping
 from .base import HebbianEstimator
 from .sparse_coder import SparseTransformer
 
+ADAM = ("eta", "beta1", "beta2", "epsilon")
 DEFAULT_BATCH, MOST_BATCH = 256, 1024
 GROWTH = (2, 0.5)  # from 2 coefficients on, over the first half of the steps
 KAPPA = 16.0  # of streams
@@ -57,7 +59,15 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
         where a penalty makes codes sparse.
     fit_tol : float, optional
-        Tolerance of a pursuit, penalty or threshold of the other coders.
+        Its meaning depends on the coder::
+
+            coder                               meaning     of              if None
+            'mp', 'omp'                         tolerance   |x - code D|^2  l0_sparseness decides
+            'lasso_lars', 'lasso_cd', 'elastic' penalty     |code|_1        a tenth of max |D x|
+            'threshold'                         threshold   |D x|           none
+            'lars'                              unused
+
+        A tolerance has the unit of squared samples, a penalty and a threshold that of samples.
     transform_algorithm, transform_l0_sparseness, transform_fit_tol : optional
         Those of `transform`; None: those of learning, but for a sparseness and a tolerance that
         would mean something else, to a penalised coder or to a pursuit: the defaults.
@@ -107,8 +117,12 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     eta_homeo : float, default=0.005
         Rate of the rule in [0, 1], for 256 samples, or for a step if batch_size is given.  HEH2019
         needs 0.005 or less in batches of 256.
-    alpha_homeo, C, nb_quant : float, float, int
-        Parameters of the rule, see `shl.learning`; C = 0 adapts to the data.
+    alpha_homeo : float, default=0.05
+        Strength of the rule, in the meaning of each, see `shl.learning`.
+    C : float, default=0.0
+        Scale of coefficients in the histograms, in units of the samples.  0 adapts it to the data.
+    nb_quant : int, default=128
+        Number of points of a histogram.
     homeo_fade : (float, float), default=(0.3, 0.6)
         The rule fades to plain pursuit between these shares of n_iter, counted in steps since the
         first, also those of partial_fit (`shl.learning.Fading`); None lets it act throughout.
@@ -256,9 +270,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Parameters
         ----------
         X : array of shape (n_samples, n_pixels), or an iterable of such arrays
-            A memory map is never copied.  Of an iterable, each array is learned from in its turn,
-            in batches of at most batch_size, over and over (but an iterator once) until n_iter;
-            nothing is held out.
+            Memory maps and CSR arrays become dense batch by batch.  Masked entries count as NaN.
+            An iterable yields batches: arrays, tensors, or pairs that begin with one, as a
+            `DataLoader` of PyTorch does.  Each is learned from in its turn, in batches of at most
+            batch_size, over and over (but an iterator once) until n_iter.  Nothing is held out.
         y : None
             Ignored.
         sample_weight : array of shape (n_samples,), optional
@@ -404,6 +419,26 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             raise ValueError(f"n_passes must be None where X is an iterable, not {self.n_passes!r}")
         return max(1, round(self.n_passes * shape[0] / self._batch_size(shape)))
 
+    def _warn_unused(self):
+        """Warn of parameters that were set, by their values, and that have no effect."""
+        is_own = not isinstance(self.homeo_method, str | None)
+        algorithm = self.learning_algorithm
+        pairs = {
+            ("eta_homeo", "alpha_homeo"): is_own and "homeo_method is a rule, which has its own",
+            ADAM: self.optimizer == "newton" and "optimizer='newton' has no rate. Use 'adam'",
+            ("alpha_MP", "do_sym"): algorithm not in (None, "mp")
+            and f"learning_algorithm is {algorithm!r}, not 'mp'",
+            ("eta_precision",): not self.do_precision and "do_precision is False",
+            ("n_iter",): self.n_passes is not None and "n_passes is given",
+            ("n_iter_no_change", "validation_fraction"): self.tol is None and "tol is None",
+        }
+        defaults = getattr(self, "_defaults", {})
+        for names, reason in pairs.items():
+            for name in names if reason else ():
+                value, default = getattr(self, name), getattr(type(self), name, None)
+                if value not in (default, defaults.get(name, default)):
+                    warn_user(f"{name}={value!r} has no effect because {reason}.")
+
     def _stopping(self):
         return Stopping(self.tol, self.n_iter_no_change, self.validation_fraction)
 
@@ -429,7 +464,6 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        constraints.check_fields(self)
         check_count(
             self.transform_l0_sparseness,
             "transform_l0_sparseness",
@@ -483,8 +517,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         kind = kind_of(rule, n_dictionary)
         if kind != "plain" and kind not in kinds and rule is not self.homeo_method:
             warn_user(
-                f"homeo_method={self.homeo_method!r} has no effect with learning_algorithm="
-                f"{algorithm!r}; homeo_method='None' says so"
+                f"homeo_method={self.homeo_method!r} is ignored because learning_algorithm="
+                f"{algorithm!r} does not support it. Use 'mp', or pass homeo_method='None'."
             )
             return Plain()
         if self.homeo_fade is None or kind == "plain":
@@ -539,6 +573,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     # ------------------------------------------------------------------------------ coding
 
+    @by_blocks_of_rows
     def transform(
         self,
         X,
@@ -594,6 +629,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""
+        constraints.check_fields(self)
         self._check_transform(len(self.components_))
         learned = self._coding(self.n_features_in_, len(self.components_))
         name = algorithm or self.transform_algorithm or learned.algorithm

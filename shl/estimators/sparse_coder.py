@@ -3,6 +3,7 @@ dictionary.
 """
 
 from abc import abstractmethod
+from copy import copy
 from dataclasses import KW_ONLY
 from typing import Self
 
@@ -12,6 +13,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from .._base.arrays import astype, beside, import_tensor, like, namespace, to_host
+from .._base.blocks import by_blocks_of_rows, compute_rows, is_dask
 from .._base.checks import check_array, check_sparse, wants_numbers
 from .._base.constraints import Count, Flag, NotNegative, PositiveShare, check_fields
 from .._base.devices import is_on_device, is_tensor
@@ -77,6 +79,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 f"{self.n_features_in_} features as input."
             )
 
+    @by_blocks_of_rows
     def inverse_transform(self, X) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
         sparse, stand for: X @ dictionary; with split_sign, the codes of both signs.
@@ -110,6 +113,19 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         sample_weight : array of shape (n_samples,), optional
             How often each sample counts.
         """
+        if is_dask(X):
+            if sample_weight is not None:
+                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+            parts = compute_rows(_squares_of, X, self._light(X))
+        else:
+            parts = [self._squares(X, sample_weight)]
+        most = max(exponent for _, _, exponent in parts)
+        shares = [(left, total, 4.0 ** (exponent - most)) for left, total, exponent in parts]
+        left, total = (sum(part[n] * part[2] for part in shares) for n in (0, 1))
+        return -float((left / total) ** 0.5) if total else 0.0
+
+    def _squares(self, X, sample_weight=None):
+        """The squared norms of residuals and of samples, both over 4^exponent, and exponent."""
         X, exponent = self._read(X, reset=False)
         weight = check_weight(sample_weight, X)
         left = total = 0.0
@@ -123,7 +139,21 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 share = astype(weight[rows], squares.dtype)
                 squares, missed = share * squares, share * missed
             left, total = left + missed.sum(), total + squares.sum()
-        return -float((left / total) ** 0.5) if total else 0.0
+        return float(left), float(total), exponent
+
+    def _light(self, X):
+        """What codes the blocks of a Dask array on its workers: a copy without what learned it."""
+        light = copy(self)
+        for name in ("_state", "record_"):
+            vars(light).pop(name, None)
+        names = vars(light).pop("feature_names_in_", None)
+        columns = getattr(X, "columns", None)
+        if names is not None and columns is not None and list(names) != list(columns):
+            raise ValueError(
+                f"X has the columns {list(columns)}, but {type(self).__name__} was fitted to "
+                f"{list(names)}. Give the columns of fit, in their order."
+            )
+        return light
 
     def _split(self, code):
         """The code, or its positive parts beside those of its negative ones with split_sign."""
@@ -139,6 +169,10 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @property
     def _n_features_out(self):
         return len(self._atoms()) * (2 if self.split_sign else 1)
+
+
+def _squares_of(block, coder):
+    return coder._squares(block) if block.shape[0] else (0.0, 0.0, -2000)
 
 
 def _square_norms(values):
@@ -246,6 +280,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         self._scale_atoms(X)
         return self
 
+    @by_blocks_of_rows
     def transform(self, X) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
         check_fields(self)

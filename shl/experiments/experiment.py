@@ -46,52 +46,99 @@ class SHL:
 
     Parameters
     ----------
-    height, width : int
+    height, width : int, default=256
         Size of the crops of images, in pixels.
-    patch_width : int
-        Width of a patch in pixels, also its height unless `patch_height` is given.
-    N_patches : int
-        Patches in the data.
-    datapath, name_database : str
-        The folder of databases, and the database in it: 'sample' (photographs that scikit-learn
-        ships) and 'dead_leaves' (synthetic) need no folder.  None is the one database of a given
-        datapath, or 'sample' where none is given.
-    do_mask, do_bandpass, over_patches, patch_ds, patch_norm : bool, bool, int, int, bool
-        See `shl.images.extract_patches`.
+    patch_width : int, default=21
+        Width of a patch in pixels.
+    N_patches : int, default=65536
+        Number of patches in the data.
+    datapath : str, default='database/'
+        Folder of databases.
+    name_database : str, optional
+        Database in the folder.  'sample' (photographs that scikit-learn ships) and 'dead_leaves'
+        (synthetic) need no folder.  If None, the one database of a given datapath, else 'sample'.
+    do_mask, do_bandpass : bool, default=True
+        Whether patches are masked by a disc, and band-passed, see `shl.images.extract_patches`.
+    over_patches : int, default=16
+        Number of patches that are drawn for each that is kept.
+    patch_ds : int, default=1
+        Number of pixels, in each direction, that are averaged into one.
+    patch_norm : bool, default=False
+        Whether each patch is divided by its standard deviation.
     n_image : int, optional
-        Images to use; None is all.
+        Number of images to use.  If None, all.
     patch_height : int, default=None
         Height of a patch in pixels.  If None, patch_width.  Sounds have a height of 1 (and crops
         too, `height=1`).
     color : bool, default=False
         Whether to learn from colours.  Patches then have patch_height x patch_width x 3 pixels.
         Channels are filtered alike and scaled together, see `shl.images.extract_patches`.
-    n_dictionary, learning_algorithm, fit_tol, l0_sparseness, alpha_MP : optional
-        See `SparseHebbianLearning`.
-    one_over_F, n_iter, optimizer, eta, eta_decay, beta1, beta2, epsilon, do_precision : optional
-        See `SparseHebbianLearning`.
-    eta_precision, homeo_method, eta_homeo, alpha_homeo, C, nb_quant : optional
-        See `SparseHebbianLearning`.
-    homeo_fade, replace : optional
-        See `SparseHebbianLearning`.
+    n_dictionary : int, default=676
+        Number of atoms.
+    learning_algorithm : str, default='mp'
+        Coder, see `SparseHebbianLearning`.
+    fit_tol : float, optional
+        Tolerance, penalty or threshold of the coder, see `SparseHebbianLearning`.
+    l0_sparseness : int, default=21
+        Largest number of atoms per sample.
+    alpha_MP : float, default=0.95
+        Share of a coefficient that one step of matching pursuit takes.
+    one_over_F : bool, default=True
+        Whether the dictionary starts from 1/f noise, not from white noise.
+    n_iter : int, default=1281
+        Number of learning steps.
+    optimizer : {'newton', 'adam'}, default='adam'
+        How atoms move, see `SparseHebbianLearning`.
+    eta : float, default=0.04
+        Rate of 'adam'.
+    eta_decay : (float, float), default=(0.6, 0.05)
+        Share of the steps after which the rate falls, and its end in units of the rate.  If None,
+        the rate is constant.
+    beta1, beta2 : float, default=0.99
+        Decays of 'adam'.
+    epsilon : float, default=10
+        Epsilon of 'adam' as a power, 10^-epsilon.
+    do_precision : bool, default=False
+        Whether to learn weights of the pixels of each atom.
+    eta_precision : float, default=0.0
+        Rate at which these weights are learned.
+    homeo_method : str or Rule, default='HAP'
+        Rule of homeostasis, see `SparseHebbianLearning`.
+    eta_homeo : float, default=0.01
+        Rate of the rule per step.
+    alpha_homeo : float, default=0.05
+        Strength of the rule.
+    C : float, default=3.0
+        Scale of coefficients in the histograms.  0 adapts it to the data.
+    nb_quant : int, default=128
+        Number of points of a histogram.
+    homeo_fade : (float, float), optional
+        Shares of the steps between which the rule fades.  If None, it acts throughout.
+    replace : bool or Replacement, default=True
+        Whether, and how, redundant atoms are replaced.
     P_cum : array of shape (n_dictionary, nb_quant), optional
         Start of the histograms.
-    do_sym : bool
-        See `SparseHebbianLearning`.
-    seed : int
+    do_sym : bool, default=False
+        Whether coefficients may be negative.
+    seed : int, default=42
         Decides crops, patches, the start and the order of samples.
-    batch_size, record_each, record_num_batches : int
-        See `SparseHebbianLearning`.
-    DEBUG_DOWNSCALE : int
+    batch_size : int, default=1024
+        Number of samples of a step.
+    record_each : int, default=32
+        Number of steps between records.
+    record_num_batches : int, default=1024
+        Number of samples that are held out of learning for the records.
+    DEBUG_DOWNSCALE : int, default=1
         Divides N_patches, n_iter, batch_size and record_num_batches, for a quick look.
-    verbose : int
+    verbose : int, default=0
         1 shows progress bars.
-    cache_dir : str, Path or None
-        Folder of results; None is no store.  The environment's SHL_CACHE_DIR replaces the default.
+    cache_dir : str, Path or None, default='cache_dir'
+        Folder of results.  If None, there is no store.  SHL_CACHE_DIR in the environment replaces
+        the default.
     checkpoint_each : int, optional
-        Steps between checkpoints of a learning with a store; None is about 30 s.
-    n_jobs : int
-        Threads; -1 is all cores.
+        Number of steps between checkpoints of a learning with a store.  If None, about 30 s.
+    n_jobs : int, default=1
+        Number of threads.  -1 is all cores.
 
     Attributes
     ----------
@@ -182,8 +229,8 @@ class SHL:
         """What decides the data, downscaled where DEBUG_DOWNSCALE says so."""
         return Patches(**self._parameters(DATA_PARAMETERS))
 
-    def _check_enough(self, n_patches):
-        """An error where there are fewer patches than one step and the records need."""
+    def check_enough(self, n_patches: int) -> None:
+        """Raise ValueError for fewer patches than one step and the records need."""
         batch = self._downscaled("batch_size")
         held_out = self._downscaled("record_num_batches") if self.record_each else 0
         if n_patches < batch + held_out:
@@ -211,17 +258,19 @@ class SHL:
 
     def get_data(self, matname=None, patch_width=None):
         """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
-        as many pixels in colour, cached under all that makes them.
+        as many pixels in colour.
+
+        The store holds their digest alone: to make them takes about a second, and a default set
+        would take 116 MB.
         """
         if patch_width is not None and patch_width != self.patch_width:
             return replace(self, patch_width=patch_width).get_data(matname)
-        path = self._data_path(matname)
-        found = self.store.get(path, _read_data) if self.store else None
-        if found is not None:
-            return found
         data = self.patches.draw(self.verbose)
         if self.store:
-            self.store.put(path, {"data": data}, {"kind": "data", "digest": store.digest(data)})
+            digest, path = store.digest(data), self._data_path(matname)
+            if self.store.get(path, _read_digest) != digest:
+                about = {"kind": "data", "digest": digest, "parameters": vars(self.patches)}
+                self.store.put(path, {}, about)
         return data
 
     def data_digest(self) -> str | None:
@@ -240,7 +289,7 @@ class SHL:
     def _estimator(self, dictionary=None, precision=None, P_cum=None):
         """The unfitted model of these parameters."""
         shape = self.patches.shape
-        return SparseHebbianLearning(
+        model = SparseHebbianLearning(
             **self._parameters(LEARNING_PARAMETERS),
             patch_shape=shape if self.color or shape[0] != shape[1] else None,
             dict_init=dictionary,
@@ -250,6 +299,9 @@ class SHL:
             n_jobs=self.n_jobs,
             verbose=self.verbose,
         )
+        # A parameter is said to have no effect if the user set it: if it is not the default here.
+        model._defaults = {field.name: field.default for field in fields(self)}
+        return model
 
     @constraints.checked
     def learn_dico(
@@ -286,7 +338,7 @@ class SHL:
                     f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
                 )
             check_choice(name, "list_figures", FIGURES)
-        self._check_enough(self._downscaled("N_patches") if data is None else len(data))
+        self.check_enough(self._downscaled("N_patches") if data is None else len(data))
         _check_options(fig_kwargs or {}, list_figures)
         data = self.get_data() if data is None else data
         model = self._estimator(dictionary, precision, P_cum)
@@ -399,7 +451,6 @@ def _read_array(path, name, shape):
     return check_schema(arrays, {name: Field(shape)})[name]
 
 
-_read_data = partial(_read_array, name="data", shape=("n_samples", "n_pixels"))
 _read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary"))
 
 

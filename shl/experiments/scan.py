@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -33,8 +33,8 @@ from .experiment import DATA_PARAMETERS, SHL
 
 logger = logging.getLogger("shl")
 
-NOT_SCANNED = ("datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir")
-NOT_SCANNED += ("checkpoint_each", "n_jobs")
+NOT_SCANNED = {"datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir"}
+NOT_SCANNED |= {"checkpoint_each", "n_jobs"}
 BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
 WHOLE = tuple(field.name for field in fields(SHL) if int in kinds_of(field.type))
@@ -91,8 +91,8 @@ class SHL_set:
         if not isinstance(values, (Mapping, type(None))):
             raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
-        self._records = []
-        self.figures = {}
+        self._records: list[dict] = []
+        self.figures: dict[object, dict] = {}
 
     # --------------------------------------------------------------------------------------- values
 
@@ -360,8 +360,8 @@ class SHL_set:
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,
-        fig: object = None,
-        ax: object = None,
+        fig: Any = None,
+        ax: Any = None,
         n_jobs: int = 1,
         fname: str | Path | None = None,
         verbose: int = 0,
@@ -406,10 +406,10 @@ class SHL_set:
             self.run(variables, n_jobs=n_jobs, verbose=verbose, grid=is_grid)
             records = self._done(variables, is_grid)
         if is_grid:
-            values = {name: self.values_of(name) for name in variables}
-            results = [np.nan if record is None else record[display_variable] for record in records]
-            results = np.reshape(results, [len(each) for each in values.values()])
-            return plot_grid(values, results, display_variable, fname=fname, fig=fig, ax=ax)
+            grid = {name: self.values_of(name) for name in variables}
+            drawn = [np.nan if record is None else record[display_variable] for record in records]
+            drawn = np.reshape(drawn, [len(each) for each in grid.values()])
+            return plot_grid(grid, drawn, display_variable, fname=fname, fig=fig, ax=ax)
         records = [record for record in records if record]
         self._draw(records, list_figures, fig_kwargs)
         if not display:
@@ -461,7 +461,9 @@ def _attempt(make, *values):
 def _read_metrics(path):
     """The result of a learning, in its file."""
     info = store.read_info(path)
-    return {"seconds": info["seconds"], **info["metrics"]}
+    times = info.get("times", info)  # beside the rest in files of an earlier version
+    last = {name: values[-1] for name, values in times.items() if name == "cputime" and values}
+    return {"seconds": times.get("seconds", np.nan), **info["metrics"], **last}
 
 
 def _learn(parameters, source, tag):

@@ -119,7 +119,7 @@ def _read_npy(path):
 
 def _read_npz(path):
     """Read the arrays of an archive of NumPy's."""
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
         check_memory(sum(part.file_size for part in file.zip.infolist()), "arrays", file.files)
         return {name: file[name] for name in file.files}
 
@@ -255,7 +255,7 @@ def read_pixels(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
     if not found:
         raise ValueError(f"it holds no image, but {_describe(arrays)}")
     for name, array in found.items():
-        for index, pixels in _split(name or "it", array):
+        for index, pixels in _split(name or "its array", array):
             yield name + index, pixels
 
 

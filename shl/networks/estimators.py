@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
@@ -14,7 +14,16 @@ from torch import nn
 from .._base.checks import check_count, check_flag, check_generator, wants_numbers
 from ..learning.history import History
 from .mlp import Columns, layers_of, make_generator, make_mlp, one_thread, weight_matrices
-from .training import Samples, as_tensor, cross_entropies, half_squared_errors, hold_out, train
+from .training import (
+    Samples,
+    as_tensor,
+    hold_out,
+    is_path,
+    mean_cross_entropy,
+    mean_half_squared_error,
+    train,
+    train_path,
+)
 
 PARAMETERS = """
     Parameters
@@ -26,14 +35,18 @@ PARAMETERS = """
         On the weights of every layer, not on biases, as a proximal step after each step of the
         solver: zeros are exact (see `shl.networks.Proximal`).  An object has `value(W)` and
         `prox(W, step)`, W (n_in, n_out), step a number or an array of W's shape.
-    alpha : float, default=1e-4
-        Strength of the penalty, at least 0.
+    alpha : float, 'path', sequence or callable, default=1e-4
+        Strength of the penalty, at least 0.  'path' searches it: `fit` holds `validation_fraction`
+        of its samples out, trains `max_iter` epochs without the penalty, then `max_iter` // 10
+        epochs under each of a path of strengths that grow, from the weights before.  It chooses the
+        strongest whose held-out score is not below that without the penalty.  A sequence, or a
+        function of X and y, gives strengths of your own.
     solver : {'adam', 'sgd'}, default='adam'
     learning_rate_init : float, default=1e-3
     momentum : float, default=0.9
         In [0, 1), of 'sgd'.
     batch_size : int or 'auto', default='auto'
-        'auto' is min(200, n_samples).
+        'auto' is min(200, n_samples), and up to 1,000 for a path of strengths.
     max_iter : int, default=200
         Epochs of `fit`: all of them, where `early_stopping` is False.
     connectivity : {'dense', 'set'}, default='dense'
@@ -72,6 +85,12 @@ PARAMETERS = """
         Mean training loss of the last epoch, without the penalty.
     n_iter_ : int
         Epochs of the last `fit` or `partial_fit`.
+    alpha_ : float
+        The strength that was used.
+    path_ : dict of arrays (n_strengths,)
+        With a path: alpha, score (held-out) and n_inputs (inputs left).
+    feature_importances_ : array (n_features,)
+        Norm of the weights that leave each input.  It is zero for an input that is not used.
     validation_scores_, best_validation_score_ : list of float, and float
         With `early_stopping`: the scores after each epoch.
     n_features_in_ : int; feature_names_in_ where X had names
@@ -158,6 +177,10 @@ class _SparseMLP(BaseEstimator):
         """One epoch more."""
         if check_flag(self.early_stopping, "early_stopping"):
             raise ValueError("early_stopping must be False for partial_fit, which has no end")
+        if is_path(self.alpha):
+            raise ValueError(
+                f"alpha is {self.alpha!r}, but partial_fit needs one strength. Give a number."
+            )
         goes_on = hasattr(self, "module_")
         samples = self._check_samples(X, y, sample_weight, goes_on, **known)
         with one_thread():
@@ -184,10 +207,21 @@ class _SparseMLP(BaseEstimator):
         """Train the network, a new one or that which is there."""
         rng = check_generator(self.random_state, "random_state")
         module = self._same_module() if goes_on else self._module(samples.X, rng)
-        held = None
-        if check_flag(self.early_stopping, "early_stopping"):
+        held, searches = None, is_path(self.alpha)
+        if check_flag(self.early_stopping, "early_stopping") or searches:
+            if searches and self.early_stopping:
+                raise ValueError(
+                    f"early_stopping is True and alpha is {self.alpha!r}, but only one of them can "
+                    "use the held-out samples. Set early_stopping=False."
+                )
             samples, held = hold_out(samples, self.validation_fraction, is_classifier(self), rng)
-        training = train(self, module, samples, held, validation, epochs, rng, before)
+        if searches:
+            search = train_path(self, module, samples, held, validation, epochs, rng)
+            training, self.path_, chosen = search
+            self.alpha_, held = float(self.path_["alpha"][chosen]), None
+        else:
+            training = train(self, module, samples, held, validation, epochs, rng, before)
+            self.alpha_ = float(self.alpha)
         self.history_, self.loss_ = training.records, training.loss
         self.n_iter_ = training.n_epochs
         if held is not None:
@@ -278,6 +312,14 @@ class _SparseMLP(BaseEstimator):
         with one_thread():
             return _outputs(self.module_, X)
 
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """The norm of the weights that leave each input (n_features,)."""
+        check_is_fitted(self, "module_")
+        found = np.zeros(self.n_features_in_, self.coefs_[0].dtype)
+        found[getattr(self, "inputs_", slice(None))] = np.sqrt((self.coefs_[0] ** 2).sum(axis=1))
+        return found
+
     def predict(self, X) -> np.ndarray:
         """The predictions for X (n_samples, n_features)."""
         return self._decode(self._forward(X))
@@ -309,8 +351,13 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
     `classes_` (n_classes,) are the labels, in the order of `predict_proba`'s columns.
     """
 
-    _losses = staticmethod(cross_entropies)
-    _metric = staticmethod(accuracy_score)
+    _loss_of = staticmethod(mean_cross_entropy)
+
+    @staticmethod
+    def _metric(y, predictions, sample_weight=None):
+        """The accuracy; scikit-learn's function takes longer than an epoch of few samples."""
+        return np.average(y == predictions, weights=sample_weight)
+
     _takes_many_outputs = False
 
     def partial_fit(self, X, y, sample_weight=None, classes=None) -> Self:
@@ -367,7 +414,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
     (10, 20)
     """
 
-    _losses = staticmethod(half_squared_errors)
+    _loss_of = staticmethod(mean_half_squared_error)
     _metric = staticmethod(r2_score)
     _takes_many_outputs = True
 

@@ -201,21 +201,28 @@ class SparseLinear(_Dense):
         state that an optimizer keeps of both is reset to zero. Changes weight, mask and connections
         in place; the number of connections stays.
         """
-        weights = self.weight.view(-1)[self.connections]
-        n_free = self.mask.numel() - len(self.connections)
-        weakest = _weakest(weights, self.zeta, n_free)
-        removed = self.connections[weakest]
-        grown = _draw_free(self.mask, n_free, len(removed), self.generator)
-        stays = torch.ones(len(self.connections), dtype=torch.bool)
+        if self.weight.is_meta:
+            raise ValueError(
+                "The layer is on the device 'meta', where weights have no values. Move it to "
+                "another device by to_empty, and load its weights."
+            )
+        device, connections = self.weight.device, self.connections.cpu()
+        n_free = self.mask.numel() - len(connections)
+        weakest = self._find_weakest(n_free)
+        removed = connections[weakest]
+        # Draws are those of the generator, which is on the CPU: a seed means the same everywhere.
+        grown = _draw_free(self.mask.cpu(), n_free, len(removed), self.generator)
+        stays = torch.ones(len(connections), dtype=torch.bool)
         stays[weakest] = False
-        self.connections.copy_(
-            torch.from_numpy(np.sort(torch.cat((self.connections[stays], grown)).numpy()))
-        )
+        connections = np.sort(torch.cat((connections[stays], grown)).numpy())
+        self.connections.copy_(torch.from_numpy(connections))
+        weights = self._draw(len(grown)) if self.new_weights == "normal" else 0.0 * grown
+        removed, grown = removed.to(device), grown.to(device)
         flat = self.mask.view(-1)
         flat[removed], flat[grown] = 0, 1
         flat = self.weight.view(-1)
         flat[removed] = 0
-        flat[grown] = self._draw(len(grown)) if self.new_weights == "normal" else 0
+        flat[grown] = weights.to(device, flat.dtype)
         _reset_state(optimizer, self.weight, torch.cat((removed, grown)))
         return len(grown)
 
@@ -226,9 +233,18 @@ class SparseLinear(_Dense):
 
         Changes weight in place; mask and connections stay.
         """
-        weakest = _weakest(self.weight.view(-1)[self.connections], self.zeta, self.mask.numel())
-        self.weight.view(-1)[self.connections[weakest]] = 0
+        weakest = self._find_weakest(self.mask.numel())
+        self.weight.view(-1)[self.connections[weakest.to(self.connections.device)]] = 0
         return len(weakest)
+
+    def _find_weakest(self, most):
+        """Places, among the connections, of those that an evolution removes, on the CPU."""
+        weights = self.weight.view(-1)[self.connections].float().cpu()
+        return _weakest(weights, self.zeta, most)
+
+    def to_csr(self) -> "CSRLinear":
+        """Return the same function as a layer for inference that computes by a sparse product."""
+        return CSRLinear(self)
 
     def to_dense(self) -> nn.Linear:
         """Return the same layer as a dense `nn.Linear` with a copy of its weights."""
@@ -244,6 +260,41 @@ class SparseLinear(_Dense):
         return torch.empty(n, dtype=dtype).normal_(
             0, math.sqrt(2 / self.in_features), generator=self.generator
         )
+
+
+class CSRLinear(nn.Module):
+    """y = x @ W.T + b with W in compressed rows: a `SparseLinear` for inference.
+
+    It stores a number and a column for each connection, has no gradient, and reads x (n, n_in).
+
+    Parameters
+    ----------
+    layer : SparseLinear
+        Its weights are copied.
+
+    Attributes
+    ----------
+    crow, col, values : tensors (n_out + 1,), (n_connections,), (n_connections,)
+    """
+
+    def __init__(self, layer):
+        super().__init__()
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            csr = layer.effective_weight().to_sparse_csr()
+        self.shape = tuple(csr.shape)
+        self.register_buffer("crow", csr.crow_indices())
+        self.register_buffer("col", csr.col_indices())
+        self.register_buffer("values", csr.values())
+        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().clone())
+
+    @torch.no_grad()
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output (n, n_out) for x (n, n_in)."""
+        parts = self.crow, self.col, self.values, self.shape
+        csr = torch.sparse_csr_tensor(*parts, check_invariants=False)
+        y = (csr @ x.T.contiguous()).T
+        return y if self.bias is None else y + self.bias
 
 
 def _density(density, epsilon, n_in, n_out):

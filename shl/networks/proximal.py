@@ -30,18 +30,20 @@ class Proximal:
     learning rests at a minimum of loss + strength R(W) (Yun et al. 2021):
 
     - SGD: ``lr (1 - dampening) / (1 - momentum)``, without dampening where momentum is 0;
-    - Adam, AdamW: ``lr / (sqrt(v) + eps)`` for each weight, v its mean squared gradient, corrected
-      for its start (with amsgrad, the largest so far);
-    - RMSprop: ``lr / ((1 - momentum) (sqrt(v) + eps))``, v less the squared mean if centered.
+    - Adam, AdamW, NAdam: ``lr / (sqrt(v) + eps)`` for each weight, v its mean squared gradient,
+      corrected for its start (with amsgrad, the largest so far);
+    - RAdam: the same times its rectification, and ``lr`` in its first steps;
+    - RMSprop: ``lr / ((1 - momentum) (sqrt(v) + eps))``, v less the squared mean if centered;
+    - Adagrad: ``lr / (1 + (t - 1) lr_decay) / (sqrt(v) + eps)``, v its sum of squared gradients.
 
     lr and the others are those of the weight's parameter group, at that time.  AdamW's decay of
-    weights comes on top.  A frozen parameter, and one that Adam or RMSprop has not yet moved, is
-    left alone.
+    weights comes on top.  A frozen parameter, and one that an adaptive optimizer has not yet
+    moved, is left alone.
 
     Parameters
     ----------
-    optimizer : torch.optim.SGD, Adam, AdamW or RMSprop
-        Others are refused: their steps are not known here.
+    optimizer : torch.optim.SGD, Adam, AdamW, NAdam, RAdam, RMSprop or Adagrad
+        Or a subclass, which counts as its parent.  Others are rejected: their steps are not known.
     penalties : dict
         From a parameter, or a pattern of names as in ``fnmatch`` (``*`` matches dots too), to
         ``(penalty, strength)`` or ``(penalty, strength, groups)``.  The penalty is a name or an
@@ -75,12 +77,13 @@ class Proximal:
     def __init__(
         self, optimizer: optim.Optimizer, penalties: Mapping, model: nn.Module | None = None
     ):
-        if type(optimizer) not in STEPS:
+        known = [STEPS[cls] for cls in type(optimizer).__mro__ if cls in STEPS]
+        if not known:
             raise ValueError(
-                f"optimizer must be one of {', '.join(cls.__name__ for cls in STEPS)}, not "
-                f"{type(optimizer).__name__}: its step for a weight is not known"
+                f"optimizer is {type(optimizer).__name__}, whose step for a weight is not known. "
+                f"Use one of {', '.join(cls.__name__ for cls in STEPS)}, or a subclass of them."
             )
-        self.optimizer = optimizer
+        self.optimizer, self._step_of = optimizer, known[0]
         self._terms = _make_terms(penalties, dict(model.named_parameters()) if model else None)
         options = self._options()
         for term in self._terms:
@@ -92,12 +95,12 @@ class Proximal:
     @torch.no_grad()
     def step(self) -> None:
         """The proximal step, in place; after each `optimizer.step()`."""
-        options, step_of = self._options(), STEPS[type(self.optimizer)]
+        options = self._options()
         for term in self._terms:
             state = self.optimizer.state.get(term.parameter, {})
-            step = step_of(options[term.parameter], state)
-            if step is not None and term.parameter.requires_grad:
-                term.prox(step)
+            has_moved = self._step_of is _sgd_step or float(state.get("step", 0)) > 0
+            if has_moved and term.parameter.requires_grad:
+                term.prox(self._step_of(options[term.parameter], state))
 
     @torch.no_grad()
     def value(self) -> float:
@@ -197,27 +200,44 @@ def _sgd_step(options, state):
 
 
 def _adam_step(options, state):
-    """Adam's step for each weight; None before its first."""
-    if not state:
-        return None
+    """Adam's and NAdam's step for each weight."""
     correction = 1 - float(options["betas"][1]) ** float(state["step"])
-    v = state["max_exp_avg_sq" if options["amsgrad"] else "exp_avg_sq"]
+    v = state["max_exp_avg_sq" if options.get("amsgrad") else "exp_avg_sq"]
     return float(options["lr"]) / ((v / correction).sqrt_() + options["eps"])
 
 
+def _radam_step(options, state):
+    """RAdam's step: a number as long as its mean squares are too few, then one for each weight."""
+    decay, t = float(options["betas"][1]), float(state["step"])
+    most, correction = 2 / (1 - decay) - 1, 1 - decay**t
+    length = most - 2 * t * decay**t / correction
+    if length <= 5:
+        return float(options["lr"])
+    share = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
+    scale = float(options["lr"]) * (share * correction) ** 0.5
+    return scale / (state["exp_avg_sq"].sqrt() + options["eps"])
+
+
 def _rmsprop_step(options, state):
-    """RMSprop's step for each weight; None before its first."""
-    if not state:
-        return None
+    """RMSprop's step for each weight."""
     v = state["square_avg"]
     if options["centered"]:
         v = (v - state["grad_avg"] ** 2).clamp(min=0)
     return float(options["lr"]) / (1 - options["momentum"]) / (v.sqrt() + options["eps"])
 
 
+def _adagrad_step(options, state):
+    """Adagrad's step for each weight."""
+    rate = float(options["lr"]) / (1 + (float(state["step"]) - 1) * options["lr_decay"])
+    return rate / (state["sum"].sqrt() + options["eps"])
+
+
 STEPS = {
     optim.SGD: _sgd_step,
     optim.Adam: _adam_step,
     optim.AdamW: _adam_step,
+    optim.NAdam: _adam_step,
+    optim.RAdam: _radam_step,
     optim.RMSprop: _rmsprop_step,
+    optim.Adagrad: _adagrad_step,
 }

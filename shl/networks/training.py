@@ -1,6 +1,7 @@
 """How the estimators train a network: batches, weighted losses, records, an early end."""
 
 import copy
+import math
 import numbers
 from dataclasses import dataclass
 
@@ -18,17 +19,22 @@ from .penalties import make_penalty
 from .proximal import Proximal
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+WEAKEST, RATIO, N_STRENGTHS = 2.5e-4, 1.6, 14  # of the path of strengths: up to .11
 LARGEST_LOSS = 1e30  # a training beyond it does not come back
 
 
-def cross_entropies(prediction, target):
-    """-log softmax(prediction) of the target's class, for each sample (n,)."""
-    return functional.cross_entropy(prediction, target, reduction="none")
+def mean_cross_entropy(prediction, target, weight=None):
+    """The mean of -log softmax(prediction) of the target's class, weighted over samples (n,)."""
+    if weight is None:
+        return functional.cross_entropy(prediction, target)
+    return (weight * functional.cross_entropy(prediction, target, reduction="none")).mean()
 
 
-def half_squared_errors(prediction, target):
-    """The mean over outputs of (prediction - target)^2 / 2, for each sample (n,)."""
-    return (prediction - target).square().mean(1) / 2
+def mean_half_squared_error(prediction, target, weight=None):
+    """The mean over outputs of (prediction - target)^2 / 2, weighted over samples (n,)."""
+    if weight is None:
+        return functional.mse_loss(prediction, target) / 2
+    return (weight * (prediction - target).square().mean(1)).mean() / 2
 
 
 @dataclass
@@ -88,7 +94,9 @@ class Training:
     shuffler: torch.Generator
 
 
-def train(model, module, samples, held, validation, epochs, rng, before=None):
+def train(
+    model, module, samples, held, validation, epochs, rng, before=None, alpha=None, inputs=None
+):
     """Train a module with the parameters of an estimator; return a `Training`.
 
     Parameters
@@ -103,10 +111,16 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
     rng : numpy.random.Generator
     before : Training, default=None
         The training that resumes.
+    alpha : float, default=None
+        The strength of the penalty; None is that of the estimator.
+    inputs : tensor of bool, default=None
+        The inputs that keep their weights, which are zero for the others.
     """
     optimizer = _make_optimizer(model, module, before)
-    proximal = _make_proximal(model, module, optimizer)
-    is_recorded_alike = before is not None and "val_score" not in before.records
+    proximal = _make_proximal(model, module, optimizer, model.alpha if alpha is None else alpha)
+    is_recorded_alike = before is not None and (
+        ("val_score" in before.records) == (validation is not None)
+    )
     records = before.records if is_recorded_alike else History()
     record_each = check_count(model.record_each, "record_each")
     n_before = int(records["steps"][-1]) if len(records) else 0
@@ -118,11 +132,15 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
     def batches():
         order = torch.randperm(len(samples.X), generator=shuffler)
         for places in order.split(size):
-            yield [None if part is None else part[places] for part in tensors]
+            yield [None if part is None else part.index_select(0, places) for part in tensors]
+
+    first = layers_of(module)[0].weight
 
     def after_batch():
         if proximal:
             proximal.step()
+        if inputs is not None:
+            first.data.mul_(inputs)
         if evolution:
             evolution.after_batch()
 
@@ -154,13 +172,77 @@ def train(model, module, samples, held, validation, epochs, rng, before=None):
     return Training(records, loss, epoch - n_before, scores, model.solver, memory, shuffler)
 
 
+def is_path(alpha):
+    """Whether a strength stands for several: 'path', a sequence, or a function."""
+    return not isinstance(alpha, numbers.Real)
+
+
+def train_path(model, module, samples, held, validation, epochs, rng):
+    """Train without a penalty, then under strengths that grow, each from the weights before.
+
+    The strengths say which inputs leave first.  For each number of inputs left, the network of the
+    best held-out score learns on, at its own strength, with these inputs alone.  The fewest inputs
+    are chosen whose score is then within a standard error of the best.  Each stage has epochs // 10
+    epochs.
+
+    Returns
+    -------
+    training : Training
+    path : dict of arrays (n_strengths,)
+        alpha, score (of the held samples), n_inputs (with any weight), and score_alone (with these
+        inputs alone; NaN if a weaker strength leaves as many).
+    chosen : int
+        The place of the chosen inputs in the path.
+    """
+
+    def learn(epochs, alpha, before=None, inputs=None):
+        return train(model, module, samples, None, validation, epochs, rng, before, alpha, inputs)
+
+    training, stage = learn(epochs, 0.0), max(1, epochs // 10)
+    states, rows = [], []
+    for alpha in _strengths(model, samples):
+        training = learn(stage, alpha, training)
+        is_left = (weight_matrices(module)[0] != 0).any(1)
+        rows.append([alpha, model._rate(module, held), int(is_left.sum()), math.nan])
+        states.append((copy.deepcopy(module.state_dict()), is_left))
+        if not is_left.any():
+            break
+    best, sizes = max(range(len(rows)), key=lambda i: rows[i][1]), [row[2] for row in rows]
+    for i in sorted(map(sizes.index, set(sizes) - {0})):
+        module.load_state_dict(states[best][0])
+        training = learn(stage, rows[best][0], training, inputs=states[i][1])
+        rows[i][3], states[i] = model._rate(module, held), (copy.deepcopy(module.state_dict()), 0)
+    columns = map(np.array, zip(*rows, strict=True))
+    path = dict(zip(("alpha", "score", "n_inputs", "score_alone"), columns, strict=True))
+    best = np.nanmax(path["score_alone"])
+    error = math.sqrt(max(best * (1 - best), 0) / len(held.X))
+    chosen = int(np.flatnonzero(path["score_alone"] >= best - error)[-1])
+    module.load_state_dict(states[chosen][0])
+    return training, path, chosen
+
+
+def _strengths(model, samples):
+    """The strengths of a path: those of a function or a sequence, or from weak to strong."""
+    alpha = model.alpha
+    if isinstance(alpha, str):
+        if check_choice(alpha, "alpha", ("path",)) and model.penalty is None:
+            raise ValueError("alpha is 'path', but penalty is None. Choose a penalty.")
+        # The loss of a regression grows as the variance of its targets.
+        scale = 1.0 if samples.target.ndim == 1 else float(samples.target.var(axis=0).mean())
+        return [scale * WEAKEST * RATIO**i for i in range(N_STRENGTHS)]
+    values = alpha(samples.X, samples.y) if callable(alpha) else alpha
+    values = [check_number(each, f"alpha[{i}]", least=0) for i, each in enumerate(values)]
+    if not values:
+        raise ValueError("alpha has no strengths, but a path needs at least one.")
+    return values
+
+
 def _train_epoch(model, module, optimizer, batches, after_batch):
     """Learn from each batch (X, target, weight) once; return the mean loss."""
     total, n_samples = 0.0, 0
     for X, target, weight in batches:
         optimizer.zero_grad()
-        losses = model._losses(module(X), target)
-        loss = losses.mean() if weight is None else (weight * losses).mean()
+        loss = model._loss_of(module(X), target, weight)
         loss.backward()
         optimizer.step()
         after_batch()
@@ -187,9 +269,7 @@ def _rate(model, module, samples, validation):
         if validation.target is not None:
             with torch.no_grad():
                 outputs = module(as_tensor(validation.X))
-                scores["val_loss"] = float(
-                    model._losses(outputs, as_tensor(validation.target)).mean()
-                )
+                scores["val_loss"] = float(model._loss_of(outputs, as_tensor(validation.target)))
     return scores
 
 
@@ -199,16 +279,16 @@ def _make_optimizer(model, module, before):
     momentum = check_number(model.momentum, "momentum", least=0, below=1)
     options = {"momentum": momentum} if solver == "sgd" else {}
     rate = check_number(model.learning_rate_init, "learning_rate_init", above=0)
-    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, **options)
+    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, fused=True, **options)
     if before is not None and before.solver == solver:
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": before.memory, "param_groups": groups})
     return optimizer
 
 
-def _make_proximal(model, module, optimizer):
+def _make_proximal(model, module, optimizer, alpha):
     """The proximal steps of all layers, or None; the layers can have the penalty."""
-    penalty, alpha = make_penalty(model.penalty), check_number(model.alpha, "alpha", least=0)
+    penalty, alpha = make_penalty(model.penalty), check_number(alpha, "alpha", least=0)
     if penalty is None:
         return None
     for i, w in enumerate(weight_matrices(module)):
@@ -220,8 +300,10 @@ def _make_proximal(model, module, optimizer):
 def _batch_size(model, n_samples):
     """Samples of a batch."""
     size = model.batch_size
-    size = 200 if isinstance(size, str) and size == "auto" else check_count(size, "batch_size")
-    return min(size, n_samples)
+    if isinstance(size, str) and size == "auto":
+        # A row stays zero only if its gradient is small, and small batches make it noisy.
+        size = min(max(200, n_samples // 15), 1000) if is_path(model.alpha) else 200
+    return min(check_count(size, "batch_size"), n_samples)
 
 
 class _Evolution:

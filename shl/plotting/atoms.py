@@ -84,7 +84,7 @@ def shape_samples(
         patch_shape = (side, side) if is_image else (n_features,)
     elif isinstance(patch_shape, (int, np.integer)):
         patch_shape = (patch_shape, patch_shape)
-    shape = tuple(check_count(size, "patch_shape") for size in patch_shape)
+    shape = _check_sizes(patch_shape, "patch_shape", "(height, width) or (length,)", (1, 2, 3))
     is_signal = kind == "signal" or (kind is None and (len(shape) == 1 or shape[0] == 1))
     if is_signal and len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
@@ -101,6 +101,13 @@ def shape_samples(
     if is_signal:
         return samples.reshape(len(samples), shape[0], -1), True
     return samples.reshape(len(samples), *(shape[:2] if shape[2:] == (1,) else shape)), False
+
+
+def _check_sizes(value, name, wanted, lengths):
+    """Whole numbers above 0, as many as one of some lengths."""
+    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    return tuple(check_count(size, name) for size in value)
 
 
 def _count_columns(n_pictures, height, width):
@@ -164,8 +171,9 @@ def show_curves(ax: "Axes", curves: np.ndarray, n_columns: int) -> None:
 def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
     """Draw some atoms in a grid; returns the size of a figure for them."""
     atoms = getattr(dico, "components_", dico)
-    if hasattr(dico, "components_") and atoms.ndim == 4:  # of images, channels first
-        atoms = np.moveaxis(np.asarray(atoms), 1, 3)
+    if hasattr(dico, "components_") and atoms.ndim > 2:  # of signals or images, channels first
+        kind = kind or ("signal" if atoms.ndim == 3 else None)
+        atoms = np.moveaxis(np.asarray(atoms), 1, -1)
     patch_shape = getattr(dico, "patch_shape", None) if patch_shape is None else patch_shape
     atoms, is_signal = shape_samples(atoms, "dico", patch_shape, kind)
     atoms = atoms[picked]
@@ -183,7 +191,9 @@ def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
 def _count_shown(dico, dim_graph):
     """How many atoms a grid of (rows, columns) shows, all without one."""
     n_atoms = len(getattr(dico, "components_", dico))
-    return n_atoms if dim_graph is None else min(n_atoms, dim_graph[0] * dim_graph[1])
+    if dim_graph is None:
+        return n_atoms
+    return min(n_atoms, math.prod(_check_sizes(dim_graph, "dim_graph", "(rows, columns)", (2,))))
 
 
 @drawing((8, 8))
@@ -204,7 +214,7 @@ def show_dico(
 
     Parameters
     ----------
-    dico : SparseHebbianLearning, or array of shape (n_dictionary, n_features)
+    dico : SparseHebbianLearning, ConvolutionalSHL, or array of shape (n_dictionary, n_features)
         Dictionary to draw.  A model must be fitted.  An array may have the shape of its atoms too:
         (n_dictionary, height, width) or (n_dictionary, height, width, 3).
     data : array of shape (n_samples, n_features), default=None
@@ -262,9 +272,12 @@ def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> n
     """
     if data is not None:
         return np.asarray((dico.transform(data) != 0).mean(axis=0)).ravel()
-    if len(dico.record_):
+    if "prob_active" in dico.record_:
         return dico.record_["prob_active"][-1]
-    return 1 - dico.P_cum_[:, 1]
+    counts = getattr(dico, "counts_", None)  # of a ConvolutionalSHL with records
+    if hasattr(dico, "P_cum_"):
+        return 1 - dico.P_cum_[:, 1]
+    return np.zeros(len(dico.components_)) if counts is None else np.asarray(counts)
 
 
 @drawing((8, 8))
@@ -332,10 +345,10 @@ def show_data(
     """
     n_shown = check_count(n_shown, "n_shown")
     samples = as_array(data, "data")
-    samples = samples[None] if samples.ndim == 1 else samples[:n_shown]
+    samples = samples[:n_shown] if samples.ndim > 1 else np.atleast_2d(samples)
     samples, is_signal = shape_samples(samples, "data", patch_shape, kind)
     if axs is None:
-        fig = fig or new_figure((len(samples), 1.2), data)
+        fig = fig or new_figure((len(samples), 1.2), data, layout="constrained")
         axs = np.atleast_1d(fig.subplots(1, len(samples)))
     for ax, sample in zip(axs, samples, strict=False):
         if is_signal:

@@ -1,6 +1,6 @@
 """How atoms are used and how their coefficients are distributed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -63,14 +63,14 @@ def plot_P_cum(
     from matplotlib.collections import LineCollection
     from matplotlib.ticker import MaxNLocator
 
-    P_cum = check_P_cum(getattr(P_cum, "P_cum_", P_cum), "P_cum")
-    ymin = min(0.95, P_cum[:, 1].min() - 0.02) if ymin is None else ymin
-    ratio = np.arange(P_cum.shape[1]) / P_cum.shape[1]
+    table = check_P_cum(getattr(P_cum, "P_cum_", P_cum), "P_cum")
+    ymin = min(0.95, table[:, 1].min() - 0.02) if ymin is None else ymin
+    ratio = np.arange(table.shape[1]) / table.shape[1]
     color = color or c
     ax.add_collection(
-        LineCollection([np.column_stack((ratio, row)) for row in P_cum], colors=color, alpha=alpha)
+        LineCollection([np.column_stack((ratio, row)) for row in table], colors=color, alpha=alpha)
     )
-    ax.plot(ratio, P_cum.mean(axis=0), color=color, lw=1.5, label=label)
+    ax.plot(ratio, table.mean(axis=0), color=color, lw=1.5, label=label)
     ax.set(xlim=(0, 1), ylim=(ymin, ymax))
     set_label(ax.xaxis, r"rescaled coefficient $1 - e^{-a/C}$", "$1 - e^{-a/C}$")
     set_label(ax.yaxis, *([ylabel] if ylabel else ["cumulative probability", "probability"]))
@@ -92,9 +92,7 @@ def _usage_of(value):
 
 
 @drawing()
-def plot_usage(
-    ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", **style: object
-) -> None:
+def plot_usage(ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", **style: Any) -> None:
     """Draw the activation probabilities of atoms, from the most to the least used.
 
     The dashed line is their mean.
@@ -129,7 +127,7 @@ def _check_code(sparse_code):
 
 
 @drawing()
-def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **style: object) -> None:
+def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **style: Any) -> None:
     """Draw the variance of each atom's coefficients around 0, relative to the mean over atoms.
 
     Parameters
@@ -145,7 +143,7 @@ def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **styl
 
 @drawing()
 def plot_variance_histogram(
-    ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", *, bins: int = 30, **style: object
+    ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", *, bins: int = 30, **style: Any
 ) -> None:
     """Draw the histogram over atoms of the relative variance of their coefficients.
 
@@ -163,7 +161,7 @@ def plot_variance_histogram(
 
 @drawing()
 def plot_proba_histogram(
-    ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", *, bins: int = 30, **style: object
+    ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", *, bins: int = 30, **style: Any
 ) -> None:
     """Draw the histogram over atoms of their probability of being selected.
 
@@ -175,9 +173,9 @@ def plot_proba_histogram(
         Activation probabilities, or a fitted model that has them (see `activity`).
     bins : int, default=30
     """
-    prob_active = _usage_of(prob_active)
-    ax.hist(prob_active, bins=bins, **style)
-    ax.axvline(np.mean(prob_active), color="k", lw=0.8, ls="--")
+    usage = _usage_of(prob_active)
+    ax.hist(usage, bins=bins, **style)
+    ax.axvline(float(usage.mean()), color="k", lw=0.8, ls="--")
     set_label(ax.xaxis, *SELECTED)
     set_label(ax.yaxis, "atoms")
 
@@ -223,7 +221,7 @@ def plot_coefficients(
 
 @drawing((5, 5))
 def plot_recovery(
-    ax: "Axes", code_true: ArrayLike, code_found: ArrayLike, *, most: int = 5000, **style: object
+    ax: "Axes", code_true: ArrayLike, code_found: ArrayLike, *, most: int = 5000, **style: Any
 ) -> None:
     """Draw true against recovered coefficients of planted data.
 

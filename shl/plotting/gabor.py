@@ -1,7 +1,7 @@
 """What Gabor functions fitted to atoms look like as a population."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @drawing((5, 4))
 def plot_orientations(
-    ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 12, **style: object
+    ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 12, **style: Any
 ) -> None:
     """Draw the histogram of the atoms' orientations in degrees.
 
@@ -33,7 +33,7 @@ def plot_orientations(
 
 @drawing((5, 4))
 def plot_frequencies(
-    ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 24, **style: object
+    ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 24, **style: Any
 ) -> None:
     """Draw the histogram of the atoms' spatial frequencies.
 
@@ -57,7 +57,7 @@ def plot_width_length(
     *,
     least_r2: float = 0.5,
     references: Iterable[tuple[str, float, float]] = (),
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw length against width of the atoms' envelopes, both in periods.
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._base.checks import check_choice
+from .._base.checks import as_array, check_choice
 from .._base.tables import show_value
 from ..learning.history import NO_RECORD
 from .figures import drawing, new_figure, save, set_label
@@ -48,7 +48,7 @@ def time_plot(
     *,
     ylabel: str | None = None,
     N_nosample: int = 0,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw a recorded variable over the learning steps.
 
@@ -119,7 +119,7 @@ def plot_error(
     *,
     ylabel: str | None = None,
     N_nosample: int = 0,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw the reconstruction error on held-out patches over the learning steps.
 
@@ -166,7 +166,7 @@ def plot_scan(
     display_variable: str = "F",
     *,
     ylabel: str | None = None,
-    **style: object,
+    **style: Any,
 ) -> None:
     """Draw a result of each experiment against the value of a scanned variable.
 
@@ -244,8 +244,20 @@ def plot_grid(
     display_variable : str, default='F'
         Name of the result, one of LABELS or any other.
     """
+    if (
+        not isinstance(values, Mapping)
+        or len(values) != 2
+        or not all(map(np.ndim, values.values()))
+    ):
+        raise TypeError(f"values must map two names to their values, not {values!r}")
     (x_name, x), (y_name, y) = values.items()
-    results = np.ma.masked_invalid(np.asarray(results, float)).T
+    results = as_array(results, "results")
+    if results.shape != (len(x), len(y)) or not results.size:
+        raise ValueError(
+            f"results must have shape ({len(x)}, {len(y)}), as many as values of {x_name} and "
+            f"{y_name}, and not be empty.  Its shape is {results.shape}"
+        )
+    results = np.ma.masked_invalid(results.astype(float)).T
     image = ax.imshow(results, aspect="auto", origin="lower")
     for axis, name, ticks in ((ax.xaxis, x_name, x), (ax.yaxis, y_name, y)):
         axis.set_ticks(range(len(ticks)), [show_value(value, 3) for value in ticks])

@@ -8,13 +8,15 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
+from .index import SIZES, describe, parse
 
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
@@ -24,6 +26,7 @@ def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
     """The `Store` of a folder; None is no store.
 
     The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
+    The environment's SHL_CACHE_MAX_SIZE, such as 2GB, bounds the folder's size.
     """
     if cache_dir is None:
         return None
@@ -33,7 +36,7 @@ def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
         cache_dir = os.environ.get("SHL_CACHE_DIR") or DEFAULT_FOLDER
         if cache_dir.lower() == "none":
             return None
-    return Store(cache_dir)
+    return Store(cache_dir, os.environ.get("SHL_CACHE_MAX_SIZE") or None)
 
 
 class Store:
@@ -45,10 +48,15 @@ class Store:
     ----------
     folder : str or Path
         Made by the first entry.
+    max_size : int or str, default=None
+        Bytes, or a size such as "2GB", that the folder may have.  After each new entry, the least
+        recently used ones are removed until the rest fits; never one that this store has used, nor
+        a file that a process holds.  If None, there is no bound.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder, self._is_swept = Path(folder), False
+    def __init__(self, folder: str | Path, max_size: str | float | None = None) -> None:
+        self.folder, self._is_swept, self._used = Path(folder), False, set()
+        self.max_size = None if max_size is None else parse(max_size, "max_size", SIZES)
 
     def path(self, kind: str, key: str, tag: str | None = "") -> Path:
         """The file of an entry: tag-kind-key.npz, where the tag is for readers alone."""
@@ -65,7 +73,9 @@ class Store:
         """
         try:
             with damage_of(path):
-                return reader(path)
+                found = reader(path)
+            self._note_use(path)
+            return found
         except FileNotFoundError:
             return None
         except (OSError, MemoryError, ImportError) as error:  # it may be good
@@ -74,7 +84,7 @@ class Store:
             reason = str(error)
         except ValueError as error:
             reason = f"{error}; {self._set_aside(path)}"
-        warnings.warn(f"{reason}; it is made again", stacklevel=3)
+        warnings.warn(f"{printable(reason)}; it is made again", stacklevel=3)
         return None
 
     @staticmethod
@@ -94,6 +104,32 @@ class Store:
         self._sweep()
         self.keep(path, lambda: write(path, arrays, info))
 
+    def _note_use(self, path):
+        """Remember the use of an entry, here and in the time of its last access."""
+        self._used.add(Path(path))
+        with contextlib.suppress(OSError):  # of another user
+            os.utime(path, ns=(time.time_ns(), os.stat(path).st_mtime_ns))
+
+    def prune(self, max_size: str | float | None = None) -> list[str]:
+        """Remove least recently used entries until the folder has at most max_size bytes.
+
+        Returns
+        -------
+        removed : list of str
+            The paths of what was removed.
+        """
+        most = self.max_size if max_size is None else parse(max_size, "max_size", SIZES)
+        files = [file for file in self._files() if ENTRY.fullmatch(file[0].name)]
+        left = sum(status.st_size for _, status, _ in files)
+        removed: list[str] = []
+        for path, status, _ in sorted(files, key=lambda file: _last_use(file[1])):
+            if most is None or left <= most:
+                break
+            if path not in self._used and self._remove([path]):
+                left -= status.st_size
+                removed.append(str(path))
+        return removed
+
     def _sweep(self):
         """Remove, once, what writers that were killed have left."""
         if not self._is_swept:
@@ -110,24 +146,36 @@ class Store:
                 removed.append(str(path))
         return removed
 
-    @staticmethod
-    def keep(path: str | Path, save: Callable[[], object]) -> bool:
+    def keep(self, path: str | Path, save: Callable[[], object]) -> bool:
         """Call what writes an entry; a result that cannot be written is warned of, and not lost."""
         try:
             save()
         except OSError as error:
-            warnings.warn(f"{error}; the result is used, but not kept", stacklevel=3)
+            text = printable(str(error))
+            warnings.warn(f"{text}; the result is used, but not kept", stacklevel=3)
             return False
+        self._used.add(Path(path))
+        if self.max_size is not None:
+            self.prune()
         return True
 
-    def entries(self) -> list[dict]:
-        """A dict for each entry, oldest first: path, bytes, age in seconds."""
-        found = [
-            {"path": str(path), "bytes": status.st_size, "age": age}
-            for path, status, age in self._files()
-            if (name := ENTRY.fullmatch(path.name)) and name[2] == "npz" and not name[3]
-        ]
-        return sorted(found, key=lambda entry: -entry["age"])
+    def rows(self) -> list[dict]:
+        """Return a dict for each entry, oldest first.
+
+        Its names are entry (the key), tag, kind, steps, F, bytes, age (seconds), path, parameters
+        and metrics.
+        """
+        return sorted(describe(self.folder, [*self._files()]), key=lambda row: -row["age"])
+
+    def entries(self):
+        """Return the entries as a data frame, oldest first, with a column for each parameter.
+
+        Needs pandas.
+        """
+        import pandas as pd
+
+        rows = [{**row.pop("parameters"), **row.pop("metrics"), **row} for row in self.rows()]
+        return pd.DataFrame(rows)
 
     def _files(self):
         """(path, status, age in seconds) of the regular files in the folder.
@@ -140,6 +188,10 @@ class Store:
                 status = path.lstat()
                 if stat.S_ISREG(status.st_mode):
                     yield path, status, abs(now - status.st_mtime)
+
+    def remove(self, paths: Iterable[str | Path]) -> list[str]:
+        """Remove files that no process holds; return the paths of those that are gone."""
+        return self._remove(map(Path, paths))
 
     def clear(self, older_than: float = 0.0) -> list[str]:
         """Remove what is older than so many seconds: entries, checkpoints, files set aside, parts.
@@ -160,7 +212,7 @@ class Store:
     def verify(self) -> dict[str, str]:
         """Read every entry; return {path: error} of those that are damaged or cannot be read."""
         damaged = {}
-        for entry in self.entries():
+        for entry in self.rows():
             try:
                 read(entry["path"])
             except FileNotFoundError:  # removed meanwhile
@@ -168,3 +220,8 @@ class Store:
             except (ValueError, OSError) as error:
                 damaged[entry["path"]] = str(error)
         return damaged
+
+
+def _last_use(status):
+    """When a file was written or used last; not in the future."""
+    return min(max(status.st_atime, status.st_mtime), time.time())

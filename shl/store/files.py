@@ -81,6 +81,14 @@ def json_text(value: object) -> str:
     return json.dumps(plain(value), indent=1, default=str, allow_nan=False) + "\n"
 
 
+def is_reproducible() -> bool:
+    """Whether files hold no times, so that equal runs write equal files.
+
+    The environment's SOURCE_DATE_EPOCH asks for this, see https://reproducible-builds.org.
+    """
+    return "SOURCE_DATE_EPOCH" in os.environ
+
+
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file, whole or not at all; errors as in `write`."""
     replace_file(path, len(content), lambda file: file.write(content))

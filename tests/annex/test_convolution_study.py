@@ -6,6 +6,7 @@ import sys
 import numpy as np
 from making import small_model
 from PIL import Image
+from scipy.io import savemat, wavfile
 
 from shl.cli import main as cli
 from shl.convolution import ConvolutionalSHL, plots
@@ -31,6 +32,22 @@ def test_figures_show_what_they_are_given(images, tmp_path):
         images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
     )
     assert (tmp_path / "reconstruction.png").stat().st_size > 0
+
+
+def test_signals_are_drawn_as_curves_and_events(rng, tmp_path):
+    X = rng.standard_normal((2, 3, 300))
+    model = ConvolutionalSHL(4, atom_shape=12, n_iter=3, random_state=0).fit(X)
+    code = model.transform(X, l0_sparseness=6)
+    _, ax = plots.show_atoms(model)
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 12]
+    assert len(curves) == 4 * 3
+    _, ax = plots.plot_events(code, X, model, signal=1, stop=300, sampling_rate=100.0)
+    made = model.inverse_transform(code)[1]
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), made[0], atol=1e-12)
+    marks = [line for line in ax.lines if line.get_marker() == "|"]
+    assert sum(len(mark.get_xdata()) for mark in marks) == 6
+    _, ax = plots.plot_rates(code, sampling_rate=100.0)
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], code.rates(100.0))
 
 
 def test_grids_have_full_rows_where_they_can():
@@ -180,3 +197,31 @@ def test_faces_need_a_network(tmp_path):
     assert run.returncode == 1 and run.stdout == ""
     assert "the faces are not on this machine" in run.stderr
     assert "cannot be downloaded" in run.stderr
+
+
+def test_the_command_learns_from_recordings(tmp_path, capsys, rng):
+    t = np.arange(16) - 8
+    X = 0.02 * rng.standard_normal((2, 4000)).astype(np.float32)
+    for time in rng.integers(0, 3980, 60):
+        X[:, time : time + 16] += np.exp(-(t**2) / 8) * np.cos(t)
+    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "x.npz", X)
+    savemat(tmp_path / "x.mat", {"X": X})
+    wavfile.write(tmp_path / "x.wav", 1000, X.T)
+    flags = ["--n-dictionary", "2", "--atom-shape", "16", "--sampling-rate", "1000", "--json"]
+    summaries = []
+    for suffix in ("npy", "npz", "mat", "wav"):
+        out = tmp_path / suffix
+        file = ["--recording", str(tmp_path / f"x.{suffix}"), "--out", str(out)]
+        assert cli.main(["conv-learn", *flags, *file]) == 0
+        summaries.append(json.loads(capsys.readouterr().out))
+        model = ConvolutionalSHL.load(out / "model.npz")
+        assert model.components_.shape == (2, 2, 16)
+        n_lines = len((out / "events.csv").read_text().splitlines())
+        assert n_lines == summaries[-1]["n_events"] + 1 > 40
+        assert {path.name for path in out.glob("*.png")} == {"atoms.png", "events.png", "rates.png"}
+    assert len({summary["n_events"] for summary in summaries}) == 1
+    np.savez(tmp_path / "two.npz", X, X[:1])
+    file = ["--recording", str(tmp_path / "two.npz"), "--out", str(tmp_path / "o")]
+    assert cli.main(["conv-learn", *flags, *file]) == 1
+    assert "must hold one array, or channels of one length" in capsys.readouterr().err

@@ -1,4 +1,6 @@
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -48,7 +50,7 @@ def test_a_flag_is_of_the_parameter_it_fills():
         ("learn", SHL, ("name_database", "N_patches", "n_iter", "homeo_method", "seed")),
         ("scan", SHL_set, ("N_scan", "base")),
         ("annex", Study, ("scale", "database", "datapath")),
-        ("conv-learn", ConvolutionalSHL, ("eta", "eta_homeo", "batch_size", "l0_sparseness")),
+        ("conv-learn", ConvolutionalSHL, ("eta", "eta_homeo", "batch_size")),
         ("regularization", regularization.learn_one, ("n_samples", "loss")),
         ("group-sparsity", group_sparsity.learn_one, ("alpha", "n_samples")),
         ("set", set_evolution.evolve_one, ("n_samples", "normalized")),
@@ -122,7 +124,7 @@ def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsy
     ],
 )
 def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_path):
-    if arguments[0] not in ("cache", "learn"):
+    if arguments[0] != "cache":
         arguments = [*arguments, "--out", str(tmp_path / "out")]
     try:
         code = cli.main(arguments)
@@ -142,7 +144,8 @@ def test_flags_fill_the_parameters_of_a_rule():
     args = cli._make_parser("learn").parse_args(["learn", *words.split()])
     shl = SHL(**given(args, SHL, cache_dir=None))
     assert (shl.homeo_method, shl.alpha_homeo, shl.C, shl.nb_quant) == ("EXP", 0.1, 2.0, 64)
-    assert (shl.homeo_fade, shl.patches.shape, shl.do_mask) == ((0.1, 0.5), (8, 21, 3), False)
+    assert (list(shl.homeo_fade), shl.patches.shape) == ([0.1, 0.5], (8, 21, 3))
+    assert shl.do_mask is False
 
 
 @pytest.mark.filterwarnings("always")
@@ -158,3 +161,33 @@ def test_control_codes_do_not_reach_the_terminal(tmp_path, capsys):
     said = "".join(capsys.readouterr())
     assert said.count("\\x1b]0;owned\\x07\\nfake") >= 3
     assert not {"\x1b", "\x07"} & set(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("le", {"learn"}),
+        ("learn --alpha", {"--alpha-homeo"}),
+        ("scan --homeo-method HE", {"HEH", "HEH2019"}),
+        ("cache v", {"verify"}),
+        ("show mod", {"model.npz"}),
+    ],
+)
+def test_the_shell_completes_flags_and_files(words, found, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--print-completion", "bash"])
+    (tmp_path / "shl.bash").write_text(capsys.readouterr().out)
+    (tmp_path / "model.npz").write_bytes(b"")
+    script = """source ./shl.bash; COMP_WORDS=(shl "$@"); COMP_CWORD=$#
+        _shtab_shl shl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+        printf "%s\\n" "${COMPREPLY[@]}" """
+    run = ["bash", "-c", script, "bash", *words.split()]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == found
+
+
+def test_completion_says_what_it_needs(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["--print-completion", "zsh"])
+    assert "completion needs shtab: pip install shtab" in capsys.readouterr().err

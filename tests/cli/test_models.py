@@ -138,7 +138,8 @@ def test_a_file_that_is_no_model_is_refused(patches, tmp_path, capsys):
     assert "X.npy" in capsys.readouterr().err
     np.savez(tmp_path / "two.npz", a=np.ones(3), b=np.ones(3))
     assert cli.main(["encode", patches[0], str(tmp_path / "two.npz")]) == 1
-    assert "must hold one array or 'data', not a, b" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "two.npz is no array of samples: it must hold one array or 'data', not a, b" in said
 
 
 @pytest.mark.parametrize("missing", ["error", "mask"])

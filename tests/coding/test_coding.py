@@ -1,14 +1,13 @@
 import naive
 import numpy as np
 import pytest
+from codings import WAYS, assert_right, options_of, rescale, samples_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import unlike_tables
-from sklearn.linear_model import orthogonal_mp
 
 from shl import sparse_encode
 from shl.coding.events import Events
-from shl.coding.parameters import ALGORITHMS, Coding
+from shl.coding.parameters import Coding
 from shl.coding.preparing import prepare
 
 REFERENCE = {
@@ -31,19 +30,66 @@ def test_codes_agree_with_the_reference(reference, name):
     np.testing.assert_allclose(code, reference[name], atol=1e-9)
 
 
-@pytest.mark.parametrize("do_sym", [False, True])
-@pytest.mark.parametrize("competition", ["plain", "gain", "P_cum", "precision", "fit_tol"])
-def test_matching_pursuit_equals_the_oracle(X, dictionary, rng, do_sym, competition):
-    options = {
-        "plain": {},
-        "gain": {"gain": rng.uniform(0, 2, len(dictionary))},
-        "P_cum": {"P_cum": unlike_tables(rng, len(dictionary)), "C": 3.0},
-        "precision": {"precision": rng.uniform(0.5, 2, dictionary.shape)},
-        "fit_tol": {"fit_tol": 3.0},
-    }[competition]
-    code = sparse_encode(X, dictionary, l0_sparseness=8, alpha_MP=0.9, do_sym=do_sym, **options)
-    expected = naive.matching_pursuit(X, dictionary, 8, 0.9, do_sym=do_sym, **options)
-    np.testing.assert_allclose(code, expected, atol=1e-12)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", WAYS)
+def test_code_equals_the_oracle(X, dictionary, name, dtype):
+    X, dictionary = samples_of(name, X[:40]).astype(dtype), dictionary.astype(dtype)
+    options = options_of(name, dictionary.shape)
+    code = sparse_encode(X, dictionary, **options)
+    assert code.dtype == dtype
+    assert (code != 0).sum(axis=1).max() <= options.get("l0_sparseness", len(dictionary))
+    assert_right(code, X, dictionary, options)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", WAYS)
+def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
+    X, dictionary = np.tile(samples_of(name, X[:50]), (3, 1)), dictionary.astype(dtype)
+    X = X.astype(dtype)
+    options = options_of(name, dictionary.shape)
+    code = sparse_encode(X, dictionary, **options)
+    inputs = [np.asfortranarray(X), np.asfortranarray(dictionary)]
+    for array in inputs:
+        array.flags.writeable = False
+    for n_jobs in (2, 5):
+        np.testing.assert_array_equal(sparse_encode(*inputs, n_jobs=n_jobs, **options), code)
+    rows = sparse_encode(X, dictionary, sparse_output=True, **options)
+    assert rows.has_canonical_format
+    np.testing.assert_array_equal(rows.toarray(), code)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", WAYS)
+def test_scales_are_exact(X, dictionary, name, dtype):
+    X, dictionary = samples_of(name, X[:20]).astype(dtype), dictionary.astype(dtype)
+    options = options_of(name, dictionary.shape)
+    code, most = sparse_encode(X, dictionary, **options), np.finfo(dtype).maxexp
+    for k in (4 - most // 2, -70, -7, 9, 70, most // 2 - 4, most - 12):
+        changed = rescale(options, k) if 2 * abs(k) < 1000 or "fit_tol" not in options else None
+        if changed is not None:
+            found = sparse_encode(np.ldexp(X, k), dictionary, **changed)
+            np.testing.assert_array_equal(found, np.ldexp(code, k), err_msg=f"2^{k}")
+    mixed = np.where(np.arange(len(X))[:, None] % 2, X, np.ldexp(X, -70))
+    if rescale(options, 0) is not None and not {"fit_tol", "C"} & options.keys():
+        found = sparse_encode(mixed, dictionary, **options)
+        np.testing.assert_array_equal(found[::2], np.ldexp(code[::2], -70))
+        np.testing.assert_array_equal(found[1::2], code[1::2])
+
+
+def test_lists_are_arrays(X, dictionary):
+    np.testing.assert_array_equal(
+        sparse_encode(X.tolist(), dictionary.tolist()), sparse_encode(X, dictionary)
+    )
+
+
+def test_warning_counts_samples_short_of_fit_tol(X, dictionary):
+    with pytest.warns(UserWarning, match=r"\d+ of 90 samples .* fit_tol = 1e-20: 'mp'") as caught:
+        sparse_encode(X, dictionary, fit_tol=1e-20)
+    assert [warning.filename for warning in caught] == [__file__]
+    flat = dictionary[:6, :3] @ dictionary[:3]
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    with pytest.warns(UserWarning, match="90 of 90 samples .*: the atoms that are left depend"):
+        sparse_encode(X, flat, algorithm="omp", fit_tol=1e-3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,25 +109,6 @@ def test_bounds_never_hide_the_fairest_atom(seed, spread, nb_quant, C):
     np.testing.assert_allclose(
         code, naive.matching_pursuit(X, atoms, 6, P_cum=tables, C=C), atol=1e-9
     )
-
-
-def test_orthogonal_pursuit_equals_the_oracle_and_scikit_learn(X, dictionary, rng):
-    code = sparse_encode(X, dictionary, algorithm="omp", l0_sparseness=8)
-    np.testing.assert_allclose(code, naive.orthogonal_matching_pursuit(X, dictionary, 8), atol=1e-9)
-    np.testing.assert_allclose(
-        code, orthogonal_mp(dictionary.T, X.T, n_nonzero_coefs=8).T, atol=1e-9
-    )
-    gain = rng.uniform(0.5, 2, len(dictionary))
-    code = sparse_encode(X, dictionary, algorithm="omp", l0_sparseness=8, gain=gain)
-    np.testing.assert_allclose(
-        code, naive.orthogonal_matching_pursuit(X, dictionary, 8, gain), atol=1e-9
-    )
-
-
-def test_orthogonal_pursuit_to_a_tolerance(X, dictionary):
-    code = sparse_encode(X, dictionary, algorithm="omp", fit_tol=2.0)
-    np.testing.assert_allclose(code, orthogonal_mp(dictionary.T, X.T, tol=2.0).T, atol=1e-8)
-    assert (((X - code @ dictionary) ** 2).sum(axis=1) <= 2.0 + 1e-9).all()
 
 
 def test_a_repeated_atom_ends_orthogonal_pursuit(X):
@@ -142,67 +169,6 @@ def test_a_rectified_pursuit_stops_where_nothing_is_positive():
     np.testing.assert_array_equal(
         sparse_encode(-np.eye(3), np.eye(3), l0_sparseness=3, do_sym=True), -np.eye(3)
     )
-
-
-@pytest.mark.parametrize("algorithm", ["mp", "omp"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("n_samples", [7, 256, 1000])
-def test_bits_do_not_depend_on_threads(rng, dictionary, algorithm, dtype, n_samples):
-    X = rng.standard_normal((n_samples, 24)).astype(dtype)
-    codes = [
-        sparse_encode(X, dictionary, algorithm=algorithm, n_jobs=n_jobs) for n_jobs in (1, 2, 5)
-    ]
-    assert codes[0].dtype == dtype
-    assert all(np.array_equal(codes[0], code) for code in codes[1:])
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_float32_is_near_float64_and_events_are_few(X, dictionary, algorithm):
-    options = (
-        {"fit_tol": 0.5} if algorithm in ("lasso_cd", "elastic", "lasso_lars", "threshold") else {}
-    )
-    double = sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=4, **options)
-    single = sparse_encode(
-        X.astype(np.float32), dictionary, algorithm=algorithm, l0_sparseness=4, **options
-    )
-    assert single.dtype == np.float32
-    assert ((double != 0).sum(axis=1) <= 4).all() and (double != 0).any()
-    np.testing.assert_allclose(single, double, atol=2e-2)
-
-
-def test_penalties_are_honoured(X, dictionary):
-    for algorithm in ("lasso_lars", "lasso_cd", "elastic", "threshold"):
-        low, high = (
-            np.abs(
-                sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=20, fit_tol=penalty)
-            ).sum()
-            for penalty in (0.2, 1.5)
-        )
-        assert high < 0.7 * low, algorithm
-
-
-def test_the_two_lasso_solvers_agree(X, dictionary):
-    codes = [
-        sparse_encode(X, dictionary, algorithm=algorithm, l0_sparseness=70, fit_tol=1.0)
-        for algorithm in ("lasso_lars", "lasso_cd")
-    ]
-    np.testing.assert_allclose(codes[0] @ dictionary, codes[1] @ dictionary, atol=2e-2)
-
-
-def test_sparse_output_is_the_same_code(X, dictionary):
-    for options in ({}, {"fit_tol": 3.0}, {"algorithm": "omp"}):
-        code = sparse_encode(X, dictionary, sparse_output=True, **options)
-        assert code.has_canonical_format
-        np.testing.assert_array_equal(code.toarray(), sparse_encode(X, dictionary, **options))
-
-
-def test_read_only_and_fortran_ordered_inputs(X, dictionary):
-    expected = sparse_encode(X, dictionary)
-    inputs = [np.asfortranarray(X), np.asfortranarray(dictionary)]
-    for array in inputs:
-        array.flags.writeable = False
-    np.testing.assert_array_equal(sparse_encode(*inputs), expected)
-    np.testing.assert_array_equal(sparse_encode(X.tolist(), dictionary.tolist()), expected)
 
 
 def test_events_of_a_dense_code(X, dictionary):

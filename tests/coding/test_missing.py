@@ -1,18 +1,13 @@
 """Missing values: coding and learning by the entries that are seen; patches of images."""
 
-import naive
 import numpy as np
 import pytest
+from codings import hide
 from making import planted
 from sklearn.datasets import load_sample_image
 
 from shl import SparseCoder, SparseHebbianLearning, sparse_encode
 from shl.images.windows import extract, reconstruct
-
-
-def hide(X, share, seed=0):
-    """X with a share of its entries missing."""
-    return np.where(np.random.default_rng(seed).random(X.shape) < share, np.nan, X)
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +16,11 @@ def data():
     return X.astype(np.float64), atoms.astype(np.float64)
 
 
-@pytest.mark.parametrize("options", [{"l0_sparseness": 4}, {"fit_tol": 0.05}])
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_codes_by_what_is_seen_equal_the_oracle(data, share, options):
+def test_samples_of_few_entries_have_finite_codes(data):
     X, atoms = data
-    X = hide(X[:100], share)
+    X = X[:100].copy()
     X[3], X[4, 1:] = np.nan, np.nan
-    code = sparse_encode(X, atoms, algorithm="omp", missing="mask", n_jobs=2, **options)
-    wanted = naive.orthogonal_pursuit_of_seen(X, atoms, **({"l0_sparseness": 36} | options))
-    enough = np.isfinite(X).sum(axis=1) > 4
-    np.testing.assert_allclose(code[enough], wanted[enough], atol=1e-9)
+    code = sparse_encode(X, atoms, algorithm="omp", missing="mask", l0_sparseness=4)
     assert not code[3].any() and np.isfinite(code).all()
 
 
@@ -42,7 +32,7 @@ def test_whole_samples_are_coded_as_ever(data):
     mixed = X[:200].copy()
     mixed[::2, 0] = np.nan
     code = sparse_encode(mixed, atoms, missing="mask", **options)
-    np.testing.assert_allclose(code[1::2], whole[1::2], atol=1e-9)
+    np.testing.assert_array_equal(code[1::2], whole[1::2])
 
 
 def test_a_dictionary_is_learned_from_half_of_the_entries(data):
@@ -62,6 +52,7 @@ def test_atoms_are_replaced_by_what_is_seen(data):
     start = atoms.copy()
     start[0] = start[1]
     options = {"l0_sparseness": 3, "n_iter": 300, "dict_init": start, "random_state": 0}
+    options["optimizer"] = "adam"
     found, without = (
         SparseHebbianLearning(40, missing="mask", replace=replace, **options).fit(hide(X, 0.5))
         for replace in (True, False)

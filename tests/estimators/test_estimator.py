@@ -271,3 +271,22 @@ def test_random_states(X, make, is_fresh):
     first, second, again = learn(state), learn(state), learn(make())
     assert np.array_equal(first, again) != is_fresh
     assert np.array_equal(first, second) == isinstance(state, int)
+
+
+def test_equal_fits_save_equal_bytes_but_for_times(tmp_path, rng, monkeypatch):
+    X = rng.standard_normal((300, 16))
+    options = {"n_dictionary": 20, "n_iter": 9, "record_each": 3, "random_state": 0}
+    one, two = (SparseHebbianLearning(**options).fit(X) for _ in range(2))
+    one.save(tmp_path / "times.npz")
+    loaded = SparseHebbianLearning.load(tmp_path / "times.npz")
+    assert loaded.seconds_ == one.seconds_ > 0
+    np.testing.assert_array_equal(loaded.record_["cputime"], one.record_["cputime"])
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    one.save(tmp_path / "one.npz")
+    two.save(tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    loaded = SparseHebbianLearning.load(tmp_path / "one.npz")
+    assert loaded.seconds_ == 0 and np.isnan(loaded.record_["cputime"]).all()
+    for name in ("F", "error", "entropy"):
+        np.testing.assert_array_equal(loaded.record_[name], one.record_[name])
+    assert loaded.partial_fit(X).n_iter_ > one.n_iter_

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -348,3 +349,16 @@ def test_colours_are_learned_with_their_contrast():
     for other in (g, b):
         correlation = np.corrcoef(r.ravel(), other.ravel())[0, 1]
         assert 0.3 < correlation < 0.995
+
+
+def test_equal_runs_write_equal_files(tmp_path, monkeypatch):
+    files = {}
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        options = ["--out", "out", "--cache-dir", "none", "--quiet", "--reproducible"]
+        assert cli.main(["learn", *FLAGS, *options]) == 0
+        files[place] = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    assert len(files["one"]) == 11 and files["one"] == files["two"]
+    assert "SOURCE_DATE_EPOCH" not in os.environ
+    assert "seconds" not in json.loads(files["one"]["summary.json"])

@@ -188,9 +188,27 @@ def test_tables_and_figures(opts, tmp_path):
     np.testing.assert_allclose(ax.lines[0].get_ydata(), frame["F"])
     assert len(experiments.figures) == 3
     fig, ax = experiments.scan("eta", display="dynamic", display_variable="error")
-    assert len(ax.lines) == 3
+    labels = [line.get_label() for line in ax.lines]
+    assert labels == [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 3
     with pytest.raises(ValueError, match="display must be one of 'final', 'dynamic'"):
         experiments.scan("eta", display="static")
+
+
+def test_a_grid_has_a_picture_and_a_column_a_parameter(opts):
+    values = {"eta": [0.02, 0.04], "l0_sparseness": [2, -1, 3]}  # one fails
+    experiments = SHL_set(opts, values=values)
+    _, ax = experiments.scan(["eta", "l0_sparseness"], display_variable="error")
+    frame = experiments.to_frame()
+    assert list(frame["eta"]) == [0.02] * 3 + [0.04] * 3 and "params" not in frame
+    assert list(frame["l0_sparseness"]) == [2, -1, 3] * 2
+    (image,) = ax.images
+    drawn = np.ma.filled(image.get_array(), np.nan)
+    np.testing.assert_array_equal(drawn, frame["error"].to_numpy().reshape(2, 3).T)
+    assert np.isnan(drawn[1]).all()
+    for variables, display in ((["eta", "seed", "C"], "final"), (["eta", "seed"], "dynamic")):
+        with pytest.raises(ValueError, match="Call run.variables, grid=True., then to_frame"):
+            experiments.scan(variables, display=display)
 
 
 def test_the_scan_command(tmp_path, capsys):

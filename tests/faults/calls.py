@@ -244,8 +244,20 @@ CALLS = {
     "plot_variance": (draw(plotting.plot_variance), {"sparse_code": X}),
     "plot_coefficients": (draw(plotting.plot_coefficients), {"sparse_code": X, "n_atoms": 2}),
     "plot_recovery": (draw(plotting.plot_recovery), {"code_true": X, "code_found": X, "most": 50}),
-    "show_dico": (draw(plotting.show_dico), {"dico": ATOMS, "order": "minmax"}),
-    "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2}),
+    "plot_grid": (
+        draw(plotting.plot_grid),
+        {"values": {"eta": [1, 2, 3], "C": [1, 2]}, "results": X[:3, :2]},
+    ),
+    "show_dico": (
+        draw(plotting.show_dico),
+        {"dico": ATOMS, "order": "minmax", "dim_graph": (3, 4), "patch_shape": (3, 3)},
+    ),
+    "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2, "patch_shape": (9,)}),
+    "inv_rescaling": (lambda **options: [classic.inv_rescaling(**options)], {"r": X**2 / 99}),
+    "inv_quantile": (
+        lambda **options: [classic.inv_quantile(**options)],
+        {"P_cum": TABLE, "z": RNG.random((5, 12))},
+    ),
     "extract_patches": (
         lambda **options: [images.extract_patches(rng=np.random.default_rng(0), **options)],
         {**defaults(images.extract_patches, "rng", "on_crop"), "images": [("a", PICTURE)]}

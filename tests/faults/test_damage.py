@@ -332,7 +332,9 @@ def test_crafted_parameters_are_refused(files, tmp_path):
         {"state": {**info["state"], "step": -1}},
         {"state": {**info["state"], "step": 10**400}},
         {"state": {**info["state"], "seed": 10**400}},
-        {"state": {**info["state"], "seconds": 10**400}},
+        {"times": {"seconds": 10**400}},
+        {"times": {"cputime": [1.0]}},
+        {"times": 3},
         {"C": 10**400},
         {"C": "x"},
         {"state": {**info["state"], "seed": "x"}},
@@ -663,13 +665,13 @@ def test_entries_of_another_content_are_made_again(tmp_path):
     wanted, dico = shl.get_data(), shl.learn_dico(matname="mine")
     code = shl.code(wanted[:20], dico, matname="mine")
     paths = {path.name.split("-")[-2]: path for path in tmp_path.glob("*.npz")}
-    for arrays in ({}, {"data": np.zeros(3)}, {"data": wanted.astype(str)}, {"other": wanted}):
-        store.write(paths["data"], arrays, {"kind": "data"})
-        with pytest.warns(UserWarning, match="data.*set aside"):
-            assert shl.data_digest() is None
-        store.write(paths["data"], arrays, {"kind": "data", "digest": ""})
-        with pytest.warns(UserWarning, match="set aside"):
-            np.testing.assert_array_equal(shl.get_data(), wanted)
+    for info in ({"kind": "data"}, {"digest": ""}, {"digest": None}):
+        store.write(paths["data"], {}, info)
+        if "digest" not in info:
+            with pytest.warns(UserWarning, match="data.*set aside"):
+                assert shl.data_digest() is None
+        np.testing.assert_array_equal(shl.get_data(), wanted)
+        assert shl.data_digest() == store.digest(wanted)
     store.write(paths["code"], {"code": np.full(code.shape, np.nan)}, {})
     with pytest.warns(UserWarning, match="code must hold no NaN.*set aside"):
         np.testing.assert_array_equal(shl.code(wanted[:20], dico, matname="mine"), code)

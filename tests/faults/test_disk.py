@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,13 +64,14 @@ def learn(folder, capsys):
     return cli.main(["learn", *FLAGS, *flags]), capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("always")
 def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path, capsys):
     """The folder of results is a file: nothing can be written there."""
     (tmp_path / "cache").write_text("")
-    words = "cannot be read|bytes needed.*the result is used, but not kept"
-    with pytest.warns(UserWarning, match=words) as caught:
-        assert learn(tmp_path, capsys)[0] == 0
-    assert sum("not kept" in str(w.message) for w in caught) >= 2  # patches and model
+    code, said = learn(tmp_path, capsys)
+    assert code == 0
+    words = "bytes needed.*the result is used, but not kept"
+    assert len(re.findall(words, said)) >= 2  # patches and model
     assert SparseHebbianLearning.load(tmp_path / "out" / "dictionary.npz").n_iter_ == 40
 
 
@@ -301,7 +303,7 @@ def test_names_of_entries_fit_a_file_system(tmp_path):
         assert path.parent == tmp_path and len(path.name.encode()) < 200
         write_entry(path)
         assert keeper.get(path)[0]["x"].sum() == 0
-    assert len(keeper.entries()) == len(list(tmp_path.iterdir()))
+    assert len(keeper.rows()) == len(list(tmp_path.glob("*.npz")))
 
 
 def test_no_store_by_the_environment(tmp_path, monkeypatch):

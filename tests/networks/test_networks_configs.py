@@ -32,6 +32,16 @@ def test_defaults_are_those_of_the_study():
     assert load_config("config.json") == replace(config, name="exp1")
 
 
+STORED = {  # dataset_size, num_epochs and lr in the record of the study of 2025, by init
+    "l1": {1: (100000, 100000, 0.005)},
+    "l2": {1: (100000, 100000, 0.005)},
+    "noReg": {0.2: (100000, 2000, 0.005), 1: (100000, 5000, 0.005)},
+    "cnn_l1": {0.2: (5120, 100000, 0.005), 1: (5120, 100000, 0.01)},
+    "cnn_l2": {1: (5120, 100000, 0.01)},
+    "cnn_noReg": {1: (5120, 10000, 0.01)},
+}
+
+
 @pytest.mark.parametrize("init", [0.2, 1])
 @pytest.mark.parametrize(
     ("penalty", "l1", "l2"), [("l1", 1e-5, 0), ("l2", 0, 1e-5), ("noReg", 0, 0)]
@@ -39,23 +49,13 @@ def test_defaults_are_those_of_the_study():
 def test_literal_configurations(penalty, l1, l2, init):
     """All that the study of 2025 has under these names, but for the folder of its results."""
     literal = Config(
-        batch_size=16,
-        patience=100,
-        dataset_size=100000,
-        num_epochs=100000,
-        lr=[0.005],
-        l1_norm=[l1],
-        l2_norm=[l2],
-        loss_func="MSE",
-        init=init,
-        clipping=0,
-        same_act=False,
-        name=f"{penalty}_init{init}",
+        l1_norm=[l1], l2_norm=[l2], init=init, same_act=False, name=f"{penalty}_init{init}"
     )
-    assert load_config(f"config_{penalty}_{init}.json") == literal
-    size = 100000 if penalty == "noReg" else 5120
-    literal = replace(literal, dataset_size=size, name=f"cnn_{penalty}_init{init}")
-    assert load_config(f"config_cnn_{penalty}_{init}.json") == literal
+    for kind in ("", "cnn_"):
+        size, epochs, lr = STORED[kind + penalty].get(init, STORED[kind + penalty][1])
+        values = {"dataset_size": size, "num_epochs": epochs, "lr": [lr]}
+        expected = replace(literal, name=f"{kind}{literal.name}", **values)
+        assert load_config(f"config_{kind}{penalty}_{init}.json") == expected
 
 
 def test_every_shipped_configuration_loads():
@@ -118,6 +118,15 @@ def test_a_missing_file_and_a_broken_one_are_named(tmp_path):
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(ValueError, match="broken.json is not JSON"):
         load_config(tmp_path / "broken.json")
+
+
+def test_own_file_comes_before_a_shipped_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.json").write_text('{"num_epochs": 7}')
+    for name in ("config.json", "./config.json", str(tmp_path / "config.json")):
+        assert load_config(name).num_epochs == 7
+    # The bases of shipped files are those beside them.
+    assert load_config("config_path.json").num_epochs == 50000
 
 
 def test_names_of_models():

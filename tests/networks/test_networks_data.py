@@ -195,3 +195,50 @@ def test_commands_take_files(name, kind, folder, file, tmp_path, monkeypatch):
     assert all(path.startswith(str(tmp_path / "out")) for path in summary["pictures"].values())
     rows = summary["tables"][place]
     assert max(row.get("accuracy") or row["test_score"] for row in rows) > 0.3
+
+
+def test_group_sparsity_takes_own_targets(tmp_path, rng, capsys):
+    pytest.importorskip("torch")
+    X = rng.normal(size=(200, 13))
+    np.savez(tmp_path / "own.npz", X=X, y=2 * X[:, 0] + X[:, 1] ** 2)
+    place, out = str(tmp_path / "own.npz"), str(tmp_path / "out")
+    arguments = ["--data", place, "--epochs", "60", "--seed", "0", "--cache-dir", "none"]
+    arguments += ["--out", out, "--n-jobs", "1"]
+    assert main(["group-sparsity", *arguments, "--path-epochs", "0", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["tables"][place]
+    assert max(row["test_score"] for row in rows) > 0.3
+    X, X_test, y, _ = data.split(place, 0, takes_targets=True)
+    assert abs(X.mean(0)).max() < 1e-6 and y.std() == pytest.approx(1)
+    for name in ("set", "regularization"):
+        assert main([name, *arguments]) == 1
+        assert "has targets of a regression" in capsys.readouterr().err
+
+
+def test_read_idx_names_damaged_files(tmp_path, rng):
+    def head(*shape):
+        return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+
+    damaged = bytearray(gzip.compress(head(50, 90) + rng.integers(0, 4, 4500, np.uint8).tobytes()))
+    damaged[60] ^= 0x5A
+    files = {
+        "flip.gz": (bytes(damaged), "damaged"),
+        "cut.gz": (gzip.compress(head(3) + b"abc")[:-9], "cut off"),
+        "crc.gz": (gzip.compress(head(1, 1) + b"1")[:-8] + bytes(8), "damaged"),
+        "no.gz": (b"no gzip", "damaged"),
+        "long.gz": (gzip.compress(head(1) + bytes(1 << 22)), "has more bytes of values, not 1"),
+    }
+    for name, (content, message) in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} .*{message}"):
+            data.read_idx(tmp_path / name)
+    with pytest.raises(ValueError, match="is not a regular file"):
+        data.read_idx(tmp_path)
+
+
+def test_load_labelled_reads_an_edited_file_again(folder):
+    before = data.load_labelled(str(folder)).X
+    path = folder / "train-images-idx3-ubyte"
+    content = bytearray(path.read_bytes())
+    content[16:46] = content[46:76]
+    path.write_bytes(content)
+    assert not np.array_equal(data.load_labelled(str(folder)).X, before)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
+from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import Lasso, LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
@@ -301,6 +302,54 @@ def test_a_penalty_may_refuse_a_layer(digits):
     with pytest.raises(ValueError, match=r"coefs_\[1\] must have 40 rows, not 30"):
         SparseMLPClassifier((30,), penalty=Tall(), max_iter=1).fit(*digits)
     assert SparseMLPClassifier((40,), penalty=Tall(), max_iter=1).fit(*digits).n_iter_ == 1
+
+
+# ------------------------------------------------------------------------------ a path of strengths
+
+
+def noisy(n=1500, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 12))
+    return X, np.sin(2 * X[:, 0]) + np.maximum(X[:, 1], 0) - X[:, 2]
+
+
+@pytest.mark.parametrize("kind", ["path", "function", "sequence"])
+def test_path_finds_the_inputs_that_matter(kind):
+    X, y = noisy()
+    strengths = np.geomspace(1e-3, 0.2, 8)
+    alpha = {"path": "path", "function": lambda X, y: strengths, "sequence": strengths}[kind]
+    options = {"learning_rate_init": 0.01, "max_iter": 150, "random_state": 0}
+    model = SparseMLPRegressor((16,), penalty="group_lasso", alpha=alpha, **options).fit(X, y)
+    found = np.flatnonzero(model.feature_importances_)
+    assert {0, 1, 2} <= set(found) and len(found) <= 4
+    path = model.path_
+    assert model.alpha_ in path["alpha"] and (np.diff(path["alpha"]) > 0).all()
+    assert path["n_inputs"][path["alpha"] == model.alpha_] == len(found)
+    test = noisy(seed=1)
+    plain = SparseMLPRegressor((16,), **options).fit(X, y)
+    assert model.score(*test) > plain.score(*test) and not hasattr(plain, "path_")
+    selector = SelectFromModel(model, prefit=True, threshold=1e-9)
+    assert selector.transform(X).shape == (len(X), len(found))
+    smaller = shrink(model)
+    np.testing.assert_allclose(smaller.feature_importances_, model.feature_importances_, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"alpha": "lasso"}, "alpha must be one of 'path', not 'lasso'"),
+        ({"alpha": "path", "penalty": None}, "alpha is 'path', but penalty is None"),
+        ({"alpha": []}, "alpha has no strengths"),
+        ({"alpha": [0.1, -1]}, r"alpha\[1\] must be at least 0"),
+        ({"alpha": "path", "early_stopping": True}, "early_stopping is True and alpha is 'path'"),
+    ],
+)
+def test_path_names_bad_strengths(options, words):
+    model = SparseMLPRegressor((5,), **{"penalty": "l1", "max_iter": 2, **options})
+    with pytest.raises(ValueError, match=words):
+        model.fit(*noisy(100))
+    with pytest.raises(ValueError, match="but partial_fit needs one strength|partial_fit, which"):
+        model.partial_fit(*noisy(100))
 
 
 # ------------------------------------------------------------------------------ beside scikit-learn

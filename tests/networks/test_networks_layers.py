@@ -210,3 +210,21 @@ def test_zero_connections_sets_the_weakest_to_zero():
         assert before[one & is_zeroed].abs().max() < before[one & ~is_zeroed].abs().min()
         assert int((one & is_zeroed).sum()) == int(0.3 * int(one.sum()))
     assert torch.equal(layer.mask, mask)
+
+
+def test_evolve_works_in_bfloat16_and_refuses_meta():
+    layer = sparse().bfloat16()
+    before = layer.mask.clone()
+    assert layer.evolve() > 0 and not torch.equal(layer.mask, before)
+    assert layer.weight.dtype == torch.bfloat16 and (layer.weight[layer.mask == 0] == 0).all()
+    with pytest.raises(ValueError, match="device 'meta', where weights have no values. Move it"):
+        sparse().to("meta").evolve()
+
+
+def test_to_csr_computes_the_same_from_few_numbers():
+    layer = SparseLinear(50, 30, density=0.1, generator=generator())
+    csr, x = layer.to_csr(), torch.randn(7, 50, generator=generator())
+    torch.testing.assert_close(csr(x), layer(x).detach())
+    assert csr.values.numel() == len(layer.connections) == 150
+    assert sum(b.numel() for b in csr.buffers()) < 30 * 50 / 2 and not list(csr.parameters())
+    torch.testing.assert_close(layer.to_dense()(x), layer(x))

@@ -2,6 +2,7 @@ import copy
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
 
@@ -11,6 +12,11 @@ from torch import nn  # noqa: E402
 from shl.networks import L1, L2, GroupLasso, Penalize, Proximal, SparseGroupLasso  # noqa: E402
 from shl.networks.mlp import one_thread  # noqa: E402
 
+
+class Mine(torch.optim.Adam):
+    """A subclass counts as its parent."""
+
+
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {"lr": 0.1}),
     "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
@@ -19,6 +25,10 @@ OPTIMIZERS = {
     "adam": (torch.optim.Adam, {"lr": 3e-3}),
     "amsgrad": (torch.optim.Adam, {"lr": 0.02, "amsgrad": True}),
     "adamw": (torch.optim.AdamW, {"lr": 3e-3, "weight_decay": 0.0}),
+    "mine": (Mine, {"lr": 3e-3}),
+    "nadam": (torch.optim.NAdam, {"lr": 3e-3}),
+    "radam": (torch.optim.RAdam, {"lr": 3e-3}),
+    "adagrad": (torch.optim.Adagrad, {"lr": 0.1, "lr_decay": 1e-4}),
     "rmsprop": (torch.optim.RMSprop, {"lr": 1e-3}),
     "rmsprop momentum": (torch.optim.RMSprop, {"lr": 3e-4, "momentum": 0.9}),
 }
@@ -186,8 +196,8 @@ def test_bad_penalties_are_named(penalties, words):
 
 def test_unknown_optimizers_are_refused_by_name():
     model = cnn()
-    for make in (torch.optim.Adagrad, torch.optim.NAdam, torch.optim.LBFGS):
-        with pytest.raises(ValueError, match=f"SGD, Adam, AdamW, RMSprop, not {make.__name__}"):
+    for make in (torch.optim.Adadelta, torch.optim.LBFGS):
+        with pytest.raises(ValueError, match=f"{make.__name__}, whose .* Use one of SGD"):
             Proximal(make(model.parameters()), {model[2].weight: (L1(), 1)})
     with pytest.raises(ValueError, match="model must be given for the pattern"):
         Proximal(torch.optim.SGD(model.parameters(), lr=1), {"2.weight": (L1(), 1)})
@@ -217,3 +227,4 @@ def test_the_callback_serves_any_net_of_skorch():
     left = (net.module_[0].weight != 0).any(0)
     assert left[0] and left.sum() < 5
     assert net.score(X, y) > 0.9
+    assert clone(net).callbacks[0].penalties.keys() == {"0.weight"}

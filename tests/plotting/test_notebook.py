@@ -90,20 +90,22 @@ def run_script(script, **environment):
     return ran.stdout
 
 
-@pytest.mark.parametrize("imported", ["before", "after"])
-def test_a_script_shows_figures_by_pyplot(tmp_path, imported):
+PYPLOT = "import matplotlib.pyplot as plt\n"
+DRAW = """
+import numpy as np
+from shl.plotting import show_dico, plot_usage
+show_dico(np.eye(9))
+plot_usage(np.ones(9))
+"""
+
+
+@pytest.mark.parametrize("script", [PYPLOT + DRAW, DRAW + PYPLOT], ids=["before", "after"])
+def test_a_script_shows_figures_by_pyplot(tmp_path, script):
     (tmp_path / "saying.py").write_text(BACKEND)
-    pyplot, draw = (
-        "import matplotlib.pyplot as plt\n",
-        f"{LEARN}show_dico(model)\ntime_plot(model)\n",
-    )
-    script = (pyplot + draw if imported == "before" else draw + pyplot) + "plt.show()"
-    shown = run_script(script, MPLBACKEND="module://saying", PYTHONPATH=str(tmp_path))
-    assert shown == "shown [1, 1]\n"
+    environment = {"MPLBACKEND": "module://saying", "PYTHONPATH": str(tmp_path)}
+    assert run_script(script + "plt.show()", **environment) == "shown [1, 1]\n"
 
 
-@pytest.mark.parametrize("imported", ["before", "after"])
-def test_a_script_without_a_display_leaves_no_figure_open(imported):
-    pyplot, draw = "import matplotlib.pyplot as plt\n", LEARN + LOOP.replace("100", "3")
-    script = (pyplot + draw if imported == "before" else draw + pyplot) + "print(plt.get_fignums())"
+def test_a_script_without_a_display_leaves_no_figure_open():
+    script = PYPLOT + "from shl import SHL" + LOOP.replace("100", "3") + "print(plt.get_fignums())"
     assert run_script(script, MPLBACKEND="agg") == "[]\n"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
-from shl import SparseHebbianLearning, plotting
+from shl import ConvolutionalSHL, SparseHebbianLearning, plotting
 from shl.learning.homeostasis import RULES
 from shl.plotting import figures
 
@@ -136,6 +136,29 @@ def test_signals_are_curves(rng, n_features, options, n_curves):
         assert 1 <= curve[0, 0] < curve[-1, 0] <= 2 and len(curve) == length
         heights = (curve[:, 1] + 1) / 0.45 * np.abs(atoms[4]).max()
         np.testing.assert_allclose(heights, atoms[4].reshape(length, n_curves)[:, i])
+
+
+def test_signals_of_a_model_have_their_channels_first(rng):
+    atoms = rng.standard_normal((6, 2, 30))
+    _, ax = plotting.show_dico(Model(atoms), order="index", dim_graph=(2, 3))
+    assert len(ax.collections) == 3
+    for i, lines in enumerate(ax.collections[1:]):
+        heights = lines.get_segments()[1][:, 1] / 0.45 * np.abs(atoms[1]).max()
+        np.testing.assert_allclose(heights, atoms[1, i])
+
+
+@pytest.mark.parametrize("record_each", [0, 2])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((3, 12, 14), {"patch_width": 5}), ((3, 3, 12, 14), {"patch_width": 5})]
+    + [((3, 80), {"atom_shape": 7})],
+    ids=["grey", "colour", "signal"],
+)
+def test_convolutional_atoms_are_drawn(rng, shape, options, record_each):
+    model = ConvolutionalSHL(4, n_iter=3, record_each=record_each, random_state=0, **options)
+    _, ax = plotting.show_dico(model.fit(rng.standard_normal(shape)))
+    assert bool(ax.images) == ("patch_width" in options)
+    assert plotting.show_dico_in_order(model)[1].has_data()
 
 
 @pytest.mark.parametrize(

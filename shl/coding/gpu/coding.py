@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ..coder import MOST_STEPS
+from ..coder import DEPENDENT, SAFE, PatchCoder, is_doubtful, split_scale
 from ..competition import PLAIN, Competition
 from ..events import Batch
 from ..parameters import PURSUITS, Coding
@@ -66,6 +66,7 @@ class Contest:
     C: float
     levels: torch.Tensor
     bounds: torch.Tensor
+    exponent: int = 0
 
 
 def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competition) -> Contest:
@@ -76,8 +77,9 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
         gain = competition.gain
         gain = dictionary.new_ones(n_dictionary) if gain is None else gain.contiguous()
         return Contest(gain, False, none, 1.0, none[0], none)
-    P_cum, C = competition.P_cum.to(dictionary.dtype).contiguous(), competition.C
+    P_cum = competition.P_cum.to(dictionary.dtype).contiguous()
     nb_quant, scalar = P_cum.shape[1], number(P_cum.dtype)
+    C, exponent = split_scale(competition.C, scalar)
     levels = P_cum.mean(dim=0, dtype=torch.float64)
     levels[0] = 0
     levels = levels.to(P_cum.dtype)
@@ -99,17 +101,17 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
         bounds,
     )
     levels[1:] += 8 * float(eps)
-    return Contest(gain, True, P_cum, C, levels, bounds)
+    return Contest(gain, True, P_cum, C, levels, bounds, exponent)
 
 
 @dataclass(frozen=True)
-class DeviceCoder:
+class DeviceCoder(PatchCoder):
     """A dictionary made ready, as `shl.coding.Coder`, on a GPU."""
 
     coding: Coding
     dictionary: torch.Tensor  # (n_dictionary, n_pixels), unit norms
     filters: torch.Tensor  # (n_dictionary, n_pixels): rho = X @ filters.T
-    scale: torch.Tensor  # (n_dictionary,): value of an event / rho
+    scales: torch.Tensor  # (n_dictionary,): value of an event / rho
     contest: Contest
 
     _gram: dict = field(default_factory=dict)  # kept for coders under other competitions
@@ -132,13 +134,6 @@ class DeviceCoder:
         n_bytes = self.dictionary.element_size() * len(self.dictionary) ** 2
         return 2 * n_bytes <= total_memory(self.dictionary.device)
 
-    n_windows = 1  # residuals that a sample gives
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether coefficients may be negative."""
-        return self.coding.is_signed
-
     def cosines(self) -> torch.Tensor:
         """D D^T, (n_dictionary, n_dictionary)."""
         is_gram = self.filters is self.dictionary
@@ -147,10 +142,6 @@ class DeviceCoder:
     def seen_share(self, batch: Batch) -> float:
         """The share of entries that are seen: all."""
         return 1.0
-
-    def n_averaged(self, batch: Batch) -> float:
-        """Return the number of samples that `gradient` averages, each as often as its weight."""
-        return float(batch.code.n_draws)
 
     def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
         """At most so many residuals of a batch, those of weighted samples scaled so that their
@@ -162,7 +153,7 @@ class DeviceCoder:
     def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
         """The samples X[rows], their events and residuals."""
         samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
-        events, residual = self.encode(samples), samples.clone()
+        events, residual = self._encode(samples), samples.clone()
         events.subtract_from(residual, self.dictionary)
         return Batch(samples, events, residual)
 
@@ -176,56 +167,73 @@ class DeviceCoder:
         """The same coder under another competition."""
         return replace(self, contest=make_contest(self.coding, self.dictionary, competition))
 
-    @cached_property
-    def n_slots(self) -> int:
-        """The most events of a sample."""
-        n_dictionary, n_pixels = self.dictionary.shape
-        if self.coding.fit_tol is None:
-            return min(self.coding.l0_sparseness or n_dictionary, n_dictionary)
-        return n_dictionary if self.coding.algorithm == "mp" else min(n_pixels, n_dictionary)
-
     def encode(self, X: torch.Tensor, threads=None) -> DeviceEvents:
         """The events of all samples, in chunks of rows that depend on sizes alone."""
+        events = self._encode(X)
+        if not torch.isfinite(events.values).all() and torch.isfinite(self.dictionary).all():
+            sample = int((~torch.isfinite(events.values)).any(dim=1).nonzero()[0])
+            raise ValueError(
+                f"X: sample {sample} has a coefficient that {X.dtype} cannot hold. Divide X by a "
+                f"power of two."
+            )
+        return events
+
+    def _encode(self, X):
+        """The same, without a look at the values."""
         check_device(self.dictionary, "dictionary", X.device)
         n_bytes = X.element_size() * (len(self.dictionary) + 2 * self.n_slots)
         n_rows, is_by_gram = max(1, CHUNK_BYTES // n_bytes), self.has_room
-        return DeviceEvents.join([self.code(rows, is_by_gram) for rows in X.split(n_rows)])
+        return self._join([self.code(rows, is_by_gram) for rows in X.split(n_rows)])
 
-    def code(self, X: torch.Tensor, is_by_gram: bool = True) -> DeviceEvents:
-        """The events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or not."""
-        X, exponents = X.contiguous(), None
-        if self.coding.algorithm == "omp":
-            exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
-            X = scale_by_powers(X, -exponents)
-        events = DeviceEvents(
-            torch.zeros((len(X), self.n_slots), dtype=torch.int32, device=X.device),
-            X.new_zeros((len(X), self.n_slots)),
-            len(self.dictionary),
-        )
-        rho = X @ self.filters.T
-        if self.coding.algorithm == "mp":
-            self._pursue(X, rho, events, is_by_gram)
+    def scale(self, X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return samples divided by powers of two, and the exponents (n_samples, 1), as
+        `shl.coding.Coder.scale`.
+        """
+        exponents = torch.frexp(X.abs().amax(dim=1, keepdim=True)).exponent
+        most = int(np.finfo(number(X.dtype)).maxexp) // SAFE
+        if self.contest.has_table:
+            exponents = (exponents - most).clamp(min=self.contest.exponent)
         else:
-            self._pursue_orthogonal(X, rho, events, exponents)
-            events = replace(events, values=scale_by_powers(events.values, exponents))
-        return events if self.coding.fit_tol is None else events.trim()
+            exponents = torch.where(exponents.abs() <= most, 0, exponents)
+        return scale_by_powers(X.contiguous(), -exponents), exponents
 
-    def _pursue(self, X, rho, events, is_by_gram):
-        scalar, fit_tol, contest = number(X.dtype), self.coding.fit_tol, self.contest
-        residual, n_steps = X[:1], self.n_slots
+    def code(self, X: torch.Tensor, is_by_gram: bool = True) -> tuple[DeviceEvents, int]:
+        """Return the events of one chunk of samples (n_samples, n_pixels), by the Gram matrix or
+        not, and how many of these are not coded as asked.
+        """
+        (X, exponents), fit_tol = self.scale(X), self.coding.fit_tol
+        events = self._no_events(X)
+        tolerances = torch.full((len(X), 1), -1.0, dtype=torch.float64, device=X.device)
         if fit_tol is not None:
-            residual, n_steps = X.clone(), MOST_STEPS * X.shape[1]
+            tolerances = scale_by_powers(tolerances.fill_(fit_tol), -2 * exponents)
+        if self.coding.algorithm == "mp":
+            n_unfinished = self._pursue(X, tolerances[:, 0], events, is_by_gram)
+        else:
+            n_unfinished = self._pursue_orthogonal(X, tolerances[:, 0], events)
+        events = replace(events, values=scale_by_powers(events.values, exponents))
+        return (events if fit_tol is None else events.trim()), n_unfinished
+
+    def _no_events(self, X):
+        """Empty slots for the events of samples."""
+        shape = len(X), self.n_slots
+        indices = torch.zeros(shape, dtype=torch.int32, device=X.device)
+        return DeviceEvents(indices, X.new_zeros(shape), len(self.dictionary))
+
+    def _pursue(self, X, tolerances, events, is_by_gram):
+        """Fill events by matching pursuit; return how many samples miss their tolerance."""
+        scalar, contest, n_steps = number(X.dtype), self.contest, self.n_steps
+        has_tolerance, rho = self.coding.fit_tol is not None, X @ self.filters.T
+        residual = X.clone() if has_tolerance else X[:1]
         table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
         competition = (contest.gain, self.coding.do_sym, *table)
-        limits = scalar(self.coding.alpha_MP), scalar(-1 if fit_tol is None else fit_tol)
-        found = (*limits, events.indices, events.values)
+        found = scalar(self.coding.alpha_MP), tolerances, events.indices, events.values
         if not is_by_gram:
-            self._step(rho, residual, competition, n_steps, found)
-            return
-        given = rho, residual, self.dictionary, self.gram, self.scale, *competition
+            return self._step(rho, residual, competition, n_steps, found)
+        given = rho, residual, self.dictionary, self.gram, self.scales, *competition
         kernel = kernels.make_pursuit(*self._split, contest.has_table)
         n_bytes = 4 * -(-len(self.dictionary) // 32)  # a bit an atom
         launch(kernel, len(X), self._split[1], *given, n_steps, *found, n_bytes=n_bytes)
+        return int((tolerances < 0).sum()) if has_tolerance else 0
 
     def _step(self, rho, residual, competition, n_steps, found):
         """Matching pursuit step by step, with the rows of the Gram matrix that each needs."""
@@ -233,37 +241,66 @@ class DeviceCoder:
         kernel = kernels.make_step(ITEMS_OF_THREAD, n_threads, self.contest.has_table)
         lasts, counts = (rho.new_zeros(n_samples, dtype=torch.int32) for _ in range(2))
         steps, rows = rho.new_zeros(n_samples), rho  # of which the first step takes none
-        tolerance = found[1]
-        if tolerance >= 0:
-            lasts -= ((residual.double() ** 2).sum(dim=1) <= float(tolerance)).int()
+        tolerances, has_tolerance = found[1], self.coding.fit_tol is not None
+        if has_tolerance:
+            lasts -= ((residual.double() ** 2).sum(dim=1) <= tolerances).int()
         for step in range(n_steps):
             if step:
                 rows = self.dictionary[lasts.clamp(min=0).long()] @ self.filters.T
-            given = rho, residual, self.dictionary, rows, self.scale, *competition, *found
+            given = rho, residual, self.dictionary, rows, self.scales, *competition, *found
             launch(kernel, n_samples, n_threads, *given, lasts, steps, counts)
-            if tolerance >= 0 and not (lasts >= 0).any():
-                return
+            if has_tolerance and not (lasts >= 0).any():
+                return 0
+        return int((lasts >= 0).sum()) if has_tolerance else 0
 
-    def _pursue_orthogonal(self, X, rho, events, exponents):
+    def _pursue_orthogonal(self, X, tolerances, events):
+        """Fill events by the Gram matrix, and those of float32 again by one in float64 where digits
+        are lost; return how many samples miss their tolerance.
+        """
+        has_tolerance, is_single = self.coding.fit_tol is not None, X.dtype == torch.float32
+        tolerances = tolerances.clamp(min=0)
+        start = (X * X).sum(dim=1).double()
+        energy, least = self._select_orthogonal(X, start, tolerances, events)
+        is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
+        if is_single and is_left.any() and self._in_double.has_room:
+            some = X[is_left].double()
+            exact = self._in_double._no_events(some)
+            energy[is_left], least[is_left] = self._in_double._select_orthogonal(
+                some, (some * some).sum(dim=1), tolerances[is_left], exact
+            )
+            events.indices[is_left], events.values[is_left] = exact.indices, exact.values.float()
+        return int(((energy > tolerances) & (least == 0)).sum()) if has_tolerance else 0
+
+    def _select_orthogonal(self, X, start, tolerances, events):
+        """Fill events; return the squared norms that are left, and the smallest pivots."""
         scalar, n_slots = number(X.dtype), self.n_slots
-        fit_tol = torch.full((len(X), 1), self.coding.fit_tol or 0.0, dtype=torch.float64)
-        tolerances = scale_by_powers(fit_tol.to(X.device), -2 * exponents)[:, 0]
+        dependent = max(DEPENDENT, len(self.dictionary) * float(np.finfo(scalar).eps))
         most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
         n_blocks = min(len(X), count_blocks(X.device), most)
+        energy, least = start.clone(), torch.ones_like(start)
         launch(
             kernels.make_orthogonal_pursuit(*self._split),
             n_blocks,
             self._split[1],
-            rho,
+            X @ self.filters.T,
             self.gram,
             self.contest.gain,
-            (X * X).sum(dim=1),
-            tolerances.to(X.dtype),
-            scalar(len(self.dictionary) * np.finfo(scalar).eps),
+            energy,
+            tolerances,
+            scalar(dependent),
+            least,
             events.indices,
             events.values,
             X.new_zeros((n_blocks, n_slots + 4, n_slots)),
         )
+        return energy, least
+
+    @cached_property
+    def _in_double(self):
+        """The same coder in float64."""
+        atoms, contest = self.dictionary.double(), self.contest
+        contest = replace(contest, gain=contest.gain.double())
+        return DeviceCoder(self.coding, atoms, atoms, self.scales.double(), contest)
 
     @property
     def _split(self):

@@ -22,6 +22,8 @@ from functools import cache
 import numpy as np
 from numba import config, cuda, float64, int32
 
+from .. import kernels as host
+
 MOST_WARPS = 32  # of a block
 SCRATCH = 2 * MOST_WARPS  # numbers that `_best` uses
 EVERY_LANE = 0xFFFFFFFF
@@ -125,17 +127,12 @@ def _total(value, sums):
 # ----------------------------------------------------------------------------------------- pursuit
 
 
-@cuda.jit(device=True)
-def _quantile(P_cum, i, coefficient, C):
-    """P_cum_i at r = 1 - exp(-coefficient / C), linear between its nb_quant points, clamped at both
-    ends.
-    """
-    last = P_cum.shape[1] - 1
-    position = (1 - math.exp(-coefficient / C)) * (last + 1)
-    k = int(position)
-    if k >= last:
-        return P_cum[i, last]
-    return P_cum[i, k] + P_cum.dtype.type(position - k) * (P_cum[i, k + 1] - P_cum[i, k])
+def _on_device(kernel):
+    """The same function of the CPU's kernels, for a GPU."""
+    return cuda.jit(device=True)(getattr(kernel, "py_func", kernel))
+
+
+_quantile, _reach = _on_device(host.quantile), _on_device(host.reach)
 
 
 @cuda.jit(device=True)
@@ -244,32 +241,16 @@ def bound_scores(P_cum, C, knots, levels, eps, least, gain, bounds):
     if i >= P_cum.shape[0]:
         return
     rare = 1 - 0.3 * (1 - levels[1])
-    reached, k = _reach(P_cum, i, rare, 0, knots, C)
+    reached, k = _reach(P_cum[i], rare, 0, knots, C)
     gain[i] = 1 / min(max(reached, C * eps), knots[nb_quant - 1])
     k = 0
     for j in range(nb_quant):
-        coefficient, k = _reach(P_cum, i, levels[j], k, knots, C)
+        coefficient, k = _reach(P_cum[i], levels[j], k, knots, C)
         slack = 16 * eps * (C * nb_quant + coefficient)
         bound = math.inf
         if coefficient < math.inf:
             bound = gain[i] * max(coefficient - slack, 0.0)
         bounds[j, i] = max(bound, least)
-
-
-@cuda.jit(device=True)
-def _reach(P_cum, i, level, k, knots, C):
-    """A coefficient under which P_cum_i stays below level, and the point k it lies behind (search
-    starts at k).
-    """
-    last = P_cum.shape[1] - 1
-    if P_cum[i, last] < level:
-        return math.inf, k
-    while k < last and P_cum[i, k + 1] < level:
-        k += 1
-    if k == last or P_cum[i, k] >= level:
-        return knots[k], k
-    fraction = (level - P_cum[i, k]) / (P_cum[i, k + 1] - P_cum[i, k])
-    return knots[k] + C * fraction / (P_cum.shape[1] - k), k
 
 
 @cuda.jit(device=True)
@@ -321,7 +302,7 @@ def make_pursuit(n_own, n_threads, is_resident, has_table):
         bounds,
         n_steps,
         alpha,
-        tolerance,
+        tolerances,
         indices,
         values,
     ):
@@ -331,9 +312,9 @@ def make_pursuit(n_own, n_threads, is_resident, has_table):
         i = argmax_i z_i(rho_i);  v = alpha rho_i scale_i;  rho -= v gram_i,  n_steps times
 
         correlations (n_samples, n_dictionary) may be overwritten; indices, values (zeros) receive
-        the events and have a slot for each atom that n_steps can select.  With a tolerance, which
-        is then not below 0, residuals (n_samples, n_pixels) start as the samples and are
-        overwritten, else they are not looked at.
+        the events and have a slot for each atom that n_steps can select.  Tolerances (n_samples,)
+        below 0 are none, and a sample that takes all steps and does not reach its own gets one.
+        With tolerances, residuals (n_samples, n_pixels) start as the samples and are overwritten.
         """
         n, me, n_dictionary = UINT(cuda.blockIdx.x), UINT(cuda.threadIdx.x), UINT(gram.shape[0])
         own = cuda.local.array(n_kept, correlations.dtype)
@@ -344,7 +325,7 @@ def make_pursuit(n_own, n_threads, is_resident, has_table):
             cuda.shared.array(SCRATCH, int32),
             cuda.shared.array(SCRATCH, correlations.dtype),
         )
-        rho = correlations[n]
+        rho, tolerance = correlations[n], tolerances[n]
         if is_resident:
             for k in range(n_own):
                 j = me + UINT(k * n_threads)
@@ -381,6 +362,8 @@ def make_pursuit(n_own, n_threads, is_resident, has_table):
                 residuals[n], dictionary[atom], step, tolerance, sums
             ):
                 return
+        if me == 0:
+            tolerances[n] = -1
 
     return pursue
 
@@ -404,7 +387,7 @@ def make_step(n_own, n_threads, has_table):
         levels,
         bounds,
         alpha,
-        tolerance,
+        tolerances,
         indices,
         values,
         lasts,
@@ -418,6 +401,7 @@ def make_step(n_own, n_threads, has_table):
         counts, the slots in use, go from step to step.
         """
         n = cuda.blockIdx.x
+        tolerance = tolerances[n]
         if lasts[n] < 0:
             return
         sums = cuda.shared.array(MOST_WARPS, float64)
@@ -464,7 +448,7 @@ def make_orthogonal_pursuit(n_own, n_threads, is_resident):
 
     @cuda.jit(**LIMITS)
     def pursue_orthogonal(
-        correlations, gram, gain, energies, tolerances, dependent, indices, values, scratch
+        correlations, gram, gain, energies, tolerances, dependent, least, indices, values, scratch
     ):
         """Orthogonal matching pursuit by the inverse of a progressive Cholesky factor of the Gram
         matrix, one block for every gridDim-th sample.
@@ -494,7 +478,7 @@ def make_orthogonal_pursuit(n_own, n_threads, is_resident):
         atoms = cuda.shared.array(SCRATCH, int32)
         found = cuda.shared.array(SCRATCH, correlations.dtype)
         for n in range(cuda.blockIdx.x, correlations.shape[0], cuda.gridDim.x):
-            rho, energy, n_used = correlations[n], energies[n], 0
+            rho, energy, n_used, smallest = correlations[n], energies[n], 0, least[n]
             while n_used < n_slots and energy > tolerances[n]:
                 top, mine, best, first = zero, np.int32(-1), zero, me
                 while first < n_dictionary:
@@ -538,6 +522,7 @@ def make_orthogonal_pursuit(n_own, n_threads, is_resident):
                 pivot = gram[UINT(atom), UINT(atom)]
                 for j in range(UINT(n_used)):
                     pivot -= factors[j] * factors[j] * pivots[j]
+                smallest = min(smallest, float64(pivot) if pivot > dependent else 0.0)
                 if pivot <= dependent:
                     break
                 step = best / pivot
@@ -555,6 +540,8 @@ def make_orthogonal_pursuit(n_own, n_threads, is_resident):
                 n_used += 1
                 cuda.syncthreads()
             cuda.syncthreads()
+            if me == 0:
+                energies[n], least[n] = energy, smallest
 
     return pursue_orthogonal
 

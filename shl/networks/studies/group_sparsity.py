@@ -145,6 +145,10 @@ STUDY = Study(
     head="accuracy, or R2 of a regression; zeros are exact",
     texts={"penalty": "penalties", "alpha": f"strengths of the penalties (default: {ALPHAS})"},
     draw=_draw,
+    path={
+        "penalty": ("sparse_group_lasso",),
+        "alpha": tuple(10.0**power for power in (-4.5, -4, -3.5, -3, -2.5)),
+    },
     data=("digits", "diabetes"),
     seeds=(0, 1),
 )

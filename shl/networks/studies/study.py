@@ -44,6 +44,8 @@ class Study:
         Help of the parameters of `learn` beside data, seed, epochs and n_samples.
     head : str, default=""
         What the command says above the table.
+    path : mapping, default={}
+        Values of varied parameters for a second table, of the first data set and seed.
     data : tuple of str, default=('digits',)
     seeds : tuple of int, default=(0, 1, 2)
     n_jobs : int, default=-1
@@ -60,6 +62,7 @@ class Study:
     draw: Callable[[list[dict], str], dict]
     texts: Mapping[str, str] = field(default_factory=dict)
     head: str = ""
+    path: Mapping[str, tuple] = field(default_factory=dict)
     data: tuple = ("digits",)
     seeds: tuple = (0, 1, 2)
     n_jobs: int = -1

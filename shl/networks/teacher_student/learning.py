@@ -124,13 +124,11 @@ class Learning:
         """All samples once, in a new order; and a record."""
         student, data, run = self.student, self.data, self.run
         lr, strengths = run.lr / self.scale, (self.scale * l1, self.scale * run.l2_norm)
-        rule = Descent(lr, MOMENTUM, *strengths)
+        rule = Descent(lr, MOMENTUM, *strengths, run.clipping)
         order = self.rng.permutation(len(data.X))
         memory = student.weights, gradient, self.velocity, mask
         with np.errstate(over="ignore", invalid="ignore"):  # the objective is looked at
             total = learn_epoch(network, *memory, rule, data.X, data.y, order)
-        if run.clipping:
-            student.weights[abs(student.weights) < run.clipping] = 0
         self.n_epochs += 1
         self.objective = total / len(data.X) / self.scale + self.penalty(l1)
         if not math.isfinite(self.objective):
@@ -151,9 +149,9 @@ class Learning:
         self.watch(self)
 
     def penalty(self, l1):
-        """l1 sum |w| + l2 sum w^2 / 2 of all weights."""
+        """l1 sum |w| + 3 l2 sum w^2 / 2 of all weights."""
         weights = self.student.weights.astype(float)
-        return float(l1 * abs(weights).sum() + self.run.l2_norm * (weights**2).sum() / 2)
+        return float(l1 * abs(weights).sum() + self.run.l2_norm * (weights**2).sum() * 1.5)
 
     def _is_dead(self):
         """Whether no unit of the output answers any more, to no sample, though weights are left."""

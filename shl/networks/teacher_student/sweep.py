@@ -6,8 +6,8 @@ from dataclasses import asdict
 from functools import partial
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from ..._base.progress import progress
 from ..._base.tables import show_value
 from ...store.entries import Store
 from ...store.jobs import Job, StoredFunction, run_jobs, split_arrays
@@ -55,7 +55,7 @@ def result_of(
     """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
     or learned now and stored there; verbose 1 shows epochs, objective and weights left.
     """
-    with tqdm(unit=" epochs", mininterval=0.5, disable=not verbose) as bar:
+    with progress(unit=" epochs", mininterval=0.5, disable=not verbose) as bar:
 
         def show(learning):
             shown = {"objective": f"{learning.objective:.3g}", "weights": learning.n_weights}
