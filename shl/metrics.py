@@ -3,6 +3,7 @@
 A code is what a coder returns, or an array (n_samples, n_dictionary), dense or sparse.
 """
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,8 +18,8 @@ from .coding.competition import check_P_cum
 from .gabor import fit_gabor, orientation_entropy
 from .images.patches import PatchShape
 
-NOISY = 0.066  # the `disorder` that 99 % of whitened 1/f noise exceeds
 ORDERLY = 0.012  # the `disorder` of an atom that has a place and a frequency
+SPREAD_OUT = 0.02  # above, Gabor functions explain less than half of nearly all atoms
 
 if TYPE_CHECKING:
     from .coding.events import Events
@@ -239,14 +240,12 @@ def is_formless(
     """Tell which atoms have no form: no Gabor function explains more than half of their energy.
 
     is_formless_i = r2_i <= least_r2, with r2 of `fit_gabor`.  Functions are fitted only to atoms
-    whose `disorder` is above 0.012: below, an atom has a place and a frequency.  Of an atom in
-    colour the channel of most energy is fitted.  Atoms that are not square are formless if their
-    disorder is above 0.066, which 99 % of whitened 1/f noise exceeds.
+    whose `disorder` is above 0.012: below, an atom has a place and a frequency.  Of atoms in colour
+    or that are not square, those are formless whose `disorder` is above 0.02.
 
     Parameters
     ----------
     dictionary : array of shape (n_dictionary, n_pixels)
-        Atoms.
     patch_shape : (int, int) or (int, int, int), default=None
         Height and width of the atoms, and their channels.  If None, atoms are square and grey.
     least_r2 : float, default=0.5
@@ -265,16 +264,13 @@ def is_formless(
     array([ True,  True,  True])
     """
     spread = disorder(dictionary, patch_shape)
-    height, width, *_ = patch_shape or (1, 1)
-    if height != width:
-        return spread > NOISY
+    if patch_shape is not None and (
+        len(set(patch_shape[:2])) > 1 or math.prod(patch_shape[2:]) > 1
+    ):
+        return spread > SPREAD_OUT
     found = spread > ORDERLY
     if found.any():
         atoms = np.asarray(dictionary)[found]
-        if patch_shape is not None:
-            atoms = atoms.reshape(len(atoms), height * width, -1)
-            strongest = (atoms**2).sum(axis=1).argmax(axis=1)
-            atoms = np.take_along_axis(atoms, strongest[:, None, None], axis=2)[:, :, 0]
         found[found] = ~(fit_gabor(atoms, n_jobs=n_jobs)["r2"] > least_r2)
     return found
 
