@@ -215,8 +215,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     alpha_MP: constraints.PositiveShare = 1.0
     do_sym: constraints.Flag = False
     positive_code: constraints.Flag = False
-    whiten: Whitening | None = None
     positive_dict: constraints.Flag = False
+    whiten: Whitening | None = None
     missing: Missing = "error"
     split_sign: constraints.Flag = False
     n_iter: constraints.Count = 2000

@@ -102,7 +102,7 @@ def reconstruct(
     Returns
     -------
     image : array of this shape
-        float32 if the patches are float32, else float64.
+        The image, in float32 if the patches are float32, else in float64.
 
     Raises
     ------

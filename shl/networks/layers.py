@@ -61,10 +61,10 @@ class GaussianLinear(_Dense):
     bias : bool, default=True
     init_scale : float, default=0.1
         Standard deviation of the start values, at least 0.
-    noise : float, default=0.0
-        Standard deviation of z in training, at least 0.  The study of 2016 has 1.
     generator : torch.Generator, default=None
         The source of start values and noise.
+    noise : float, default=0.0
+        Standard deviation of z in training, at least 0.  The study of 2016 has 1.
 
     References
     ----------
