@@ -100,7 +100,9 @@ class Checkpoints:
         self._restore_signals()
         if number != signal.SIGINT:
             raise SystemExit(128 + number)
-        raise KeyboardInterrupt("stopped in the middle of a step")
+        error = KeyboardInterrupt("stopped in the middle of a step")
+        error.is_of_user = True  # no model of a half learning takes the place of the result
+        raise error
 
     def last(self):
         """The state of the last checkpoint, or None where there is none of this machine and these

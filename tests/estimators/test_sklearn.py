@@ -288,10 +288,12 @@ def test_a_short_batch_has_its_own_mean(X):
 
 
 def test_passes_are_steps(X):
-    assert make(n_passes=2.5, batch_size=100).fit(X).n_iter_ == 15
+    plain = {"n_iter": 2000}  # the default, which n_passes replaces
+    assert make(**plain, n_passes=2.5, batch_size=100).fit(X).n_iter_ == 15
     with pytest.raises(ValueError, match="n_passes must be above 0, not 0"):
-        make(n_passes=0).fit(X)
-    by_passes, by_steps = make(n_passes=5, batch_size=100), make(n_iter=30, batch_size=100)
+        make(**plain, n_passes=0).fit(X)
+    by_passes = make(**plain, n_passes=5, batch_size=100)
+    by_steps = make(n_iter=30, batch_size=100)
     np.testing.assert_array_equal(by_passes.fit(X).components_, by_steps.fit(X).components_)
 
 
@@ -532,7 +534,7 @@ def test_an_iterator_has_one_pass(X):
 @pytest.mark.parametrize(
     ("options", "data", "words"),
     [
-        ({"n_passes": 2}, {}, "n_passes must be None where X is an iterable, not 2"),
+        ({"n_passes": 2, "n_iter": 2000}, {}, "n_passes must be None where X is an iterable"),
         ({"tol": 0.1}, {}, "tol must be None where X is an iterable, not 0.1"),
         ({}, {"sample_weight": 3}, "sample_weight must be None where X is an iterable, not 3"),
     ],

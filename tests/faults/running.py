@@ -82,6 +82,7 @@ HEAR = _hear_signals if os.name == "posix" else None
 def python(code, *arguments, env=None, **options):
     """A process of the package in this tree that runs code; its output is text."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    env = {name: value for name, value in env.items() if value is not None}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen(command, env=env, preexec_fn=HEAR, **options)

@@ -20,6 +20,7 @@ from shl.convolution import ConvolutionalSHL
 from shl.learning import checkpoints
 from shl.learning.replacement import Replacement
 from shl.learning.state import to_arrays
+from shl.store.files import damage_of
 from shl.store.jobs import StoredFunction
 
 N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 20000))  # of the slow test
@@ -67,7 +68,8 @@ def use(kind, path, X, images):
         code = model.transform(images, gain=model.gain_)
         return [model.components_, model.partial_fit(images).components_, code.value]
     if kind == "checkpoint":
-        state = checkpoints._read_state(path)
+        with damage_of(path):  # as the store reads it
+            state = checkpoints._read_state(path)
         if state is None:  # of another machine
             return []
         options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 8, "record_num_batches": 20}

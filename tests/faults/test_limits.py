@@ -102,7 +102,6 @@ def test_errors_name_their_parameter(name):
 def test_what_must_not_change_while_a_state_is_learned_on_is_named():
     for changes, words in (
         ({"do_precision": True, "eta_precision": 0.1}, "do_precision must not become True"),
-        ({"replace": True}, "replace must not become True"),
         ({"optimizer": "adam"}, "optimizer must not change"),
         ({"homeo_method": "HEH"}, "homeo_method.*must not change"),
         ({"nb_quant": 7}, "nb_quant"),

@@ -18,7 +18,7 @@ from running import run
 
 from shl import SHL, images
 from shl.annex import convolution as study
-from shl.images import photographs
+from shl.images import files, photographs
 
 SIZE = 40
 
@@ -168,7 +168,7 @@ def test_images_are_turned_as_they_are_to_be_seen(tmp_path, suffix):
     for orientation, content in stored.items():
         image = Image.fromarray(np.ascontiguousarray(content))
         exif = image.getexif()
-        exif[photographs.ORIENTATION] = orientation
+        exif[files.ORIENTATION] = orientation
         path = tmp_path / f"{orientation}.{suffix}"
         options = {"quality": 100, "subsampling": 0} if suffix == "jpg" else {}
         image.save(path, exif=exif, **options)

@@ -48,6 +48,12 @@ class FigureCanvas(FigureCanvasAgg):
 '''
 
 
+@pytest.fixture(autouse=True)
+def no_backend(monkeypatch):
+    """Kernels and scripts choose their backend; `shl.cli.main` leaves one in the environment."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+
+
 def run_cells(cells, folder):
     """[(pictures, printed text) of each cell], run in a kernel of its own."""
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
