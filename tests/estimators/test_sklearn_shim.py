@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sklearn.decomposition
 
@@ -162,7 +163,13 @@ class DictionaryLearning(shl.SparseHebbianLearning):
         self.shuffle = shuffle
 
     homeo_method = "None"
-    n_dictionary = property(lambda self: self.n_components or self.n_features_in_)
+
+    def fit(self, X, y=None):
+        """As theirs, which has as many atoms as features unless told otherwise."""
+        self.n_features = np.shape(X)[1]
+        return super().fit(X)
+
+    n_dictionary = property(lambda self: self.n_components or self.n_features)
     learning_algorithm = property(lambda self: CODERS[self.fit_algorithm])
     fit_tol = property(lambda self: self.alpha)
     n_passes = property(lambda self: min(self.max_iter, FEW))
@@ -177,13 +184,14 @@ class DictionaryLearning(shl.SparseHebbianLearning):
         """None: of 10 samples there are none to hold out."""
         return Stopping()
 
+
+class MiniBatchDictionaryLearning(DictionaryLearning):
+    """Theirs, by our SparseHebbianLearning with Adam, whose sums have the dtype of the samples."""
+
+    optimizer = "adam"
     # What their tests of dtypes look at: the sums that learning carries along.
     _A = property(lambda self: self._state.moments["mean"])
     _B = property(lambda self: self._state.moments["square"])
-
-
-class MiniBatchDictionaryLearning(DictionaryLearning):
-    """Theirs, by our SparseHebbianLearning in batches."""
 
 
 def dict_learning(X, n_components, *, method="lars", **options):

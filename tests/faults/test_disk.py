@@ -15,14 +15,16 @@ from running import FLAGS, SMALL, commands_with_faults, python, run
 from shl import SHL, SparseHebbianLearning, store
 from shl._base import progress
 from shl.cli import main as cli
+from shl.store.index import INDEX
 
 MOST_WRITES = int(os.environ.get("SHL_FAULT_WRITES", 8))  # 1000 is all of them
 KEY = "0123456789abcdef" * 2
 
 
 def content(folder):
-    """The bytes of the files of a folder that is read only."""
-    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """The bytes of the files of a folder that is read only, without the index of a store."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != INDEX)
+    return {path: path.read_bytes() for path in files}
 
 
 # -------------------------------------------------------------------------------------- full disks
