@@ -1,4 +1,4 @@
-"""Run ruff, import-linter and the fast tests, which must pass before each commit.
+"""Run ruff, import-linter, prose.py and the fast tests, which must pass before each commit.
 
 Arguments go to pytest.
 """
@@ -12,6 +12,7 @@ COMMANDS = (
     [sys.executable, "-m", "ruff", "check", "."],
     [sys.executable, "-m", "ruff", "format", "--check", "-q", "."],
     [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"],
+    [sys.executable, "scripts/prose.py"],
     [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]],
 )
 

@@ -88,3 +88,10 @@ def test_docs_show_the_ranges_that_are_checked():
     lines = ["eta : float, default=0.04", "    Rate.", "do_sym : bool, default=False", "    Signs."]
     add_ranges(None, "class", "", shl.SparseHebbianLearning, None, lines)
     assert lines[1] == "    Range: a number above 0." and lines[4] == "    Range: True or False."
+
+
+def test_pages_have_short_sentences_and_the_words_of_the_glossary():
+    done = subprocess.run(
+        [sys.executable, DOCS.parent / "scripts" / "prose.py"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "")
