@@ -375,6 +375,8 @@ def test_a_planted_dictionary_is_recovered():
             n_iter=3000,
             batch_size=256,
             homeo_method=rule,
+            optimizer="adam",
+            replace=False,  # replacement finds all atoms without a rule, too
             random_state=0,
             n_jobs=2,
         ).fit(X)
