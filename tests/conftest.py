@@ -1,7 +1,15 @@
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_open():
+    """Close the figures of the tests and examples before, of which pyplot allows 20."""
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -72,12 +72,6 @@ def dico(opts, data):
     return dico
 
 
-@pytest.fixture(autouse=True)
-def figures_are_closed():
-    yield
-    plt.close("all")
-
-
 def panel(n_rows=1):
     """A panel of the annex, half a column wide."""
     where = {"left": 0.2, "right": 0.95, "bottom": 0.2, "top": 0.95}

@@ -237,7 +237,6 @@ def test_nothing_of_a_panel_is_cut_or_overlaps(dico, name, subplots):
     for axis in (ax.xaxis, ax.yaxis):
         boxes = [text.get_window_extent() for text in texts_of(axis)[1:]]
         assert not any(one.overlaps(other) for one, other in itertools.pairwise(boxes))
-    plt.close(fig)
 
 
 def texts_of(axis):
@@ -253,7 +252,6 @@ def test_a_label_shortens_and_keeps_its_unit(dico):
     assert plotting.time_plot(dico, "F_own", ax=ax)[1].get_ylabel() == "F_own"
     _, ax = plotting.time_plot(dico, "F", "bits")
     assert ax.get_ylabel() == "F = error + 0.0005 qerror, plain pursuit (bits)"
-    plt.close("all")
 
 
 def test_p_cum_has_the_ticks_of_the_study(dico):
@@ -273,7 +271,6 @@ def test_lines_with_labels_have_a_legend(dico):
         plotting.time_plot(dico, "F", label=f"eta = {i / 7:.4f}", ax=ax)
     legend, axes = ax.get_legend().get_window_extent(), ax.get_window_extent()
     assert legend.width * legend.height < axes.width * axes.height / 2
-    plt.close("all")
 
 
 def test_a_grid_is_a_heat_map_with_values():
@@ -342,7 +339,6 @@ def test_no_figure_stays_open():
         fig, _ = plotting.plot_usage(np.ones(3))
         assert plt.gcf() is fig
     assert len(plt.get_fignums()) <= len(open_before) + 20
-    plt.close("all")
 
 
 def test_a_thread_draws_without_pyplot(dico):
