@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
@@ -251,7 +251,7 @@ def reproducible(args):
             os.environ.pop(name, None)
 
 
-def claim_folder(args) -> Path:
+def claim_folder(args: Any) -> Path:
     """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,10 @@ What happens to an image depends on that image alone: its code has the same bits
 any number of threads and for any cut of a long signal into blocks.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -124,11 +124,11 @@ class ConvolutionalCoder:
 
     # -------------------------------------------------------------------------- correlations
 
-    def places(self, shape) -> tuple[int, int]:
+    def places(self, shape: Any) -> tuple[int, int]:
         """(rows, columns) where an atom may sit in images of shape (..., height, width)."""
         return places(shape, self.dictionary.shape[2:], self.coding.stride)
 
-    def allocate(self, shape) -> np.ndarray:
+    def allocate(self, shape: Any) -> np.ndarray:
         """Empty maps for images of a shape (n_images, n_channels, height, width)."""
         n_rows, n_columns = self.places(shape)
         return np.empty((shape[0], n_rows, n_columns * len(self.dictionary)), self.dictionary.dtype)
@@ -202,10 +202,11 @@ class ConvolutionalCoder:
         else:
             for image, maps in zip(images, rho, strict=True):
                 run(*self.correlation(image, maps))
-        if gaps.index.size:
+        if gaps.places.size:
             stride = self.coding.stride
             kernels.measure_gaps(gaps, self.dictionary, stride, LEAST_SEEN, rho[0])
-        n_images, n_rows, n_tiles = *rho.shape[:2], -(-rho.shape[2] // contest.gains.size)
+        n_images, n_rows, n_columns = rho.shape[:3]
+        n_tiles = -(-n_columns // contest.gains.size)
         dtype = f"i{rho.itemsize}"
         sizes = (n_images, n_rows, n_tiles), (n_images, n_rows), contest.gains.size
         ranking = kernels.Ranking(*(np.empty(size, dtype) for size in sizes))
@@ -247,7 +248,7 @@ class ConvolutionalCoder:
 
     # -------------------------------------------------------------------------------- pursuit
 
-    def encode(self, X, threads: Threads, residual=None) -> ConvolutionalCode:
+    def encode(self, X: Any, threads: Threads, residual: Any = None) -> ConvolutionalCode:
         """The `ConvolutionalCode` of images X, an array (n_images, n_channels, height, width) or
         `Images`.
 
@@ -256,7 +257,8 @@ class ConvolutionalCoder:
         """
         coder = replace(self, is_packed=residual is not None)
         coder = coder if self.coding.floor is None else coder._above_noise(X)
-        small, large = [], []
+        small: list[slice] = []
+        large: list[slice] = []
         for rows in _runs_of_size(X):
             n_numbers = int(np.prod(self.places(X[rows.start].shape))) * len(self.dictionary)
             is_large = n_numbers >= LARGE or (coder.may_cut(X[rows.start].shape))
@@ -277,13 +279,15 @@ class ConvolutionalCoder:
         shape = len(X), len(self.dictionary), *self.places(X.shape)
         return ConvolutionalCode(*slots, shape)
 
-    def code_large(self, X, rows, residual, run) -> kernels.Slots:
+    def code_large(self, X: Any, rows: Any, residual: Any, run: Callable) -> kernels.Slots:
         """The events of a single large image."""
         if residual is None and self.may_cut(X[rows.start].shape):
             return self.code_blocks(X[rows.start], rows.start, run)
         return self.code_some(X, rows, residual, run)
 
-    def code_some(self, X, rows, residual=None, run=map_serially) -> kernels.Slots:
+    def code_some(
+        self, X: Any, rows: Any, residual: Any = None, run: Callable = map_serially
+    ) -> kernels.Slots:
         """The events of the images X[rows], all of one size."""
         images = self._load(X[rows])
         missing = np.isnan(images)
@@ -304,7 +308,7 @@ class ConvolutionalCoder:
         slots.images[:] += rows.start
         return slots
 
-    def pursue(self, images, run=map_serially) -> kernels.Slots:
+    def pursue(self, images: Any, run: Callable = map_serially) -> kernels.Slots:
         """The events of images (n_images, n_channels, height, width) of one size, of a single one
         where an entry is missing or with a tolerance.
         """
@@ -339,13 +343,13 @@ class ConvolutionalCoder:
             found.append(kernels.Slots(*(part[:n_events] for part in slots)))
         return _join(found, rho.dtype)
 
-    def subtract(self, slots, residuals) -> None:
+    def subtract(self, slots: Any, residuals: Any) -> None:
         """Subtract events from residuals (n_images, n_channels, height, width), in place."""
         kernels.subtract_events(slots, self.coding.stride, self.dictionary, residuals)
 
     # ------------------------------------------------------------------------ floors and blocks
 
-    def _above_noise(self, X) -> "ConvolutionalCoder":
+    def _above_noise(self, X: Any) -> "ConvolutionalCoder":
         """The same coder with the noise level of X: sigma_i = median |rho_i| / .6745 over places of
         some pieces, at least what rounding leaves of the largest.
         """
@@ -372,11 +376,11 @@ class ConvolutionalCoder:
             noise = np.nan_to_num(np.nanmedian(found, axis=0) / 0.6745)
         return replace(self, noise=np.maximum(noise, least).astype(np.float64))
 
-    def may_cut(self, shape) -> bool:
+    def may_cut(self, shape: Any) -> bool:
         """Whether images of this shape are signals that are coded by blocks."""
         return self.noise is not None and self.has_runs and self.places(shape)[1] > BLOCK
 
-    def code_blocks(self, signal, n, run) -> kernels.Slots:
+    def code_blocks(self, signal: Any, n: Any, run: Callable) -> kernels.Slots:
         """The events of a long signal (n_channels, 1, n_times), by blocks that overlap."""
         stride, width = self.coding.stride, self.dictionary.shape[3]
         n_places, guard = self.places(signal.shape)[1], GUARD * width
@@ -393,7 +397,7 @@ class ConvolutionalCoder:
 
     # ------------------------------------------------------------------------------- learning
 
-    def code_batch(self, X, rows, threads: Threads) -> Batch:
+    def code_batch(self, X: Any, rows: Any, threads: Threads) -> Batch:
         """The images X[rows], in the order of X, their code and residuals."""
         # Rows occur once: all of them are X itself.
         samples = X if len(rows) == len(X) and isinstance(X, np.ndarray) else X[np.sort(rows)]
@@ -464,8 +468,8 @@ def _join(found, dtype):
 
 def _allocate(n_events, dtype):
     """Room for events."""
-    numbers = (np.zeros(n_events, np.int32) for _ in range(4))
-    return kernels.Slots(*numbers, np.zeros(n_events, dtype))
+    dtypes = 4 * (np.int32,) + (dtype,)
+    return kernels.Slots(*(np.zeros(n_events, dtype) for dtype in dtypes))
 
 
 def _show(run, is_quiet):
@@ -486,7 +490,7 @@ def _show(run, is_quiet):
     return run_and_show
 
 
-def _runs_of_size(X) -> Iterator[slice]:
+def _runs_of_size(X: Any) -> Iterator[slice]:
     """Slices of consecutive images of one size."""
     if isinstance(X, np.ndarray):
         yield slice(0, len(X))
@@ -498,7 +502,7 @@ def _runs_of_size(X) -> Iterator[slice]:
             first = n
 
 
-def _stacks(X) -> Iterator[np.ndarray]:
+def _stacks(X: Any) -> Iterator[np.ndarray]:
     """Arrays of consecutive images of one size."""
     for rows in _runs_of_size(X):
         yield np.asarray(X[rows]) if isinstance(X, np.ndarray) else np.stack(X[rows])

@@ -7,6 +7,7 @@ turns a dictionary and a `shl.coding.Competition` into a `ConvolutionalCoder`, i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import fft
@@ -18,6 +19,7 @@ from ..coding.competition import PLAIN, check_competition
 from ..coding.encode import check_norms
 from ..coding.preparing import prepare
 from .coder import ConvolutionalCoder, places
+from .events import ConvolutionalCode
 from .layout import read
 
 L0_OF_IMAGES = 20  # events of an image, by default
@@ -104,15 +106,8 @@ class ConvolutionalCoding(Checked):
         return 1 / n_dictionary
 
 
-@prepare.register
-def _(
-    coding: ConvolutionalCoding,
-    dictionary,
-    competition=PLAIN,
-    precision=None,
-    threads=None,
-    former=None,
-) -> ConvolutionalCoder:
+@prepare.register(ConvolutionalCoding)
+def _(coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None):
     """Return the `ConvolutionalCoder` of a dictionary (n_dictionary, n_channels, height, width), or
     (n_dictionary, n_channels, n_times).
 
@@ -213,19 +208,19 @@ def _axes_of(X, dictionary):
 
 
 def convolutional_encode(
-    X,
-    dictionary,
+    X: Any,
+    dictionary: Any,
     *,
-    l0_sparseness=None,
-    alpha_MP=1.0,
-    gain=None,
-    do_sym=False,
-    stride=1,
-    n_jobs=None,
-    verbose=0,
-    fit_tol=None,
-    floor=None,
-):
+    l0_sparseness: int | None = None,
+    alpha_MP: float = 1.0,
+    gain: Any = None,
+    do_sym: bool = False,
+    stride: int = 1,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    fit_tol: float | None = None,
+    floor: float | None = None,
+) -> ConvolutionalCode:
     """Code images or signals by atoms, each at any place: X ~ sum over events of value * atom at
     (row, column), or at a time.
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -42,12 +43,15 @@ class Evidence:
         self, X: np.ndarray, rows: np.ndarray, held_out: np.ndarray | None, plan: Plan, seed: int
     ):
         self.X, self.plan = X, plan
-        self.looks = [int(share * (plan.n_steps or 0)) for share in LOOKS]
-        self.half, self.rows = self.looks[-1], None
+        self.shrinkage, self.n_steps = getattr(plan.optimizer, "shrinkage", 0.0), plan.n_steps or 0
+        self.looks = [int(share * self.n_steps) for share in LOOKS]
+        self.half = self.looks[-1]
+        self.rows: Any = None  # of the test
         self._second = self._first = Batches(len(rows), plan.batch_size, seed, rows)
-        is_asked = getattr(plan.optimizer, "shrinkage", 0) > 0 and self.half > 0
-        if not is_asked or held_out is not None:
-            self.rows = held_out[:MOST_ROWS] if is_asked else None
+        if not self.shrinkage or not self.half:
+            return
+        if held_out is not None:
+            self.rows = held_out[:MOST_ROWS]
             return
         n = min(MOST_ROWS, len(rows) // SHARE, len(rows) - plan.batch_size)
         if n < FEWEST_ROWS:
@@ -58,15 +62,15 @@ class Evidence:
 
     def steps(self, first: int) -> Iterator[np.ndarray]:
         """Return the rows of X of each step, from the first on."""
-        half, last = max(first, self.half), self.plan.n_steps
-        return chain(self._first.steps(first, half), self._second.steps(half, last))
+        half = max(first, self.half)
+        return chain(self._first.steps(first, half), self._second.steps(half, self.n_steps))
 
     def step_done(self, state: State, threads: Threads) -> None:
         """Set the shrinkage in the moments of the state, if it is time and a test asks for it."""
         if self.rows is None or state.step not in self.looks or state.moments["c"] > 0:
             return
         if self._gain_by_shrinkage(state, threads) > LEAST_GAIN:
-            state.moments["c"] = np.array(self.plan.optimizer.shrinkage)
+            state.moments["c"] = np.array(self.shrinkage)
 
     def _gain_by_shrinkage(self, state, threads):
         """How surely soft-thresholded atoms code the test's samples with less error.
@@ -76,7 +80,7 @@ class Evidence:
         """
         xp, D = namespace(state.dictionary), state.dictionary
         flat = D.reshape(len(D), -1)
-        least = 2 * self.plan.optimizer.shrinkage * xp.ones_like(flat[:, 0])
+        least = 2 * self.shrinkage * xp.ones_like(flat[:, 0])
         atoms = soften(flat, least).reshape(D.shape)
         normalise(atoms)
         plain, shrunk = (

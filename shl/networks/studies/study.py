@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -75,7 +76,7 @@ class Study:
         n_jobs: int = 1,
         store: Store | None = None,
         verbose: int = 0,
-        **values,
+        **values: Any,
     ) -> list[dict]:
         """Return a record for each data set, seed and combination of the varied parameters.
 
@@ -149,7 +150,7 @@ def _announce(learn, calls, n_jobs):
         tqdm.write(f"{text}{seconds:.2g} s an epoch", file=sys.stderr)
 
 
-def fit_timed(model, X, X_test, y, y_test) -> float:
+def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
     """Fit an estimator to (X, y), score (X_test, y_test) beside; return the seconds."""
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
@@ -184,7 +185,8 @@ def summarise(
     more : callable, default=None
         What else to say of a group's records that did not fail, as a dict.
     """
-    groups, rows = {}, []
+    groups: dict[tuple, list] = {}
+    rows = []
     for record in records:
         groups.setdefault(tuple(str(record[name]) for name in by), []).append(record)
     for group in groups.values():
