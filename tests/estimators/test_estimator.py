@@ -30,8 +30,6 @@ MODELS = [
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-# Some checks learn from repeated samples, whose lasso may have no unique code.
-@pytest.mark.filterwarnings("ignore:.* samples have a code whose:UserWarning")
 @parametrize_with_checks(MODELS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
