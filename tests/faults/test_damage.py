@@ -18,7 +18,6 @@ from shl.cli import main as cli
 from shl.coding.events import Events
 from shl.convolution import ConvolutionalSHL
 from shl.learning import checkpoints
-from shl.learning.replacement import Replacement
 from shl.learning.state import to_arrays
 from shl.store.files import damage_of
 from shl.store.jobs import StoredFunction
@@ -317,15 +316,6 @@ def test_a_fortran_ordered_file_is_the_same_model(files, tmp_path):
         turned = {k: np.asfortranarray(v) if v.ndim else v for k, v in arrays.items()}
         store.write(tmp_path / "a.npz", turned, info)
         assert is_same(use(kind, tmp_path / "a.npz", X, images), use(kind, paths[kind], X, images))
-
-
-def test_a_replacement_of_ones_own_is_saved(files, tmp_path):
-    _, X, _ = files
-    model = SparseHebbianLearning(12, replace=Replacement(each=3, min_age=5), n_iter=5)
-    model.fit(X).save(tmp_path / "a.npz")
-    loaded = SparseHebbianLearning.load(tmp_path / "a.npz")
-    assert loaded.replace == model.replace
-    np.testing.assert_array_equal(loaded.partial_fit(X).n_iter_, 6)
 
 
 def test_crafted_parameters_are_refused(files, tmp_path):
