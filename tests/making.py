@@ -19,6 +19,13 @@ def make(**options):
     return SparseHebbianLearning(**parameters | options)
 
 
+def some_slow(values, n_fast=1):
+    """The values of a parameter, of which those after the first are for slow tests."""
+    values = list(values)
+    slow = (pytest.param(value, marks=pytest.mark.slow) for value in values[n_fast:])
+    return [*values[:n_fast], *slow]
+
+
 def unit(rows):
     """The rows, scaled to norm 1."""
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)

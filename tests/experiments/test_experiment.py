@@ -1,7 +1,5 @@
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,14 +134,6 @@ def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main(["learn", "--help"])
     assert "(default: 676)" in capsys.readouterr().out
-
-
-def test_import_is_light():
-    program = (
-        "import sys, shl; assert 'matplotlib' not in sys.modules and 'pandas' not in sys.modules; "
-        "shl.SHL; shl.sparse_encode; assert 'matplotlib' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_few_patches_can_be_looked_at_but_not_learned(tmp_path):
