@@ -1,7 +1,7 @@
 import naive
 import numpy as np
 import pytest
-from codings import WAYS, assert_right, options_of, rescale, samples_of
+from codings import IN_TURN, WAYS, assert_right, options_of, rescale, samples_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,8 +41,7 @@ def test_code_equals_the_oracle(X, dictionary, name, dtype):
     assert_right(code, X, dictionary, options)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(("name", "dtype"), IN_TURN)
 def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
     X, dictionary = np.tile(samples_of(name, X[:50]), (3, 1)), dictionary.astype(dtype)
     X = X.astype(dtype)
@@ -58,8 +57,7 @@ def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
     np.testing.assert_array_equal(rows.toarray(), code)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(("name", "dtype"), IN_TURN)
 def test_scales_are_exact(X, dictionary, name, dtype):
     X, dictionary = samples_of(name, X[:20]).astype(dtype), dictionary.astype(dtype)
     options = options_of(name, dictionary.shape)
