@@ -29,13 +29,6 @@ def test_without_a_minimum_the_guess_stays(rng):
     assert (selection.n_dictionary, selection.l0_sparseness) == (30, 2)
 
 
-def test_select_names_bad_input():
-    with pytest.raises(ValueError, match="n_dictionary"):
-        shl.select(np.ones((10, 4)), 0)
-    with pytest.raises(ValueError, match="X"):
-        shl.select(np.full((10, 4), np.nan))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["equal", "half stronger", "1/rank"])
 def test_other_guesses_select_alike(profile):
