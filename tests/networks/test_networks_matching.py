@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from shl.networks.teacher_student.matching import match, normal_form
+from shl.networks.teacher_student.matching import match, normal_form, rescale
 
 
 def random_network(rng, widths=(3, 4, 3, 1), taps=(3, 2, 2)):
@@ -94,7 +94,7 @@ def test_networks_of_other_filters_cannot_be_matched(rng):
 def test_the_normal_form_of_a_relu_network_has_its_outputs(rng):
     layers = random_network(rng, (12, 8, 5, 1), taps=(1, 1, 1))
     layers[0][:, :, 3] = 0  # a unit without inputs says nothing
-    normal = normal_form(layers)
+    normal, scale = normal_form(layers)
 
     def outputs(network, x):
         for layer in network:
@@ -106,5 +106,8 @@ def test_the_normal_form_of_a_relu_network_has_its_outputs(rng):
     norms = np.sqrt((normal[0] ** 2).sum((0, 1)))
     np.testing.assert_allclose(norms, np.where(np.arange(8) == 3, 0, 1))
     scaled = [layers[0] * np.arange(1, 9), layers[1] / np.arange(1, 9)[:, None], layers[2]]
-    for one, other in zip(normal, normal_form(scaled), strict=True):
+    for one, other in zip(normal, normal_form(scaled)[0], strict=True):
         np.testing.assert_allclose(one, other)
+    layers[1][:, 3] = 0  # what leaves it
+    for one, own in zip(rescale(normal, scale), layers, strict=True):
+        np.testing.assert_allclose(one, own, atol=1e-12)

@@ -104,10 +104,15 @@ def test_pictures_show_the_numbers():
     assert [text.get_text() for text in loss.get_xticklabels()] == ["sigmoid\n-> sigmoid"]
     assert weights.lines[1].get_xdata().tolist() == [0, 0]
     arrays, metrics = result_of(runs[2])
-    fig, axs = plot_match(arrays, title="a student")
+    fig, axs = plot_match(arrays, title="a student", is_rescaled=True)
     assert fig.get_suptitle() == "a student"
+    assert [ax.images[0].get_array().shape for ax in axs[1]] == [(3, 4), (8, 4), (8, 1)]
     shown = [np.count_nonzero(ax.images[0].get_array()) for ax in axs[1]]
     assert shown == metrics["weights"]
+    numbers = [text.get_text() for ax in axs[0] for text in ax.texts]
+    assert numbers == ["2.59", "-2.83", "0.87", "-1.38", "1.29", "0.86", "-0.84"]
+    for ax, who in zip(axs[:, 0], ("teacher", "student"), strict=True):
+        assert ("on the teacher's scale" in ax.get_title()) == (who == "student")
     _, (_, counts) = plot_learning(arrays)
     assert metrics["n_weights"] in counts.lines[-1].get_ydata()
 
@@ -152,13 +157,17 @@ def test_a_single_student(tmp_path, config, capsys):
     captured = capsys.readouterr()
     assert "baselineCNN_relu -> multiChannelCNN_relu" in captured.out
     assert "of var(y)" in captured.out and "not scaled to var(y)" in captured.out
-    assert "epochs" in captured.err and "objective=" in captured.err
+    assert "at most" in captured.err and "5 epochs of" in captured.err
+    assert "objective=" in captured.err
     ((folder, summary),) = summaries(tmp_path, "exp3").items()
     assert summary["run"]["seed"] == 3
     for picture in ("match", "learning"):
         assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     arrays = read(folder / "student.npz")[0]
     assert sum((arrays[f"student_{i}"] != 0).sum() for i in range(3)) == summary["n_weights"]
+    text = (folder / "student.txt").read_text()
+    assert "teacher, layer 1: 1, 2, 1: -2.83" in text
+    assert text.count("student, layer") == summary["n_weights"]
     assert (
         main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3", "--json"))
         == 0

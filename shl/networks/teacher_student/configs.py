@@ -27,7 +27,7 @@ MODELS = {
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
-VERSION = 3  # raise it when a learning would give another result: stored ones are then not used
+VERSION = 4  # raise it when a learning would give another result: stored ones are then not used
 STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
 
 

@@ -16,14 +16,30 @@ N_STARTS = 24  # far more than three layers of a few channels need
 
 
 def normal_form(layers):
-    """The layers of an equal relu network whose hidden units have incoming weights of norm 1, or of
-    zeros alone.
+    """Return (the layers of an equal relu network, the norms of its hidden units).
+
+    The weights that enter a hidden unit then have norm 1, or are all zero.  The norms
+    (n_hidden,) of each layer are those before.
+    """
+    layers, norms = [np.array(layer, float) for layer in layers], []
+    for before, after in itertools.pairwise(layers):
+        norms.append(np.sqrt((before**2).sum((0, 1))))
+        before /= np.where(norms[-1] > 0, norms[-1], 1)
+        after *= norms[-1][:, None]
+    return layers, norms
+
+
+def rescale(layers, norms):
+    """Return the layers of an equal relu network whose first hidden units have other norms.
+
+    The norms (n,) of each layer multiply what enters its first n units, and divide what leaves
+    them.  A norm of 0 leaves a unit as it is.
     """
     layers = [np.array(layer, float) for layer in layers]
-    for before, after in itertools.pairwise(layers):
-        norms = np.sqrt((before**2).sum((0, 1)))
-        before /= np.where(norms > 0, norms, 1)
-        after *= norms[:, None]
+    for (before, after), scale in zip(itertools.pairwise(layers), norms, strict=True):
+        scale, n = np.where(scale > 0, scale, 1), len(scale)
+        before[:, :, :n] *= scale
+        after[:, :n] /= scale[:, None]
     return layers
 
 
