@@ -47,6 +47,7 @@ def evolve_one(
     data: str = "digits",
     n_samples: int | None = None,
     normalized: bool = False,
+    published: bool = False,
 ) -> dict:
     """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all
     layers).
@@ -66,6 +67,8 @@ def evolve_one(
     normalized : bool, default=False
         Whether inputs have mean 0 and variance 1 over all pixels: border pixels are then below 0,
         and not silent.
+    published : bool, default=False
+        Whether network, rates, batches and inputs are those of the study of 2019 for digits too.
 
     Returns
     -------
@@ -78,10 +81,12 @@ def evolve_one(
     """
     from ..estimators import SparseMLPClassifier
 
-    settings = settings_of(data)
+    published = check_flag(published, "published")
+    settings = settings_of("others" if published else data)
     X, X_test, y, y_test = split(data, seed, n_samples)
     grey_levels = settings.pop("grey_levels")
-    X, X_test = _scale(X, X_test, grey_levels, check_flag(normalized, "normalized"))
+    is_normalized = check_flag(normalized, "normalized") or published
+    X, X_test = _scale(X, X_test, grey_levels, is_normalized)
     decay = check_number(weight_decay, "weight_decay", least=0)
     n_epochs = settings.pop("epochs") if epochs is None else settings.pop("epochs") and epochs
     model = SparseMLPClassifier(
@@ -181,6 +186,7 @@ STUDY = Study(
     texts={
         "weight_decay": "strengths of the L2 penalty",
         "normalized": "inputs of mean 0 and variance 1: border pixels are below 0",
+        "published": "layers, rates, batches and inputs of the study of 2019, for digits too",
     },
     draw=_draw,
 )
