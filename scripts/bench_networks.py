@@ -1,6 +1,7 @@
 """Networks beside their peers: a Markdown table for each question.
 
-    inputs     10 informative inputs of 50: cold starts, a path of strengths, LassoNet
+    inputs     10 informative inputs of 50: a path of strengths, and no penalty
+    rivals     the same by a path, cold starts, and LassoNet
     shrink     three networks on digits cut to one size three ways, then fine-tuned
     mlp        the estimators without a penalty beside those of scikit-learn
     layers     evolutions, and inference with few connections
@@ -72,48 +73,54 @@ def wide_data(seed):
 # ------------------------------------------------------------------------------------------- inputs
 
 
-def select_inputs(seeds):
+LASSO = {"penalty": "group_lasso"}
+WAYS = {
+    "no penalty": {},
+    "cold start, alpha 0.002": {**LASSO, "alpha": 2e-3},
+    "cold start, alpha 0.006": {**LASSO, "alpha": 6e-3},
+    'alpha="path"': {**LASSO, "alpha": "path"},
+}
+
+
+def select_inputs(seeds, names):
     """A row for each way to find the inputs."""
-    lasso = {"penalty": "group_lasso"}
-    ways = {
-        "no penalty": {},
-        "cold start, alpha 0.002": {**lasso, "alpha": 2e-3},
-        "cold start, alpha 0.006": {**lasso, "alpha": 6e-3},
-        'alpha="path"': {**lasso, "alpha": "path"},
-    }
-    found = {name: [] for name in (*ways, "LassoNet")}
-    lassonet = find_peer("lassonet")
+    found = {name: [] for name in names}
     for seed in seeds:
         X, X_test, y, y_test = wide_data(seed)
-        for name, options in ways.items():
+        for name in names:
+            if name == "LassoNet":
+                found[name].append(select_by_lassonet(X, X_test, y, y_test, seed))
+                continue
             began = time.process_time()
-            model = SparseMLPClassifier(SIZES, random_state=seed, **options).fit(X, y)
+            model = SparseMLPClassifier(SIZES, random_state=seed, **WAYS[name]).fit(X, y)
             seconds = time.process_time() - began
             is_used = model.feature_importances_ > 0
             found[name].append((is_used, model.score(X_test, y_test), seconds))
-        if lassonet:
-            found["LassoNet"].append(select_by_lassonet(lassonet, X, X_test, y, y_test, seed))
-    yield "inputs", "informative, of 10", "others, of 40", "test accuracy", "seconds"
+    yield "way", "informative, of 10", "others, of 40", "test accuracy", "seconds"
     for name, runs in found.items():
-        if runs:
-            used, scores, seconds = zip(*runs, strict=True)
-            counts = [[u[:N_USED].sum() for u in used], [u[N_USED:].sum() for u in used]]
-            yield (
-                name,
-                *(" ".join(map(str, c)) for c in counts),
-                summary_of(scores),
-                f"{np.mean(seconds):.0f}",
-            )
+        used, scores, seconds = zip(*runs, strict=True)
+        counts = [[u[:N_USED].sum() for u in used], [u[N_USED:].sum() for u in used]]
+        lists = (" ".join(map(str, each)) for each in (*counts, [f"{s:.3f}" for s in scores]))
+        yield name, *lists, f"{np.mean(seconds):.0f}"
 
 
-def select_by_lassonet(lassonet, X, X_test, y, y_test, seed):
+def compare_rivals(seeds):
+    """A row for each way, beside LassoNet where it is installed."""
+    names = [*list(WAYS)[1:], *(["LassoNet"] if find_peer("lassonet") else [])]
+    return select_inputs(seeds, names)
+
+
+def select_by_lassonet(X, X_test, y, y_test, seed):
     """(inputs used, test accuracy, seconds): the fewest inputs whose held-out accuracy is within a
     standard error of the best, as `alpha="path"` chooses.
     """
+    from lassonet import LassoNetClassifier
+
     began = time.process_time()
     torch.manual_seed(seed)
     X, X_held, y, y_held = train_test_split(X, y, test_size=0.1, random_state=seed, stratify=y)
-    model = lassonet.LassoNetClassifier(hidden_dims=SIZES, batch_size=1000, path_multiplier=1.1)
+    how = {"batch_size": 1000, "n_iters": (200, 20), "path_multiplier": 1.2}
+    model = LassoNetClassifier(hidden_dims=SIZES, **how)
     path = model.path(X, y, X_val=X_held, y_val=y_held, return_state_dicts=True)
     scores = []
     for item in path:
@@ -268,6 +275,7 @@ def prune_ways(name, seed, tp, epochs=EPOCHS):
         with torch.no_grad():
             outputs = zip(before(data[1]), after(data[1]), strict=True)
             difference = max(float((a - b).abs().max()) for a, b in outputs)
+            difference = np.nan if before is after else difference
         row = [count(after), accuracy(after, data)]
         rows.append([*row, accuracy(learn(after, data, epochs=epochs), data), difference])
     return rows
@@ -285,7 +293,7 @@ def compare_shrunk(seeds):
     for name in NETWORKS:
         means = np.mean([prune_ways(name, seed, tp) for seed in seeds], axis=0)
         for method, row in zip(METHODS, means, strict=False):
-            differ = f"{row[3]:.0e}" if row[3] else "-"
+            differ = "-" if np.isnan(row[3]) else f"{row[3]:.0e}"
             yield name, method, round(row[0]), *(f"{value:.3f}" for value in row[1:3]), differ
 
 
@@ -315,7 +323,7 @@ def fit_both(X, y, sizes, batch_size, epochs, seed):
         classes = (MLPClassifier, SparseMLPClassifier)
     same = {"batch_size": min(batch_size, len(X)), "max_iter": epochs, "random_state": seed}
     models = (
-        classes[0](sizes, tol=0, n_iter_no_change=epochs, **same),
+        classes[0](hidden_layer_sizes=sizes, tol=0, n_iter_no_change=epochs, **same),
         classes[1](sizes, record_each=epochs, **same),
     )
     rows = []
@@ -423,7 +431,8 @@ def repeat_record(seeds):
 
 
 TABLES = {  # and their seeds
-    "inputs": (select_inputs, range(5)),
+    "inputs": (lambda seeds: select_inputs(seeds, ("no penalty", 'alpha="path"')), range(5)),
+    "rivals": (compare_rivals, (0, 1)),
     "shrink": (compare_shrunk, range(3)),
     "mlp": (compare_mlp, range(10)),
     "layers": (lambda seeds: time_layers(), ()),
