@@ -77,7 +77,7 @@ def test_an_empty_student_is_at_distance_one(rng):
 
 
 def test_networks_of_other_filters_cannot_be_matched(rng):
-    with pytest.raises(ValueError, match=r"same taps in each layer, not \[3, 2\]"):
+    with pytest.raises(ValueError, match=r"not \[3, 2, 2\] and \[2, 2, 2\]"):
         match(random_network(rng), random_network(rng, taps=(2, 2, 2)))
 
 

@@ -30,8 +30,9 @@ MODELS = {
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
-VERSION = 4  # raise it when a learning would give another result: stored ones are then not used
-STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
+# What decides a result beside the run.  Raise the version when a learning would give another
+# result: stored ones are then not used.
+IDENTITY = {"study": "teacher-student", "version": 4}
 
 
 def _check_numbers(value, name, may_be_empty=False, **bounds):
@@ -214,7 +215,7 @@ class Run:
 
     def key(self):
         """The hash of all that decides the result."""
-        return key_of({**STUDY, **asdict(self)}, "networks")
+        return key_of({**IDENTITY, **asdict(self)}, "networks")
 
     def models(self):
         """The names of teacher and student."""

@@ -51,17 +51,11 @@ def _draw_weights(ax, weights, limit):
     """One image, with numbers where there is room; returns the artist."""
     image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     if weights.size <= MOST_NUMBERS:
+        style = {"ha": "center", "va": "center", "fontsize": "x-small"}
         for row, column in np.argwhere(weights):
             value = weights[row, column]
-            ax.text(
-                column,
-                row,
-                f"{value:.3g}",
-                ha="center",
-                va="center",
-                fontsize="x-small",
-                color="white" if abs(value) > 0.6 * limit else "black",
-            )
+            color = "white" if abs(value) > 0.6 * limit else "black"
+            ax.text(column, row, f"{value:.3g}", color=color, **style)
     ax.set(xticks=[], yticks=[])
     return image
 

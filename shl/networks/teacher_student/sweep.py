@@ -14,7 +14,7 @@ from ..._base.tables import show_value
 from ...store.entries import Store
 from ...store.jobs import Job, StoredFunction, run_jobs, split_arrays
 from ..studies.study import summarise, with_std
-from .configs import STUDY, Run
+from .configs import IDENTITY, Run
 
 OUT = "shl_teacher_student"
 SUMMARISED = ("n_weights", "n_large", "relative_loss", "var_y", "distance", "spread")
@@ -35,7 +35,7 @@ COLUMNS = {
 
 def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(partial(_learn, watch), "student", store, STUDY, tag)
+    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag)
 
 
 def _learn(watch, /, **parameters):
