@@ -192,6 +192,10 @@ CALLS = {
             "n_atoms": 12,
         },
     ),
+    "make_recording": (
+        lambda **options: list(datasets.make_recording(**options)[:2]),
+        {**defaults(datasets.make_recording), "n_times": 400, "n_atoms": 2, "width": 8},
+    ),
     "make_spikes": (
         lambda **options: list(datasets.make_spikes(**options)),
         {**defaults(datasets.make_spikes), "n_samples": 20, "n_templates": 5},
@@ -297,6 +301,10 @@ CALLS = {
     "normalise_local_contrast": (
         lambda **options: [convolution.normalise_local_contrast(**options)],
         {**defaults(convolution.normalise_local_contrast), "X": IMAGES},
+    ),
+    "whiten_recording": (
+        lambda **options: [convolution.whiten_recording(**options)[0]],
+        {"X": np.random.default_rng(0).standard_normal((2, 200)), "order": 2},
     ),
     "radial_window": (
         lambda **options: [convolution.radial_window(**options)],
