@@ -25,9 +25,9 @@ from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
-from shl.convolution.coder import places
 from shl.convolution.coding import ConvolutionalCoding
 from shl.convolution.kernels import Limits, Slots, pursue, rank
+from shl.convolution.maps import places
 from shl.images.photographs import load_images
 from shl.learning import loop
 from shl.learning.state import start_state
@@ -40,9 +40,9 @@ def first_correlation(X, coder, threads):
     """The maps of all images, each thrown away."""
 
     def correlate(group):
-        rho = coder.allocate((1, *X.shape[1:]))[0]
+        rho = coder.filters.allocate((1, *X.shape[1:]))[0]
         for image in X[group]:
-            map_serially(*coder.correlation(image, rho))
+            map_serially(*coder.filters.correlation(image, rho))
 
     threads.map(correlate, chunks(len(X), most=16, fewest=1))
 
@@ -85,7 +85,7 @@ def pursuit(coder, image):
     n_events = coder.coding.l0_sparseness
     slots = Slots(*(np.zeros(n_events, np.int32) for _ in range(4)), np.zeros(n_events, rho.dtype))
     limits = Limits(1 << 62, -np.inf, np.zeros(1, np.int64), np.zeros(1))
-    how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
+    how = coder.filters.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
     return lambda: pursue(rho, *how, coder.dictionary, 1, 0, slots)
 
 
@@ -126,7 +126,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
     correlations.
     """
     coder = prepare(ConvolutionalCoding(20), dictionary)
-    gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
+    gram = coder.filters.gram.reshape(len(dictionary), 17, 17, len(dictionary))
     maps = [coder.fill(image[None])[0][0] for image in X[:n_images]]
     of_image = np.zeros(20, np.int32), *np.zeros((3, 20), np.int32), np.zeros(20, X.dtype)
     _, ranking, gaps = coder.fill(X[:1])
@@ -136,7 +136,7 @@ def measure_whole_map(X, dictionary, args, n_images=20):
             rho = rho[None].copy()
             rank(rho, coder.contest, 0, rho.shape[1], ranking)
             limits = Limits(20, -np.inf, np.zeros(1, np.int64), np.zeros(1))
-            how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
+            how = coder.filters.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
             pursue(rho, *how, coder.dictionary, 1, 0, Slots(*of_image))
 
     def theirs():

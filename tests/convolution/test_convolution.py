@@ -9,19 +9,18 @@ from making import assert_same, draw_atoms, fitted, unit
 from scipy.signal import lfilter
 
 from shl.coding.encode import sparse_encode
-from shl.coding.preparing import prepare
 from shl.convolution import (
     ConvolutionalCode,
     coder,
-    coding,
     convolutional_encode,
     gaussian_mask,
+    maps,
     normalise_local_contrast,
     preprocess,
     radial_window,
     whiten_recording,
 )
-from shl.convolution.coder import places
+from shl.convolution.maps import MOST_DENSE, Filters, places
 from shl.datasets import make_recording
 
 
@@ -91,8 +90,8 @@ def test_one_place_is_pursuit_of_a_patch(rng):
 def test_maps_are_correlations_in_any_strips(rng, share, n_channels):
     dictionary, image = draw_atoms(rng, n_channels=n_channels), np.zeros((n_channels, 21, 24))
     image[rng.random(image.shape) < share] = 1.5
-    assert (np.count_nonzero(image) < coder.MOST_DENSE * image.size) == (share < 1)
-    ready = prepare(coding.ConvolutionalCoding(), dictionary)
+    assert (np.count_nonzero(image) < MOST_DENSE * image.size) == (share < 1)
+    ready = Filters.of(dictionary, 1)
     rho = ready.allocate((1, *image.shape))[0]
     correlate, _ = ready.correlation(image, rho)
     for rows in (slice(0, 7), slice(7, 16), slice(16, 17)):
@@ -137,7 +136,7 @@ def test_bits_depend_on_no_thread_nor_batch(rng, dtype, shape):
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_large_images_in_strips_give_the_same_bits(rng, monkeypatch, n_jobs):
     dictionary, X = draw_atoms(rng), rng.standard_normal((2, 1, 60, 50))
-    monkeypatch.setattr(coder, "MOST_UNFOLDED", 46 * 25 * 9)  # strips of a few rows
+    monkeypatch.setattr(maps, "MOST_UNFOLDED", 46 * 25 * 9)  # strips of a few rows
     expected = convolutional_encode(X, dictionary, l0_sparseness=40)
     monkeypatch.setattr(coder, "LARGE", 1)
     monkeypatch.setattr(coder, "EVENTS_A_CALL", 7)
