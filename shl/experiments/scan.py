@@ -27,7 +27,7 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
 from ..plotting import plot_grid, plot_scan, time_plot
 from ..plotting.figures import get_axes, save
-from ..store.files import json_text, write_bytes
+from ..store.files import json_text, lasting, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
@@ -339,17 +339,18 @@ class SHL_set:
         """
         if not self._records:
             raise ValueError("there is no record to write: call run first")
-        names = list(dict.fromkeys(name for record in self._records for name in record))
+        records = lasting(self._records)
+        names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, names)
         writer.writeheader()
-        for record in self._records:
+        for record in records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
         write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(lasting(self._records)).encode())
 
     @checked
     def scan(

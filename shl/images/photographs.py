@@ -172,7 +172,8 @@ def _folder_images(folder, height, width, color):
     if not images:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise FileNotFoundError(
-            f"no usable image of at least {height} x {width} in {folder}, which holds {there}"
+            f"There is no usable image of at least {height} x {width} pixels in {folder}, which "
+            f"holds {there}. Pass a smaller height and width; sounds need height=1, patch_height=1."
         )
     return images
 

@@ -19,7 +19,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ except ImportError:  # Windows, which does not remove an open file
 
 SCHEMA = 3
 JSON_KEY, DIGEST_KEY = "__json__", "__digest__"
+OF_ONE_RUN = ("seconds", "cputime", "cached")  # what differs between equal runs
 # tag-kind-key.npz, a checkpoint beside it, and either set aside
 ENTRY = re.compile(r"(?:.*-)?([a-z_]+-[0-9a-f]{32})\.(npz|checkpoint)(\.bad)?", re.DOTALL)
 PART = re.compile(r"\.(?:[0-9a-f]{8}-\d+-)?[0-9a-f]{16}\.part")  # a file that is being written
@@ -87,6 +88,13 @@ def is_reproducible() -> bool:
     The environment's SOURCE_DATE_EPOCH asks for this, see https://reproducible-builds.org.
     """
     return "SOURCE_DATE_EPOCH" in os.environ
+
+
+def lasting(value: Any) -> Any:
+    """A summary, or a part of it, without times if files are to hold none."""
+    if is_reproducible() and isinstance(value, dict):
+        return {name: lasting(part) for name, part in value.items() if name not in OF_ONE_RUN}
+    return [lasting(part) for part in value] if isinstance(value, list) else value
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
