@@ -87,7 +87,9 @@ def inv_rescaling(r: ArrayLike, C: Positive = 3.0) -> np.ndarray:
     """
     r = as_array(r, "r")
     if r.size and not (r.min() >= 0 and r.max() < 1):
-        raise ValueError(f"r must be in [0, 1), but is in [{r.min()}, {r.max()}].  Use rescaling")
+        raise ValueError(
+            f"r must be in [0, 1), but is in [{r.min()}, {r.max()}]. Call rescaling first."
+        )
     return -C * np.log1p(-r)
 
 

@@ -152,8 +152,8 @@ def _fetch_file(store, name, downloader, base_url):
         return Path(store.fetch(name, downloader=downloader))
     except OSError as error:  # of requests, whose errors are all OSErrors
         raise ConnectionError(
-            f"cannot download {name} from {base_url} ({error}); without a network, put the images "
-            f"into {store.path} yourself"
+            f"{name} cannot be downloaded from {base_url} ({error}). Without a network, "
+            f"put the images into {store.path} yourself."
         ) from error
 
 
@@ -393,7 +393,17 @@ def recovered(
 
 @checked
 def similarity(dictionary: Matrix, atoms: np.ndarray, is_signed: Flag = False) -> np.ndarray:
-    """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
+    """Return the largest cosine of a learned atom with each planted one, (n_atoms,).
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Learned atoms.
+    atoms : array of shape (n_atoms, n_pixels)
+        Planted atoms.
+    is_signed : bool, default=False
+        Whether an atom may have the opposite sign.
+    """
     atoms = check_array(atoms, "atoms", ndim=2, n_columns=dictionary.shape[1])
     cosines = atoms @ dictionary.T
     return (np.abs(cosines) if is_signed else cosines).max(axis=1)

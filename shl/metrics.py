@@ -71,9 +71,15 @@ def _as_code(code):
 def reconstruction_error(
     X: np.ndarray, residual: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
-    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros.
+    """Return |X - A D| / |X|, of Frobenius norms; 0 if X is all zeros.
 
-    With weights, squares of a sample count as often.
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_pixels)
+    residual : array of shape (n_samples, n_pixels)
+        X - A D.
+    weight : array of shape (n_samples,), default=None
+        How often the squares of each sample count.
     """
     if not is_tensor(X):
         X, residual = as_array(X, "X"), as_array(residual, "residual")
@@ -191,7 +197,14 @@ def mutual_information(events: "Events | ArrayLike") -> float:
 
 @checked
 def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
-    """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
+    """MC = max_{i != j} <d_i, d_j> (Donoho & Elad 2003).
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+    do_sym : bool, default=False
+        Whether to take absolute values.
+    """
     most = float(namespace(dictionary).finfo(dictionary.dtype).max) ** 0.5 / dictionary.shape[1]
     check_magnitude(dictionary, "dictionary", most)
     gram = dictionary @ dictionary.T

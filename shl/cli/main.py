@@ -176,7 +176,7 @@ def _save(dico, path, shl, data):
     except OSError as error:
         kept = shl.store and shl.result_path(data=data, matname="learn")
         place = f"in {kept}" if kept and kept.is_file() else "nowhere else"
-        raise OSError(f"{error.strerror}; the model is {place}") from error
+        raise OSError(f"{error.strerror}. The model is {place}.") from error
 
 
 # --------------------------------------------------------------------------------------------- scan

@@ -50,12 +50,14 @@ def check_norms(atoms, name):
     norms = namespace(atoms).linalg.norm(atoms, axis=1)
     if not norms.all():
         raise ValueError(
-            f"{name}: row {int(norms.argmin())} is all zeros, an atom must have a direction"
+            f"{name} must have no row of zeros, because an atom needs a direction, but "
+            f"row {int(norms.argmin())} is all zeros"
         )
     worst = int(abs(norms - 1).argmax())
     if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(
-            f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
+            f"{name} must have rows of unit norm, but row {worst} has norm "
+            f"{norms[worst]:.3g}. Divide each row by its norm."
         )
 
 
@@ -65,7 +67,7 @@ def check_precision(precision, shape, dtype, name="precision"):
         return None
     precision = check_array(precision, name, ndim=2, dtype=dtype, shape=shape)
     if precision.min() <= 0:
-        raise ValueError(f"{name} must be positive, its least is {precision.min():.3g}")
+        raise ValueError(f"{name} must be above 0, not {precision.min():.3g}")
     return precision
 
 
@@ -80,8 +82,8 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
     for name, value in given.items():
         if value is not None and algorithm not in users[name]:
             raise ValueError(
-                f"{name} has no effect with algorithm={algorithm!r}: it needs "
-                f"{' or '.join(users[name])}"
+                f"{name} has no effect with algorithm={algorithm!r}. Use "
+                f"{' or '.join(users[name])}, or leave {name} out."
             )
 
 
@@ -214,7 +216,10 @@ def sparse_encode(
     coding.check_fits(len(dictionary))
     if competition is not None:
         if gain is not None or P_cum is not None or C is not None:
-            raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
+            raise ValueError(
+                "competition includes gain, P_cum and C, but some of them are given beside "
+                "it. Pass competition alone, or leave it out."
+            )
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)

@@ -183,8 +183,9 @@ def _check_matlab(name, array):
     if rows != columns == array.shape[-1]:
         count = " x ".join(map(str, array.shape))
         raise Unusable(
-            f"{name} of {count} may be {array.shape[-1]} images of {rows} x {columns} pixels, as "
-            f"in MATLAB, or {rows} of {columns} x {array.shape[-1]}, as in NumPy. Write it as .npy"
+            f"{name} of {count} may be {array.shape[-1]} images of {rows} x {columns} "
+            f"pixels, as in MATLAB, or {rows} of {columns} x {array.shape[-1]}, as in "
+            "NumPy. Write it as .npy."
         )
     return np.moveaxis(array, -1, 0)
 
@@ -250,7 +251,7 @@ def read_file(path: str | Path) -> Mapping[str, np.ndarray]:
     if reader is None:
         raise ValueError(f"its suffix must be one of {', '.join(READERS)}")
     if not path.is_file():  # to open a pipe would wait for ever
-        raise ValueError("it is no file")
+        raise ValueError("it is not a file")
     check_memory(path.stat().st_size, "the file", path.name)
     try:
         return reader(path)

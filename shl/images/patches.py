@@ -66,8 +66,9 @@ def crop(image: np.ndarray, height: Count, width: Count, rng: np.random.Generato
         if _contrast(part) >= least:
             return part
     raise ValueError(
-        f"no crop of height x width = {height} x {width} pixels with a fifth of its contrast in "
-        f"{MOST_DRAWS} draws"
+        f"No crop of height x width = {height} x {width} pixels has a fifth of the "
+        f"image's contrast in {MOST_DRAWS} draws. Use larger crops, or leave the "
+        "image out."
     )
 
 
@@ -159,7 +160,16 @@ def band_pass(image: np.ndarray, patch_width: Count) -> np.ndarray:
 
 @checked
 def preprocess(image: np.ndarray, patch_width: Count, do_bandpass: Flag = True) -> np.ndarray:
-    """The image whitened and, unless told otherwise, band-passed for patches of patch_width."""
+    """Whiten an image, and band-pass it for patches of a width.
+
+    Parameters
+    ----------
+    image : array of shape (rows, columns) or (rows, columns, 3)
+    patch_width : int
+        Width of a patch in pixels.
+    do_bandpass : bool, default=True
+        Whether to band-pass it.
+    """
     image = whiten(image)
     return band_pass(image, patch_width) if do_bandpass else image
 
@@ -415,8 +425,14 @@ def _digest_of_file(path):
 
 @dataclass(frozen=True)
 class Patches(Checked):
-    """All that decides a set of patches, see `shl.SHL`; a value out of its range is an error that
-    names it.
+    """All that decides a set of patches; the parameters are those of `shl.SHL`.
+
+    Parameters
+    ----------
+    patch_height : int, default=None
+        Height of a patch.  If None, its width.
+    color : bool, default=False
+        Whether patches have colours.
     """
 
     height: Count

@@ -86,8 +86,15 @@ def load_images(
 def choose_database(
     name_database: str | None, datapath: str | Path = DATAPATH
 ) -> tuple[str | Path, str]:
-    """(datapath, name_database): where there is no name, that of the only database of a datapath
-    that is given (`find_database`), else of the photographs that need none.
+    """Return (datapath, name_database) of the images that a user named.
+
+    Parameters
+    ----------
+    name_database : str or None
+        If None, the only database in `datapath` (see `find_database`), or the photographs that
+        scikit-learn ships if `datapath` has its default.
+    datapath : str or Path, default='database/'
+        A folder of images, or of such folders.
     """
     if name_database is not None:
         return datapath, name_database
@@ -115,7 +122,7 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
         return itself
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"datapath must be a folder or a file, and there is none at {folder}"
+            f"datapath must be a folder or a file, but there is none at {folder}"
         )
     if _holds_images(folder, PICTURES):
         return itself
@@ -123,7 +130,7 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
     if not found and _holds_images(folder):  # arrays may also be beside databases
         return itself
     if not found:
-        raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+        raise FileNotFoundError(f"datapath must hold a folder of images, but {folder} holds none")
     if STUDIED in found:
         return folder, STUDIED
     if len(found) > 1:
@@ -158,9 +165,9 @@ def _folder_images(folder, height, width, color):
             sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
         )
         raise FileNotFoundError(
-            f"name_database must be 'sample', 'dead_leaves', or a folder or file in "
-            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not {folder.name!r}. "
-            f"For images elsewhere, pass datapath alone"
+            "name_database must be 'sample', 'dead_leaves', or a folder or file in "
+            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not "
+            f"{folder.name!r}. For images elsewhere, pass datapath alone."
         )
     images = []
     for path in files_of(folder):
@@ -210,6 +217,15 @@ def read_images(
 ) -> list[tuple[str, np.ndarray]]:
     """Read all images of a file, as of `read_image`: (index, image), the index "" for one alone.
 
+    Parameters
+    ----------
+    path : str or Path
+        A file of one of the formats in database/README.md.
+    height, width : int, default=1
+        Pixels that an image must have at least.
+    color : bool, default=False
+        Whether to keep colours.
+
     Raises
     ------
     ValueError
@@ -253,7 +269,7 @@ def read_image(
     """
     images = read_images(path, height, width, color)
     if len(images) > 1:
-        raise ValueError(f"it holds {len(images)} images, and one is needed. Use read_images")
+        raise ValueError(f"it holds {len(images)} images, but one is needed. Use read_images.")
     return images[0][1]
 
 

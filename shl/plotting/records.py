@@ -255,7 +255,7 @@ def plot_grid(
     if results.shape != (len(x), len(y)) or not results.size:
         raise ValueError(
             f"results must have shape ({len(x)}, {len(y)}), as many as values of {x_name} and "
-            f"{y_name}, and not be empty.  Its shape is {results.shape}"
+            f"{y_name}, and not be empty. Its shape is {results.shape}"
         )
     results = np.ma.masked_invalid(results.astype(float)).T
     image = ax.imshow(results, aspect="auto", origin="lower")

@@ -271,7 +271,8 @@ def _take_info(path, arrays):
     info = json.loads(text)
     if info["schema"] > SCHEMA:
         raise NewerSchema(
-            f"{path} has schema {info['schema']}, this version reads up to {SCHEMA}: update shl"
+            f"{path} has schema {info['schema']}, but this version reads up to "
+            f"{SCHEMA}. Update shl."
         )
     if arrays.pop(DIGEST_KEY).tobytes() != hash_of(text).encode():
         raise ValueError("its text does not match its digest")

@@ -233,7 +233,7 @@ def test_start_values_are_used(X):
             ValueError,
             r"dict_init must have shape \(3, 25\), not \(3, 4\)",
         ),
-        ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no atom of zeros"),
+        ({"dict_init": np.zeros((50, 25))}, ValueError, "dict_init must have no row of zeros"),
         (
             {"do_precision": True, "learning_algorithm": "omp"},
             ValueError,

@@ -103,7 +103,7 @@ def test_a_coder_without_a_dictionary_has_the_cosine_basis(X):
     ("change", "error", "words"),
     [
         ({"dictionary": np.ones((3, 5))}, ValueError, "Dictionary and X have different numbers"),
-        ({"dictionary": np.zeros((3, 16))}, ValueError, "dictionary: row 0 is all zeros"),
+        ({"dictionary": np.zeros((3, 16))}, ValueError, "dictionary must have no row of zeros, but row 0"),
         ({"competition": 3}, TypeError, "competition must be a Competition, not 3"),
         ({"l0_sparseness": 17}, ValueError, "l0_sparseness.*at most 16"),
         ({"split_sign": 3}, TypeError, "split_sign must be True or False, not 3"),
@@ -374,18 +374,18 @@ def test_flags_are_flags(X, name):
     ],
 )
 def test_unknown_parameters_name_the_nearest(theirs, ours):
-    with pytest.raises(TypeError, match=f"no parameter '{theirs}': did you mean {ours}?"):
+    with pytest.raises(TypeError, match=f"no parameter '{theirs}'. Did you mean {ours}?"):
         SparseHebbianLearning(**{theirs: 3})
-    with pytest.raises(ValueError, match=f"no parameter '{theirs}': did you mean {ours}?"):
+    with pytest.raises(ValueError, match=f"no parameter '{theirs}'. Did you mean {ours}?"):
         SparseHebbianLearning().set_params(**{theirs: 3})
 
 
 def test_unknown_parameters_of_the_others():
-    with pytest.raises(TypeError, match="'transform_alpha': did you mean fit_tol"):
+    with pytest.raises(TypeError, match="'transform_alpha'. Did you mean fit_tol"):
         SparseCoder(transform_alpha=3)
-    with pytest.raises(ValueError, match="'patchwidth': did you mean patch_width"):
+    with pytest.raises(ValueError, match="'patchwidth'. Did you mean patch_width"):
         small_model().set_params(patchwidth=3)
-    with pytest.raises(TypeError, match="'zzzzzz': it has n_dictionary, "):
+    with pytest.raises(TypeError, match="'zzzzzz'. It has n_dictionary, "):
         small_model(zzzzzz=3)
 
 
@@ -534,9 +534,9 @@ def test_an_iterator_has_one_pass(X):
 @pytest.mark.parametrize(
     ("options", "data", "words"),
     [
-        ({"n_passes": 2, "n_iter": 2000}, {}, "n_passes must be None where X is an iterable"),
-        ({"tol": 0.1}, {}, "tol must be None where X is an iterable, not 0.1"),
-        ({}, {"sample_weight": 3}, "sample_weight must be None where X is an iterable, not 3"),
+        ({"n_passes": 2, "n_iter": 2000}, {}, "n_passes must be None if X is an iterable"),
+        ({"tol": 0.1}, {}, "tol must be None if X is an iterable, not 0.1"),
+        ({}, {"sample_weight": 3}, "sample_weight must be None if X is an iterable, not 3"),
     ],
 )
 def test_what_an_iterable_cannot_have(X, options, data, words):
@@ -546,5 +546,5 @@ def test_what_an_iterable_cannot_have(X, options, data, words):
 
 def test_an_empty_iterable_is_refused():
     for empty in (iter([]), Batches(np.zeros((0, 16)), 100)):
-        with pytest.raises(ValueError, match="X is an iterable of no batches"):
+        with pytest.raises(ValueError, match="X is an iterable without batches"):
             make().fit(empty)

@@ -287,9 +287,9 @@ def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
 
 
 def test_an_unknown_keyword_of_a_method_names_the_nearest_known():
-    with pytest.raises(TypeError, match="SHL.learn_dico .*'list_figure': did you mean list_fig"):
+    with pytest.raises(TypeError, match="SHL.learn_dico .*'list_figure'. Did you mean list_fig"):
         SHL(**SMALL).learn_dico(list_figure=["show_dico"])
-    with pytest.raises(TypeError, match="SHL_set.run .*'variable': did you mean variables"):
+    with pytest.raises(TypeError, match="SHL_set.run .*'variable'. Did you mean variables"):
         SHL_set(SMALL).run(variable="eta")
 
 
@@ -297,7 +297,7 @@ def test_an_unknown_keyword_of_a_method_names_the_nearest_known():
     ("name", "nearest"), [("n_patches", "N_patches"), ("eta_homeostasis", "eta_homeo")]
 )
 def test_an_unknown_parameter_names_the_nearest_known(name, nearest):
-    message = f"SHL has no parameter '{name}': did you mean {nearest}"
+    message = f"SHL has no parameter '{name}'. Did you mean {nearest}"
     with pytest.raises(TypeError, match=message):
         SHL(**{name: 3})
 

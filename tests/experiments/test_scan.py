@@ -282,5 +282,5 @@ def test_bad_sets_are_named(tmp_path):
         SHL_set(3)
     with pytest.raises(TypeError, match="tag must be a str, not 3"):
         SHL_set(tag=3)
-    with pytest.raises(ValueError, match="there is no record to write: call run first"):
+    with pytest.raises(ValueError, match="There is no record to write. Call run first"):
         SHL_set({"cache_dir": None}).to_csv(tmp_path / "empty.csv")
