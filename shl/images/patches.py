@@ -490,3 +490,18 @@ class Patches(Checked):
         options = {name: getattr(self, name) for name in names}
         with progress(desc="patches", unit="crop", disable=not verbose) as bar:
             return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)
+
+
+__all__ = [
+    "Patches",
+    "band_pass",
+    "block_average",
+    "centre",
+    "crop",
+    "disc",
+    "draw_patches",
+    "extract_patches",
+    "noise_patches",
+    "preprocess",
+    "whiten",
+]

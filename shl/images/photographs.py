@@ -410,7 +410,6 @@ __all__ = [
     "DATAPATH",
     "choose_database",
     "dead_leaves",
-    "files_of",
     "find_database",
     "load_images",
     "read_image",

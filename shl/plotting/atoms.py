@@ -382,3 +382,6 @@ def show_data(
     fig = fig or axs[0].figure
     save(fig, fname)
     return fig, axs
+
+
+__all__ = ["activity", "show_data", "show_dico", "show_dico_in_order", "tile"]

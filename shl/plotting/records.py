@@ -273,3 +273,14 @@ def plot_grid(
         color = "black" if value is np.ma.masked or value > middle else "white"
         text = "failed" if value is np.ma.masked else f"{value:#.3g}"
         ax.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
+
+
+__all__ = [
+    "LABELS",
+    "plot_error",
+    "plot_grid",
+    "plot_learning",
+    "plot_scan",
+    "plot_selection",
+    "time_plot",
+]

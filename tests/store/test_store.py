@@ -68,7 +68,9 @@ def test_a_damaged_entry_is_set_aside_with_one_warning(damaged):
 def test_an_entry_of_a_newer_version_is_not_damaged(entry):
     info = json.dumps({"schema": store.SCHEMA + 1, "checksum": ""})
     np.savez(entry, __json__=np.frombuffer(info.encode(), np.uint8))
-    with pytest.raises(ValueError, match=r"has schema 4, but this version reads up to 3. Update shl"):
+    with pytest.raises(
+        ValueError, match=r"has schema 4, but this version reads up to 3. Update shl"
+    ):
         store.read(entry)
     with pytest.warns(UserWarning, match="Update shl. The result is computed again"):
         assert store.Store(entry.parent).get(entry) is None
