@@ -76,8 +76,9 @@ def _above(found):
 
 
 def _compare_rules(found, names):
-    """A table of the rules, and tests of all pairs in the paper's order."""
-    yield from means_table(["rule"], names, found)
+    """A table of the rules ranked by F, and tests of all pairs in the paper's order."""
+    ranked = sorted(found, key=lambda rule: found[rule]["F"].mean())
+    yield from means_table(["rule"], names, {rule: found[rule] for rule in ranked})
     yield "Is the first below the second, as the paper says of F? A paired t-test:\n"
     yield from claims_table(claims_of(found, MEASURES, list(itertools.combinations(ORDER, 2))))
 
