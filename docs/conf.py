@@ -129,6 +129,7 @@ toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
+    "navigation_depth": 2,  # pages of the API have tables in place of a tree of names
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -54,7 +54,7 @@ def load_sample_patches(
     random_state: CountOrZero = 0,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Whitened patches of the two photographs that scikit-learn ships.
+    """Return whitened patches of the two photographs that scikit-learn ships.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def fetch_natural_images(
     base_url: str = BASE_URL,
     registry: Mapping[str, str] = REGISTRY,
 ) -> list[Path]:
-    """The files of eight photographs, downloaded once and checked; needs pooch.
+    """Download the files of eight photographs once, and check them; this needs pooch.
 
     Photographs of scikit-image, or any others of whom URL and SHA-256 are known.
 
@@ -172,7 +172,7 @@ def make_sparse_coded_signals(
     is_signed: Flag = False,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
+    """Return samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
     Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
     [0.5, 1.5].
@@ -327,7 +327,7 @@ def make_spikes(
     noise: Noise = 0.05,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
+    """Return waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
 
     A template is a trough and a later, wider hump, of norm 1; the amplitudes are lognormal.
 
@@ -372,7 +372,7 @@ def recovered(
     least: Annotated[float, number(least=-1, most=1)] = 0.95,
     is_signed: Flag = False,
 ) -> np.ndarray:
-    """Whether a learned atom has a cosine of at least `least` with each planted one.
+    """Tell whether a learned atom has a cosine of at least `least` with each planted one.
 
     Parameters
     ----------

@@ -27,12 +27,14 @@ from .preparing import prepare
 
 
 def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
-    """Events a sample where nothing is said: n_pixels / 10, at least 1 and at most n_dictionary."""
+    """Return the default of l0_sparseness: n_pixels / 10, at least 1 and at most n_dictionary."""
     return min(max(1, n_pixels // 10), n_dictionary)
 
 
 def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
-    """l0_sparseness; where it is None the default, or no limit where a penalty makes codes few."""
+    """Return l0_sparseness; if it is None, the default, or no limit if a penalty makes codes
+    sparse.
+    """
     check_choice(algorithm, "algorithm", ALGORITHMS)
     has_penalty = algorithm in PENALISED or (algorithm == "threshold" and fit_tol is not None)
     return default if l0_sparseness is None and not has_penalty else l0_sparseness

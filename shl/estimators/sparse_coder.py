@@ -215,7 +215,7 @@ def check_weight(sample_weight, X) -> np.ndarray | None:
 
 @estimator
 class SparseCoder(SparseTransformer, NamedEstimator):
-    """Codes samples by a dictionary that is given: X ~ code @ dictionary.
+    """Code samples by a dictionary that is given: X ~ code @ dictionary.
 
     It learns nothing, and may transform without a fit.
 

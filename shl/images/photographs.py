@@ -105,7 +105,7 @@ def choose_database(
 
 
 def find_database(datapath: str | Path) -> tuple[Path, str]:
-    """The folder of databases and the only database in it.
+    """Return the folder of databases and the only database in it.
 
     A folder of images is a database itself, and so is one file.
 
@@ -241,7 +241,7 @@ def read_images(
 def read_image(
     path: PathLike, height: Count = 1, width: Count = 1, color: Flag = False
 ) -> np.ndarray:
-    """The only image of a file.
+    """Read the only image of a file.
 
     Integers of any depth keep it, in grey and in colour (16 bits of colour need the extra
     `images`).  Palettes are looked up, and transparency is left out.  The image is turned as its
@@ -274,7 +274,8 @@ def read_image(
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """0.2989 R + 0.5870 G + 0.1140 B of colours, greys as they are, scaled to 0..1 by their type.
+    """Return 0.2989 R + 0.5870 G + 0.1140 B of colours, and greys unchanged, scaled to 0..1 by
+    their type.
 
     Integers are divided by the largest value of their type (uint8 by 255, uint16 by 65535), however
     dark they are; bool is 0 and 1; floats are taken as 0..1 already.
@@ -311,7 +312,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_color(pixels: np.ndarray) -> np.ndarray:
-    """Red, green and blue, scaled to 0..1 by their type as in `to_grey`.
+    """Return red, green and blue, scaled to 0..1 by their type as in `to_grey`.
 
     Parameters
     ----------
@@ -362,7 +363,7 @@ def _check_levels(pixels):
 def dead_leaves(
     height: Count, width: Count, rng: np.random.Generator, color: Flag = False
 ) -> np.ndarray:
-    """An image of discs that occlude one another, with the statistics of natural scenes.
+    """Draw an image of discs that occlude one another, with the statistics of natural scenes.
 
     Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
     are uniform, and each disc covers those before it.

@@ -468,7 +468,7 @@ class HEH(HEH2019):
 
 
 def scale(state: dict) -> float:
-    """The C of a state of HEH; 1 where none is known yet."""
+    """Return the C of a state of HEH, 1 if none is known yet."""
     return float(state["C"]) or 1.0
 
 
@@ -524,7 +524,8 @@ class Fading:
 
 
 def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
-    """CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant) float64.
+    """Return the CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant)
+    float64.
 
     Over nb_quant - 1 equal bins of r in [0, 1]; coefficients of 0 count in the first bin; the first
     column is 0.
@@ -550,7 +551,7 @@ RULES = {
 
 
 def make_rule(homeo_method, **parameters) -> Rule:
-    """The rule of a name, or the user's own object as it is.
+    """Return the rule of a name, or the user's own object unchanged.
 
     Parameters
     ----------
@@ -579,9 +580,7 @@ def make_rule(homeo_method, **parameters) -> Rule:
 
 
 def kind_of(rule: Rule, n_dictionary: int) -> str:
-    """How a rule lets atoms compete, 'gain', 'table' or 'plain': as it says itself, or as it does
-    at first.
-    """
+    """Tell how a rule lets atoms compete: by a 'gain', a 'table' or as 'plain' pursuit."""
     if hasattr(rule, "gives"):
         return rule.gives
     state = rule.init(n_dictionary, 1 / n_dictionary, np.float32)

@@ -250,9 +250,7 @@ def start_state(
 
 
 def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
-    """The state, where X is, or an error where it cannot go on under this plan, as after a change
-    of parameters.
-    """
+    """Return the state on the device of X; raise an error if it cannot resume under this plan."""
     if not isinstance(state, State):
         raise TypeError(f"resume must be a shl.learning.State, not {type(state).__name__}")
     state = state.beside(X)
@@ -337,7 +335,7 @@ STATE = {
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
-    """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
+    """Return the state as ({name: array}, JSON values), the form in which it is stored."""
     arrays = _parts_of(state, PARTS)
     return arrays, {name: getattr(state, name) for name in NUMBERS}
 
@@ -354,7 +352,7 @@ def _parts_of(state, parts=PARTS[:-1]):
 
 
 def from_arrays(arrays: dict, info: dict) -> State:
-    """The state that `to_arrays` took apart.
+    """Return the state that `to_arrays` took apart.
 
     Raises
     ------

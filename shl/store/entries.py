@@ -23,7 +23,7 @@ MOST_TAG = 80  # bytes of a readable name
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
-    """The `Store` of a folder; None is no store.
+    """Return the `Store` of a folder, or None if there is no store.
 
     The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
     The environment's SHL_CACHE_MAX_SIZE, such as 2GB, bounds the folder's size.

@@ -189,7 +189,7 @@ def _to_json(value):
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """The (arrays, info) that `write` wrote.
+    """Return the (arrays, info) that `write` wrote.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def read_info(path: str | Path) -> dict:
-    """The info of a file alone, without its arrays; errors as in `read`."""
+    """Return the info of a file without its arrays; errors as in `read`."""
     with damage_of(path):
         return _take_info(path, _read_members(path, only=(JSON_KEY, DIGEST_KEY)))
 
@@ -295,7 +295,7 @@ def take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 
 def digest(arrays: np.ndarray | dict[str, np.ndarray]) -> str:
-    """A hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
+    """Return a hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
     hasher = hashlib.blake2b(digest_size=16)
     for name, array in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
         array = np.ascontiguousarray(array)

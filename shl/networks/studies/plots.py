@@ -9,8 +9,8 @@ from ...plotting.figures import get_axes, new_figure, save
 
 
 def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
-    """The weights that lead to each output as an image, a row of images for each network; returns
-    (fig, axs).
+    """Draw the weights that lead to each output as an image, a row of images for each network;
+    return (fig, axs).
 
     Each row has its own scale, symmetric around zero, which its title tells.
 
@@ -55,7 +55,7 @@ def _image(values, shape=None):
 
 
 def plot_curves(curves, *, ylabel, xlabel="epoch", fname=None, fig=None, ax=None):
-    """Lines, one for each entry of a dict from a label to (x, y); returns (fig, ax)."""
+    """Draw a line for each entry of a dict from a label to (x, y); return (fig, ax)."""
     fig, ax = get_axes(fig, ax, figsize=(7, 4))
     for label, (x, y) in curves.items():
         ax.plot(x, y, label=label)
@@ -67,12 +67,12 @@ def plot_curves(curves, *, ylabel, xlabel="epoch", fname=None, fig=None, ax=None
 
 
 def put_legend_beside(ax):
-    """A legend that hides no line."""
+    """Draw a legend that hides no line."""
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
 
 
 def plot_train_and_test(records, *, fname=None):
-    """Accuracy and loss over the epochs, of the training set (dotted) and the test set; returns
+    """Draw accuracy and loss over the epochs, of the training set (dotted) and the test set; return
     (fig, (ax, ax)).
 
     Parameters
@@ -96,7 +96,7 @@ def plot_train_and_test(records, *, fname=None):
 
 
 def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None):
-    """Inputs and hidden units with any weight that is not zero, over the epochs; returns (fig, ax).
+    """Draw the inputs and hidden units with any non-zero weight over the epochs; return (fig, ax).
 
     Parameters
     ----------
@@ -151,8 +151,7 @@ def plot_lambda_path(paths, *, fname=None, fig=None, ax=None):
 def plot_connections(
     counts, shape=None, *, title="connections per input", fname=None, fig=None, axs=None
 ):
-    """Connections per input as an image, those without any included, beside its centre trend;
-    returns (fig, axs).
+    """Draw the connections per input as an image, and their centre trend; return (fig, axs).
 
     Parameters
     ----------
@@ -179,8 +178,8 @@ def plot_connections(
 
 
 def centre_trend(image):
-    """Means over centred squares of growing sides: (sides, means), sides of the image's parity up
-    to its shorter side.
+    """Return means over centred squares of growing sides: (sides, means), sides of the image's
+    parity up to its shorter side.
 
     >>> centre_trend(np.array([[0, 0, 0, 0], [0, 4, 4, 0], [0, 4, 4, 0], [0, 0, 0, 0]]))
     (array([2, 4]), array([4., 1.]))
@@ -195,8 +194,8 @@ def centre_trend(image):
 
 
 def plot_weight_histogram(weights, *, title=None, bins=60, fname=None, fig=None, ax=None):
-    """A histogram of weights for each entry of a dict from a label to an array of weights; returns
-    (fig, ax).
+    """Draw a histogram of weights for each entry of a dict from a label to weights; return (fig,
+    ax).
     """
     fig, ax = get_axes(fig, ax, figsize=(6, 4))
     edges = np.histogram_bin_edges(np.concatenate([np.ravel(w) for w in weights.values()]), bins)
