@@ -483,7 +483,7 @@ def test_a_file_of_another_user_is_not_set_aside(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "__init__", refuse)
-        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*made again"):
+        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*computed again"):
             assert store.Store(tmp_path).get(path) is None
     assert store.Store(tmp_path).get(path)[0]["x"].sum() == 3
 

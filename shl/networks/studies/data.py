@@ -90,8 +90,8 @@ def _download_mnist():
         X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
     except OSError as error:
         raise OSError(
-            f"mnist cannot be downloaded from OpenML ({error}): where there is a copy of it, give "
-            "its folder of IDX files, or an .npz file with X and y, as data (--data PATH)"
+            f"mnist cannot be downloaded from OpenML ({error}). Give a folder of its "
+            "IDX files, or an .npz file with X and y, as data (--data PATH)."
         ) from error
     return _make_labelled(X, y.astype(int), "mnist")
 
