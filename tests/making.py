@@ -26,11 +26,6 @@ def some_slow(values, n_fast=1):
     return [*values[:n_fast], *slow]
 
 
-def unit(rows):
-    """The rows, scaled to norm 1."""
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
 def interrupted(model, X, step):
     """The state of a learning that is interrupted after a step, as a file holds it."""
     states = []
