@@ -47,8 +47,8 @@ def check_memory(n_bytes: float, name: str, value: object) -> None:
     if n_bytes > memory_bytes():
         needed = min(n_bytes, 10**300) / 1e9  # an int may be larger than any float
         raise ValueError(
-            f"{name} = {value!r} needs about {needed:.3g} GB of memory, and this machine has "
-            f"{memory_bytes() / 1e9:.3g} GB"
+            f"{name} = {value!r} needs about {needed:.3g} GB of memory, but this "
+            f"machine has {memory_bytes() / 1e9:.3g} GB. Pass a smaller value."
         )
 
 
@@ -204,7 +204,10 @@ def check_array(
         With the name, and what is wrong.
     """
     if issparse(value):
-        raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
+        raise TypeError(
+            f"{name} is a sparse matrix, but a dense array is required. Call "
+            f"{name}.toarray() first."
+        )
     if is_on_device(value) or is_dtype_of_tensors(dtype):
         from .tensors import float_tensor
 
@@ -302,6 +305,6 @@ def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096)
             bad = tuple(int(i) for i in xp.argwhere(xp.abs(part) > most)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(
-                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
-                f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
+                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} "
+                f"cannot hold, but it is {part[bad]:.3g} at {place}. Scale {name}."
             )

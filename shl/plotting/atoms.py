@@ -78,8 +78,8 @@ def shape_samples(
         side = round(n_features**0.5)
         if kind == "image" and side**2 != n_features:
             raise ValueError(
-                f"each row of {name} must be a square patch, but has {n_features} pixels.  Pass "
-                f"patch_shape=(height, width)"
+                f"Each row of {name} must be a square patch, but has {n_features} pixels. "
+                "Pass patch_shape=(height, width)."
             )
         is_image = kind == "image" or (kind is None and side**2 == n_features)
         patch_shape = (side, side) if is_image else (n_features,)
@@ -285,7 +285,7 @@ def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> n
     found = _find_activity(dico, data)
     if found is None:
         name = type(dico).__name__
-        raise TypeError(f"{name} does not know how often its atoms are selected.  Pass data")
+        raise TypeError(f"{name} does not know how often its atoms are selected. Pass data.")
     return found
 
 
@@ -383,3 +383,6 @@ def show_data(
     fig, _ = get_axes(fig, axs[0])
     save(fig, fname)
     return fig, axs
+
+
+__all__ = ["activity", "show_data", "show_dico", "show_dico_in_order", "tile"]

@@ -12,12 +12,8 @@ SETTINGS = {
     "diabetes": {"hidden_layer_sizes": (20, 15), "alpha": 1e-2, "epochs": 500},
     "others": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5, "epochs": 200},
 }
-LEARNING = {
-    "activation": "leaky_relu",
-    "solver": "adam",
-    "learning_rate_init": 1e-3,
-    "batch_size": 300,
-}
+LEARNING = {"activation": "leaky_relu", "solver": "adam", "learning_rate_init": 1e-3}
+LEARNING["batch_size"] = 300
 ALPHAS = ", ".join(f"{settings['alpha']:.2g} for {data}" for data, settings in SETTINGS.items())
 
 

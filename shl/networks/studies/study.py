@@ -1,7 +1,6 @@
 """What a study of networks is: learnings that are stored, their means over seeds, and a table."""
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
-from tqdm.auto import tqdm
 
+from ..._base.progress import announce
 from ..._base.tables import mean_std, show_mean_std
 from ...store.entries import Store
 from ...store.jobs import StoredFunction, run_function
@@ -145,9 +144,8 @@ def _announce(learn, calls, n_jobs):
             return
     total = seconds * sum(call["epochs"] for call in calls) / n_workers
     if total > LONG:
-        time_left = f"{total / 60:.0f} minutes" if total > 90 else f"{total:.0f} seconds"
-        text = f"about {time_left}: {len(calls)} runs on {n_workers} workers, "
-        tqdm.write(f"{text}{seconds:.2g} s an epoch", file=sys.stderr)
+        work = f"{len(calls)} runs on {n_workers} workers, {seconds:.2g} s an epoch"
+        announce(total, work)
 
 
 def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
