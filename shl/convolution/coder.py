@@ -5,7 +5,7 @@ any number of threads and for any cut of a long signal into blocks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from scipy.ndimage import uniform_filter
 from .._base.progress import progress
 from .._base.samples import scale_by
 from .._base.threads import Threads, chunks, map_serially
+from .._base.warning import warn_user
 from ..coding.competition import Competition
 from ..coding.events import Batch
 from . import kernels
@@ -49,6 +50,7 @@ class ConvolutionalCoder:
     noise: np.ndarray | None = None  # (n_dictionary,): standard deviation of correlations
     exponent: int = 0  # images are divided by 2^exponent, and values are not
     is_packed: bool = False  # whether the bits of a signal may depend on those beside it
+    missed: list = field(default_factory=list)  # energies above the tolerance, in `encode`
 
     n_windows = 2  # residuals that an image gives
 
@@ -156,7 +158,7 @@ class ConvolutionalCoder:
         residual, where given (of X's shape), receives X minus its reconstruction, 0 where an entry
         is missing.
         """
-        coder = replace(self, is_packed=residual is not None)
+        coder = replace(self, is_packed=residual is not None, missed=[])
         coder = coder if self.coding.floor is None else coder._above_noise(X)
         small: list[slice] = []
         large: list[slice] = []
@@ -171,6 +173,12 @@ class ConvolutionalCoder:
         found = threads.map(lambda rows: coder.code_some(X, rows, residual), small)
         run = _show(threads.map, self.coding.is_quiet)
         found += [coder.code_large(X, rows, residual, run) for rows in large]
+        if coder.missed:
+            warn_user(
+                f"{len(coder.missed)} of {len(X)} images did not reach fit_tol = "
+                f"{self.coding.fit_tol:.3g}: no event takes enough off what is left. Use more "
+                f"atoms, or a larger fit_tol."
+            )
         slots = _join(found, self.dictionary.dtype)
         if self.coding.floor is not None and self.filters.is_of_signals:  # in the order of time
             order = np.lexsort((slots.columns, slots.images))
@@ -220,10 +228,12 @@ class ConvolutionalCoder:
         if tol is None:
             limits = kernels.Limits(most, -np.inf, n_found, np.zeros(len(images)))
             return self._pursue(images, limits, run)
-        found, left = [], images
-        for _ in range(MOST_ROUNDS):  # rounding has piled up in the maps: look at what is left
-            energy = np.nansum(left.astype(np.float64) ** 2)
-            if energy <= tol:
+        found: list[kernels.Slots] = []
+        left = images
+        # Rounding piles up in the maps: look at what is left.
+        while (energy := np.nansum(left.astype(np.float64) ** 2)) > tol:
+            if len(found) == MOST_ROUNDS:
+                self.missed.append(energy)
                 break
             limits = kernels.Limits(most, tol, n_found, np.array([energy]))
             found.append(self._pursue(left, limits, run))
