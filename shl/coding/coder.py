@@ -239,12 +239,17 @@ class Coder(PatchCoder):
         has_tolerance, share = tolerances.size > 0, np.ones(len(X))
         tolerances = tolerances if has_tolerance else np.zeros(len(X))
         whole, is_cut = X, np.zeros(len(X), bool)
+        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
         if self.coding.has_gaps:
             is_missing = np.isnan(X)
-            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
-            whole = np.where(is_missing, X.dtype.type(0), X)
-        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
-        kernels.sum_squares(whole, start)
+            is_cut = is_missing.any(axis=1)
+            if has_tolerance:
+                share = 1 - is_missing.mean(axis=1)
+        if is_cut.all():
+            start[:] = np.fmax(X * X, 0).sum(axis=1)
+        else:
+            whole = np.where(is_missing, X.dtype.type(0), X) if is_cut.any() else X
+            kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
         if not is_cut.all():
             kernels.pursue_orthogonal(
