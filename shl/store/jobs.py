@@ -155,6 +155,8 @@ class StoredFunction:
         What decides a result beside the parameters; it is part of the key.
     tag : str, default=""
         A readable name in front of the results' files.
+    package : str, default=None
+        The sub-package of `shl` that makes the results, see `key_of`.
     """
 
     function: Callable
@@ -162,10 +164,11 @@ class StoredFunction:
     store: Store | None = None
     identity: dict = field(default_factory=dict)
     tag: str = ""
+    package: str | None = None
 
     def key(self, parameters):
         """The hash of all that decides a result."""
-        return key_of({**self.identity, **parameters})
+        return key_of({**self.identity, **parameters}, self.package)
 
     def find(self, parameters, has_arrays=True):
         """The result where it is in the store, with or without its arrays; else None."""

@@ -122,7 +122,7 @@ def test_learning_from_blocks_is_that_from_their_stream(X):
 
 
 def test_a_seed_decides_the_order_of_blocks(X):
-    lazy = da.from_array(X, chunks=(30, 24))
+    lazy = da.from_array(X, chunks=(10, 24))
     blocks = Blocks(lazy, 0)
     first, second = ([*blocks] for _ in range(2))
     for blocks in (first, second):

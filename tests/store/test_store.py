@@ -2,6 +2,7 @@ import hashlib
 import importlib
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -181,11 +182,18 @@ def test_cache_ls_filters_sorts_and_sums(keeper, capsys):
     assert listed("--where", "eta=2.0", "--where", "n_iter=8") == []
     assert listed("--older", "30d") == ["1", "2", "3"] and listed("22") == ["2"]
     code, out = cache(keeper, capsys, "ls")
-    assert code == 0 and "eta=2 n_iter=9" in out and "MB of dico" in out and "4 entries" in out
+    assert code == 0 and "eta=2 n_iter=9" in out and "kB of dico" in out and "4 entries" in out
     with pytest.raises(SystemExit):
         cli.main(["cache", "lsx"])
     assert cache(keeper, capsys, "ls", "--where", "eta")[0] in (1, 2)
     assert cache(keeper, capsys, "ls", "--older", "3 moons")[0] in (1, 2)
+
+
+def test_cache_ls_fits_a_terminal(keeper, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "63")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    lines = cache(keeper, capsys, "ls")[1].splitlines()
+    assert max(map(len, lines[:5])) == 63 and "eta=2 " in lines[2] and lines[2].endswith("...")
 
 
 def test_cache_show_prints_an_entry_and_draws_a_model(tmp_path, capsys):
