@@ -9,7 +9,7 @@ import pytest
 
 from shl import SparseHebbianLearning, store
 from shl.cli import main as cli
-from shl.store import index
+from shl.store import entries, files, index
 from shl.store.files import hold, json_text
 
 
@@ -153,6 +153,48 @@ def test_the_least_recently_used_entries_are_removed(keeper):
     again.max_size = 1
     assert {path.name for path in again.folder.glob("*.npz")} >= {path.name}
     assert len(again.prune()) == 2 and [row["entry"][0] for row in again.rows()] == ["4"]
+
+
+def test_what_another_process_has_removed_is_gone(keeper, monkeypatch):
+    size = sum(row["bytes"] for row in keeper.rows())
+    monkeypatch.setattr(entries, "remove_unused", lambda path: (path.unlink(), path.unlink()))
+    assert keeper.prune(size - 1) == [] and len(keeper.rows()) == 3
+
+
+@pytest.mark.skipif(files.flock is None, reason="needs locks")
+def test_a_file_that_replaced_another_is_not_removed(keeper, monkeypatch):
+    path, flock = keeper.path("code", "f" * 32), files.flock
+
+    def replace_first(file, how):
+        if how & files.LOCK_NB:
+            store.write(path, {"x": np.ones(10)}, {})
+        flock(file, how)
+
+    monkeypatch.setattr(files, "flock", replace_first)
+    assert keeper.remove([path]) == [] and keeper.get(path)[0]["x"].all()
+
+
+def test_a_file_that_is_replaced_meanwhile_is_read(entry, monkeypatch):
+    stat = os.stat
+
+    def replace_after(path, **options):
+        status = stat(path, **options)
+        monkeypatch.undo()
+        store.write(path, {"x": np.zeros(999)}, {})
+        return status
+
+    monkeypatch.setattr(os, "stat", replace_after)
+    assert store.read(entry)[0]["x"].size == 999
+
+
+def test_a_young_part_is_not_swept(keeper):
+    part = keeper.folder / f".{'0' * 16}.part"  # of a machine whose locks are unknown here
+    part.touch()
+    keeper.put(keeper.path("code", "e" * 32), {}, {})
+    assert part.exists()
+    os.utime(part, (0, 0))
+    store.Store(keeper.folder).put(keeper.path("code", "e" * 32), {}, {})
+    assert not part.exists()
 
 
 @pytest.mark.parametrize("size", ["2 GB", "1.5k", "7"])
