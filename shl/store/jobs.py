@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
 
 from .._base.progress import progress
 from .entries import Store
@@ -119,6 +120,11 @@ def _lost(error):
 def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
     parent, options = os.getpid(), {}
+    calls = [(key, job.function, job.arguments, parent) for key, job in jobs.items()]
+    backend, _ = get_active_backend()
+    if type(backend).__name__ == "DaskDistributedBackend":
+        yield from _through_dask(backend, calls)
+        return
     if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
         options = {"initializer": follow_parent, "initargs": (parent,)}
     options |= {"n_jobs": n_jobs, "batch_size": 1, "pre_dispatch": "n_jobs"}
@@ -127,8 +133,34 @@ def _parallel(jobs, n_jobs):
     except ValueError:  # 'multiprocessing' gives all results at once
         options.pop("initializer", None), options.pop("initargs", None)
         parallel = Parallel(**options)
-    calls = (delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
-    yield from parallel(calls)
+    yield from parallel(delayed(_try)(*call) for call in calls)
+
+
+def _through_dask(backend, calls):
+    """(key, outcome) of calls from Dask's workers: joblib waits for ever for a call that Dask gives
+    up, because some workers died with it.
+    """
+    from distributed import as_completed
+
+    def submit(call):
+        future = backend.client.submit(_try, *call, pure=False, **backend.submit_kwargs)
+        futures[future] = call
+        return future
+
+    futures, tries = {}, dict.fromkeys([call[0] for call in calls], 0)
+    try:
+        done = as_completed([submit(call) for call in calls])
+        for future in done:
+            key, error = futures[future][0], future.exception()
+            tries[key] += 1
+            if error is None:
+                yield future.result()
+            elif tries[key] > MOST_TRIES:
+                yield key, _failed(_lost(error))
+            else:
+                done.add(submit(futures[future]))
+    finally:
+        backend.client.cancel([*futures])
 
 
 def _try(key, function, arguments, parent):
