@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from scipy import sparse
 
 import shl
@@ -29,8 +30,7 @@ from shl.learning import checkpoints
 from shl.learning.homeostasis import ActivationRule
 from shl.store import keys
 
-OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
-OPTS |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_each": 0}
+OPTS = EXPERIMENT | {"N_patches": 300, "n_dictionary": 20, "batch_size": 50, "record_each": 0}
 RULE = """
 class Mine(ActivationRule):
     strength = {strength}
@@ -344,6 +344,6 @@ def test_keys_are_the_same_in_every_process():
     options = {"check": True, "capture_output": True, "text": True}
     found = {
         subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, **options).stdout
-        for seed in "123"
+        for seed in "12"
     }
     assert len(found) == 1 and len(found.pop().strip()) == 32
