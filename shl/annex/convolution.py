@@ -283,7 +283,8 @@ def _fit(model, X, results):
         return model.fit(X)
     parameters = model.get_params(deep=False)
     shown = {name: parameters.pop(name) for name in ("n_jobs", "verbose")}
-    path = results.path("conv", key_of({**parameters, "data": digest(X)}), "conv-learn")
+    key = key_of({**parameters, "data": digest(X)}, "convolution")
+    path = results.path("conv", key, "conv-learn")
     found = results.get(path, ConvolutionalSHL.load)
     return checkpoints.fit(model, X, results, path) if found is None else found.set_params(**shown)
 

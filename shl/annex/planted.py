@@ -124,7 +124,7 @@ def _learn_all(study, worlds, seeds):
     calls = [dict(zip(names, world, strict=True)) | {"seed": s} for world in worlds for s in seeds]
     identity = {"version": VERSION, "steps": STEPS, **SparseHebbianLearning().get_params()}
     results = store.open_store(study.opts["cache_dir"])
-    learn = StoredFunction(_learn_planted, "planted", results, identity)
+    learn = StoredFunction(_learn_planted, "planted", results, identity, package="annex")
     records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
     raise_failures(failure_lines(records, "{profile}, {scheme}, {case}, seed {seed}".format_map))
     parts = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]

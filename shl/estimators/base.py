@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ from ..learning.state import (
 )
 from ..learning.stopping import Stopping, Watch
 from ..store.files import damage_of, is_reproducible, read, take, write
+from ..store.index import names_changed
 from .html import learned_html
 from .sparse_coder import check_weight
 
@@ -508,9 +510,16 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             values = {name: to_host(value) for name, value in values.items()}
             for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
                 arrays[f"{prefix}/{name}"] = values[name]
+        parameters = {k: v for k, v in parameters.items() if f"param/{k}" not in arrays}
+        experiment = getattr(self, "_experiment", {})
+        defaults = getattr(self, "_defaults", None) or {
+            name: parameter.default for name, parameter in signature(type(self)).parameters.items()
+        }
         info = {
             "kind": type(self).__name__,
-            "parameters": {k: v for k, v in parameters.items() if f"param/{k}" not in arrays},
+            "parameters": parameters,
+            "experiment": experiment,
+            "changed": names_changed({**experiment, **parameters}, defaults),
             "state": state,
             "C": self.competition_.C,
             "n_dead_": self.n_dead_,

@@ -26,6 +26,7 @@ from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
 from ..plotting.figures import close, is_shown
 from ..store.entries import DEFAULT_FOLDER
+from ..store.index import names_changed
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
@@ -270,6 +271,7 @@ class SHL:
             digest, path = store.digest(data), self._data_path(matname)
             if self.store.get(path, _read_digest) != digest:
                 about = {"kind": "data", "digest": digest, "parameters": vars(self.patches)}
+                about["changed"] = names_changed(vars(self.patches), _defaults())
                 self.store.put(path, {}, about)
         return data
 
@@ -300,7 +302,7 @@ class SHL:
             verbose=self.verbose,
         )
         # A parameter is said to have no effect if the user set it: if it is not the default here.
-        model._defaults = {field.name: field.default for field in fields(self)}
+        model._defaults = _defaults()
         return model
 
     @constraints.checked
@@ -350,10 +352,13 @@ class SHL:
 
     def _learn_or_load(self, model, data, matname):
         """The model from the store, or learned, from its last checkpoint on, and stored."""
-        path = self.result_path(model, data, matname)
+        digest = store.digest(data)
+        path = self.result_path(model, matname=matname, data_digest=digest)
         found = self.stored(path)
         if found is not None:
             return found
+        if digest == self.data_digest():
+            model._experiment = vars(self.patches)
         return checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
     def stored(self, path: str | Path) -> SparseHebbianLearning | None:
@@ -416,7 +421,8 @@ class SHL:
         is_kept = matname is not None and self.store is not None
         if is_kept:
             made_of = {"data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
-            path = self.store.path("code", store.key_of({**options, **made_of}), matname)
+            key = store.key_of({**options, **made_of}, "experiments")
+            path = self.store.path("code", key, matname)
             if (found := self.store.get(path, _read_code)) is not None:
                 return found
         code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
@@ -463,6 +469,12 @@ _read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary
 def _read_digest(path):
     """The digest of the patches in a file."""
     return str(store.read_info(path)["digest"])
+
+
+def _defaults():
+    """The defaults of an experiment, and of the seed as its estimator names it."""
+    defaults = {field.name: field.default for field in fields(SHL)}
+    return defaults | {"random_state": defaults["seed"]}
 
 
 def _options_of(name):

@@ -16,7 +16,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 
-from ..store.files import hold, read
+from ..store.files import flock, hold, read
 from ..store.orphans import is_orphan
 from .state import from_arrays, to_arrays
 
@@ -130,13 +130,16 @@ class Checkpoints:
         """Write a checkpoint; one that cannot be written is warned of."""
         arrays, info = to_arrays(state)
         about = {"kind": "checkpoint", "state": info, "machine": machine()}
-        self._held.close()
-        self.store.put(self.path, arrays, about)
+        former, self._held = self._held, contextlib.ExitStack()
+        with former:  # nobody removes the new one in the place of the old one
+            self.store.put(self.path, arrays, about)
         self._hold()
         self._written, self._unwritten = time.monotonic(), None
 
     def _hold(self):
         """Keep the checkpoint from being cleared while it is needed."""
+        if flock is None:  # Windows replaces no open file
+            return
         with contextlib.suppress(OSError):  # it could not be written
             hold(self._held.enter_context(self.path.open("rb+")))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
+ABANDONED_SECONDS = 3600.0
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
@@ -130,16 +131,20 @@ class Store:
         for path, status, _ in sorted(files, key=lambda file: _last_use(file[1])):
             if most is None or left <= most:
                 break
-            if path not in self._used and self._remove([path]):
-                left -= status.st_size
-                removed.append(str(path))
+            if path not in self._used:
+                removed += self._remove([path])
+                left -= 0 if path.exists() else status.st_size  # also if another process was faster
         return removed
 
     def _sweep(self):
-        """Remove, once, what writers that were killed have left."""
+        """Remove, once, what writers that were killed have left.
+
+        Locks of other machines may be unknown here: a part that is being written is young.
+        """
         if not self._is_swept:
-            self._is_swept = True
-            self._remove(path for path, _, _ in self._files() if PART.fullmatch(path.name))
+            self._is_swept, files = True, self._files()
+            parts = (path for path, _, age in files if age >= ABANDONED_SECONDS)
+            self._remove(path for path in parts if PART.fullmatch(path.name))
 
     @staticmethod
     def _remove(paths):

@@ -137,7 +137,7 @@ def _open_part(folder):
     """(path, file) of a new part, which this process holds as long as it is open."""
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"
-        file = path.open("xb")
+        file = path.open("x+b")  # NFS locks what may be read
         hold(file)
         if path.exists():  # else `remove_unused` was faster
             return path, file
@@ -161,6 +161,8 @@ def remove_unused(path: Path) -> None:
         return
     with open(path, "rb+") as file:
         flock(file, LOCK_EX | LOCK_NB)
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise OSError(errno.EBUSY, "another process has just replaced it", str(path))
         path.unlink()
 
 
@@ -242,14 +244,14 @@ class NewerSchema(ValueError):
 
 def _read_members(path, only=None):
     """{name: array} of a file, every size checked before memory is taken for it."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("it is not a regular file")  # to open a pipe would wait for ever
-    with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        n_bytes = os.fstat(file.fileno()).st_size  # not of a file that has just replaced it
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
             raise ValueError("a member is compressed")
-        if sum(member.file_size for member in members.values()) > status.st_size:
+        if sum(member.file_size for member in members.values()) > n_bytes:
             raise ValueError("its members are larger than itself")
         names = members if only is None else only
         return {name: _read_array(archive.read(members[name])) for name in names}

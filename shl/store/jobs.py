@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
 
 from .._base.progress import progress
 from .entries import Store
@@ -120,6 +121,11 @@ def _lost(error):
 def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
     parent, options = os.getpid(), {}
+    calls = [(key, job.function, job.arguments, parent) for key, job in jobs.items()]
+    backend, _ = get_active_backend()
+    if type(backend).__name__ == "DaskDistributedBackend":
+        yield from _through_dask(backend, calls)
+        return
     if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
         options = {"initializer": follow_parent, "initargs": (parent,)}
     options |= {"n_jobs": n_jobs, "batch_size": 1, "pre_dispatch": "n_jobs"}
@@ -128,8 +134,36 @@ def _parallel(jobs, n_jobs):
     except ValueError:  # 'multiprocessing' gives all results at once
         options.pop("initializer", None), options.pop("initargs", None)
         parallel = Parallel(**options)
-    calls = (delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
-    yield from parallel(calls)
+    yield from parallel(delayed(_try)(*call) for call in calls)
+
+
+def _through_dask(backend, calls):
+    """(key, outcome) of calls from Dask's workers: joblib waits for ever for a call that Dask gives
+    up, because some workers died with it.
+    """
+    from distributed import as_completed
+
+    def submit(call):
+        future = backend.client.submit(_try, *call, pure=False, **backend.submit_kwargs)
+        futures[future] = call
+        return future
+
+    futures: dict[Any, tuple] = {}
+    tries = dict.fromkeys([call[0] for call in calls], 0)
+    try:
+        done = as_completed([submit(call) for call in calls])
+        for future in done:
+            call, error = futures.pop(future), future.exception()
+            key = call[0]
+            tries[key] += 1
+            if error is None:
+                yield future.result()
+            elif tries[key] > MOST_TRIES:
+                yield key, _failed(_lost(error))
+            else:
+                done.add(submit(call))
+    finally:
+        backend.client.cancel([*futures])
 
 
 def _try(key, function, arguments, parent):
@@ -156,6 +190,8 @@ class StoredFunction:
         What decides a result beside the parameters; it is part of the key.
     tag : str, default=""
         A readable name in front of the results' files.
+    package : str, default=None
+        The sub-package of `shl` that makes the results, see `key_of`.
     """
 
     function: Callable
@@ -163,10 +199,11 @@ class StoredFunction:
     store: Store | None = None
     identity: dict = field(default_factory=dict)
     tag: str = ""
+    package: str | None = None
 
     def key(self, parameters):
         """The hash of all that decides a result."""
-        return key_of({**self.identity, **parameters})
+        return key_of({**self.identity, **parameters}, self.package)
 
     def find(self, parameters, has_arrays=True):
         """The result where it is in the store, with or without its arrays; else None."""

@@ -80,6 +80,17 @@ def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path)
     assert len(shl.store.entries()) == 3
 
 
+def test_an_entry_says_what_differs_from_the_defaults(shl):
+    data = shl.get_data()
+    shl.learn_dico(data=data, matname="ours")
+    shl.learn_dico(data=data[::-1], matname="mine")
+    rows = {row["tag"]: row for row in shl.store.rows()}
+    assert rows["ours"]["parameters"]["patch_width"] == shl.patch_width
+    assert {"patch_width", "n_iter"} <= {*rows["ours"]["changed"]}
+    assert not {"eta", "random_state"} & {*rows["ours"]["changed"]}
+    assert "patch_width" not in rows["mine"]["parameters"] and "n_iter" in rows["mine"]["changed"]
+
+
 def test_patches_are_cached_under_all_that_makes_them(shl, tmp_path):
     data = shl.get_data()
     np.testing.assert_array_equal(shl.get_data(), data)

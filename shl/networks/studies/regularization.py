@@ -169,7 +169,6 @@ def _draw(records, data):
 
 STUDY = Study(
     name="regularization",
-    text="one softmax layer under five regularisers: table, weight images, accuracy over epochs",
     learn=learn_one,
     varied={"method": METHODS},
     settings=lambda data: SETTINGS,

@@ -25,8 +25,8 @@ class Study:
 
     Parameters
     ----------
-    name, text : str
-        Name and help of the command.
+    name : str
+        Name of the command.
     learn : callable
         Learns once.  Its keyword parameters are data, seed, epochs, n_samples, those of `varied`,
         and others; it returns a dict of arrays and JSON values, seconds among them.
@@ -53,7 +53,6 @@ class Study:
     """
 
     name: str
-    text: str
     learn: Callable[..., dict]
     varied: Mapping[str, tuple]
     settings: Callable[[str], dict]
@@ -109,7 +108,7 @@ class Study:
                 for seed in (self.seeds if seeds is None else seeds)
                 for combination in itertools.product(*axes.values())
             ]
-            function = StoredFunction(self.learn, self.name, store, identity)
+            function = StoredFunction(self.learn, self.name, store, identity, package="networks")
             missing = [call for call in calls if function.find(call, has_arrays=False) is None]
             if verbose and missing:
                 _announce(self.learn, missing, n_jobs)
