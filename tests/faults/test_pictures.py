@@ -84,7 +84,11 @@ BAD = {
     "small": lambda path: Image.fromarray(noise(8, 8)).save(path),
     "constant": lambda path: Image.fromarray(np.zeros((SIZE, SIZE), np.uint8)).save(path),
     "a pickle": lambda path: path.write_bytes(pickle.dumps({"a": 1})),
+    "NaN": lambda path: Image.fromarray(np.full((SIZE, SIZE), np.nan, "f")).save(path, "TIFF"),
 }
+WORDS = {"empty": "not an image", "text": "not an image", "cut": "cannot be read"}
+WORDS |= {"small": "its 8 x 8 pixels are fewer than 32 x 32", "constant": "it is constant"}
+WORDS |= {"NaN": "it holds NaN"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and links")
@@ -94,7 +98,7 @@ def test_a_bad_entry_is_skipped_and_the_others_are_used(folder, how):
     options |= {"height": 32, "width": 32, "patch_width": 8, "N_patches": 1200}
     wanted = SHL(**options).get_data()
     BAD[how](folder / "x.png")
-    with pytest.warns(UserWarning, match=r"skipped .*x.png"):
+    with pytest.warns(UserWarning, match=f"skipped .*x.png.*{WORDS.get(how, '')}"):
         found = SHL(**options).get_data()
     np.testing.assert_array_equal(found, wanted)
     key = SHL(**options).patches.key()

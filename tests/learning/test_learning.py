@@ -111,7 +111,7 @@ def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
 
 
 @pytest.mark.parametrize("n_pixels", [7, 31, 32, 33, 64, 70])
-def test_sums_over_events_in_several_parts_are_the_product(rng, n_pixels):
+def test_sums_over_events_are_the_product(rng, n_pixels):
     code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
     code[:, :5] = 0  # atoms that no sample uses
     events, rows = Events.from_dense(code), rng.standard_normal((1100, n_pixels))

@@ -3,11 +3,8 @@
 import functools
 import importlib
 import operator
-import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 import types
 import weakref
@@ -22,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making import EXPERIMENT
+from running import run
 from scipy import sparse
 
 import shl
@@ -312,19 +310,19 @@ print(dico.components_.sum())
 def test_an_edit_of_the_package_is_noticed(tmp_path):
     shutil.copytree(Path(shl.__file__).parent, tmp_path / "shl")
 
-    def run():
-        command = [sys.executable, "-c", EDITED]
-        env = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
-        done = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
-        return float(done.stdout)
+    def learn():
+        env = {"PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
+        status, out, error = run(EDITED, cwd=tmp_path, env=env)
+        assert status == 0, error
+        return float(out)
 
-    first, path = run(), tmp_path / "shl" / "learning" / "optimizers.py"
+    first, path = learn(), tmp_path / "shl" / "learning" / "optimizers.py"
     text = path.read_text()
     assert "self.eta" in text
     path.write_text(text.replace("self.eta", "(0.1 * self.eta)"))
-    edited = run()
+    edited = learn()
     shutil.rmtree(tmp_path / "results")
-    assert edited == run() != first
+    assert edited == learn() != first
 
 
 def test_keys_are_the_same_in_every_process():
@@ -337,10 +335,5 @@ def test_keys_are_the_same_in_every_process():
         "        return p if str(p) in {'x', 'yy', 'zzz'} else target\n"
         "print(store.key_of({'rule': Mine(), 'set': {'x', 'y', 'z'}}))\n"
     )
-    command = [sys.executable, "-c", code]
-    options = {"check": True, "capture_output": True, "text": True}
-    keys = {
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, **options).stdout
-        for seed in "12"
-    }
+    keys = {run(code, env={"PYTHONHASHSEED": seed})[1] for seed in "12"}
     assert len(keys) == 1 and len(keys.pop().strip()) == 32
