@@ -64,16 +64,6 @@ def test_init_only_assigns(model):
     assert not hasattr(copy, "components_")
 
 
-def test_load_refuses_what_is_not_a_model(tmp_path):
-    np.savez(tmp_path / "other.npz", a=np.arange(3))
-    (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other.npz", "text.npz"):
-        with pytest.raises(ValueError, match="damaged or was not written by shl"):
-            SparseHebbianLearning.load(tmp_path / name)
-    with pytest.raises(FileNotFoundError):
-        SparseHebbianLearning.load(tmp_path / "missing.npz")
-
-
 def test_partial_fit_takes_one_step_a_batch(X):
     model = make(batch_size=100, record_each=10)
     model.partial_fit(X[:100])

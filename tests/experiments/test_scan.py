@@ -83,25 +83,6 @@ def test_a_grid_has_every_combination(opts):
     assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
 
 
-def test_one_failing_value_loses_nothing_else(opts):
-    records = SHL_set(opts, values={"n_dictionary": [30, 10**7], "patch_width": [8, 4000]}).run(
-        ["n_dictionary", "patch_width"], n_jobs=2
-    )
-    assert [record["status"] for record in records] == ["done", "failed", "done", "failed"]
-    assert (
-        "n_dictionary must be" in records[1]["failure"]
-        and "patch_width must be" in records[3]["failure"]
-    )
-    assert np.isfinite(records[0]["F"])
-
-
-def test_data_that_cannot_be_made_fail_alone(opts):
-    values = {"name_database": ["sample", "nowhere"], "seed": [1, 2]}
-    records = SHL_set(opts, values=values).run(["name_database", "seed"], grid=True)
-    assert [record["status"] for record in records] == ["done", "done", "failed", "failed"]
-    assert all("nowhere" in record["failure"] for record in records[2:])
-
-
 class Killer(ActivationRule):
     """A rule that kills its worker, once if a marker can be made, else always."""
 
