@@ -29,27 +29,14 @@ CASES = [
 
 
 def test_known_gabor_functions_are_found_again():
-    wanted = [
-        {
-            "orientation": 0.6,
-            "frequency": 0.15,
-            "width": 2.2,
-            "length": 3.5,
-            "phase": 0.5,
-            "x0": 0.0,
-            "y0": 0.0,
-            **case,
-        }
-        for case in CASES
-    ]
+    usual = {"orientation": 0.6, "frequency": 0.15, "width": 2.2, "length": 3.5, "phase": 0.5}
+    wanted = [{**usual, "x0": 0.0, "y0": 0.0, **case} for case in CASES]
     fits = metrics.fit_gabor(np.array([gabor(**case) for case in CASES]))
     np.testing.assert_allclose(fits["r2"], 1, atol=1e-6)
-    for name in ("frequency", "width", "length", "phase"):
-        np.testing.assert_allclose(
-            fits[name], [case[name] for case in wanted], atol=2e-3, err_msg=name
-        )
-    np.testing.assert_allclose(fits["x"], [case["x0"] for case in wanted], atol=2e-3)
-    np.testing.assert_allclose(fits["y"], [case["y0"] for case in wanted], atol=2e-3)
+    names = {"x": "x0", "y": "y0", **{n: n for n in ("frequency", "width", "length", "phase")}}
+    for name, of_case in names.items():
+        cases = [case[of_case] for case in wanted]
+        np.testing.assert_allclose(fits[name], cases, atol=2e-3, err_msg=name)
     turn = fits["orientation"] - [case["orientation"] for case in wanted]
     np.testing.assert_allclose((turn + np.pi / 2) % np.pi - np.pi / 2, 0, atol=2e-3)
     np.testing.assert_allclose(fits["n_x"], fits["width"] * fits["frequency"])

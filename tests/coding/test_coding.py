@@ -150,17 +150,6 @@ def test_samples_that_end_early_leave_those_beside_them_alone(X, dictionary, n_s
         np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-12)
 
 
-@pytest.mark.parametrize("do_sym", [False, True])
-def test_pursuit_never_raises_the_residual(X, dictionary, do_sym):
-    norms = [
-        np.linalg.norm(
-            X - sparse_encode(X, dictionary, l0_sparseness=k, do_sym=do_sym) @ dictionary, axis=1
-        )
-        for k in range(1, 12)
-    ]
-    assert (np.diff(norms, axis=0) <= 1e-12).all()
-
-
 def test_a_rectified_pursuit_stops_where_nothing_is_positive():
     code = sparse_encode(-np.eye(3), np.eye(3), l0_sparseness=3)
     np.testing.assert_array_equal(code, np.zeros((3, 3)))

@@ -55,18 +55,6 @@ def test_an_experiment_from_data_to_figures(shl):
     )
 
 
-def test_usage_and_coefficients_are_drawn(shl):
-    data = shl.get_data()
-    dico = shl.learn_dico(data=data)
-    _, ax = shl.plot_proba_histogram(dico, bins=7)
-    heights = np.histogram(dico.record["prob_active"][-1], bins=7)[0]
-    np.testing.assert_array_equal([bar.get_height() for bar in ax.patches], heights)
-    code = shl.code(data, dico)
-    _, ax = shl.plot_coefficients(code, n_atoms=1)
-    least, most = np.sort((code != 0).sum(axis=0))[[0, -1]]
-    assert least > 0 and [len(line.get_xdata()) for line in ax.lines] == [least, most]
-
-
 def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path):
     first = shl.learn_dico(matname="tag")
     entries = len(shl.store.entries())

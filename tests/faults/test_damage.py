@@ -363,8 +363,11 @@ def test_an_edited_number_is_noticed(tmp_path):
     for reader in (store.read, store.read_info):
         with pytest.raises(ValueError, match="its text does not match its digest"):
             reader(path)
-    with pytest.warns(UserWarning, match="set aside"):
+    words = f"{path.name}.*set aside as .*bad; it is made again"
+    with pytest.warns(UserWarning, match=words) as caught:
         assert store.Store(tmp_path).get(path, store.read_info) is None
+    assert len(caught) == 1 and os.listdir(tmp_path) == [f"{path.name}.bad"]
+    assert store.Store(tmp_path).get(path) is None
 
 
 def test_swapped_entries_are_noticed(tmp_path):

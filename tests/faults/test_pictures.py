@@ -37,11 +37,6 @@ def folder(tmp_path):
     return place
 
 
-def no_permission(path):
-    path.write_bytes(b"x")
-    path.chmod(0)
-
-
 def loop(path):
     path.symlink_to(path)
 
@@ -126,13 +121,6 @@ def test_a_name_that_is_no_text_is_read(folder):
     status, _, error = run(code, json.dumps(options), folder.parent / "cache")
     assert status == 0, error
     assert len(list((folder.parent / "cache").iterdir())) == 1
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_is_skipped(folder):
-    no_permission(folder / "x.png")
-    with pytest.warns(UserWarning, match="skipped .*x.png"):
-        assert len(images.load_images("mine", folder.parent, 32, 32)) == 2
 
 
 def test_a_file_that_cannot_be_opened_is_skipped(folder, monkeypatch):

@@ -96,10 +96,6 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 
 
-def test_events_of_each_atom_are_counted(code):
-    np.testing.assert_array_equal(Events.from_dense(code).counts(), (code != 0).sum(axis=0))
-
-
 @pytest.mark.parametrize("n_pixels", [1, 31, 32, 33, 70])
 def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
     atoms = rng.standard_normal((5, n_pixels))
