@@ -6,7 +6,7 @@ out is listed in LEFT_OUT, with the reason.
 """
 
 import warnings
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, make_dataclass
 from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
@@ -63,19 +63,25 @@ def keep_defaults(shim):
     return shim
 
 
+def initialiser(first, **defaults):
+    """An `__init__` with one parameter that may be positional, and others with these defaults."""
+    others = [(name, object, default) for name, default in defaults.items()]
+    return make_dataclass("Parameters", [first, ("_", KW_ONLY), *others]).__init__
+
+
 @keep_defaults
-@dataclass(eq=False, repr=False)
 class SparseCoder(shl.SparseCoder):
     """Theirs, by our SparseCoder."""
 
-    dictionary: object
-    _: KW_ONLY
-    transform_algorithm: str = "omp"
-    transform_n_nonzero_coefs: int | None = None
-    transform_alpha: float | None = None
-    split_sign: bool = False
-    n_jobs: int | None = None
-    positive_code: bool = False
+    __init__ = initialiser(
+        "dictionary",
+        transform_algorithm="omp",
+        transform_n_nonzero_coefs=None,
+        transform_alpha=None,
+        split_sign=False,
+        n_jobs=None,
+        positive_code=False,
+    )
 
     algorithm = property(lambda self: self.transform_algorithm)
     l0_sparseness = property(lambda self: self.transform_n_nonzero_coefs)
@@ -104,29 +110,17 @@ def sparse_encode(
 
 
 @keep_defaults
-@dataclass(eq=False, repr=False)
 class DictionaryLearning(shl.SparseHebbianLearning):
     """Theirs, by our SparseHebbianLearning: a lasso of penalty alpha learns."""
 
-    n_components: int | None = None
-    _: KW_ONLY
-    alpha: float = 1
-    max_iter: int = 1000
-    fit_algorithm: str = "lars"
-    transform_algorithm: str = "omp"
-    transform_n_nonzero_coefs: int | None = None
-    transform_alpha: float | None = None
-    n_jobs: int | None = None
-    dict_init: object = None
-    verbose: bool = False
-    split_sign: bool = False
-    random_state: object = None
-    positive_code: bool = False
-    positive_dict: bool = False
-    batch_size: int | None = None
-    tol: float | None = None
-    max_no_improvement: int = 10
-    shuffle: bool = True
+    __init__ = initialiser(
+        ("n_components", object, None),
+        **{"alpha": 1, "max_iter": 1000, "fit_algorithm": "lars", "transform_algorithm": "omp"},
+        **dict.fromkeys(("transform_n_nonzero_coefs", "transform_alpha", "n_jobs", "dict_init")),
+        **dict.fromkeys(("verbose", "split_sign", "positive_code", "positive_dict"), False),
+        **dict.fromkeys(("random_state", "batch_size", "tol")),
+        **{"max_no_improvement": 10, "shuffle": True},
+    )
 
     homeo_method = "None"
 

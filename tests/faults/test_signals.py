@@ -196,9 +196,11 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
     os.mkfifo(tmp_path / "pipe")
     code = BUSY.replace("sys.argv[1]", repr(str(tmp_path / "cache")))
     code = code.replace("sys.argv[2]", repr(str(tmp_path / "pipe")))
-    process, learning = python(code, start_new_session=True), ""
+    process, learning = python(code, start_new_session=True), b""
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that it has a reader all the time
     while len(learning) < 2:
-        learning += (tmp_path / "pipe").read_text()
+        learning += os.read(pipe, 2)
+    os.close(pipe)
     assert_gone(process, number)
     assert not store.Store(tmp_path / "cache").verify()
 
