@@ -182,6 +182,7 @@ def as_table(rows):
     for entry in rows:
         ratio = f"{entry['ratio']:.3g} ({entry['ratio of medians']:.3g}) x {entry['to']}"
         most = "" if entry["at most"] is None else f"{entry['at most']:g}"
+        most += ", **missed**" if most and entry["ratio"] > entry["at most"] else ""
         yield f"| {entry['work']} | {entry['ms']:.3g} | {ratio} | {most} |"
     if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
         yield ""

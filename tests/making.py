@@ -26,11 +26,6 @@ def some_slow(values, n_fast=1):
     return [*values[:n_fast], *slow]
 
 
-def unit(rows):
-    """The rows, scaled to norm 1."""
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
-
-
 def interrupted(model, X, step):
     """The state of a learning that is interrupted after a step, as a file holds it."""
     states = []
@@ -60,13 +55,30 @@ def planted(rng, n_samples=12000, **options):
     return make_sparse_coded_signals(n_samples, random_state=rng, **options)[:2]
 
 
+def unit(atoms):
+    """Atoms of norm 1."""
+    return atoms / np.sqrt((atoms**2).sum(axis=tuple(range(1, atoms.ndim)), keepdims=True))
+
+
 def draw_atoms(rng, n_dictionary=7, n_channels=1, width=5):
     """White-noise atoms of unit norm, (n_dictionary, n_channels, width, width)."""
-    atoms = rng.standard_normal((n_dictionary, n_channels, width, width))
-    return atoms / np.sqrt((atoms**2).sum(axis=(1, 2, 3), keepdims=True))
+    return unit(rng.standard_normal((n_dictionary, n_channels, width, width)))
 
 
 def small_model(**options):
     """A convolutional estimator that learns images in milliseconds."""
     parameters = {"n_dictionary": 6, "patch_width": 5, "l0_sparseness": 5, "n_iter": 6}
     return ConvolutionalSHL(**parameters | {"record_each": 2, "random_state": 0} | options)
+
+
+def fitted(dictionary, **options):
+    """A convolutional estimator with these atoms, as after a fit of no step."""
+    model = ConvolutionalSHL(len(dictionary), atom_shape=dictionary.shape[2:], **options)
+    model.components_, model.n_channels_in_ = dictionary, dictionary.shape[1]
+    return model
+
+
+def assert_same(one, two):
+    """The events of two convolutional codes are equal, to the bit."""
+    for name in ("image", "atom", "row", "column", "value"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))

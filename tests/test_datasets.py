@@ -48,6 +48,30 @@ def test_signs_are_drawn_where_asked(rng):
     assert 0.4 < (code < 0).sum() / (code != 0).sum() < 0.6
 
 
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_recordings_are_sums_of_waveforms(n_channels):
+    options = {"snr": 100, "overlap": 0.5, "is_signed": True, "profile": "1/rank"}
+    X, atoms, (times, which, values) = datasets.make_recording(
+        30_000, 4, n_channels, 40, random_state=1, **options
+    )
+    np.testing.assert_allclose(np.sqrt((atoms**2).sum(axis=(1, 2))), 1)
+    for time, atom, value in zip(times, which, values, strict=True):
+        X[:, time : time + 40] -= value * atoms[atom]
+    assert np.abs(X).max() < 1e-4
+    counts = np.bincount(which)
+    assert counts[0] > 2.5 * counts[3] and 0.3 < (values < 0).mean() < 0.7
+    is_overlapped = np.diff(times, prepend=-40, append=30_040)
+    is_overlapped = np.minimum(is_overlapped[1:], is_overlapped[:-1]) < 40
+    assert 0.4 < is_overlapped.mean() < 0.6
+
+
+def test_noise_of_recordings_has_its_colour():
+    for colour in (0.0, 0.9):
+        X, *_ = datasets.make_recording(50_000, overlap=0, snr=0, colour=colour)
+        np.testing.assert_allclose(X.std(), 1 / 8, rtol=0.05)
+        assert abs(np.corrcoef(X[0, 1:], X[0, :-1])[0, 1] - colour) < 0.02
+
+
 def test_spikes_are_sums_of_one_to_three_templates(rng):
     X, templates = datasets.make_spikes(200, 5, noise=0, random_state=rng)
     assert X.shape == (200, 40)

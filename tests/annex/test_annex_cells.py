@@ -203,16 +203,16 @@ def test_the_page_lists_a_name_that_changes(name):
 
 
 def test_an_error_says_what_to_write_instead(opts, data):
-    with pytest.raises(ImportError, match="no attribute 'prun'.  Write instead: SHL_set"):
+    with pytest.raises(ImportError, match="no attribute 'prun'. Write instead: SHL_set"):
         from shl import prun  # noqa: F401
     with pytest.raises(ImportError, match="Write instead: shl.ConvolutionalSHL"):
         from shl.convolution import CHAMP_Layer  # noqa: F401
     with pytest.raises(AttributeError, match="Write instead: shl.classic.inv_quantile"):
         package.inv_quantile  # noqa: B018
     assert not hasattr(package, "print_stats") and not hasattr(package, "anything")
-    with pytest.raises(TypeError, match="SHL_set has no parameter 'do_run': write instead: run"):
+    with pytest.raises(TypeError, match="SHL_set has no parameter 'do_run'. Write instead: run"):
         SHL_set(opts, do_run=True)
-    with pytest.raises(TypeError, match="SHL.learn_dico has no parameter 'eta': pass it to SHL"):
+    with pytest.raises(TypeError, match="SHL.learn_dico has no parameter 'eta'. Pass it to SHL"):
         SHL(**opts).learn_dico(data, eta=0.1)
-    with pytest.raises(ValueError, match="no figure 'time_plot_aerror'.  Write instead: time_plot"):
+    with pytest.raises(ValueError, match="no figure 'time_plot_aerror'. Write instead: time_plot"):
         SHL(**opts).learn_dico(data, list_figures=["time_plot_aerror"])

@@ -81,3 +81,17 @@ def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
         assert rows
         assert all(len(cells(row)) == len(cells(header)) for row in rows)
     assert bool(tables) == (name != "figures_1_3")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("study")
+def test_reproducible_reports_are_equal(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    files = []
+    for name in ("one", "two"):
+        again = Study("quick", cache_dir=tmp_path / f"cache_{name}", n_jobs=1)
+        report.write_report(again, tmp_path / name, ["answers", "coders"])
+        found = sorted((tmp_path / name).rglob("*.*"))
+        files.append({path.name: path.read_bytes() for path in found})
+    assert len(files[0]) > 10 and files[0] == files[1]
+    assert b"CPU" not in files[0]["report.md"]

@@ -125,7 +125,7 @@ def test_faces_need_a_network(tmp_path):
         text=True,
     )
     assert run.returncode == 1 and run.stdout == ""
-    assert "the faces are not on this machine" in run.stderr
+    assert "The faces are not on this machine" in run.stderr
     assert "cannot be downloaded" in run.stderr
 
 

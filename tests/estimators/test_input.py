@@ -158,7 +158,7 @@ def test_ctrl_c_keeps_the_model_of_the_last_step(data, monkeypatch):
 
     monkeypatch.setattr(loop, "advance", press)
     model = make(n_iter=50)
-    with pytest.warns(UserWarning, match="learning was interrupted") as caught:
+    with pytest.warns(UserWarning, match="Learning was interrupted") as caught:
         model.fit(X if data == "array" else PARTS)
     assert caught[0].filename == __file__
     assert model.n_iter_ == 3 and model.transform(X).shape == (200, 20)

@@ -156,6 +156,13 @@ def test_the_scan_command(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     assert cli.main([*flags, "--json", "--dry-run"]) == 0
     assert [row["stored"] for row in json.loads(capsys.readouterr().out)] == [True, True]
+    files = {}
+    for folder in ("one", "two"):  # the second reads all from the store
+        options = ["--out", str(tmp_path / folder), "--cache-dir", str(tmp_path / "new")]
+        assert cli.main([*flags, *options, "--reproducible"]) == 0
+        files[folder] = {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()}
+    assert len(files["one"]) == 5 and files["one"] == files["two"]
+    assert b"seconds" not in files["one"]["scan.csv"]
 
 
 def test_a_checkpoint_of_another_machine_is_not_used(tmp_path, monkeypatch):

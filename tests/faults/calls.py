@@ -198,6 +198,12 @@ RULE = {"name": "HAP", "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0}
 add(make_rule, RULE, draw_rule)
 add(images.to_grey, {"pixels": np.ones((3, 4, 3))})
 add_all(datasets.make_sparse_coded_signals, n_samples=20, n_pixels=9, n_atoms=12)
+RECORDING = {"n_times": 400, "n_atoms": 2, "width": 8}
+add(
+    datasets.make_recording,
+    defaults(datasets.make_recording) | RECORDING,
+    lambda **options: list(datasets.make_recording(**options)[:2]),
+)
 add_all(datasets.make_spikes, n_samples=20, n_templates=5)
 add_all(datasets.recovered, dictionary=ATOMS, atoms=ATOMS[:3])
 PATCHES = {"n_patches": 5, "patch_width": 5}
@@ -242,6 +248,7 @@ add(images.block_average, {"image": PICTURE, "factor": 2})
 add(images.disc, {"patch_width": 5})
 add_all(convolution.preprocess, X=IMAGES, name="convolution.preprocess")
 add_all(convolution.normalise_local_contrast, X=IMAGES)
+add(convolution.whiten_recording, {"X": RNG.standard_normal((2, 200)), "order": 2})
 add_all(convolution.radial_window, shape=(12, 13))
 add_all(convolution.gaussian_mask, patch_width=5)
 add(

@@ -363,7 +363,7 @@ def test_an_edited_number_is_noticed(tmp_path):
     for reader in (store.read, store.read_info):
         with pytest.raises(ValueError, match="its text does not match its digest"):
             reader(path)
-    words = f"{path.name}.*set aside as .*bad; it is made again"
+    words = f"{path.name}.*set aside as .*bad. The result is computed again"
     with pytest.warns(UserWarning, match=words) as caught:
         assert store.Store(tmp_path).get(path, store.read_info) is None
     assert len(caught) == 1 and os.listdir(tmp_path) == [f"{path.name}.bad"]
@@ -487,7 +487,7 @@ def test_a_file_of_another_user_is_not_set_aside(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "__init__", refuse)
-        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*made again"):
+        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*computed again"):
             assert store.Store(tmp_path).get(path) is None
     assert store.Store(tmp_path).get(path)[0]["x"].sum() == 3
 

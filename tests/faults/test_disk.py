@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path, capsys):
     (tmp_path / "cache").write_text("")
     code, said = learn(tmp_path, capsys)
     assert code == 0
-    words = "bytes needed.*the result is used, but not kept"
+    words = "bytes needed.*the result is used, but not stored"
     assert len(re.findall(words, said)) >= 2  # patches and model
     assert SparseHebbianLearning.load(tmp_path / "out" / "dictionary.npz").n_iter_ == 40
 

@@ -41,7 +41,7 @@ def test_more_than_the_memory_is_refused_by_name(how):
         LARGE[how]()
     assert time.process_time() - began < 10
     if how != "n_dictionary":
-        assert "GB of memory, and this machine has" in str(caught.value)
+        assert "GB of memory, but this machine has" in str(caught.value)
     assert memory_bytes() > 1e8
 
 

@@ -179,9 +179,9 @@ def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X
 
 
 def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):
-    with pytest.raises(ValueError, match="algorithm='lars' is not for arrays on a GPU"):
+    with pytest.raises(ValueError, match="algorithm='lars' is not possible for arrays on a GPU"):
         sparse_encode(put(X), put(dictionary), algorithm="lars")
-    with pytest.raises(ValueError, match="missing='mask' is not for arrays on a GPU"):
+    with pytest.raises(ValueError, match="missing='mask' is not possible for arrays on a GPU"):
         sparse_encode(put(X), put(dictionary), algorithm="omp", missing="mask")
     with pytest.raises(TypeError, match="X must be a dense tensor of real numbers, not torch.comp"):
         sparse_encode(put(X + 1j), put(dictionary))
@@ -193,9 +193,9 @@ def test_bad_numbers_are_refused_by_place(put, X, dictionary):
     X[3, 5] = np.nan
     with pytest.raises(ValueError, match=r"X must hold no NaN.*it is nan at \(3, 5"):
         sparse_encode(put(X), put(dictionary))
-    with pytest.raises(ValueError, match="dictionary must have rows of unit norm; row 0"):
+    with pytest.raises(ValueError, match="dictionary must have rows of unit norm, but row 0"):
         sparse_encode(put(X[:2]), put(2 * dictionary))
-    with pytest.raises(ValueError, match="dictionary: row 4 is all zeros"):
+    with pytest.raises(ValueError, match="dictionary must have no row of zeros, .*row 4"):
         dictionary[4] = 0
         sparse_encode(put(X[:2]), put(dictionary))
     with pytest.raises(ValueError, match="X is empty, its shape is"):

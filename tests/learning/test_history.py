@@ -29,7 +29,7 @@ def test_the_last_record_and_the_frame_have_the_scalars(history):
 def test_records_have_the_same_names(history):
     with pytest.raises(ValueError, match="a record must have the names"):
         history.append(steps=16, error=0.1)
-    with pytest.raises(KeyError, match="'F' was not recorded; there is steps, error, var"):
+    with pytest.raises(KeyError, match="'F' was not recorded. There is steps, error, var"):
         history["F"]
 
 
