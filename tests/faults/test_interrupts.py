@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make
 
 import shl
 from shl import SparseHebbianLearning
@@ -13,8 +14,6 @@ from shl import SparseHebbianLearning
 pytestmark = pytest.mark.filterwarnings("ignore:learning was interrupted")
 FOLDER = str(Path(shl.__file__).parent)
 X = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
-OPTIONS = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 6, "batch_size": 40}
-OPTIONS |= {"random_state": 0, "record_each": 2, "record_num_batches": 0}
 
 
 class Injected:
@@ -67,7 +66,7 @@ WAYS = {  # what learns, and whether the model was fitted before
 
 
 def start(is_fitted):
-    model = SparseHebbianLearning(**OPTIONS)
+    model = make(n_iter=6, batch_size=40, record_each=2, record_num_batches=0)
     return model.fit(X[:150]) if is_fitted else model
 
 
