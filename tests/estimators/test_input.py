@@ -92,7 +92,7 @@ def test_masked_entries_are_missing():
         sparse_encode(X, masked[:20])
 
 
-def test_batches_are_checked_as_the_numbers_that_are_used():
+def test_batches_are_checked_in_the_dtype_in_use():
     model = make().partial_fit(X)
     before = model.components_.copy()
     with pytest.raises(ValueError, match=r"X must hold no NaN or infinity, but it is inf at \(3"):

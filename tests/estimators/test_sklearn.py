@@ -88,7 +88,7 @@ def test_a_coder_takes_rows_of_any_norm(X):
     assert coder.score(X) == pytest.approx(-np.linalg.norm(X - code @ D) / np.linalg.norm(X))
 
 
-def test_a_coder_without_a_dictionary_has_the_cosine_basis(X):
+def test_sparse_coder_has_the_cosine_basis_by_default(X):
     coder = SparseCoder(l0_sparseness=16).fit(X)
     np.testing.assert_allclose(coder.inverse_transform(coder.transform(X)), X, atol=1e-10)
     assert len(coder.get_feature_names_out()) == 16
@@ -174,7 +174,7 @@ def test_integer_weights_are_repetitions(X, options):
         np.testing.assert_allclose(weighed.precision_, repeated.precision_, rtol=1e-7)
 
 
-def test_weights_are_repetitions_to_scikit_learn_as_the_estimator_comes():
+def test_scikit_learn_checks_weights_with_replacement():
     model = SparseHebbianLearning(n_iter=300)  # steps enough for atoms to be replaced
     check_sample_weight_equivalence_on_dense_data("SparseHebbianLearning", model)
 

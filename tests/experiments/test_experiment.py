@@ -55,7 +55,7 @@ def test_an_experiment_from_data_to_figures(shl):
     )
 
 
-def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path):
+def test_a_stored_learning_follows_its_parameters(shl, tmp_path):
     first = shl.learn_dico(matname="tag")
     entries = len(shl.store.entries())
     again = shl.learn_dico(matname="tag")
@@ -96,14 +96,14 @@ FLAGS = "--n-dictionary 40 --l0-sparseness 4 --n-iter 33 --batch-size 128 --n-pa
 FLAGS = [*FLAGS.split(), "--patch-width", "10", "--n-jobs", "1"]
 
 
-def test_a_few_patches_can_be_looked_at_but_not_learned(tmp_path):
+def test_a_few_patches_are_drawn_but_not_learned(tmp_path):
     shl = SHL(N_patches=12, patch_width=8, height=64, width=64, cache_dir=None)
     assert shl.get_data().shape == (12, 64)
     with pytest.raises(ValueError, match="N_patches must be at least 2048, batch_size = 1024"):
         shl.learn_dico()
 
 
-def test_experiments_are_equal_where_their_parameters_are():
+def test_experiments_are_equal_by_their_parameters():
     table = np.tile(np.linspace(0, 1, 128), (676, 1))
     assert SHL(P_cum=table) == SHL(P_cum=table.copy()) != SHL()
     assert SHL() != SHL(seed=1) and SHL() != "SHL"
@@ -131,7 +131,7 @@ def test_the_only_database_of_a_datapath_is_taken(tmp_path, rng):
     assert SHL(**shl.parameters()) == shl
 
 
-def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
+def test_several_databases_are_an_error(tmp_path, rng):
     with pytest.raises(FileNotFoundError, match="datapath must hold a folder of images"):
         SHL(**EXPERIMENT, datapath=tmp_path)
     with pytest.raises(FileNotFoundError, match="datapath must be a folder"):

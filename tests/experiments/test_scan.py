@@ -43,7 +43,7 @@ def test_values_of_variables():
     ]
 
 
-def test_results_do_not_depend_on_jobs_order_or_backend(opts, tmp_path):
+def test_results_ignore_jobs_order_and_backend(opts, tmp_path):
     tables = []
     for n_jobs, backend, variables in (
         (1, "loky", ["eta", "seed"]),
@@ -100,7 +100,7 @@ class Killer(ActivationRule):
 
 @pytest.mark.slow  # test_jobs.py kills workers that start faster
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
-def test_a_killed_worker_is_replaced_and_its_value_tried_again(opts, tmp_path):
+def test_a_value_of_a_killed_worker_is_tried_again(opts, tmp_path):
     once, never = (Killer(str(tmp_path / name)) for name in ("once", "never"))
     values = {"homeo_method": ["None", once, "HAP", never]}
     records = SHL_set(opts, values=values).run(["homeo_method"], n_jobs=2)

@@ -62,7 +62,7 @@ def test_a_code_that_no_image_has_cannot_be_built(model, how):
 @pytest.mark.parametrize(
     "how", [name for name in BAD if "__setitem__" in BAD[name].__code__.co_names]
 )
-def test_a_code_that_was_edited_is_refused_where_it_is_used(model, how, use):
+def test_an_edited_code_is_rejected_at_its_use(model, how, use):
     code = model[0].transform(model[1])
     USES[use](model[0], code)
     BAD[how](vars(code))  # its arrays are edited in place
@@ -70,7 +70,7 @@ def test_a_code_that_was_edited_is_refused_where_it_is_used(model, how, use):
         USES[use](model[0], code)
 
 
-def test_a_reconstruction_needs_atoms_and_pixels_that_fit(model):
+def test_reconstruct_rejects_what_does_not_fit(model):
     fitted, images = model
     code = fitted.transform(images)
     atoms = fitted.components_

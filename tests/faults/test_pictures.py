@@ -88,7 +88,7 @@ WORDS |= {"NaN": "it holds NaN"}
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and links")
 @pytest.mark.parametrize("how", BAD)
-def test_a_bad_entry_is_skipped_and_the_others_are_used(folder, how):
+def test_a_bad_entry_of_a_folder_is_skipped(folder, how):
     options = {"name_database": "mine", "datapath": str(folder.parent), "cache_dir": None}
     options |= {"height": 32, "width": 32, "patch_width": 8, "N_patches": 1200}
     wanted = SHL(**options).get_data()

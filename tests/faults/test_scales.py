@@ -20,7 +20,7 @@ def problem(dtype, n_samples=40):
 
 @pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars"])
 @pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-7, 1e-6])
-def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, distance):
+def test_twin_atoms_get_no_large_coefficients(algorithm, distance):
     for dtype in (np.float32, np.float64):
         X, atoms = problem(dtype)
         rng = np.random.default_rng(1)
@@ -47,7 +47,7 @@ def test_the_error_of_any_scale_is_the_same():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_coefficients_that_overflow_are_refused_by_place(algorithm, dtype):
+def test_coefficients_that_overflow_are_named(algorithm, dtype):
     X, atoms = problem(dtype)
     most = np.finfo(dtype).max
     options = {"algorithm": algorithm, "l0_sparseness": 5}
@@ -185,7 +185,7 @@ def test_an_experiment_keeps_python_numbers():
     assert one == two and all(type(getattr(two, name)) is int for name in options)
 
 
-def test_events_of_atoms_that_are_not_there_are_refused():
+def test_events_reject_indices_out_of_range():
     good = Events(np.array([[0, 2]], np.int32), np.ones((1, 2)), 3)
     good.to_dense()
     bad = [

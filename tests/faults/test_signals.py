@@ -206,7 +206,7 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
 
 
 @pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
-def test_no_worker_waits_for_its_first_job_after_its_parent():
+def test_an_idle_worker_ends_with_its_parent():
     process = python(IDLE, start_new_session=True)
     assert process.stdout.readline() == "on its way\n"
     assert_gone(process, signal.SIGKILL)

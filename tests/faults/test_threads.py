@@ -29,7 +29,7 @@ def two_blas_threads():
         assert set(blas_threads()) == {2}
 
 
-def test_contexts_that_overlap_keep_the_limit_until_the_last_leaves(two_blas_threads):
+def test_overlapping_contexts_keep_the_limit(two_blas_threads):
     first, second, third = Threads(1), Threads(2), Threads(1)
     first.__enter__()
     second.__enter__()

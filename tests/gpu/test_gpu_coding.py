@@ -148,7 +148,7 @@ def test_arrays_of_two_devices_are_refused_by_name(put, X):
         check_device(tensor.to("meta"), "gain", tensor.device)
 
 
-def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X, dictionary):
+def test_arrays_of_other_libraries_come_back(put, get, monkeypatch, X, dictionary):
     import torch
 
     class Array:

@@ -136,7 +136,7 @@ def test_adam_equals_the_oracle(dictionary, rng):
     )
 
 
-def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
+def test_variance_is_a_mean_square_of_residuals(X, dictionary, code):
     plan = Plan(Coding(), homeostasis.Plain(), optimizers.Adam(), eta_precision=1.0)
     state = start_state(dictionary, plan, seed=0)
     with Threads() as threads:

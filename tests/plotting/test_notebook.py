@@ -101,6 +101,6 @@ def test_a_script_shows_figures_by_pyplot(tmp_path, script):
     assert run(script + "plt.show()", env=environment) == (0, "shown [1, 1]\n", "")
 
 
-def test_a_script_without_a_display_leaves_no_figure_open():
+def test_a_script_leaves_no_figure_open():
     script = PYPLOT + "from shl import SHL" + LOOP.replace("100", "3") + "print(plt.get_fignums())"
     assert run(script, env={"MPLBACKEND": "agg"}) == (0, "[]\n", "")

@@ -44,7 +44,7 @@ def make_rule(strength=1, power=0.5, comment="pass"):
     return names["Mine"](0.05, 0.05)
 
 
-def test_an_edited_rule_does_not_go_on_from_a_checkpoint(tmp_path):
+def test_an_edited_rule_uses_no_checkpoint(tmp_path):
     def last_step(rule):
         shl = SHL(**OPTS, homeo_method=rule, cache_dir=tmp_path)
         path = shl.result_path(data=shl.get_data(), matname="own")

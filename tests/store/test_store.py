@@ -71,7 +71,7 @@ def test_an_entry_of_the_second_schema_is_read(tmp_path):
     assert arrays["x"].tolist() == [0, 1, 2] and info == {"n": 1, "schema": 2}
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_with_its_path(tmp_path):
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="cannot write .*file"):
         store.write(tmp_path / "file" / "a.npz", {"x": np.zeros(9)}, {})
