@@ -100,7 +100,7 @@ def test_a_few_patches_are_drawn_but_not_learned(tmp_path):
     shl = SHL(N_patches=12, patch_width=8, height=64, width=64, cache_dir=None)
     assert shl.get_data().shape == (12, 64)
     with pytest.raises(
-        ValueError, match="N_patches must be at least 2048, not 12: batch_size = 1024"
+        ValueError, match="N_patches must be at least 2048, not 12: batch_size"
     ):
         shl.learn_dico()
 
