@@ -101,7 +101,7 @@ def test_a_light_coder_travels(X):
 OPTIONS = {"n_iter": 30, "batch_size": 32, "random_state": 0, "l0_sparseness": 3}
 
 
-def test_learning_from_blocks_is_that_from_their_stream(X):
+def test_blocks_are_learned_as_their_stream(X):
     lazy = da.from_array(X, chunks=((50, 0, 40), 24))
     streamed = SparseHebbianLearning(30, **OPTIONS).fit(iter([*Blocks(lazy, 0)] * 1))
     passes = Blocks(lazy, 0)
@@ -161,7 +161,7 @@ def cluster():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of distributed's own shutdown
-def test_a_scan_on_a_cluster_equals_one_on_this_machine(cluster, tmp_path):
+def test_a_scan_on_a_cluster_equals_a_local_one(cluster, tmp_path):
     def run(folder):
         experiments = SHL_set({**OPTS, "cache_dir": tmp_path / folder}, N_scan=4)
         return [record["F"] for record in experiments.run(["eta"], -1)]

@@ -121,7 +121,7 @@ CODES = [
     ("alpha_MP must be above 0 and at most 1, not 1.5", {"alpha_MP": 1.5}),
     ("alpha_MP", {"alpha_MP": 10**400}),
     ("do_sym must", {"do_sym": np.array([1, 0])}),
-    ("gain must be at least 0", {"gain": -np.ones(16)}),
+    ("gain must be at least 0, not -1", {"gain": -np.ones(16)}),
     (r"gain must have shape \(16,\), not \(3,\)", {"gain": np.ones(3)}),
     ("gain must be an array", {"gain": [[1], [1, 2]]}),
     ("P_cum must have shape", {"P_cum": np.ones((16, 1))}),
@@ -129,7 +129,7 @@ CODES = [
     ("gain and P_cum are both given", {"P_cum": np.ones((16, 4)), "gain": np.ones(16)}),
     ("C must be above 0, not 0.0", {"P_cum": np.ones((16, 4)), "C": 0.0}),
     ("P_cum has no effect", {"P_cum": np.ones((16, 4)), "algorithm": "omp"}),
-    ("precision must be above 0", {"precision": np.zeros((16, 16))}),
+    ("precision must be above 0, not 0", {"precision": np.zeros((16, 16))}),
 ]
 CODERS = [
     ("Dictionary and X have different numbers", {"dictionary": np.ones((3, 5))}),
@@ -154,7 +154,7 @@ SETS = [
     ("variable must be one of", partial(scan, lambda scan: scan.values_of("cache_dir"))),
     ("fit_tol cannot be scanned", partial(scan, lambda scan: scan.values_of("fit_tol"))),
     ("changes the data", partial(scan, lambda s: s.values_of("patch_width"), data=np.ones((9, 4)))),
-    ("There is no record to write. Call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
+    ("no record to write. Call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
     (
         "SHL_set.run .*'variable'. Did you mean variables",
         partial(scan, lambda s: s.run(variable=1)),
