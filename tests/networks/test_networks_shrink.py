@@ -270,7 +270,7 @@ def test_a_shrunk_network_learns_on():
     optimizer = torch.optim.Adam([p for p in smaller.parameters() if p.requires_grad], lr=0.01)
     x = torch.randn(64, 2, 9, 9, generator=torch.Generator().manual_seed(0))
     losses = []
-    for _ in range(30):
+    for _ in range(60):
         optimizer.zero_grad()
         losses.append(nn.functional.cross_entropy(smaller(x), (x[:, 0].mean((1, 2)) > 0).long()))
         losses[-1].backward()

@@ -35,8 +35,7 @@ def run_small(name, **how):
 
 
 def command(name, tmp_path, *arguments):
-    path = ["--path-epochs", "2"] if name == "group-sparsity" else []
-    return main([name, "--out", str(tmp_path / "out"), "--n-jobs", "1", *path, *arguments])
+    return main([name, "--out", str(tmp_path / "out"), "--n-jobs", "1", *arguments])
 
 
 @studies
@@ -121,7 +120,8 @@ def test_study_keys_hold_the_settings(cache, monkeypatch):
 
 
 def test_study_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
-    assert command("group-sparsity", tmp_path, "--epochs", "2", "--alpha", "-1", "0.1") == 1
+    flags = ["--epochs", "2", "--penalty", "l2", "--alpha", "-1", "0.1", "--path-epochs", "0"]
+    assert command("group-sparsity", tmp_path, *flags) == 1
     text = capsys.readouterr().out
     assert "failed: digits, penalty l2, alpha -1.0, seed 0: ValueError: alpha must be" in text
     records = group_sparsity.STUDY.run(seeds=(0,), epochs=1, penalty=("l3",))
