@@ -70,7 +70,7 @@ def teacher_student_command(args):
     name = config.name if args.name is None else check_file_name(args.name, "name")
     out = Path(args.out or config.save_path or OUT) / name
     if args.mode == "single" and args.seeds:
-        raise ValueError("seeds needs --mode multiple; a single student has --seed")
+        raise ValueError("seeds needs --mode multiple. For a single student, use --seed.")
     if args.mode == "single":
         run = single_run(config, args.teacher_model, args.student_model, args.seed)
         return _learn_one(args, run, name, out / run.slug())

@@ -161,7 +161,7 @@ def test_frozen_or_unmoved_parameters_stay():
     ("penalties", "words"),
     [
         ({"features.*": (L1(), 1)}, r"pattern 'features.\*', which matches none of 0.0.weight, "),
-        ({"0.0.*": (GroupLasso(), 1)}, r"0.0.bias has shape \(4,\): it has no groups"),
+        ({"0.0.*": (GroupLasso(), 1)}, r"0.0.bias has shape \(4,\), which has no groups"),
         ({"0.*": (L1(), 1), "*.bias": (L1(), 1)}, "each parameter once, but 0.0.bias is twice"),
         ({"0.0.weight": (L1(), -1)}, "strength in .* must be at least 0, not -1"),
         ({"0.0.weight": ("l3", 1)}, "penalty must be one of"),

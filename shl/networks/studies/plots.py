@@ -9,8 +9,8 @@ from ...plotting.figures import drawing, new_figure, save
 
 
 def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
-    """The weights that lead to each output as an image, a row of images for each network; returns
-    (fig, axs).
+    """Draw the weights that lead to each output as an image, a row of images for each network;
+    return (fig, axs).
 
     Each row has its own scale, symmetric around zero, which its title tells.
 
@@ -59,12 +59,12 @@ def plot_curves(ax, curves, ylabel, xlabel="epoch"):
 
 
 def put_legend_beside(ax):
-    """A legend that hides no line."""
+    """Draw a legend that hides no line."""
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
 
 
 def plot_train_and_test(records, *, fname=None):
-    """Accuracy and loss over the epochs, of the training set (dotted) and the test set; returns
+    """Draw accuracy and loss over the epochs, of the training set (dotted) and the test set; return
     (fig, (ax, ax)).
 
     Parameters
@@ -131,8 +131,7 @@ def plot_lambda_path(ax, paths):
 def plot_connections(
     counts, shape=None, *, title="connections per input", fname=None, fig=None, axs=None
 ):
-    """Connections per input as an image, those without any included, beside its centre trend;
-    returns (fig, axs).
+    """Draw the connections per input as an image, and their centre trend; return (fig, axs).
 
     Parameters
     ----------
@@ -159,8 +158,8 @@ def plot_connections(
 
 
 def centre_trend(image):
-    """Means over centred squares of growing sides: (sides, means), sides of the image's parity up
-    to its shorter side.
+    """Return means over centred squares of growing sides: (sides, means), sides of the image's
+    parity up to its shorter side.
 
     >>> centre_trend(np.array([[0, 0, 0, 0], [0, 4, 4, 0], [0, 4, 4, 0], [0, 0, 0, 0]]))
     (array([2, 4]), array([4., 1.]))

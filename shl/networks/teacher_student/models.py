@@ -154,7 +154,7 @@ def make_teacher(kind, activation):
         if model.draw(rng).respond(X).std() > LEAST_SPREAD:
             return model
     raise ArithmeticError(
-        f"no {kind}_{activation} of {MOST_TEACHERS} random ones has outputs that vary"
+        f"None of {MOST_TEACHERS} random {kind}_{activation} networks has outputs that vary"
     )
 
 
