@@ -18,11 +18,7 @@ from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 
 def check_count(
-    value: object,
-    name: str,
-    least: float = 1,
-    most: float | None = None,
-    why: str | None = None,
+    value: object, name: str, least: float = 1, most: float | None = None, why: str | None = None
 ) -> int:
     """An integer in [least, most], where `why` says what sets the upper bound."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

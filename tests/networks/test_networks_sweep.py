@@ -1,9 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -64,16 +59,6 @@ def test_a_run_that_diverges_fails_alone(tmp_path):
     groups = summarise_sweep(records)
     assert [group["n_failed"] for group in groups] == [0, 1]
     assert table(COLUMNS, groups)[2].split()[-9:] == [*5 * "-", "0", "of", "1", "1"]
-
-
-def test_a_damaged_result_is_learned_again(tmp_path):
-    runs, keeper = quick_runs(seeds=[0])[:1], Store(tmp_path)
-    first = sweep(runs, keeper)
-    (path,) = tmp_path.glob("*.npz")
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.warns(UserWarning, match="is set aside"):
-        again = sweep(runs, keeper)
-    assert without(again, "seconds") == without(first, "seconds")
 
 
 def test_summaries_are_means_over_seeds():
@@ -229,29 +214,3 @@ def test_help_shows_defaults(capsys):
         main(["teacher-student", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "(default: config_path.json)" in text and "(default: 42)" in text
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
-def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
-    """Killed with all its workers once the first results are stored, the second call learns only
-    what is missing.
-    """
-    path = config(l1_norm=[0, 1e-3, 1e-2], num_epochs=2000, dataset_size=2560)
-    options = ["--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"]
-    arguments = command(tmp_path, *options)
-    started = [sys.executable, "-m", "shl.cli", *arguments]
-    process = subprocess.Popen(started, start_new_session=True)
-    while len(list((tmp_path / "store").glob("*.npz"))) < 2 and process.poll() is None:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    n_stored = len(list((tmp_path / "store").glob("*.npz")))
-    assert main(arguments) == 0
-    (summary,) = summaries(tmp_path, "noName").values()
-    records = summary["runs"]
-    assert sum(record["cached"] for record in records) == n_stored < len(records) == 18
-    config = make_config(json.loads((tmp_path / "mine.json").read_text()))
-    runs = sweep_runs(config, "baselineCNN", "multiChannelCNN", [0, 1])
-    learned, names = sweep(runs[:1]), ("seconds", "cached")
-    assert without(records[:1], *names) == without(learned, *names)
