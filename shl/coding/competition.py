@@ -26,12 +26,16 @@ class Competition:
         The scale of coefficients in P_cum, without which the table means nothing.
     least : array of one number, optional
         The least coefficient that is selected, in convolutional pursuit with a floor.
+    share : array of one number, optional
+        In convolutional pursuit with a floor, the share of an event that another one must exceed
+        to overlap with it.
     """
 
     gain: np.ndarray | None = None
     P_cum: np.ndarray | None = None
     C: float | None = None
     least: np.ndarray | None = None
+    share: np.ndarray | None = None
 
     @property
     def kind(self) -> str:

@@ -9,6 +9,7 @@ from making import assert_same, fitted, unit
 from sklearn.base import clone
 
 from shl._base.threads import Threads
+from shl.coding.competition import Competition
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL, coder, convolutional_encode
 from shl.convolution.coding import ConvolutionalCoding
@@ -22,17 +23,28 @@ def recording(seed=0, n_times=12_000, **options):
     return make_recording(n_times, 3, **options)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from((0.0, 0.02)), st.sampled_from((1.5, 3.0)))
-def test_events_above_a_floor_equal_the_oracle(seed, share, floor):
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from((0.0, 0.02)),
+    st.sampled_from((1.5, 3.0)),
+    st.integers(1, 3),
+    st.sampled_from((1.0, 0.7)),
+    st.sampled_from((None, 0.0, 0.5, 1.0)),
+)
+def test_events_above_a_floor_equal_the_oracle(seed, share_missing, floor, stride, alpha, share):
     X, atoms, _ = recording(seed, n_times=150, n_channels=2, overlap=0.6)
     X = X.astype(float)
-    X[np.random.default_rng(seed).random(X.shape) < share] = np.nan
-    how = ConvolutionalCoding(floor=floor)
+    X[np.random.default_rng(seed).random(X.shape) < share_missing] = np.nan
+    how = ConvolutionalCoding(floor=floor, stride=stride, alpha_MP=alpha)
+    ready = prepare(how, atoms, Competition(share=share))
     images, _ = read(X, 1)
-    noise = prepare(how, atoms)._above_noise(images).noise
-    code = convolutional_encode(X, atoms, floor=floor)
-    events, _ = naive.convolutional_pursuit(X[:, None], atoms[:, :, None], floors=floor * noise)
+    noise = ready._above_noise(images).noise
+    with Threads() as threads:
+        code = ready.encode(images, threads)
+    share = coder.SHARE if share is None else share
+    options = {"floors": floor * noise, "stride": stride, "alpha": alpha, "share": share}
+    events, _ = naive.convolutional_pursuit(X[:, None], atoms[:, :, None], **options)
     events.sort(key=lambda event: event[2])
     np.testing.assert_array_equal(code.atom, [event[0] for event in events])
     np.testing.assert_array_equal(code.column, [event[2] for event in events])
