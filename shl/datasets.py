@@ -56,7 +56,7 @@ def load_sample_patches(
     random_state: CountOrZero = 0,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Whitened patches of the two photographs that scikit-learn ships.
+    """Return whitened patches of the two photographs that scikit-learn ships.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def fetch_natural_images(
     base_url: str = BASE_URL,
     registry: Mapping[str, str] = REGISTRY,
 ) -> list[Path]:
-    """The files of eight photographs, downloaded once and checked; needs pooch.
+    """Download the files of eight photographs once, and check them; this needs pooch.
 
     Photographs of scikit-image, or any others of whom URL and SHA-256 are known.
 
@@ -154,8 +154,8 @@ def _fetch_file(store, name, downloader, base_url):
         return Path(store.fetch(name, downloader=downloader))
     except OSError as error:  # of requests, whose errors are all OSErrors
         raise ConnectionError(
-            f"cannot download {name} from {base_url} ({error}); without a network, put the images "
-            f"into {store.path} yourself"
+            f"{name} cannot be downloaded from {base_url} ({error}). Without a network, "
+            f"put the images into {store.path} yourself."
         ) from error
 
 
@@ -174,7 +174,7 @@ def make_sparse_coded_signals(
     is_signed: Flag = False,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
+    """Return samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
     Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
     [0.5, 1.5].
@@ -329,7 +329,7 @@ def make_spikes(
     noise: Noise = 0.05,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
+    """Return waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
 
     A template is a trough and a later, wider hump, of norm 1; the amplitudes are lognormal.
 
@@ -470,7 +470,7 @@ def recovered(
     least: Annotated[float, number(least=-1, most=1)] = 0.95,
     is_signed: Flag = False,
 ) -> np.ndarray:
-    """Whether a learned atom has a cosine of at least `least` with each planted one.
+    """Tell whether a learned atom has a cosine of at least `least` with each planted one.
 
     Parameters
     ----------
@@ -491,7 +491,17 @@ def recovered(
 
 @checked
 def similarity(dictionary: Matrix, atoms: np.ndarray, is_signed: Flag = False) -> np.ndarray:
-    """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
+    """Return the largest cosine of a learned atom with each planted one, (n_atoms,).
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Learned atoms.
+    atoms : array of shape (n_atoms, n_pixels)
+        Planted atoms.
+    is_signed : bool, default=False
+        Whether an atom may have the opposite sign.
+    """
     atoms = check_array(atoms, "atoms", ndim=2, n_columns=dictionary.shape[1])
     cosines = atoms @ dictionary.T
     return (np.abs(cosines) if is_signed else cosines).max(axis=1)

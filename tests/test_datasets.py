@@ -89,20 +89,6 @@ def test_a_seed_decides_the_signals():
         assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize(
-    ("make", "options", "name"),
-    [
-        (make_sparse_coded_signals, {"profile": "even"}, "profile"),
-        (make_sparse_coded_signals, {"n_active": 97}, "n_active"),
-        (datasets.make_spikes, {"n_templates": 2}, "n_templates"),
-        (datasets.load_sample_patches, {"n_patches": 0}, "n_patches"),
-    ],
-)
-def test_bad_parameters_are_named(make, options, name):
-    with pytest.raises(ValueError, match=name):
-        make(**options)
-
-
 def test_sample_patches_are_those_of_an_experiment():
     from shl import SHL
 

@@ -1,9 +1,8 @@
 """Waveforms in a recording
 ========================
 
-You will see the waveforms of neurons learned from a raw recording of four channels, and when each
-neuron fired. Spikes overlap, have different sizes, and the noise is coloured. All six waveforms are
-learned, and at least 98 % of the spikes of each neuron are found.
+**Of the spikes of six neurons, 98 % or more are found in a raw recording of four channels.** Spikes
+overlap, have different sizes, and the noise is coloured.
 """
 
 # %%
@@ -84,4 +83,5 @@ ax.legend(fontsize="small")
 
 # %%
 # The six waveforms are learned, and 98 to 100 % of the spikes of each neuron are found, although the
-# rates differ six times. No number of spikes was given: an event counts where it exceeds 5.5 noise levels of its atom.
+# rates differ six times. No number of spikes was given: an event counts if it exceeds 5.5 noise
+# levels of its atom.

@@ -120,8 +120,8 @@ def _(
     """
     if competition.kind == "table":
         raise ValueError(
-            "homeo_method must be a rule with a gain, not a table P_cum: convolutional pursuit "
-            "has no quantiles"
+            "homeo_method must be a rule with a gain, such as 'HAP', not one with a "
+            "table P_cum. Convolutional pursuit has no quantiles."
         )
     return ConvolutionalCoder(coding, Filters.of(dictionary, coding.stride), competition)
 

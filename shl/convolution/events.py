@@ -78,7 +78,9 @@ class ConvolutionalCode:
                     f"{part.max()}"
                 )
         if (self.image[1:] < self.image[:-1]).any():
-            raise ValueError("image must not decrease: events stand in order of their images")
+            raise ValueError(
+                "image must not decrease, because coefficients stand in the order of their images"
+            )
 
     @classmethod
     def from_dense(cls, code: np.ndarray) -> Self:
@@ -146,8 +148,9 @@ class ConvolutionalCode:
         if (ends > sizes).any():
             n = int((ends > sizes).any(axis=1).argmax())
             raise ValueError(
-                f"code has an event at row {self.row[n]}, column {self.column[n]} of image "
-                f"{self.image[n]}, whose size {tuple(map(int, sizes[n]))} does not hold it"
+                f"code has a coefficient at row {self.row[n]}, column {self.column[n]} of "
+                f"image {self.image[n]}, which is outside its size "
+                f"{tuple(map(int, sizes[n]))}"
             )
 
     def counts(self) -> np.ndarray:

@@ -211,8 +211,8 @@ def _finish(images, n_axes, form, n_channels, dtype):
         raise ValueError(f"X must have one number of channels, but it has {found}")
     if n_channels is not None and found != [n_channels]:
         raise ValueError(
-            f"X must have {n_channels} channels, as the atoms, not {found[0]}; its axes are "
-            f"{AXES[n_axes]}"
+            f"X must have {n_channels} channels, as the atoms, not {found[0]}. Its axes "
+            f"are {AXES[n_axes]}."
         )
     if dtype is None:
         kinds = {image.dtype for image in images}
@@ -278,9 +278,8 @@ def check_images(X, name="X", dtype=None, n_channels=None, allows_nan=False):
         X = X.reshape(-1, 1, *X.shape[-2:])
     elif X.shape[3] in (3, 4) and X.shape[1] > 4:
         raise ValueError(
-            f"{name} must have axes (n_images, n_channels, height, width), but shape {X.shape} "
-            f"has its "
-            f"channels last: np.moveaxis({name}, -1, 1) brings them to their place"
+            f"{name} must have axes (n_images, n_channels, height, width), but shape "
+            f"{X.shape} has its channels last. Call np.moveaxis({name}, -1, 1) first."
         )
     check_magnitude(X, name, float(np.finfo(X.dtype).max) / (8 * X[0].size))
     if n_channels is not None and X.shape[1] != n_channels:

@@ -24,7 +24,7 @@ Sigma = Annotated[float, number(least=1e-6, most=1e6)]
 
 @checked
 def normalise_local_contrast(X: ArrayLike, width: Count = 9, sigma: Sigma = 0.5) -> np.ndarray:
-    """Images whose local mean is 0 and whose local contrast is even.
+    """Return images whose local mean is 0 and whose local contrast is even.
 
     v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
 
@@ -89,7 +89,8 @@ def _smooth(image, side):
 def radial_window(
     shape: Sequence[int], start_R: NotNegative = 15, sigma: Sigma = 0.25
 ) -> np.ndarray:
-    """A window: 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
+    """Return a window that is 1 up to start_R pixels from the centre and falls as a Gaussian
+    beyond.
 
     exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom
     finds no border.
@@ -118,7 +119,7 @@ def radial_window(
 
 @checked
 def gaussian_mask(patch_width: Count, sigma: Sigma = 0.8) -> np.ndarray:
-    """A mask of atoms: exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2.
+    """Return a mask of atoms, exp(-r^2 / (2 R^2 sigma^2)) with R = (patch_width - 1) / 2.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def gaussian_mask(patch_width: Count, sigma: Sigma = 0.8) -> np.ndarray:
 
 @checked
 def preprocess(X: ArrayLike, start_R: NotNegative = 15, sigma: Sigma = 0.25) -> np.ndarray:
-    """Local contrast normalised, then the radial window: what the study learns from."""
+    """Normalise the local contrast of images, and fade them out towards their border."""
     X = normalise_local_contrast(X)
     return X * radial_window(X.shape, start_R, sigma).astype(X.dtype)
 
@@ -197,8 +198,8 @@ def _predict(rows, order):
     pieces, energy = pieces[np.isfinite(energy)], energy[np.isfinite(energy)]
     if not energy.any():
         raise ValueError(
-            f"order={order} needs {size} samples without a gap, not all 0, in each channel of X. "
-            f"Give a smaller order, or drop the channel."
+            f"order={order} needs {size} samples without missing values, not all 0, in each "
+            f"channel of X. Give a smaller order, or drop the channel."
         )
     pieces = pieces[energy <= np.quantile(energy[energy > 0], QUIET)]
     runs = np.lib.stride_tricks.sliding_window_view(pieces, order + 1, axis=1)

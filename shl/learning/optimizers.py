@@ -190,7 +190,7 @@ class Newton(Checked):
 
     with g the mean gradient over n samples and a the coefficients.  The norm of step_i is at most
     `most_move`.  In a learning whose end is known, keep = 1 - rate rho, with
-    rho = n l0_sparseness / (0.4 n_dictionary n_pixels) within [0.03, 0.5]: at first, a mean atom
+    rho = n l0_sparseness / (0.4 n_dictionary n_pixels) within [0.03, 0.8]: at first, a mean atom
     remembers 0.4 n_pixels of its non-zero coefficients.  In a stream,
     keep = (1 - n / n_seen)^kappa: V remembers about n_seen / kappa samples.
 
@@ -265,7 +265,7 @@ class Newton(Checked):
         if self.first_rate is not None:
             return self.first_rate
         counts = sums.counts.sum() if self.l0_sparseness is None else sums.n * self.l0_sparseness
-        return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.5))
+        return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.8))
 
 
 def soften(atoms: np.ndarray, least: np.ndarray) -> np.ndarray:
@@ -323,13 +323,13 @@ DecayLike = Annotated[
 
 
 def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:
-    """Adam; the plain gradient where beta1 is 0."""
+    """Return Adam, or the plain gradient if beta1 is 0."""
     adam = Adam(eta, beta1, beta2, epsilon)
     return GradientDescent(adam.eta) if adam.beta1 == 0 else adam
 
 
 def normalise(atoms: np.ndarray) -> np.ndarray:
-    """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
+    """Scale atoms in place to norm 1, except atoms of zeros; return the norms before."""
     flat = atoms.reshape(len(atoms), -1)
     xp = namespace(flat)
     norms = xp.zeros_like(flat, shape=len(flat))
