@@ -1,7 +1,7 @@
 """Learning from recordings: a floor that falls, and atoms that stay in the middle of their window.
 
 A recording has no number of events that would be known before.  Events count where they exceed the
-noise, a share of the usual event, and the same share of the events that they overlap with.  The
+noise, a share of the usual event, and half that share of the events that they overlap with.  The
 share falls while the dictionary is learned: without that, spare atoms settle on what others leave.
 """
 
@@ -84,7 +84,7 @@ class FallingFloor:
     least = tau median_i level_i;   level_i <- (1 - rate) level_i + rate sqrt(mean a_i^2)
 
     over the events a_i of atom i in a batch.  An event that overlaps with a larger one must exceed
-    tau times that, too.  tau falls linearly from `start` to `stop` over the first 70 % of the
+    tau / 2 times that, too.  tau falls linearly from `start` to `stop` over the first 70 % of the
     steps.
 
     Parameters
@@ -132,7 +132,7 @@ class FallingFloor:
         tau = self.start + (self.stop - self.start) * done
         levels = state["level"][state["level"] > 0]
         least = np.array(tau * np.median(levels) if levels.size else 0.0)
-        return replace(self.rule.competition(state), least=least, share=np.array(tau))
+        return replace(self.rule.competition(state), least=least, share=np.array(tau / 2))
 
 
 @dataclass(frozen=True)
