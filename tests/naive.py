@@ -186,18 +186,19 @@ def convolutional_pursuit(
     stride=1,
     floors=None,
     fit_tol=0.0,
+    share=0.0,
 ):
     """Events (atom, row, column, value) of one image and its residual: every event correlates all
-    again.
+    again, and overlaps with those before if it exceeds a share of them.
     """
-    residual, events = image.astype(float), []
+    residual, events, shades = image.astype(float), [], 0
     height, width = dictionary.shape[2:]
     gain = np.ones(len(dictionary)) if gain is None else gain
     least = 0 if floors is None else 1
     gain = gain if floors is None else gain / floors
     for _ in range(n_events):
         rho, scale = _correlate_and_scale(residual, dictionary, stride)
-        score = gain * (np.abs(rho) if do_sym else np.maximum(rho, 0))
+        score = gain * (np.abs(rho) if do_sym else np.maximum(rho, 0)) * (np.abs(rho) > shades)
         if score.max() <= least or np.nansum(residual**2) <= fit_tol:
             break
         row, column, atom = np.unravel_index(np.argmax(score), score.shape)
@@ -205,6 +206,12 @@ def convolutional_pursuit(
         top, left = row * stride, column * stride
         residual[:, top : top + height, left : left + width] -= value * dictionary[atom]
         events.append((atom, row, column, value))
+        own = np.broadcast_to(shades, rho.shape)[row, column, atom]
+        rows, columns, _ = np.ogrid[: rho.shape[0], : rho.shape[1], :1]
+        is_near = (abs(rows - row) * stride < height) & (abs(columns - column) * stride < width)
+        shades = np.maximum(shades, np.where(is_near, share * abs(rho[row, column, atom]), 0))
+        shades = np.broadcast_to(shades, rho.shape).copy()
+        shades[row, column, atom] = own
     return events, residual
 
 

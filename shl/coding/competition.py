@@ -27,12 +27,16 @@ class Competition:
         The scale of coefficients in P_cum, which the table needs.
     least : array of one number, default=None
         The least coefficient that is selected, in convolutional pursuit with a floor.
+    share : array of one number, optional
+        In convolutional pursuit with a floor, the share of an event that another one must exceed
+        to overlap with it.
     """
 
     gain: Any = None
     P_cum: Any = None
     C: float | None = None
     least: np.ndarray | None = None
+    share: np.ndarray | None = None
 
     @property
     def kind(self) -> str:

@@ -36,6 +36,7 @@ BLOCK = 1 << 15  # places of a block of a signal
 GUARD = 16  # lengths of an atom by which blocks of a signal overlap on either side
 NOISE = 8, 23, 1024  # pieces, rows and columns of places of a piece, to measure the noise level
 SPARED = 4  # places of which one is looked at: neighbours say the same
+SHARE = 0.2  # of an event, for another one above the floor to overlap with it
 LEAST_OF_TOL = 1e-3  # of the root of a tolerance: smaller events would not bring it nearer
 MOST_ROUNDS = 8  # of pursuit to a tolerance, each from a residual that was computed again
 
@@ -68,7 +69,7 @@ class ConvolutionalCoder:
     def contest(self) -> kernels.Contest:
         """What the kernels need of the competition: gains are over floors where there are some."""
         n_dictionary, dtype = len(self.dictionary), self.dictionary.dtype
-        gain, least = self.competition.gain, 0
+        gain, share, least = self.competition.gain, 0.0, 0
         gain = np.ones(n_dictionary) if gain is None else gain
         if self.coding.fit_tol is not None:
             least = LEAST_OF_TOL * self.coding.fit_tol**0.5
@@ -76,10 +77,11 @@ class ConvolutionalCoder:
             floors = self.coding.floor * self.noise
             if self.competition.least is not None:
                 floors = np.maximum(floors, self.competition.least)
+            share = SHARE if self.competition.share is None else float(self.competition.share)
             gain, least = np.divide(gain, floors, np.zeros(n_dictionary), where=floors > 0), 1
         gains = np.tile(gain.astype(dtype), max(1, round(TILE / n_dictionary)))
         key = np.array(least, dtype).view(f"i{dtype.itemsize}")[()]
-        return kernels.Contest(gains, self.is_signed, key)
+        return kernels.Contest(gains, self.is_signed, dtype.type(share), key)
 
     def cosines(self) -> np.ndarray:
         """The largest cosine over all shifts of two atoms, by absolute value where values are
@@ -137,8 +139,9 @@ class ConvolutionalCoder:
         n_images, n_rows, n_columns = rho.shape[:3]
         n_tiles = -(-n_columns // contest.gains.size)
         dtype = f"i{rho.itemsize}"
-        sizes = (n_images, n_rows, n_tiles), (n_images, n_rows), contest.gains.size
-        ranking = kernels.Ranking(*(np.empty(size, dtype) for size in sizes))
+        shades = np.zeros(rho.shape if contest.share else (n_images, n_rows, 0), rho.dtype)
+        tops = np.empty((n_images, n_rows, n_tiles), dtype), np.empty((n_images, n_rows), dtype)
+        ranking = kernels.Ranking(*tops, np.empty(contest.gains.size, dtype), shades)
 
         def rank(rows):  # each thread needs its own memory for the scores of a tile
             mine = ranking._replace(keys=np.empty_like(ranking.keys))

@@ -181,8 +181,9 @@ def convolutional_encode(
     first row, then column, then atom.  f_i is 1, or with `floor` it is floor * sigma_i, where
     sigma_i = median |rho_i| / .6745 is the noise level of atom i.  Pursuit of an image ends after
     `l0_sparseness` events, when its squared residual norm is at most `fit_tol`, or when no score is
-    above 1 with `floor`, else above 0.  An event changes a window of the maps and its cost does not
-    depend on the image's size.
+    above 1 with `floor`, else above 0.  With `floor`, an event that overlaps with a larger one must
+    exceed a fifth of it: less is what an imperfect atom leaves.  An event changes a window of the
+    maps and its cost does not depend on the image's size.
 
     An atom that reaches over missing entries competes by what is seen of it: rho_i(p) is over the
     norm n_i(p) of that part, and the value is over n_i(p) once more.

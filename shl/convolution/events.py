@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -135,30 +135,6 @@ class ConvolutionalCode:
         code = np.zeros(self.shape, self.value.dtype)
         np.add.at(code, self.slots[:4], self.value)
         return code
-
-    def select(self, is_kept: np.ndarray) -> Self:
-        """Return the code with some of its events.
-
-        Parameters
-        ----------
-        is_kept : array of shape (n_events,), bool
-
-        Examples
-        --------
-        >>> from shl.convolution import convolutional_encode
-        >>> X = np.random.default_rng(0).standard_normal((20, 24))
-        >>> code = convolutional_encode(X, np.eye(3)[None, None] / 3**0.5, l0_sparseness=9)
-        >>> code.select(code.value > np.median(code.value)).n_events
-        4
-        """
-        is_kept = np.asarray(is_kept)
-        if is_kept.dtype != bool or is_kept.shape != self.value.shape:
-            raise ValueError(
-                f"is_kept must be booleans of shape {self.value.shape}, one for each event, but "
-                f"it is {is_kept.dtype} of shape {is_kept.shape}. Give a comparison, as "
-                f"code.value > 1."
-            )
-        return replace(self, **{name: getattr(self, name)[is_kept] for name in PARTS})
 
     def of_image(self, n: int) -> kernels.Slots:
         """The events of image n, as those of the first of one."""

@@ -25,6 +25,7 @@ class Contest(NamedTuple):
 
     gains: np.ndarray  # a tile's worth of the gain of each atom, repeated
     is_signed: bool
+    share: float  # of an event that another one must exceed to overlap with it
     least: Any  # the bits of the score that an event must exceed
 
 
@@ -34,6 +35,7 @@ class Ranking(NamedTuple):
     tops: np.ndarray  # (n_images, n_rows, n_tiles): of each tile
     row_tops: np.ndarray  # (n_images, n_rows): of each row
     keys: np.ndarray  # working memory for the scores of a tile
+    shades: np.ndarray  # what rho must exceed, of its shape; or no column where nothing is asked
 
 
 class Slots(NamedTuple):
@@ -144,6 +146,13 @@ def _score(run, contest, scores):
 
 
 @jit
+def _shade(run, shades, scores):
+    """Set the scores to 0 where a run does not exceed its shades."""
+    for i in range(run.size):
+        scores[i] = scores[i] if abs(run[i]) > shades[i] else scores.dtype.type(0)
+
+
+@jit
 def _max_key(keys):
     """The largest of the keys, at least 0."""
     top = keys.dtype.type(0)
@@ -170,22 +179,25 @@ def rank(rho, contest, first, last, ranking):
     for image in range(len(rho)):
         tops, row_tops = ranking.tops[image], ranking.row_tops[image]
         for row in range(first, last):
-            _rank_run(rho[image, row], contest, 0, tops.shape[1], tops[row], ranking.keys)
+            maps, shades = rho[image, row], ranking.shades[image, row]
+            _rank_run(maps, shades, contest, 0, tops.shape[1], tops[row], ranking.keys)
             row_tops[row] = _max_key(tops[row])
 
 
 @jit
-def _rank_run(rho_row, contest, first, last, row_of_tops, keys):
+def _rank_run(rho_row, shades, contest, first, last, row_of_tops, keys):
     """Write the best scores of the tiles first <= tile < last of a row."""
     scores, size = keys.view(rho_row.dtype), contest.gains.size
     for tile in range(first, last):
         run = rho_row[tile * size : (tile + 1) * size]
         _score(run, contest, scores)
+        if shades.size:
+            _shade(run, shades[tile * size : (tile + 1) * size], scores)
         row_of_tops[tile] = _max_key(keys[: run.size])
 
 
 @jit
-def _find_best(rho, contest, tops, row_tops, keys):
+def _find_best(rho, shades, contest, tops, row_tops, keys):
     """Row and index in the row of the best score, the first one on ties; row -1 where no score is
     large enough.
     """
@@ -196,6 +208,8 @@ def _find_best(rho, contest, tops, row_tops, keys):
     tile, size = _first(tops[row], top), contest.gains.size
     run = rho[row, tile * size : (tile + 1) * size]
     _score(run, contest, keys.view(rho.dtype))
+    if shades.shape[1]:
+        _shade(run, shades[row, tile * size : (tile + 1) * size], keys.view(rho.dtype))
     return row, tile * size + _first(keys[: run.size], top)
 
 
@@ -207,8 +221,9 @@ def pursue(rho, gram, contest, alpha, limits, ranking, gaps, dictionary, stride,
     rho_j(p + s) -= v G_ij(s) for all j and |s| <= reach
 
     (Mallat & Zhang 1993, eq. 14, on the atoms at all places.)  Ties go to the first row, then
-    column, then atom.  Where an atom is seen in part, rho is over the norm of what is seen, the
-    value is v over it, too, and rho is computed again from the residual.
+    column, then atom.  The rho of an event that overlaps with others must exceed a share of that of
+    each, unless it is one of them again.  Where an atom is seen in part, rho is over the norm of
+    what is seen, the value is v over it, too, and rho is computed again from the residual.
 
     rho (n_images, n_rows, n_columns * n_dictionary) is overwritten; gram (n_dictionary, side of
     rows, side of columns * n_dictionary), side = 2 reach + 1; ranking as `rank` leaves it.  Begins
@@ -222,14 +237,15 @@ def pursue(rho, gram, contest, alpha, limits, ranking, gaps, dictionary, stride,
     event = 0
     for image in range(first, len(rho)):
         maps, tops, row_tops = rho[image], ranking.tops[image], ranking.row_tops[image]
+        shades = ranking.shades[image]
         while limits.n_found[image] < limits.most and limits.energies[image] > limits.tol:
             if event == slots.values.size:
                 return event, image
-            row, index = _find_best(maps, contest, tops, row_tops, ranking.keys)
+            row, index = _find_best(maps, shades, contest, tops, row_tops, ranking.keys)
             if row < 0:
                 break
             column, atom = index // n_dictionary, index % n_dictionary
-            value = alpha * maps[row, index]
+            value, height = alpha * maps[row, index], abs(maps[row, index])
             limits.energies[image] -= (2 - alpha) * np.float64(value) * maps[row, index]
             if gaps.places.size:
                 if gaps.places[row, column] >= 0:
@@ -244,13 +260,19 @@ def pursue(rho, gram, contest, alpha, limits, ranking, gaps, dictionary, stride,
             start = max(0, left) * n_dictionary
             stop = min(n_columns, left + wide) * n_dictionary
             tile, last = start // size, (stop - 1) // size + 1
+            if shades.shape[1]:
+                own, shade = shades[row, index], contest.share * height  # again at its own place
+                for y in range(max(0, top), min(n_rows, top + high)):
+                    for x in range(start, stop):
+                        shades[y, x] = max(shades[y, x], shade)
+                shades[row, index] = own
             for y in range(max(0, top), min(n_rows, top + high)):
                 run = gram[atom, y - top, start - left * n_dictionary :]
                 _add_run(maps[y, start:stop], -value, run)
                 if gaps.places.size:
                     places = range(start // n_dictionary, stop // n_dictionary)
                     _correlate_in_part(maps[y], gaps, dictionary, stride, y, places)
-                _rank_run(maps[y], contest, tile, last, tops[y], ranking.keys)
+                _rank_run(maps[y], shades[y], contest, tile, last, tops[y], ranking.keys)
                 row_tops[y] = _max_key(tops[y])
     return event, len(rho)
 

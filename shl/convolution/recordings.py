@@ -1,8 +1,8 @@
 """Learning from recordings: a floor that falls, and atoms that stay in the middle of their window.
 
-A recording has no number of events that would be known before.  Events count where they exceed both
-the noise and a share of the mean event, which falls while the dictionary is learned: without that,
-spare atoms settle on what others leave.
+A recording has no number of events that would be known before.  Events count where they exceed the
+noise, a share of the usual event, and half that share of the events that they overlap with.  The
+share falls while the dictionary is learned: without that, spare atoms settle on what others leave.
 """
 
 from dataclasses import dataclass, replace
@@ -84,8 +84,11 @@ class TwinReplacement(Replacement):
 class FallingFloor:
     """A rule of homeostasis with a least coefficient, which falls.
 
-    least = tau level;   tau falls linearly from `start` to `stop` over the first 70 % of the steps;
-    level <- (1 - rate) level + rate sqrt(mean a^2), over the events of a batch
+    least = tau median_i level_i;   level_i <- (1 - rate) level_i + rate sqrt(mean a_i^2)
+
+    over the events a_i of atom i in a batch.  An event that overlaps with a larger one must exceed
+    tau / 2 times that, too.  tau falls linearly from `start` to `stop` over the first 70 % of the
+    steps.
 
     Parameters
     ----------
@@ -109,26 +112,27 @@ class FallingFloor:
     def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """The state of the rule, no level and no step."""
         state = self.rule.init(n_dictionary, activity, dtype)
-        return {**state, "level": np.array(0.0), "floor_step": np.array(0)}
+        return {**state, "level": np.zeros(n_dictionary), "floor_step": np.array(0)}
 
     def update(self, state: dict, code: Any) -> dict:
-        """The state after one more batch; one without events changes no level."""
-        level, n_events = float(state["level"]), code.n_events
-        if n_events:
-            new = np.sqrt(code.power_sums(2).sum() / n_events)
-            level = (1 - self.rate) * level + self.rate * new if level else new
+        """The state after one more batch."""
+        old, new = state["level"], np.sqrt(code.power_sums(2) / np.maximum(code.counts(), 1))
+        level = np.where(old > 0, (1 - self.rate) * old + self.rate * new, new)
         state = self.rule.update(state, code)
-        return {**state, "level": np.array(level), "floor_step": state["floor_step"] + 1}
+        return {**state, "level": level, "floor_step": state["floor_step"] + 1}
 
     def renew(self, state: dict, i: int) -> dict:
-        """As the rule's."""
-        return {**state, **self.rule.renew(state, i)} if hasattr(self.rule, "renew") else state
+        """As the rule's; the new atom has no level."""
+        state = {**state, **self.rule.renew(state, i)} if hasattr(self.rule, "renew") else state
+        return {**state, "level": np.where(np.arange(len(state["level"])) == i, 0, state["level"])}
 
     def competition(self, state: dict) -> Competition:
         """The rule's, with the least coefficient."""
-        share = min(1.0, float(state["floor_step"]) / (0.7 * self.n_steps))
-        tau = self.start + (self.stop - self.start) * share
-        return replace(self.rule.competition(state), least=np.array(tau * float(state["level"])))
+        done = min(1.0, float(state["floor_step"]) / (0.7 * self.n_steps))
+        tau = self.start + (self.stop - self.start) * done
+        levels = state["level"][state["level"] > 0]
+        least = np.array(tau * np.median(levels) if levels.size else 0.0)
+        return replace(self.rule.competition(state), least=least, share=np.array(tau / 2))
 
 
 @dataclass(frozen=True)

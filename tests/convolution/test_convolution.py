@@ -197,17 +197,6 @@ def test_dense_and_back(rng):
     )
 
 
-def test_selected_events_are_a_code(rng):
-    dictionary, X = draw_atoms(rng), rng.standard_normal((3, 1, 12, 13))
-    code = convolutional_encode(X, dictionary, l0_sparseness=6)
-    kept = code.select(code.atom == 2)
-    np.testing.assert_array_equal(kept.counts(), code.counts() * (np.arange(7) == 2))
-    assert kept.shape == code.shape and kept.layout == code.layout
-    for is_kept in (np.ones(18), np.ones(17, bool)):
-        with pytest.raises(ValueError, match=r"is_kept must be booleans of shape \(18,\)"):
-            code.select(is_kept)
-
-
 def test_events_at_one_place_add_up():
     image = np.full((3, 3), 1.0)
     code = convolutional_encode(image, np.ones((1, 1, 1, 1)), l0_sparseness=9, alpha_MP=0.5)

@@ -2,6 +2,8 @@
 pixels that matter?
 """
 
+from typing import Any
+
 import numpy as np
 
 from ..._base.checks import check_flag, check_number
@@ -76,8 +78,16 @@ def evolve_one(
     decay = check_number(weight_decay, "weight_decay", least=0)
     default = settings.pop("epochs")
     n_epochs = default if epochs is None else epochs
-    penalty = {"penalty": "l2" if decay else None, "alpha": decay, "random_state": seed}
-    how = {"solver": "sgd", "connectivity": "set", "record_each": max(1, n_epochs // 40)}
+    penalty: dict[str, Any] = {
+        "penalty": "l2" if decay else None,
+        "alpha": decay,
+        "random_state": seed,
+    }
+    how: dict[str, Any] = {
+        "solver": "sgd",
+        "connectivity": "set",
+        "record_each": max(1, n_epochs // 40),
+    }
     model = SparseMLPClassifier(max_iter=n_epochs, **penalty, **how, **settings)
     seconds = fit_timed(model, X, X_test, y, y_test)
     layer, records = model.module_[0], model.history_
