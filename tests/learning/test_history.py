@@ -40,5 +40,5 @@ def test_a_history_is_made_of_columns_and_left_alone(history):
 
 
 def test_a_history_without_records_says_what_to_do():
-    with pytest.raises(ValueError, match="record_each was 0.  Learn again with record_each"):
+    with pytest.raises(ValueError, match="record_each was 0. Learn again with record_each"):
         History().to_frame()
