@@ -1,6 +1,6 @@
 """Signals and images of any shape as images (n_channels, height, width): a signal has one row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,6 +120,31 @@ class Windows:
             first = min(first, self.signals[n].shape[2] - self.width)
             window[:] = self.signals[n][:, :, first : first + self.width]
         return scale_by(windows, -self.exponent)
+
+
+def runs_of_size(X: "np.ndarray | Images") -> Iterator[slice]:
+    """Slices of consecutive images of one size."""
+    if isinstance(X, np.ndarray):
+        yield slice(0, len(X))
+        return
+    first = 0
+    for n in range(1, len(X) + 1):
+        if n == len(X) or X[n].shape != X[first].shape:
+            yield slice(first, n)
+            first = n
+
+
+def stacks(X: "np.ndarray | Images") -> Iterator[np.ndarray]:
+    """Arrays of consecutive images of one size."""
+    for rows in runs_of_size(X):
+        yield np.asarray(X[rows]) if isinstance(X, np.ndarray) else np.stack(X[rows])
+
+
+def without_gaps(samples: "np.ndarray | Images") -> "np.ndarray | Images":
+    """Samples with 0 where an entry is missing."""
+    if isinstance(samples, Images):
+        return Images([np.nan_to_num(image, nan=0.0) for image in samples])
+    return np.where(np.isnan(samples), 0, samples).astype(samples.dtype, copy=False)
 
 
 def read(

@@ -1,6 +1,7 @@
 """SparseHebbianLearning, the scikit-learn estimator."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import KW_ONLY, replace
 from typing import Any
 
@@ -9,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
-from .._base.blocks import by_blocks_of_rows
-from .._base.checks import check_array, check_choice, check_count, check_memory
+from .._base.blocks import by_blocks_of_rows, is_dask
+from .._base.checks import check_array, check_choice, check_count, check_generator, check_memory
 from .._base.parameters import estimator
+from .._base.samples import is_stream
 from .._base.warning import warn_user
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
@@ -24,6 +26,7 @@ from ..learning.scaling import Whitening, evenness, whitening
 from ..learning.state import Plan, State
 from ..learning.stopping import Stopping
 from .base import HebbianEstimator
+from .sizes import MOST_ROWS, RELEARN, Size, choose, is_auto
 from .sparse_coder import SparseTransformer
 
 ADAM = ("eta", "beta1", "beta2", "epsilon")
@@ -49,15 +52,16 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     Parameters
     ----------
-    n_dictionary : int, optional
-        Atoms; None is those of dict_init, or 2 n_pixels.
+    n_dictionary : int or 'auto', optional
+        Number of atoms.  If None, those of dict_init, or 2 n_pixels.  'auto' estimates it from the
+        samples of `fit`, see `shl.select`; this takes about three times as long.
     learning_algorithm : str, optional
         'omp', 'mp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
         `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
         Homeostasis biases 'mp', and 'omp' by rules with a gain.
-    l0_sparseness : int, optional
+    l0_sparseness : int or 'auto', optional
         Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
-        where a penalty makes codes sparse.
+        where a penalty makes codes sparse.  'auto' estimates it, as n_dictionary.
     fit_tol : float, optional
         Its meaning depends on the coder::
 
@@ -189,6 +193,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         Replacements of atoms so far.
     replaced_ : array of int
         The atoms that were replaced, each once.
+    selection_ : Selection
+        What 'auto' is based on, with its curve; `load` does not have it.
+    l0_sparseness_ : int or None
+        The l0_sparseness of learning, if a size is 'auto'.
 
     References
     ----------
@@ -204,10 +212,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     (500, 20)
     """
 
-    n_dictionary: constraints.Count | None = None
+    n_dictionary: Size | None = None
     _: KW_ONLY
     learning_algorithm: Algorithm | None = None
-    l0_sparseness: constraints.Count | None = None
+    l0_sparseness: Size | None = None
     fit_tol: constraints.NotNegative | None = None
     transform_algorithm: Algorithm | None = None
     transform_l0_sparseness: constraints.Count | None = None
@@ -289,7 +297,67 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         -------
         self
         """
-        return self._fit(X, y, sample_weight, on_step, resume)
+        if not self._auto_names():
+            return self._fit(X, y, sample_weight, on_step, resume)
+        model = copy(self)
+        model._set_sizes(X)
+        model._fit(X, y, sample_weight, on_step, resume)
+        self._take_over(model)
+        return self
+
+    def _auto_names(self):
+        """The names of the sizes that are 'auto'."""
+        return [name for name in ("n_dictionary", "l0_sparseness") if is_auto(getattr(self, name))]
+
+    def _size(self, name):
+        """A size as a number or None; one that is 'auto' is that of the last `fit`."""
+        if name not in self._auto_names():
+            return getattr(self, name)
+        if not hasattr(self, "l0_sparseness_"):
+            raise ValueError(f"{name} is 'auto', but a number is required.  Call fit first.")
+        return len(self.components_) if name == "n_dictionary" else self.l0_sparseness_
+
+    def _set_sizes(self, X):
+        """Set the sizes that are 'auto' to those that the samples show, or to their defaults."""
+        constraints.check_fields(self)
+        names = self._auto_names()
+        if is_dask(X) or is_stream(X, self._n_axes) or self.missing == "mask":
+            raise ValueError(
+                f"{names[0]} is 'auto', but X is an iterable, or missing is 'mask'.  Pass a "
+                f"number, such as `shl.select` finds for some samples."
+            )
+        if self.dict_init is not None and names[0] == "n_dictionary":
+            raise ValueError("n_dictionary is 'auto', but dict_init has its atoms.  Use None.")
+        samples, exponent = copy(self)._read_to_learn(X, reset=True)
+        rng = check_generator(self.random_state, "random_state")
+        self.selection_ = found = self._select(samples, rng)
+        found.curve["sigma"] = np.ldexp(found.curve["sigma"], exponent)
+        if not found.has_minimum:
+            warn_user(
+                f"The samples do not show {' and '.join(names)}: no description is the shortest.  "
+                f"The default is used.  Pass a number."
+            )
+        for name in names:
+            setattr(self, name, getattr(found, name) if found.has_minimum else None)
+        self.l0_sparseness_ = self.l0_sparseness
+
+    def _select(self, X, rng, guess=None):
+        """Return the sizes that samples show, see `shl.select`; guess is the first n_dictionary."""
+        is_free = guess is not None or is_auto(self.n_dictionary)
+        if guess is None:
+            guess = 4 * X.shape[1] if is_free else self._shape(X.shape)[0]
+        first = None if is_auto(self.l0_sparseness) else self.l0_sparseness
+        first = first or encode.default_sparseness(X.shape[1], guess)
+
+        def learn(dict_init, **sizes):
+            n_iter = self.n_iter if dict_init is None else max(1, self.n_iter // RELEARN)
+            options = {"replace": dict_init is None, "dict_init": dict_init, "n_jobs": self.n_jobs}
+            seed = int(rng.integers(2**31))
+            model = SparseHebbianLearning(**sizes, **options, n_iter=n_iter, random_state=seed)
+            return model.fit(X).components_
+
+        rows = np.sort(rng.choice(len(X), min(len(X), MOST_ROWS), replace=False))
+        return choose(to_host(X[rows]), learn, guess, first, is_free)
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on from the current state with one pass over X, in batches of at most batch_size and
@@ -451,7 +519,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         default = encode.default_sparseness(n_pixels, n_dictionary)
-        limits = self.l0_sparseness, default, algorithm, self.fit_tol
+        limits = self._size("l0_sparseness"), default, algorithm, self.fit_tol
         return Coding(
             algorithm,
             encode.limit_sparseness(*limits),
@@ -475,7 +543,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
         n_pixels = shape[1]
-        n_dictionary = self.n_dictionary
+        n_dictionary = self._size("n_dictionary")
         if n_dictionary is None:
             n_dictionary = 2 * n_pixels if self.dict_init is None else len(self.dict_init)
         why = f"{MOST_ATOMS} for each of {n_pixels} pixels"
@@ -642,7 +710,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             how in (*PENALISED, "threshold") for how in (name, learned.algorithm)
         )
         if has_penalty == had_penalty:  # else neither means the same
-            l0_sparseness = self.l0_sparseness if l0_sparseness is None else l0_sparseness
+            l0_sparseness = self._size("l0_sparseness") if l0_sparseness is None else l0_sparseness
             fit_tol = learned.fit_tol if fit_tol is None else fit_tol
         default = encode.default_sparseness(self.n_features_in_, len(self.components_))
         l0_sparseness = encode.limit_sparseness(l0_sparseness, default, name, fit_tol)

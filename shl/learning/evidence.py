@@ -16,7 +16,8 @@ from .state import Plan, State
 
 MOST_ROWS, FEWEST_ROWS = 1000, 100  # of samples that the test needs
 SHARE = 20  # it takes one sample of so many
-LOOKS = (0.25, 0.5)  # shares of the steps, after which there is a test
+LOOKS = (0.1, 0.25, 0.5)  # shares of the steps, after which there is a test
+FACTORS = (2, 1, 4)  # of the shrinkage: the first decides whether, the best one how much
 LEAST_GAIN = 3.0  # standard errors
 
 
@@ -62,29 +63,27 @@ class Evidence:
         return chain(self._first.steps(first, half), self._second.steps(half, last))
 
     def step_done(self, state: State, threads: Threads) -> None:
-        """Set the shrinkage in the moments of the state, if it is time and a test asks for it."""
-        if self.rows is None or state.step not in self.looks or state.moments["c"] > 0:
-            return
-        if self._gain_by_shrinkage(state, threads) > LEAST_GAIN:
-            state.moments["c"] = np.array(self.plan.optimizer.shrinkage)
+        """Set the shrinkage in the moments of the state, if it is time and a test asks for it.
 
-    def _gain_by_shrinkage(self, state, threads):
-        """How surely soft-thresholded atoms code the test's samples with less error.
-
-        It is the mean over samples of (|r|^2 - |r'|^2) / |x|^2, in standard errors.  The threshold
-        is twice that which learning would apply to a mean atom.
+        The test asks whether atoms that are soft-thresholded once, by twice the shrinkage, code its
+        samples with less error: the mean over samples of (|r|^2 - |r'|^2) / |x|^2, in standard
+        errors.  Of thresholds of 1, 2 and 4 times the shrinkage, learning goes on with the best,
+        and from half of the steps on with half of it, but at least with the shrinkage.
         """
-        xp, D = namespace(state.dictionary), state.dictionary
-        flat = D.reshape(len(D), -1)
-        least = 2 * self.plan.optimizer.shrinkage * xp.ones_like(flat[:, 0])
-        atoms = soften(flat, least).reshape(D.shape)
-        normalise(atoms)
-        plain, shrunk = (
-            self._errors(s, threads) for s in (state, replace(state, dictionary=atoms))
-        )
-        gain = np.append(plain - shrunk, 0.0)  # of samples that are all 0
-        spread = gain.std() / math.sqrt(len(gain))
-        return gain.mean() / spread if spread > 0 else 0.0
+        if self.rows is None or state.step not in self.looks:
+            return
+        least, c = self.plan.optimizer.shrinkage, float(state.moments["c"])
+        if c > 0:
+            if state.step == self.half:
+                state.moments["c"] = np.array(max(c / 2, least))
+            return
+        shrinkages = [factor * least for factor in FACTORS]
+        plain = self._errors(state, threads)
+        gain = np.append(plain - self._errors(_shrink(state, shrinkages[0]), threads), 0.0)
+        if gain.mean() > LEAST_GAIN * gain.std() / math.sqrt(len(gain)):
+            others = [self._errors(_shrink(state, c), threads).sum() for c in shrinkages[1:]]
+            best = np.argmin([plain.sum() - gain.sum(), *others])
+            state.moments["c"] = np.array(shrinkages[best])
 
     def _errors(self, state, threads):
         """|x - a D|^2 / |x|^2 of each of the test's samples, coded by plain pursuit."""
@@ -95,3 +94,12 @@ class Evidence:
             for part in (samples, residual)
         )
         return missed[energy > 0] / energy[energy > 0]
+
+
+def _shrink(state, least):
+    """Return the state with soft-thresholded atoms."""
+    D = state.dictionary
+    flat = D.reshape(len(D), -1)
+    atoms = soften(flat, least * namespace(D).ones_like(flat[:, 0])).reshape(D.shape)
+    normalise(atoms)
+    return replace(state, dictionary=atoms)

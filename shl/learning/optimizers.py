@@ -190,7 +190,7 @@ class Newton(Checked):
 
     with g the mean gradient over n samples and a the coefficients.  The norm of step_i is at most
     `most_move`.  In a learning whose end is known, keep = 1 - rate rho, with
-    rho = n l0_sparseness / (0.4 n_dictionary n_pixels) within [0.03, 0.5]: at first, a mean atom
+    rho = n l0_sparseness / (0.4 n_dictionary n_pixels) within [0.03, 0.8]: at first, a mean atom
     remembers 0.4 n_pixels of its non-zero coefficients.  In a stream,
     keep = (1 - n / n_seen)^kappa: V remembers about n_seen / kappa samples.
 
@@ -265,7 +265,7 @@ class Newton(Checked):
         if self.first_rate is not None:
             return self.first_rate
         counts = sums.counts.sum() if self.l0_sparseness is None else sums.n * self.l0_sparseness
-        return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.5))
+        return float(np.clip(float(counts) / (0.4 * math.prod(shape)), 0.03, 0.8))
 
 
 def soften(atoms: np.ndarray, least: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..estimators.dictionary import SparseHebbianLearning
-    from ..estimators.selecting import Selection
+    from ..estimators.sizes import Selection
 
 LABELS = {
     "F": "F = error + 0.0005 qerror, plain pursuit",

@@ -16,7 +16,7 @@ import numpy as np
 
 from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
-from .index import SIZES, describe, parse
+from .index import INDEX, SIZES, describe, parse
 
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
@@ -204,6 +204,8 @@ class Store:
         removed : list of str
             The paths of what was removed.
         """
+        with contextlib.suppress(OSError):  # an index is made again
+            (self.folder / INDEX).unlink()
         return self._remove(
             path
             for path, _, age in self._files()

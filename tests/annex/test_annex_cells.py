@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from PIL import Image
 
 import shl as package
@@ -16,18 +17,6 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "more" / "coming_from_shl.
 N_CV, TAG = 2, "ICLR"
 fig_width, phi = 450 / 72.27, (np.sqrt(5) + 1) / 2
 colors, homeo_methods = ["black", "orange", "blue"], ["None", "OLS", "HEH"]
-SIZES = {
-    "height": 64,
-    "width": 64,
-    "patch_width": 8,
-    "N_patches": 600,
-    "n_dictionary": 30,
-    "l0_sparseness": 3,
-    "n_iter": 9,
-    "batch_size": 100,
-    "record_each": 4,
-    "record_num_batches": 100,
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +34,8 @@ def opts(tmp_path_factory):
         "alpha_homeo": 2.5,
         "cache_dir": str(folder / "cache_dir_42"),
         "datapath": str(folder / "database"),
-        **SIZES,
+        **EXPERIMENT,
+        "n_iter": 9,
     }
 
 

@@ -37,8 +37,3 @@ def test_a_history_is_made_of_columns_and_left_alone(history):
     copy = History(dict(history))
     copy.append(steps=16, error=0.0, var=np.zeros(3))
     assert len(copy["steps"]) == 3 and len(history["steps"]) == 2
-
-
-def test_a_history_without_records_says_what_to_do():
-    with pytest.raises(ValueError, match="record_each was 0. Learn again with record_each"):
-        History().to_frame()
