@@ -90,7 +90,7 @@ def test_docs_show_the_ranges_that_are_checked():
     assert lines[1] == "    Range: a number above 0." and lines[4] == "    Range: True or False."
 
 
-def test_pages_have_short_sentences_and_the_words_of_the_glossary():
+def test_pages_have_short_sentences_and_glossary_words():
     done = subprocess.run(
         [sys.executable, DOCS.parent / "scripts" / "prose.py"], capture_output=True, text=True
     )

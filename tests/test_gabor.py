@@ -57,14 +57,14 @@ def test_known_gabor_functions_are_found_again():
     np.testing.assert_allclose(fits["amplitude"], 1, atol=1e-3)
 
 
-def test_a_fit_is_the_same_for_any_sign_scale_or_workers():
+def test_a_fit_ignores_sign_scale_and_workers():
     atoms = np.array([gabor(**case) for case in CASES[:2]])
     plain, scaled = fit_gabor(atoms), fit_gabor(-2 * atoms, n_jobs=2)
     for name in ("orientation", "frequency", "phase", "n_x", "n_y", "r2"):
         np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-6, atol=1e-8)
 
 
-def test_noise_is_fitted_badly_and_an_atom_of_zeros_not_at_all(rng):
+def test_fit_gabor_of_noise_and_zeros(rng):
     fits = fit_gabor(np.array([rng.standard_normal(225), np.zeros(225), gabor()]))
     assert fits["r2"][0] < 0.5 and np.isnan(fits["r2"][1]) and fits["r2"][2] > 0.999
 
@@ -76,7 +76,7 @@ def test_pixels_under_a_mask_are_left_out():
     np.testing.assert_allclose(fits["r2"], 1, atol=1e-6)
 
 
-def test_orientation_entropy_is_one_for_even_spread_and_zero_for_one_orientation():
+def test_orientation_entropy_is_one_for_even_spread():
     even = (np.arange(120) + 0.5) * np.pi / 120
     assert orientation_entropy(even) == pytest.approx(1)
     assert orientation_entropy(np.full(50, 0.1)) == 0

@@ -118,7 +118,7 @@ def test_jit_is_serial_without_the_gil_and_cached():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_kernels_see_no_other_module_of_the_package_but_how_they_are_compiled(module):
+def test_kernels_call_no_other_module(module):
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.ImportFrom) and node.level:
             assert node.module == "_base.jit" and [alias.name for alias in node.names] == ["jit"]

@@ -102,7 +102,7 @@ def test_the_command_prints_a_line_for_each_rule(tmp_path, capsys):
     assert last.endswith(f"models, pictures and summary in {out}/")
 
 
-def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng):
+def test_conv_learn_takes_a_folder_and_is_quiet(tmp_path, capsys, rng):
     (tmp_path / "pictures").mkdir()
     for n in range(2):
         pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)

@@ -97,7 +97,7 @@ def test_help_says_what_a_command_does(command, capsys):
         (["cache", "ls", "--xyzzy"], "--xyzzy. See shl cache --help\n"),
     ],
 )
-def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsys):
+def test_an_unknown_flag_names_the_nearest(arguments, said, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2

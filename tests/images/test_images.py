@@ -159,7 +159,7 @@ def spoil(folder, kind, rng):
         ("nan", "it holds NaN"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_skipped_and_named(folder, rng, kind, words):
+def test_an_unusable_file_is_skipped_by_name(folder, rng, kind, words):
     path = spoil(folder, kind, rng)
     with pytest.warns(UserWarning, match=f"skipped .*{path.name}: .*{words}") as caught:
         pictures = images.load_images("photos", folder.parent, 64, 64)
@@ -172,7 +172,7 @@ def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
         images.read_image(folder / "a.png")
 
 
-def test_missing_and_empty_folders_are_errors_that_list_what_is_there(folder):
+def test_errors_for_folders_list_what_is_there(folder):
     with pytest.raises(FileNotFoundError, match="name_database must be .* photos, not 'other'"):
         images.load_images("other", folder.parent)
     (folder.parent / "empty").mkdir()
@@ -213,7 +213,7 @@ def test_modes_of_8_bits_are_read_as_their_colours(tmp_path, rng, mode):
         np.testing.assert_array_equal(images.read_image(path), images.to_grey(pixels))
 
 
-def test_transparent_colours_are_those_that_are_written(tmp_path, rng):
+def test_transparent_colours_are_as_written(tmp_path, rng):
     pixels = rng.integers(0, 256, (20, 20), np.uint8)
     palette = rng.integers(0, 256, (256, 3), np.uint8)
     image = Image.fromarray(pixels)
@@ -275,7 +275,7 @@ def test_deep_greys_are_scaled_by_the_type_in_the_file(tmp_path, rng, dtype, nam
         assert grey.min() == 0 and grey.max() == 1
 
 
-def test_channels_are_filtered_alike_and_scaled_together(rng):
+def test_channels_are_filtered_and_scaled_alike(rng):
     color = rng.random((40, 50, 3)) * [1, 2, 4]
     centred = images.centre(color)
     np.testing.assert_allclose(np.median(centred, axis=(0, 1)), 0, atol=1e-12)

@@ -112,6 +112,6 @@ def test_a_script_shows_figures_by_pyplot(tmp_path, script):
     assert run_script(script + "plt.show()", **environment) == "shown [1, 1]\n"
 
 
-def test_a_script_without_a_display_leaves_no_figure_open():
+def test_a_script_without_display_leaves_none_open():
     script = PYPLOT + "from shl import SHL" + LOOP.replace("100", "3") + "print(plt.get_fignums())"
     assert run_script(script, MPLBACKEND="agg") == "[]\n"
