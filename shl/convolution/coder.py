@@ -33,7 +33,7 @@ LEAST_SEEN = 0.05  # of an atom's squared norm, for it to be selected where entr
 BLOCK = 1 << 15  # places of a block of a signal
 GUARD = 16  # lengths of an atom by which blocks of a signal overlap on either side
 NOISE = 8, 23, 1024  # pieces, rows and columns of places of a piece, to measure the noise level
-SPARED = 4  # places of which one is looked at: neighbours say the same
+SPARED = 4  # places of which one is looked at, because neighbours are alike
 LEAST_OF_TOL = 1e-3  # of the root of a tolerance: smaller events would not bring it nearer
 MOST_ROUNDS = 8  # of pursuit to a tolerance, each from a residual that was computed again
 
