@@ -24,6 +24,12 @@ Missing = Annotated[str, choice(MISSING)]
 DEFAULT_SPARSENESS = 10
 
 
+def check_l0(l0: int | None, n_dictionary: int, name: str) -> None:
+    """Raise an error if a sample would have more coefficients than there are atoms."""
+    if l0 is not None:
+        check_count(l0, name, most=n_dictionary, why="the number of atoms")
+
+
 @dataclass(frozen=True)
 class Coding(Checked):
     """How samples are coded; a value out of its range is an error that names it.
@@ -91,13 +97,7 @@ class Coding(Checked):
 
     def check_fits(self, n_dictionary: int) -> None:
         """An error where a sample would have more events than there are atoms."""
-        check_count(
-            self.l0_sparseness,
-            "l0_sparseness",
-            most=n_dictionary,
-            why="the number of atoms",
-            is_optional=True,
-        )
+        check_l0(self.l0_sparseness, n_dictionary, "l0_sparseness")
 
     def check_heeds(self, competition: "Competition") -> None:
         """Raise an error for a table of quantiles that the algorithm does not use."""

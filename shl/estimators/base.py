@@ -551,7 +551,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             cls._check_atoms(state.dictionary)
             parts = competition.gain, competition.P_cum, competition.C
             check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
-            check_number(info["C"], "C", above=0, is_optional=True)
+            if info["C"] is not None:
+                check_number(info["C"], "C", above=0)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
             if "l0_sparseness_" in info:

@@ -17,7 +17,7 @@ from .._base.samples import is_stream
 from .._base.warning import warn_user
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
-from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
+from ..coding.parameters import PENALISED, Algorithm, Coding, Missing, check_l0
 from ..images.patches import PatchShape, noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
@@ -532,13 +532,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        check_count(
-            self.transform_l0_sparseness,
-            "transform_l0_sparseness",
-            most=n_dictionary,
-            why="the number of atoms",
-            is_optional=True,
-        )
+        check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""

@@ -51,7 +51,8 @@ def tile(
     ValueError
         If patches are neither square nor of `patch_shape`.
     """
-    check_count(n_columns, "n_columns", is_optional=True)
+    if n_columns is not None:
+        check_count(n_columns, "n_columns")
     pictures, _ = shape_samples(patches, "patches", patch_shape, "image")
     return mosaic(pictures, n_columns or _count_columns(len(pictures), *pictures.shape[1:3]), gap)
 

@@ -223,7 +223,7 @@ def split(
             f"data {data!r} has targets of a regression (y from {y.min():g} to {y.max():g}), but "
             "classes are required. Use shl group-sparsity, or give whole numbers as y."
         )
-    most = check_count(n_samples, "n_samples", least=8, is_optional=True) or MOST_IMAGES
+    most = MOST_IMAGES if n_samples is None else check_count(n_samples, "n_samples", least=8)
     if len(X) > most:
         classes = None if is_regression else y
         X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=classes)

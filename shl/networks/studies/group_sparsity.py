@@ -58,10 +58,11 @@ def learn_one(
 
     parts = X, X_test, y, y_test = split(data, seed, n_samples, takes_targets=True)
     settings = settings_of(data)
-    default = settings.pop("epochs")
-    n_epochs = check_count(epochs, "epochs", is_optional=True) or default
-    strength = check_number(alpha, "alpha", least=0, is_optional=True)
-    settings |= {} if strength is None else {"alpha": strength}
+    n_epochs = settings.pop("epochs")
+    if epochs is not None:
+        n_epochs = check_count(epochs, "epochs")
+    if alpha is not None:
+        settings["alpha"] = check_number(alpha, "alpha", least=0)
     is_regression = load_labelled(data).is_regression
     cls = SparseMLPRegressor if is_regression else SparseMLPClassifier
     each = max(1, n_epochs // 50)
