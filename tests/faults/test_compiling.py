@@ -78,7 +78,7 @@ def test_kernels_compile_without_a_folder_to_write(package, tmp_path, home):
     file = str(block(tmp_path, "file"))
     hits, warnings = use(package, **{k: file if v == "file" else v for k, v in home.items()})
     assert hits == 0
-    assert len(warnings) == 1 and "NUMBA_CACHE_DIR names a folder" in warnings[0]
+    assert len(warnings) == 1 and "Set NUMBA_CACHE_DIR to a folder" in warnings[0]
 
 
 def test_a_cache_is_used(compiled):

@@ -10,7 +10,7 @@ import pytest
 import shl
 from shl import SparseHebbianLearning
 
-pytestmark = pytest.mark.filterwarnings("ignore:learning was interrupted")
+pytestmark = pytest.mark.filterwarnings("ignore:Learning was interrupted")
 FOLDER = str(Path(shl.__file__).parent)
 X = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
 OPTIONS = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 6, "batch_size": 40}

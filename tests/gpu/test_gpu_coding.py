@@ -77,7 +77,9 @@ def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dict
     options = options_of(name, dictionary.shape)
     code = sparse_encode(put(X), put(dictionary), **moved(options, put))
     np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
-    with pytest.raises(ValueError, match="dictionary has 21 atoms, whose Gram matrix does not fit"):
+    with pytest.raises(
+        ValueError, match="dictionary has 21 atoms, and their Gram matrix does not fit"
+    ):
         sparse_encode(put(X), put(dictionary), algorithm="omp")
 
 

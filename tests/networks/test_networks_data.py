@@ -153,7 +153,7 @@ def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
     assert main(["set", "--data", "mnist", "--out", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
     assert "no route to host" in error
-    assert "give its folder of IDX files, or an .npz file with X and y" in error
+    assert "Give a folder of its IDX files, or an .npz file with X and y" in error
     assert not (tmp_path / "out").exists()
 
 
