@@ -113,7 +113,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
                 if title:
                     ax.set_title(title)
                 _lay_out(ax)
-                if ax.get_legend_handles_labels()[1]:
+                has_labels = bool(ax.get_legend_handles_labels()[1])
+                if options.get("label") or (has_labels and ax.get_legend() is None):
                     add_legend(ax)
                 _pull_in(ax)
                 save(fig, fname)
@@ -130,6 +131,7 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")
         )
+        head += "" if "\nParameters\n-" in head else "\n\nParameters\n----------"
         head += (STYLE_DOC if has_style else "") + SHARED_DOC.rstrip()
         drawn.__doc__ = "\n\n".join([head, *rest]) + "\n"
         return drawn
