@@ -556,7 +556,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
             if "l0_sparseness_" in info:
-                limit = check_count(info["l0_sparseness_"], "l0_sparseness_", is_optional=True)
+                limit = info["l0_sparseness_"]
+                limit = None if limit is None else check_count(limit, "l0_sparseness_")
                 model.l0_sparseness_ = limit
         return model
 

@@ -133,7 +133,7 @@ CODES = [
 ]
 CODERS = [
     ("Dictionary and X have different numbers", {"dictionary": np.ones((3, 5))}),
-    ("dictionary must have no row of zeros, but row 0", {"dictionary": np.zeros((3, 16))}),
+    ("dictionary must have no row of zeros", {"dictionary": np.zeros((3, 16))}),
     ("competition must be a Competition, not 3", {"competition": 3}),
     ("l0_sparseness.*at most 16", {"l0_sparseness": 17}),
     ("Positive constraint not supported for 'omp'", {"positive_code": True}),
@@ -154,7 +154,7 @@ SETS = [
     ("variable must be one of", partial(scan, lambda scan: scan.values_of("cache_dir"))),
     ("fit_tol cannot be scanned", partial(scan, lambda scan: scan.values_of("fit_tol"))),
     ("changes the data", partial(scan, lambda s: s.values_of("patch_width"), data=np.ones((9, 4)))),
-    ("no record to write. Call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
+    ("There is no record to write. Call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
     (
         "SHL_set.run .*'variable'. Did you mean variables",
         partial(scan, lambda s: s.run(variable=1)),
