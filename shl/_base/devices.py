@@ -26,7 +26,8 @@ def is_on_device(value: Any) -> bool:
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of PyTorch, which need not be installed."""
-    return _is_kind_of_tensor(type(value))
+    kind: Any = type(value)
+    return _is_kind_of_tensor(kind)
 
 
 @cache

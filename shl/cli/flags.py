@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
@@ -171,7 +171,8 @@ def add_parameter(parser, source, name, text=None, *flags, **options):
 def _description(source, name):
     """What the docstring of a class or function says of a parameter."""
     entry = rf"^(?:\w+, )*{name}(?:, \w+)* : .*\n((?: +.*\n?)+)"
-    text = " ".join(re.search(entry, inspect.getdoc(source), re.MULTILINE)[1].split())
+    found = re.search(entry, inspect.getdoc(source) or "", re.MULTILINE)  # none under python -OO
+    text = " ".join(found[1].split()) if found else name
     return text[0].lower() + re.sub(r"(, see `[^`]+`)?\.$", "", text[1:]).replace("%", "%%")
 
 
@@ -251,7 +252,7 @@ def verbosity(args):
     return int(not (args.quiet or args.json))
 
 
-def claim_folder(args) -> Path:
+def claim_folder(args: Any) -> Path:
     """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

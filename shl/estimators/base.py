@@ -2,13 +2,15 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -54,7 +56,7 @@ def _ask(on_step, state):
     try:
         return on_step is not None and on_step(state) in (True,)
     except KeyboardInterrupt as error:
-        error.is_of_user = True
+        vars(error)["is_of_user"] = True
         raise
 
 
@@ -108,7 +110,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     """
 
     @abstractmethod
-    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+    def plan(self, shape: tuple, dtype: DTypeLike, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
 
     @abstractmethod
@@ -136,12 +138,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def fit(
         self,
-        X,
-        y=None,
+        X: Any,
+        y: Any = None,
         *,
         on_step: Callable[[State], bool | None] | None = None,
         resume: State | None = None,
-    ):
+    ) -> Self:
         """Learn a dictionary from X by n_iter steps.
 
         With record_each, record_num_batches random samples are held out of learning for the
@@ -225,7 +227,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Go on from the current state with one pass over X, in batches of at most batch_size and
         as equal as they can be; one step if X is no more than one batch.  With record_each, a
         step's own batch is recorded before the atoms move.
@@ -478,7 +480,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         return self.components_
 
     @property
-    def record(self):
+    def record(self) -> Mapping[str, np.ndarray]:
         """record_."""
         return self.record_
 
@@ -519,7 +521,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         write(path, arrays, info)
 
     @classmethod
-    def load(cls, path: str | Path, homeo_method: Rule | None = None):
+    def load(cls, path: str | Path, homeo_method: Rule | None = None) -> Self:
         """The fitted model that `save` wrote to path; it codes and learns on as the saved one.
 
         Parameters

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -205,7 +206,8 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
+        path, self.name_database = choose_database(self.name_database, self.datapath)
+        vars(self)["datapath"] = path
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -215,14 +217,12 @@ class SHL:
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, int(np.prod(shape))), np.float32)
-        self.store = store.open_store(self.cache_dir)
+        self.store: Any = store.open_store(self.cache_dir)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
             return NotImplemented
         return store.key_of(self.parameters()) == store.key_of(other.parameters())
-
-    __hash__ = None
 
     @property
     def patches(self) -> Patches:
@@ -250,13 +250,13 @@ class SHL:
             for name in names
         }
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Any]:
         """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     # ----------------------------------------------------------------------------------------- data
 
-    def get_data(self, matname=None, patch_width=None):
+    def get_data(self, matname: str | None = None, patch_width: int | None = None) -> np.ndarray:
         """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
         as many pixels in colour.
 
@@ -306,14 +306,14 @@ class SHL:
     @constraints.checked
     def learn_dico(
         self,
-        data=None,
-        dictionary=None,
-        precision=None,
-        P_cum=None,
-        matname=None,
+        data: Any = None,
+        dictionary: Any = None,
+        precision: Any = None,
+        P_cum: Any = None,
+        matname: str | None = None,
         list_figures: constraints.Names = (),
-        fig_kwargs=None,
-    ):
+        fig_kwargs: dict | None = None,
+    ) -> SparseHebbianLearning:
         """A fitted `SparseHebbianLearning` of this experiment.
 
         Parameters
@@ -356,7 +356,7 @@ class SHL:
             return found
         return checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
-    def stored(self, path):
+    def stored(self, path: str | Path) -> SparseHebbianLearning | None:
         """The model in the store at a `result_path`, or None; one of a user-defined rule is always
         learned again.
         """
@@ -365,7 +365,13 @@ class SHL:
         found = self.store.get(path, SparseHebbianLearning.load)
         return found and found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
-    def result_path(self, model=None, data=None, matname=None, data_digest=None):
+    def result_path(
+        self,
+        model: Any = None,
+        data: Any = None,
+        matname: str | None = None,
+        data_digest: str | None = None,
+    ) -> Path:
         """Where the result of a learning is kept: it depends on all parameters, the data and the
         start values.
         """
@@ -382,15 +388,15 @@ class SHL:
     @constraints.checked
     def code(
         self,
-        data,
-        dico,
+        data: Any,
+        dico: Any,
         coding_algorithm: Algorithm = "mp",
-        matname=None,
-        P_cum=None,
-        fit_tol=None,
-        l0_sparseness=None,
-        gain=None,
-    ):
+        matname: str | None = None,
+        P_cum: Any = None,
+        fit_tol: float | None = None,
+        l0_sparseness: int | None = None,
+        gain: Any = None,
+    ) -> np.ndarray:
         """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit
         unless told otherwise.
 
@@ -418,7 +424,7 @@ class SHL:
             self.store.put(path, {"code": code}, {"kind": "code"})
         return code
 
-    def decode(self, code, dico):
+    def decode(self, code: Any, dico: Any) -> np.ndarray:
         """The patches (n_samples, n_pixels) that a code stands for."""
         return dico.inverse_transform(code)
 
@@ -476,7 +482,8 @@ def _check_options(options, list_figures):
         )
 
 
-SHL.__init__ = check_keywords(SHL.__init__)  # which the dataclass has made
+made: Any = SHL
+made.__init__ = check_keywords(made.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

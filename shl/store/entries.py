@@ -10,13 +10,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
 from .index import INDEX, SIZES, describe, parse
+
+if TYPE_CHECKING:
+    import pandas
 
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
@@ -55,7 +58,8 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, max_size: str | float | None = None) -> None:
-        self.folder, self._is_swept, self._used = Path(folder), False, set()
+        self.folder, self._is_swept = Path(folder), False
+        self._used: set[Path] = set()
         self.max_size = None if max_size is None else parse(max_size, "max_size", SIZES)
 
     def path(self, kind: str, key: str, tag: str | None = "") -> Path:
@@ -168,7 +172,7 @@ class Store:
         """
         return sorted(describe(self.folder, [*self._files()]), key=lambda row: -row["age"])
 
-    def entries(self):
+    def entries(self) -> "pandas.DataFrame":
         """Return the entries as a data frame, oldest first, with a column for each parameter.
 
         Needs pandas.

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from inspect import signature
 from pickle import PicklingError
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -54,7 +54,8 @@ def run_jobs(jobs, n_jobs=1, verbose=0, unit="runs"):
     unit : str, default="runs"
         What the bar counts.
     """
-    outcomes, twins = [], {}
+    outcomes: list = []
+    twins: dict[Any, list[int]] = {}
     for index, job in enumerate(jobs):
         outcomes.append(None if job.found is None else as_done(job.found, is_cached=True))
         if job.found is None:
@@ -171,7 +172,9 @@ class StoredFunction:
         """The result where it is in the store, with or without its arrays; else None."""
         if self.store is None:
             return None
-        return self.store.get(self._path(parameters), _read if has_arrays else _read_values)
+        return self.store.get(
+            self._path(parameters, self.store), _read if has_arrays else _read_values
+        )
 
     def __call__(self, parameters):
         """The result of `function(**parameters)`, from the store, or computed now and stored."""
@@ -182,11 +185,11 @@ class StoredFunction:
         if self.store is not None:
             arrays, metrics = split_arrays(result)
             info = {"run": parameters, "metrics": metrics}
-            self.store.put(self._path(parameters), arrays, info)
+            self.store.put(self._path(parameters, self.store), arrays, info)
         return result
 
-    def _path(self, parameters):
-        return self.store.path(self.kind, self.key(parameters), self.tag)
+    def _path(self, parameters, store):
+        return store.path(self.kind, self.key(parameters), self.tag)
 
 
 def _read(path):

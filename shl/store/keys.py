@@ -212,7 +212,7 @@ class _Writer:
         made_by, arguments, *state = (*found, None, None, None)[:5]
         return [made_by, arguments, *(list(s) if isinstance(s, Iterator) else s for s in state)]
 
-    def _refuse(self, value) -> NoReturn:
+    def _refuse(self, value: Any) -> NoReturn:
         where = ".".join(filter(None, self._names[1:])) or "a parameter"
         raise TypeError(
             f"{where} is {value!r}, of which no key can be made: its type "

@@ -6,6 +6,7 @@ l2_loss(y - target) / (n_classes batch_size), half the squared error of the outp
 """
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from .study import Study, with_std
 
 METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
 LOSSES = ("squared error", "cross-entropy")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "epochs": 500,
     "learning_rate": 1e-4,
     "batch_size": 32,

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -74,7 +75,7 @@ class Study:
         n_jobs: int = 1,
         store: Store | None = None,
         verbose: int = 0,
-        **values,
+        **values: Any,
     ) -> list[dict]:
         """Return a record for each data set, seed and combination of the varied parameters.
 
@@ -147,7 +148,7 @@ def _announce(learn, calls, n_jobs):
         announce(total, work)
 
 
-def fit_timed(model, X, X_test, y, y_test) -> float:
+def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
     """Fit an estimator to (X, y), score (X_test, y_test) beside; return the seconds."""
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
@@ -182,7 +183,8 @@ def summarise(
     more : callable, default=None
         What else to say of a group's records that did not fail, as a dict.
     """
-    groups, rows = {}, []
+    groups: dict[tuple, list] = {}
+    rows = []
     for record in records:
         groups.setdefault(tuple(str(record[name]) for name in by), []).append(record)
     for group in groups.values():
