@@ -83,6 +83,11 @@ numpydoc_validation_exclude = {
 }
 
 
+def keep_together(app, docname, source):
+    """Print a deviation, as in `0.5 +- 0.1`, behind one sign and on one line."""
+    source[0] = re.sub(r"(?<=\d) \+- (?=\d)", " \u00b1\u00a0", source[0])
+
+
 def skip_member(app, what, name, obj, skip, options):
     """Skip what classes have from other packages, whose pages these docstrings refer to."""
     return skip or not (getattr(obj, "__module__", None) or "shl").startswith("shl")
@@ -192,6 +197,7 @@ def setup(app):
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
     app.connect("builder-inited", check_api)
     app.connect("source-read", check_headline)
+    app.connect("source-read", keep_together)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", add_ranges, priority=100)
     app.connect("autodoc-process-docstring", add_related, priority=100)

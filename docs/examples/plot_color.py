@@ -5,11 +5,10 @@
 each channel reaches 27.3 dB.** Channels share their edges, so one code for all three explains more.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A part of a photograph, values in 0..1, and white noise of standard deviation 0.1 in each channel.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_image

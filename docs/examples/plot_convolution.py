@@ -6,11 +6,10 @@ dictionary is convolutional: an atom may sit anywhere, so that one edge is learn
 every place of a patch.
 """
 
-# sphinx_gallery_thumbnail_number = 4
-
 # %%
 # Two photographs, with even contrast.
 
+# sphinx_gallery_thumbnail_number = 4
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_images

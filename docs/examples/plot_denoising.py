@@ -5,11 +5,10 @@
 is coded by as few atoms as leave a residual of the noise's size.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Grey levels in 0..1, and white noise of standard deviation 0.1.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_image

@@ -5,11 +5,10 @@
 0.178.** It is learned from the pixels that are left, and has never seen the others.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A missing pixel is NaN; a patch is coded, and atoms learned, by the pixels that are there.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_sample_image

@@ -5,11 +5,10 @@
 The data are whitened patches of two photographs, and ten atoms code each.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # Patches of 12 x 12 pixels, whitened, so that coarse shadows do not drown fine edges.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -5,12 +5,11 @@
 photographs five rules hardly differ. Rectified matching pursuit and Adam learn, as in the study.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # A rule acts on the competition between atoms while they learn. It does not fade here
 # (``homeo_fade=None``) and no atom is replaced, so that what differs is the rule alone.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -6,11 +6,10 @@ OLS.** The page makes the three figures of Perrinet (2019); ``shl annex`` makes 
 at the size of the paper.
 """
 
-# sphinx_gallery_thumbnail_number = 2
-
 # %%
 # The study's own settings, at a hundredth of its work.
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 
 from shl import SHL, plot_P_cum, show_dico, time_plot

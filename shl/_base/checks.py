@@ -217,7 +217,7 @@ def check_array(
     check_shape(array, name, ndim, shape, n_columns)
     if not is_tensor(array):
         wanted = dtype or (array.dtype if array.dtype in (np.float32, np.float64) else np.float64)
-        with np.errstate(over="ignore"):  # an infinity is refused
+        with np.errstate(over="ignore"):  # an infinity is rejected
             array = array.astype(wanted, copy=False)
     _refuse_non_finite(array, name, allows_nan)
     return array

@@ -61,7 +61,7 @@ class Samples:
         """Rows as an array of the dtype, NaN where they are masked."""
         if issparse(part):
             return part.toarray().astype(self.dtype, copy=False)
-        with np.errstate(over="ignore"):  # an infinity is refused
+        with np.errstate(over="ignore"):  # an infinity is rejected
             dense = np.asarray(part, self.dtype)
         hidden = np.ma.getmaskarray(part) if np.ma.isMaskedArray(part) else None
         return dense if hidden is None else np.where(hidden, self.dtype.type(np.nan), dense)

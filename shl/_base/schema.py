@@ -67,7 +67,7 @@ def _checked(name, array, schema, sizes):
         raise ValueError(f"{name} is not known")
     array = np.asarray(array)
     if field.kinds == "iu" and array.dtype.kind in field.kinds:
-        array = array.astype(np.int64, copy=False)  # counts go on growing
+        array = array.astype(np.int64, copy=False)  # counts still grow
     dtype = array.dtype
     is_float = dtype.kind == "f" and dtype in (np.float32, np.float64) and dtype.isnative
     if dtype.kind not in field.kinds or (dtype.kind == "f" and not is_float):

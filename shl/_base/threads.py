@@ -63,7 +63,7 @@ def _restore(settings):
     """Set the numbers of threads of libraries."""
     for library, n_threads in settings:
         # threadpoolctl (3.8) gives a library to the first Python thread that sets a limit, and
-        # calls of all others silently do nothing: BLAS would go on with several threads.
+        # calls of all others silently do nothing: BLAS would use several threads.
         free = getattr(library, "clear_controlling_thread", lambda force: None)
         free(force=True)
         library.set_num_threads(n_threads)

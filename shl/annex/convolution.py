@@ -242,7 +242,7 @@ def run(
     second : mapping, default=None
         Parameters of a second layer, learned on the dense code of the last rule's first layer.
     cache_dir : str or Path, default=None
-        Folder of results and checkpoints: a study that was interrupted goes on; None for none.
+        Folder of results and checkpoints, from which an interrupted study resumes; None for none.
     **parameters : object
         Of `ConvolutionalSHL`.  mask is a Gaussian one if not given.
 

@@ -52,7 +52,7 @@ def write_report(
         Names among SECTIONS; None is all.
     on_section : callable, default=None
         on_section(name, seconds, failure) after each section, failure None or an error: a section
-        in which a run failed says so, and the others go on.
+        in which a run failed says so, and the others run.
 
     Returns
     -------

@@ -68,7 +68,7 @@ class Study:
     n_jobs : int, default=-1
         Runs at a time; -1 is one for each core.
     cache_dir : str or Path, default='cache_dir'
-        Folder of results; a study that was interrupted goes on.
+        Folder of results, from which an interrupted study resumes.
     verbose : int, default=0
         1 shows progress bars.
     n_seeds : int, default=None

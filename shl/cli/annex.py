@@ -34,7 +34,7 @@ def annex_command(args):
         if flags.verbosity(args):
             print(f"{name}: {took:.1f} s" + (f", failed: {failure}" if failure else ""), flush=True)
 
-    # Several sections look at the same learning: without a store, a temporary one keeps it.
+    # Several sections use the same learning, which needs a store, if only a temporary one.
     with tempfile.TemporaryDirectory() as spare:
         study = Study(**flags.given(args, Study, cache_dir=flags.cache_folder(args) or spare))
         path = write_report(study, flags.claim_folder(args), args.only, section_done)

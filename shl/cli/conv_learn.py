@@ -6,14 +6,7 @@ from pathlib import Path
 from .._base.checks import check_count
 from . import flags
 
-FLAGS = {
-    "n_dictionary": "atoms",
-    "patch_width": "pixels of an atom's side",
-    "l0_sparseness": "events of an image",
-    "batch_size": "images of a step (None: all)",
-    "eta": "length of an atom's move",
-    "eta_homeo": "rate of homeostasis (None: that of each rule)",
-}
+FLAGS = ("n_dictionary", "patch_width", "l0_sparseness", "batch_size", "eta", "eta_homeo")
 SECOND_FLAGS = {
     "n_iter": "steps of a second layer on the code of the last rule's atoms (0: no second layer)",
     "n_dictionary": "atoms of the second layer",
@@ -39,10 +32,10 @@ def _add_flags(parser):
     parser.add_argument("--sampling-rate", type=float, default=1.0, metavar="RATE", help=text)
     text = "noise levels that an event of the recording must exceed"
     parser.add_argument("--floor", type=float, default=None, help=text)
-    for name, text in FLAGS.items():
+    for name in FLAGS:
         options = {"default": L0_OF_IMAGES} if name == "l0_sparseness" else {}
-        flags.add_parameter(parser, ConvolutionalSHL, name, text, **options)
-    flags.add_parameter(parser, ConvolutionalSHL, "n_iter", "learning steps", default=300)
+        flags.add_parameter(parser, ConvolutionalSHL, name, **options)
+    flags.add_parameter(parser, ConvolutionalSHL, "n_iter", default=300)
     text = f"rules of homeostasis, one learning each: {', '.join(study.METHODS)}"
     flags.add_parameter(parser, study.run, "methods", text, "--homeo-method", metavar="RULE")
     for name, text in SECOND_FLAGS.items():

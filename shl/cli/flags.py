@@ -2,7 +2,6 @@
 as lines or JSON.
 """
 
-import contextlib
 import inspect
 import os
 import re
@@ -134,11 +133,13 @@ def add_command(commands, command, is_asked_for):
         add_flags(parser)
 
 
-def add_parameter(parser, source, name, text, *flags, **options):
+def add_parameter(parser, source, name, text=None, *flags, **options):
     """A flag for a parameter of `source`, a class or function, with its default and type.
 
     Parameters
     ----------
+    text : str, default=None
+        Help of the flag.  If None, what the docstring says of the parameter.
     flags : str
         Names of the flag, if not that of the parameter.
     options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
@@ -148,6 +149,7 @@ def add_parameter(parser, source, name, text, *flags, **options):
     parameter = inspect.signature(source).parameters[name]
     constraint = None if "type" in options else constraints_of(source).get(name)
     default = options.pop("default", parameter.default)
+    text = text or _description(source, name)
     kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
     if isinstance(default, bool):
         options["action"] = BooleanOptionalAction if default else "store_true"
@@ -161,9 +163,17 @@ def add_parameter(parser, source, name, text, *flags, **options):
     else:
         options = {"type": kind} | options
     if constraint and kind in (int, float):
-        text += f": {constraint.text.removesuffix(', or None')}"
+        text += f"; {constraint.text.removesuffix(', or None')}"
     flags = flags or (f"--{name.lower().replace('_', '-')}",)
     parser.add_argument(*flags, default=default, help=text, **{"dest": name, **options})
+
+
+def _description(source, name):
+    """What the docstring of a class or function says of a parameter."""
+    entry = rf"^(?:\w+, )*{name}(?:, \w+)* : .*\n((?: +.*\n?)+)"
+    found = re.search(entry, inspect.getdoc(source) or "", re.MULTILINE)  # none under python -OO
+    text = " ".join(found[1].split()) if found else name
+    return text[0].lower() + re.sub(r"(, see `[^`]+`)?\.$", "", text[1:]).replace("%", "%%")
 
 
 def _converter(kind, constraint, name):
@@ -216,17 +226,20 @@ def add_database(parser, source, name="database", more=""):
 
 
 @contextmanager
-def bounded_store(args):
-    """A context in which stores have the bound --max-size: workers take it from the environment."""
-    name, size = "SHL_CACHE_MAX_SIZE", getattr(args, "max_size", None)
-    former = os.environ.get(name)
+def environment(args):
+    """A context with the variables that flags stand for, which workers inherit."""
+    wanted = {"SHL_CACHE_MAX_SIZE": getattr(args, "max_size", None)}
+    if getattr(args, "reproducible", False):  # asks matplotlib too for files without times
+        wanted["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    former = {name: os.environ.pop(name, None) for name in wanted}
     try:
-        if size is not None:
-            os.environ[name] = size
+        os.environ.update(wanted)
         yield
     finally:
-        os.environ.pop(name, None)
-        os.environ.update({} if former is None else {name: former})
+        for name, value in former.items():
+            del os.environ[name]
+            os.environ.update({} if value is None else {name: value})
 
 
 def cache_folder(args):
@@ -237,20 +250,6 @@ def cache_folder(args):
 def verbosity(args):
     """1 where progress is shown, else 0."""
     return int(not (args.quiet or args.json))
-
-
-@contextlib.contextmanager
-def reproducible(args):
-    """Ask for files without times, of us and of matplotlib, while a command with the flag runs."""
-    name = "SOURCE_DATE_EPOCH"
-    is_ours = getattr(args, "reproducible", False) and name not in os.environ
-    if is_ours:
-        os.environ[name] = "0"
-    try:
-        yield
-    finally:
-        if is_ours:
-            os.environ.pop(name, None)
 
 
 def claim_folder(args: Any) -> Path:

@@ -11,32 +11,12 @@ from .._base.tables import show_value, table
 from . import flags
 from .flags import Command, Parser
 
-EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, learning, the rule
-    "color": "learn from colours",
-    "height": "pixels of a crop of an image, at least",
-    "width": "pixels of a crop of an image, at least",
-    "patch_width": "pixels of a patch's side",
-    "patch_height": "pixels of its height (None: its width)",
-    "do_mask": "mask patches by a disc",
-    "N_patches": "patches to learn from",
-    "n_image": "images to use (None: all)",
-    "over_patches": "patches that are drawn for each one kept, by energy",
-    "n_dictionary": "atoms",
-    "learning_algorithm": "coder",
-    "l0_sparseness": "non-zero coefficients of a patch",
-    "do_sym": "let coefficients be negative",
-    "n_iter": "learning steps",
-    "batch_size": "patches of a step",
-    "optimizer": "how atoms move",
-    "eta": "rate of the optimizer 'adam'",
-    "record_each": "steps between two records; 0 is none",
-    "homeo_method": "rule of homeostasis",
-    "eta_homeo": "rate of the rule",
-    "alpha_homeo": "strength of the rule (EMP, EXP, eHAP, OLS)",
-    "C": "scale of coefficients in the rule's table (0: adapts to the data)",
-    "nb_quant": "quantiles of the rule's table",
-    "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
-}
+# Parameters of `SHL` that are flags: of images and patches, of learning, of the rule.
+EXPERIMENT_FLAGS = (  # noqa: SIM905 - a list would have a line for each
+    "color height width patch_width patch_height do_mask N_patches n_image over_patches "
+    "n_dictionary learning_algorithm l0_sparseness do_sym n_iter batch_size optimizer eta "
+    "record_each homeo_method eta_homeo alpha_homeo C nb_quant homeo_fade"
+).split()
 LIST = (
     Command("learn", "learn a dictionary from natural images", "main"),
     Command("show", "draw a saved model", "models"),
@@ -100,7 +80,7 @@ def main(arguments=None):
 def _run(args):
     """Run a command; return its exit code."""
     try:
-        with flags.reproducible(args), flags.bounded_store(args), warnings.catch_warnings():
+        with flags.environment(args), warnings.catch_warnings():
             warnings.showwarning = lambda text, *_: flags.say(args, text)
             return args.run(args) or 0
     except BrokenPipeError:
@@ -138,10 +118,10 @@ def _add_experiment_flags(parser, out, **defaults):
 
     choices = {"homeo_method": RULES, "learning_algorithm": ALGORITHMS}
     flags.add_database(parser, SHL, "name_database")
-    for name, text in EXPERIMENT_FLAGS.items():
+    for name in EXPERIMENT_FLAGS:
         options = {"choices": tuple(choices[name])} if name in choices else {}
         options |= {"default": defaults[name]} if name in defaults else {}
-        flags.add_parameter(parser, SHL, name, text, **options)
+        flags.add_parameter(parser, SHL, name, **options)
     seed = flags.default_of(SHL, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out=out)
 
@@ -217,10 +197,9 @@ def _add_scan_flags(parser):
     text = "parameters to scan, in turn"
     flags.add_parameter(parser, SHL_set.run, "variables", text, "--variable", metavar="NAME")
     flags.add_parameter(parser, SHL_set.run, "grid", "every combination of the variables' values")
-    flags.add_parameter(parser, SHL_set, "N_scan", "values of a variable")
+    flags.add_parameter(parser, SHL_set, "N_scan")
     flags.add_parameter(parser, SHL_set, "base", "values run from middle / BASE to middle * BASE")
-    text = "readable name in front of the results' files"
-    flags.add_parameter(parser, SHL_set, "tag", text, default="scan")
+    flags.add_parameter(parser, SHL_set, "tag", default="scan")
     text = "print what would run and what is stored, and stop"
     parser.add_argument("--dry-run", action="store_true", help=text)
 

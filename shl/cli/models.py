@@ -105,7 +105,7 @@ def _add_encode_flags(parser):
     )
     parser.add_argument("file", metavar="FILE", help=text)
     _add_target(parser, "code.npz", "file of the code")
-    text = "most events of a sample (None: as in learning)"
+    text = "largest number of non-zero coefficients per sample (None: as in learning)"
     parser.add_argument("--l0-sparseness", type=int, default=None, help=text)
     add_shared(parser, "n_jobs", "quiet", "json")
 

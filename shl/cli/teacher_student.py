@@ -172,7 +172,7 @@ def _learn_several(args, runs, name, out):
     from ..networks.teacher_student.plots import plot_path
 
     began = time.perf_counter()
-    # Pictures need students: without a store they are kept beside them.
+    # Pictures need students, which are stored beside them if there is no store.
     store = open_store(cache_folder(args)) or Store(out / "students")
     records = sweep(runs, store, name, args.n_jobs, verbosity(args))
     out.mkdir(parents=True, exist_ok=True)

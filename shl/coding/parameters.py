@@ -17,7 +17,7 @@ HEEDED = {  # by each coder, of the ways that atoms may compete
 ALGORITHMS = tuple(HEEDED)
 PURSUITS = ("mp", "omp")  # the coders that are our own, and let homeostasis bias the competition
 PENALISED = ("lasso_lars", "lasso_cd", "elastic")  # a penalty, not a count, makes codes sparse
-UNSIGNED = ("omp", "lars")  # cannot be told to keep codes positive
+UNSIGNED = ("omp", "lars")  # have no positive codes
 MISSING = ("error", "mask")  # what NaN is
 Algorithm = Annotated[str, choice(ALGORITHMS)]
 Missing = Annotated[str, choice(MISSING)]
@@ -100,7 +100,7 @@ class Coding(Checked):
         check_l0(self.l0_sparseness, n_dictionary, "l0_sparseness")
 
     def check_heeds(self, competition: "Competition") -> None:
-        """An error for a table of quantiles where the algorithm heeds none."""
+        """Raise an error for a table of quantiles that the algorithm does not use."""
         if competition.kind == "table" and self.algorithm != "mp":
             raise ValueError(
                 "A table of quantiles P_cum needs the algorithm 'mp', not "

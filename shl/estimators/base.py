@@ -159,7 +159,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         on_step : callable, optional
             Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
-            Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+            Where an earlier `fit` of the same parameters and data stopped; resumes bit-exactly.
 
         Returns
         -------
@@ -537,7 +537,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         ----------
         path : str or Path
         homeo_method : Rule, optional
-            A rule of one's own, given again: it cannot be written to a file.  Without it, such a
+            A user-defined rule, given again: it cannot be written to a file.  Without it, such a
             model codes as before, but cannot learn on.
 
         Raises

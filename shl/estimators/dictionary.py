@@ -45,7 +45,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     """Dictionary learning by sparse coding, homeostasis and a Hebbian gradient.
 
     Each step codes a batch X by at most l0_sparseness atoms a sample, X ~ A D, adapts the
-    competition between atoms so that all keep being used, and moves the atoms that were picked::
+    competition between atoms so that all keep being used, and moves the selected atoms::
 
         d_i <- d_i + sum_n a_ni (x_n - a_n D) / V_i;   d_i <- d_i / |d_i|
 
@@ -118,7 +118,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     epsilon : float, default=10
         Epsilon of 'adam' as a power, 10^-epsilon.
     homeo_method : str or Rule, default='HAP'
-        A name in `shl.learning.RULES`, or a rule of one's own.
+        A name in `shl.learning.RULES`, or a user-defined rule.
     eta_homeo : float, default=0.005
         Rate of the rule in [0, 1], for 256 samples, or for a step if batch_size is given.  HEH2019
         needs 0.005 or less in batches of 256.
@@ -292,7 +292,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         on_step : callable, optional
             Called on_step(state) after each step: True stops with a fitted model; it may raise.
         resume : State, optional
-            Where an earlier `fit` of the same parameters and data stopped: goes on bit-exactly.
+            Where an earlier `fit` of the same parameters and data stopped; resumes bit-exactly.
 
         Returns
         -------

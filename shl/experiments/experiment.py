@@ -326,7 +326,7 @@ class SHL:
             Start values.
         matname : str, optional
             Keep the result in the store, under the hash of the parameters, the data and the start
-            values, with this name in front; a learning that was interrupted goes on where it was.
+            values, with this name in front; an interrupted learning resumes where it was.
         list_figures : sequence of str, default=()
             Drawn into `figures`: show_dico, show_dico_in_order, show_Pcum, plot_error,
             plot_proba_histogram, plot_variance, plot_variance_histogram, plot_coefficients,
@@ -362,7 +362,7 @@ class SHL:
         return checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
     def stored(self, path: str | Path) -> SparseHebbianLearning | None:
-        """The model in the store at a `result_path`, or None; one of a rule of one's own is always
+        """The model in the store at a `result_path`, or None; one of a user-defined rule is always
         learned again.
         """
         if not isinstance(self.homeo_method, str):

@@ -458,7 +458,7 @@ def _attempt(make, *values):
     """What a function returns, None if it raises: the worker that meets the error records it."""
     try:
         return make(*values)
-    except Exception as error:  # of any kind: the other values go on
+    except Exception as error:  # of any kind: the other values are learned
         logger.info("left to a worker: %s", error)
         return None
 

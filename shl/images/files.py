@@ -13,7 +13,7 @@ import numpy as np
 from .._base.checks import check_memory
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # others, as PostScript, start programs
-MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
+MOST_PIXELS = 100_000_000  # of an image file: more is rejected before it is decoded
 WIDTH, HEIGHT, BITS_PER_SAMPLE, ORIENTATION, SAMPLE_FORMAT = 256, 257, 258, 274, 339  # tags
 NUMBERS = ("single", "double", "logical", "int8", "int16", "int32", "int64")  # of MATLAB
 NUMBERS += ("uint8", "uint16", "uint32", "uint64")

@@ -55,11 +55,7 @@ def extract(
     """
     image = as_array(image, "image")
     image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2, allows_nan=True)
-    height, width = _check_patch_shape(patch_shape, image.shape)
-    rows, columns = (
-        _starts(size, side, stride)
-        for size, side in zip(image.shape, (height, width), strict=False)
-    )
+    (height, rows), (width, columns) = _grid(image.shape, patch_shape, stride)
     image = image.reshape(*image.shape[:2], -1)
     n_channels, n_patches = image.shape[2], len(rows) * len(columns)
     n_bytes = n_patches * height * width * n_channels * image.itemsize
@@ -116,9 +112,8 @@ def reconstruct(
     shape = tuple(check_count(size, f"each of shape {shape}") for size in shape)
     n_channels = shape[2] if len(shape) == 3 else 1
     side = max(1, round((patches.shape[1] / n_channels) ** 0.5))
-    height, width = _check_patch_shape(side if patch_shape is None else patch_shape, shape)
-    rows, columns = (
-        _starts(size, side, stride) for size, side in zip(shape, (height, width), strict=False)
+    (height, rows), (width, columns) = _grid(
+        shape, side if patch_shape is None else patch_shape, stride
     )
     n_patches = len(rows) * len(columns)
     wanted = (n_patches, height * width * n_channels), (n_patches, n_channels)
@@ -146,22 +141,18 @@ def reconstruct(
     return total.reshape(shape).astype(patches.dtype, copy=False)
 
 
-def _check_patch_shape(patch_shape, shape):
-    """Return the (height, width) of patches that fit into an image of a shape."""
+def _grid(shape, patch_shape, stride):
+    """Return (side of a patch, where patches begin) for both axes; the last ends at the border."""
     pair = patch_shape if isinstance(patch_shape, (tuple, list)) else (patch_shape, patch_shape)
     if len(pair) != 2:
         raise ValueError(f"patch_shape must be an int or (height, width), not {patch_shape!r}")
-    return tuple(
-        check_count(size, "patch_shape", most=most, why="the sides of the image")
-        for size, most in zip(pair, shape, strict=False)
-    )
-
-
-def _starts(size, side, stride):
-    """Return where patches begin along an axis; the last one ends at the border."""
-    stride = check_count(stride, "stride", most=side, why="the sides of a patch")
-    starts = np.arange(0, size - side + 1, stride)
-    return starts if starts[-1] == size - side else np.append(starts, size - side)
+    axes = []
+    for size, side in zip(shape, pair, strict=False):
+        side = check_count(side, "patch_shape", most=size, why="the sides of the image")
+        stride = check_count(stride, "stride", most=side, why="the sides of a patch")
+        starts = np.arange(0, size - side + 1, stride)
+        axes.append((side, np.union1d(starts, size - side)))
+    return axes
 
 
 __all__ = ["extract", "reconstruct"]

@@ -144,8 +144,8 @@ class Checkpoints:
             hold(self._held.enter_context(self.path.open("rb+")))
 
     def _stop(self, step, number):
-        """Leave, as the signal asks for, with how to go on."""
-        message = f"stopped after step {step}; the same call goes on from there"
+        """Leave, as the signal asks for, and say how to resume."""
+        message = f"stopped after step {step}; the same call resumes from there"
         if number == signal.SIGINT:
             raise KeyboardInterrupt(message)
         logger.warning("%s", message)

@@ -71,7 +71,7 @@ class Evidence:
 
         The test asks whether atoms that are soft-thresholded once, by twice the shrinkage, code its
         samples with less error: the mean over samples of (|r|^2 - |r'|^2) / |x|^2, in standard
-        errors.  Of thresholds of 1, 2 and 4 times the shrinkage, learning goes on with the best,
+        errors.  Of thresholds of 1, 2 and 4 times the shrinkage, learning continues with the best,
         and from half of the steps on with half of it, but at least with the shrinkage.
         """
         if self.rows is None or state.step not in self.looks:

@@ -7,7 +7,7 @@ A rule is a small object with parameters; its state is a dict of arrays that lea
     competition = rule.competition(state)               what pursuit uses next
 
 `code` is that of a batch of patches (`shl.coding.Events`) or of images
-(`shl.convolution.ConvolutionalCode`).  A rule of one's own that follows the activation probability
+(`shl.convolution.ConvolutionalCode`).  A user-defined rule that follows the activation probability
 p of each atom needs one method::
 
     class Root(ActivationRule):

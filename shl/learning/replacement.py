@@ -1,4 +1,4 @@
-"""Replacement: an atom that others explain gives way to what is badly coded.
+"""Replacement: an atom that others explain is replaced by what is badly coded.
 
 Pursuit leaves paired faults, two atoms on one source or one atom on two, local minima that no gain
 repairs: homeostasis balances, replacement finds.  It is a step of learning of its own, for it sees

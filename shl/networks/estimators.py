@@ -60,7 +60,7 @@ PARAMETERS = """
     n_iter_no_change : int, default=10
     tol : float, default=1e-4
     warm_start : bool, default=False
-        Whether `fit` goes on from the network of the last `fit`, or of `shrink`, with a new
+        Whether `fit` resumes from the network of the last `fit`, or of `shrink`, with a new
         optimizer; its form cannot change.
     verbose : bool, default=False
         Whether a progress bar shows the epochs.
@@ -166,7 +166,7 @@ class _SparseMLP(NamedEstimator):
             return self._learn(samples, goes_on, 1, before=self._training if goes_on else None)
 
     def _check_samples(self, X, y, sample_weight, goes_on, **known):
-        """The samples; those of a learning that goes on fit what it had before."""
+        """The samples; when learning resumes they fit what it had before."""
         with wants_numbers("X"):
             X, y = validate_data(
                 self,

@@ -20,7 +20,7 @@ MOST_ROUNDS = 50  # of Newton's method; five are usual
 
 
 class Penalty:
-    """A penalty on weights: a subclass has `value(w)` and `prox(w, step)`, and may refuse weights
+    """A penalty on weights: a subclass has `value(w)` and `prox(w, step)`, and may reject weights
     in `check`.
 
     `value` is a scalar through which PyTorch can differentiate; `prox` returns new weights, of w's

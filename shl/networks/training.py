@@ -264,7 +264,7 @@ def _rate(model, module, samples, validation):
     scores = {"score": model._rate(module, samples)}
     if validation is not None:
         scores["val_score"] = model._rate(module, validation)
-        scores["val_loss"] = float("nan")  # of labels that the network cannot say
+        scores["val_loss"] = float("nan")  # of labels that are no output of the network
         if validation.target is not None:
             with torch.no_grad():
                 outputs = module(as_tensor(validation.X))

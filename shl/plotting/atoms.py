@@ -146,7 +146,7 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
 
 
 def show_tiles(ax: "Axes", image: np.ndarray) -> None:
-    """Draw a tiled image of values in -1..1, in greys or colour; gaps are NaN and stay white."""
+    """Draw a tiled image of values in -1..1, in greys or colour; NaN between tiles stays white."""
     if image.ndim == 3:
         image = np.nan_to_num((image + 1) / 2, nan=1.0)
     ax.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")

@@ -215,8 +215,6 @@ def plot_coefficients(
     ax.set_yscale("log")
     set_label(ax.xaxis, "coefficient a", "a")
     set_label(ax.yaxis, "P(|a| >= value) where selected", "P(|a| >= value)")
-    if len(order):
-        ax.legend()
 
 
 @drawing((5, 5))

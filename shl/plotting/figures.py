@@ -38,6 +38,7 @@ COLORS = {
 }
 MOST_OPEN = 20  # as many as matplotlib opens without a warning
 _open: list[weakref.ref] = []  # figures of arrays
+_texts: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # what an axis may be called
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # these show nothing
 
 # The parameters that every figure has, and what their docstrings say of them.
@@ -111,7 +112,9 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
                     fig.set_size_inches(size)
                 if title:
                     ax.set_title(title)
-                if options.get("label"):
+                _lay_out(ax)
+                has_labels = bool(ax.get_legend_handles_labels()[1])
+                if options.get("label") or (has_labels and ax.get_legend() is None):
                     add_legend(ax)
                 _pull_in(ax)
                 save(fig, fname)
@@ -128,6 +131,7 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")
         )
+        head += "" if "\nParameters\n-" in head else "\n\nParameters\n----------"
         head += (STYLE_DOC if has_style else "") + SHARED_DOC.rstrip()
         drawn.__doc__ = "\n\n".join([head, *rest]) + "\n"
         return drawn
@@ -159,6 +163,7 @@ def get_axes(
 
 def set_label(axis: "Axis", *texts: str) -> None:
     """Label an axis with the first text that fits, or the last one."""
+    _texts[axis] = texts
     for text in texts:
         axis.set_label_text(text)
         if _fits(axis):
@@ -172,6 +177,14 @@ def _fits(axis):
     half, middle = (label[1] - label[0]) / 2, (axes[0] + axes[1]) / 2
     is_inside = figure[0] <= middle - half and middle + half <= figure[1]
     return is_inside and 2 * half <= 1.2 * (axes[1] - axes[0])
+
+
+def _lay_out(ax):
+    """Lay a figure out, and choose its labels again for the space that is left."""
+    if (engine := ax.figure.get_layout_engine()) is not None:
+        engine.execute(ax.figure.figure)
+        for axis in filter(_texts.__contains__, (ax.xaxis, ax.yaxis)):
+            set_label(axis, *_texts[axis])
 
 
 def _pull_in(ax):

@@ -189,8 +189,9 @@ def plot_scan(
         if len(values) and min(values) > 0 and max(values) > 4 * min(values):
             use_log_axis(ax)
     else:
-        ax.plot([str(value) for value in values], results, **{"marker": "o", **style})
-        if len(values) > ax.xaxis.get_tick_space():
+        names = [str(value) for value in values]
+        ax.plot(names, results, **{"marker": "o", **style})
+        if sum(map(len, names)) > 2 * ax.xaxis.get_tick_space():  # which has room for 3 digits each
             ax.tick_params(axis="x", rotation=90)
     set_label(ax.xaxis, variable)
     set_label(ax.yaxis, *([ylabel] if ylabel else _names_of(display_variable)))
@@ -210,7 +211,7 @@ def plot_selection(ax: "Axes", selection: "Selection", **style: Any) -> None:
     if selection.has_minimum:
         ax.axvline(selection.n_dictionary, color="0.5", linestyle=":")
     set_label(ax.xaxis, "atoms")
-    set_label(ax.yaxis, "length of the description, nats")
+    set_label(ax.yaxis, "length of the description, nats", "length, nats")
 
 
 def _is_number(value):

@@ -1,6 +1,6 @@
 """Results on disk, each a file under the hash of all that made it (see `shl.store.files`).
 
-Two processes that write the same entry write the same content, and the last rename wins: no locks.
+Two processes that write the same entry write the same content, so there are no locks.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ ABANDONED_SECONDS = 3600.0
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
     """Return the `Store` of a folder, or None if there is no store.
 
-    The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
+    SHL_CACHE_DIR in the environment replaces the default folder; 'none' is no store.
     The environment's SHL_CACHE_MAX_SIZE, such as 2GB, bounds the folder's size.
     """
     if cache_dir is None:

@@ -171,7 +171,7 @@ def _try(key, function, arguments, parent):
     follow_parent(parent)
     try:
         return key, as_done(function(*arguments))
-    except Exception as error:  # of any kind: the other jobs go on
+    except Exception as error:  # of any kind: the other jobs run
         return key, _failed(f"{type(error).__name__}: {error}")
 
 

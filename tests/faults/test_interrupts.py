@@ -11,7 +11,7 @@ from making import make
 import shl
 from shl import SparseHebbianLearning
 
-pytestmark = pytest.mark.filterwarnings("ignore:learning was interrupted")
+pytestmark = pytest.mark.filterwarnings("ignore:Learning was interrupted")
 FOLDER = str(Path(shl.__file__).parent)
 X = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
 

@@ -89,7 +89,7 @@ def test_a_signal_saves_the_step_to_resume_from(tmp_path, undisturbed, name):
     process.send_signal(getattr(signal, name))
     code, _, error = end(process)
     assert code == CODES[name]
-    assert "stopped after step 20; the same call goes on from there" in error
+    assert "stopped after step 20; the same call resumes from there" in error
     assert finish(tmp_path, undisturbed) == 20
 
 
@@ -100,7 +100,7 @@ def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
     process = start("conv-learn", *flags, code=code)
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
-    assert code == 130 and "stopped after step 20; the same call goes on from there" in error
+    assert code == 130 and "stopped after step 20; the same call resumes from there" in error
     (path,) = (tmp_path / "cache").glob("*.checkpoint")
     assert store.read_info(path)["state"]["step"] == 20
 

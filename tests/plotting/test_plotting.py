@@ -222,8 +222,11 @@ PANELS = {
 }
 
 
+LAID_OUT = {"figsize": (2.2, 1.6), "layout": "constrained"}
+
+
 @pytest.mark.parametrize("name", PANELS)
-@pytest.mark.parametrize("subplots", [SMALL, {"figsize": (6, 4)}], ids=["small", "large"])
+@pytest.mark.parametrize("subplots", [SMALL, LAID_OUT, {"figsize": (6, 4)}], ids=str)
 def test_nothing_of_a_panel_is_cut_or_overlaps(dico, name, subplots):
     with plt.rc_context({"font.size": 10}):
         fig, ax = plt.subplots(**subplots)
@@ -410,7 +413,7 @@ def test_a_scan_of_numbers_and_of_names():
 
 def test_no_record_is_an_error(rng):
     model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
-    with pytest.raises(ValueError, match="record_each was 0.  Learn again with record_each"):
+    with pytest.raises(ValueError, match="record_each was 0. Learn again with record_each"):
         plotting.time_plot(model)
     with pytest.raises(ValueError, match="variable must be one of 'F'"):
         plotting.time_plot(model, "G")

@@ -191,8 +191,8 @@ def _steps_of(n_own, n_threads, is_resident, has_table):
 
     @cuda.jit(device=True)
     def next_atom(own, rho, row, step, turn, gain, is_signed, P_cum, C, levels, bounds, scratch):
-        """Rho -= step * row, and the atom that wins then, with its correlation; the atom is -1 if
-        none scores above 0.
+        """Rho -= step * row; return the atom that is then selected and its correlation, -1 if none
+        scores above 0.
         """
         zero, n_dictionary = gain.dtype.type(0), UINT(gain.shape[0])
         taken = cuda.local.array(n_ahead, gain.dtype)

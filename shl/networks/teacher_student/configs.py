@@ -83,7 +83,7 @@ class Config(Checked):
         then mean the same for all teachers.  The baseline's y has a variance of 4.0 with relu, .37
         with tanh, .0026 with sigmoid.
     restarts : int, default=1
-        Starts under l1_norm, of which the one with the least loss + penalty goes on.
+        Starts under l1_norm, of which the one with the least loss + penalty continues.
     loss_func : 'MSE'
     init : float, default=1
         Factor of the student's initial weights.

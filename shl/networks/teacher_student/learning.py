@@ -22,7 +22,7 @@ MOMENTUM = 0.9
 LEAST_GAIN = 1e-3  # by such a share the objective has to fall, within `patience` epochs
 SOLVED = 1e-10  # an objective, relative to the variance of y, at which float32 has nothing to gain
 LARGE = 1e-4  # weights of at least that size count as left in the study of 2025
-MOST_STARTS = 50  # of a student that is dead: relu units that never answer do not learn
+MOST_STARTS = 50  # of a student whose relu units never answer, and so do not learn
 
 
 class Data(NamedTuple):

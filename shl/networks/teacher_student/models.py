@@ -19,7 +19,7 @@ TEACHERS = {
     ),
 }
 COLUMNS = 256  # samples that a model answers at a time
-LEAST_SPREAD = 1e-3  # of a random teacher's outputs: one that says always the same teaches nothing
+LEAST_SPREAD = 1e-3  # of a random teacher's outputs: one with constant outputs teaches nothing
 MOST_TEACHERS = 1000
 
 
