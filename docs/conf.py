@@ -9,12 +9,14 @@ from pathlib import Path
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 from sphinx.errors import ExtensionError
+from sphinx.ext.autodoc.mock import _MockObject
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 os.environ.setdefault("SHL_CACHE_DIR", str(HERE / "_build" / "cache_dir"))
 
-from shl_api import missing_names  # noqa: E402 - after its folder is on the path
+from shl_api import add_related, missing_names  # noqa: E402 - after its folder is on the path
+from shl_gallery import check_headline  # noqa: E402
 from shl_tables import SharedDefaults, add_ranges  # noqa: E402
 
 import shl  # noqa: E402
@@ -46,6 +48,7 @@ intersphinx_mapping = {name: (url, None) for name, url in OTHERS.items() if want
 # without its pictures.
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "skorch"))
 autodoc_mock_imports = [] if HAS_TORCH else ["torch", "skorch"]
+_MockObject.__or__ = _MockObject.__ror__ = lambda self, other: self  # annotations of its classes
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 # -- what is read ----------------------------------------------------------------------------------
@@ -66,7 +69,8 @@ numpydoc_validation_checks = {
     "RT01",  # no section Returns: short functions say what they return in their one sentence
     "RT02",  # a name of what is returned: it is the name that the equations have
     "RT03",  # what is returned has no description: where name and type say all
-    "SA01",  # no section See Also
+    "SA01",  # no section See Also: methods
+    "SA04",  # See Also without a description: the names that stand beside it in a table
     "SS02",  # a summary that does not start with a capital: an equation, as log p / log target
     "SS05",  # a summary that starts with a third person: it takes plurals for verbs, as Images
     "SS06",  # a summary of two lines
@@ -102,6 +106,14 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "image_srcset": ["2x"],
     "download_all_examples": False,
+    # When the project has a public place, this adds links that run a page in the browser:
+    # "binder": {
+    #     "org": "ORGANISATION",
+    #     "repo": "shl",
+    #     "branch": "main",
+    #     "binderhub_url": "https://mybinder.org",
+    #     "dependencies": ["../constraints.txt"],
+    # },
 }
 
 # -- what it looks like ----------------------------------------------------------------------------
@@ -117,6 +129,7 @@ toc_object_entries_show_parents = "hide"
 html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": False,
+    "navigation_depth": 2,  # pages of the API have tables in place of a tree of names
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -178,7 +191,9 @@ def setup(app):
     """Check before anything is read; escape what numpydoc has made of a docstring."""
     app.add_html_math_renderer("mathml", (write_inline, None), (write_block, None))
     app.connect("builder-inited", check_api)
+    app.connect("source-read", check_headline)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", add_ranges, priority=100)
+    app.connect("autodoc-process-docstring", add_related, priority=100)
     app.connect("autodoc-process-docstring", escape_docstring, priority=900)
     app.add_directive("shared-defaults", SharedDefaults)

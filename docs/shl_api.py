@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 API = Path(__file__).resolve().parent / "api"
+MOST_RELATED = 8  # names of a section See Also
 
 
 def missing_names():
@@ -14,11 +15,31 @@ def missing_names():
     return {f"{m}.{name}" for m in modules for name in public_names(import_module(m)) - listed}
 
 
+def tables():
+    """Yield (module, names) of each table of the pages."""
+    for page in sorted(API.glob("*.rst")):
+        for part in page.read_text().split(".. currentmodule:: ")[1:]:
+            for table in re.findall(r"(?:^   \w+\n)+", part, re.MULTILINE):
+                yield part.partition("\n")[0], table.split()
+
+
 def listed_names():
     """(modules, names) of the pages."""
-    text = "\n".join(page.read_text() for page in sorted(API.glob("*.rst")))
-    modules = re.findall(r"^\.\. currentmodule:: (\S+)$", text, re.MULTILINE)
-    return modules, set(re.findall(r"^   (\w+)$", text, re.MULTILINE))
+    found = list(tables())
+    return list(dict(found)), {name for _, names in found for name in names}
+
+
+def add_related(app, what, name, obj, options, lines):
+    """Add a section See Also to a docstring without one: what stands beside it in its table."""
+    module, _, short = name.rpartition(".")
+    for owner, names in tables():
+        others = [other for other in names if other != short][:MOST_RELATED]
+        if owner == module and short in names and others and "See Also" not in lines:
+            later = [
+                n for n, line in enumerate(lines) if line in ("Notes", "References", "Examples")
+            ]
+            place = min(later, default=len(lines))
+            lines[place:place] = ["", "See Also", "--------", ", ".join(others), ""]
 
 
 def public_names(module):

@@ -25,9 +25,9 @@ from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
-from shl.convolution.coder import places
 from shl.convolution.coding import ConvolutionalCoding
-from shl.convolution.kernels import Limits, Slots, pursue, rank
+from shl.convolution.kernels import Limits, Slots, pursue
+from shl.convolution.maps import places
 from shl.images.photographs import load_images
 from shl.learning import loop
 from shl.learning.state import start_state
@@ -40,9 +40,9 @@ def first_correlation(X, coder, threads):
     """The maps of all images, each thrown away."""
 
     def correlate(group):
-        rho = coder.allocate((1, *X.shape[1:]))[0]
+        rho = coder.filters.allocate((1, *X.shape[1:]))[0]
         for image in X[group]:
-            map_serially(*coder.correlation(image, rho))
+            map_serially(*coder.filters.correlation(image, rho))
 
     threads.map(correlate, chunks(len(X), most=16, fewest=1))
 
@@ -85,7 +85,7 @@ def pursuit(coder, image):
     n_events = coder.coding.l0_sparseness
     slots = Slots(*(np.zeros(n_events, np.int32) for _ in range(4)), np.zeros(n_events, rho.dtype))
     limits = Limits(1 << 62, -np.inf, np.zeros(1, np.int64), np.zeros(1))
-    how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
+    how = coder.filters.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
     return lambda: pursue(rho, *how, coder.dictionary, 1, 0, slots)
 
 
@@ -119,38 +119,6 @@ def measure_sizes(dictionary, args, n_events=200):
         yield row(
             f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None
         )
-
-
-def measure_whole_map(X, dictionary, args, n_images=20):
-    """A row of our events against an arg-max over the whole map at each event, both after the same
-    correlations.
-    """
-    coder = prepare(ConvolutionalCoding(20), dictionary)
-    gram = coder.gram.reshape(len(dictionary), 17, 17, len(dictionary))
-    maps = [coder.fill(image[None])[0][0] for image in X[:n_images]]
-    of_image = np.zeros(20, np.int32), *np.zeros((3, 20), np.int32), np.zeros(20, X.dtype)
-    _, ranking, gaps = coder.fill(X[:1])
-
-    def ours():
-        for rho in maps:
-            rho = rho[None].copy()
-            rank(rho, coder.contest, 0, rho.shape[1], ranking)
-            limits = Limits(20, -np.inf, np.zeros(1, np.int64), np.zeros(1))
-            how = coder.gram, coder.contest, rho.dtype.type(1), limits, ranking, gaps
-            pursue(rho, *how, coder.dictionary, 1, 0, Slots(*of_image))
-
-    def theirs():
-        for rho in maps:
-            rho = np.pad(rho.reshape(len(rho), -1, len(dictionary)), ((8, 8), (8, 8), (0, 0)))
-            inner = rho[8:-8, 8:-8]
-            for _ in range(20):
-                y, x, atom = np.unravel_index(np.argmax(inner), inner.shape)
-                rho[y : y + 17, x : x + 17] -= inner[y, x, atom] * gram[atom]
-
-    times = alternate({"ours": ours, "theirs": theirs}, args.rounds)
-    yield row(
-        "events by tiles", times["ours"], times["theirs"], "arg-max over the whole map, NumPy", None
-    )
 
 
 def measure_peers(X, dictionary, args):
@@ -195,10 +163,8 @@ def measure_sporco(cbpdn, X, dictionary, args):
             found["ours"] = coder.encode(X, threads)
 
     times = alternate({"ours": ours, "theirs": theirs}, 1)
-    backs = (
-        found["ours"].reconstruct(dictionary, X.shape),
-        found["sporco"][1].squeeze().transpose(2, 0, 1)[:, None],
-    )
+    back = found["sporco"][1].squeeze().transpose(2, 0, 1)[:, None]
+    backs = found["ours"].reconstruct(dictionary, X.shape), back
     ours_error, their_error = (np.linalg.norm(X - back) / np.linalg.norm(X) for back in backs)
     print(
         f"{n_used} coefficients an image: |residual| / |X| {ours_error:.3f} by pursuit, "
@@ -213,38 +179,6 @@ def measure_sporco(cbpdn, X, dictionary, args):
     )
 
 
-def draw(rows, fname):
-    """The ratios to the unit, and an event's cost against the image's size."""
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(9, 3), layout="constrained")
-    left, right = fig.subplots(1, 2)
-    bars = [entry for entry in rows if entry["to"] == "unit"]
-    left.barh(
-        [entry["work"] for entry in bars][::-1],
-        [entry["ratio"] for entry in bars][::-1],
-        color="C0",
-    )
-    left.set_xlabel("time / first correlation")
-    costs = [1000 * entry["ms"] for entry in rows if entry["to"] == "129 x 129"]
-    for label, half in (
-        ("all over the image", costs[: len(SIZES)]),
-        ("in 65 x 65 of it", costs[len(SIZES) :]),
-    ):
-        right.semilogx(SIZES, half, "o-", base=2, label=label)
-    right.legend(loc="lower right")
-    right.set(
-        xlabel="pixels of the image's side",
-        ylabel="microseconds an event",
-        ylim=(0, None),
-        xticks=SIZES,
-        xticklabels=SIZES,
-    )
-    right.minorticks_off()
-    fig.savefig(fname, dpi=150)
-    print(f"wrote {fname}")
-
-
 def code_photograph(args, n_events=100_000):
     """Code a photograph of 12 megapixels with learned atoms, and print the memory and time it
     takes.
@@ -253,9 +187,8 @@ def code_photograph(args, n_events=100_000):
     pixel.
     """
     image = load_images("sample")[0][1].astype(np.float32)
-    pads = [
-        (0, max(0, wanted - size)) for wanted, size in zip(PHOTOGRAPH, image.shape, strict=True)
-    ]
+    sizes = zip(PHOTOGRAPH, image.shape, strict=True)
+    pads = [(0, max(0, wanted - size)) for wanted, size in sizes]
     X = preprocess(np.pad(image, pads, "symmetric"), start_R=max(PHOTOGRAPH))
     model = learn(preprocess(study.load()), 40, args)
     maps = X.itemsize * np.prod((model.n_dictionary, *places(X.shape, (model.patch_width,) * 2, 1)))
@@ -264,11 +197,9 @@ def code_photograph(args, n_events=100_000):
     seconds, after = time.perf_counter() - began, peak()
     error = np.linalg.norm(X - model.inverse_transform(code, X.shape)) / np.linalg.norm(X)
     print(
-        f"{X.shape[0]} x {X.shape[1]} pixels, {len(code)} events: {seconds:.1f} s, error "
-        f"{error:.3f}; maps "
-        f"{maps / 1e6:.0f} MB, peak of the whole process {before / 1e6:.0f} MB before and "
-        f"{after / 1e6:.0f} MB "
-        f"after: {after / maps:.2f} x the maps (at most 4)"
+        f"{X.shape[0]} x {X.shape[1]} pixels, {code.n_events} events: {seconds:.1f} s, error "
+        f"{error:.3f}; maps {maps / 1e6:.0f} MB, peak of the whole process {before / 1e6:.0f} MB "
+        f"before and {after / 1e6:.0f} MB after: {after / maps:.2f} x the maps (at most 4)"
     )
 
 
@@ -290,16 +221,10 @@ def main():
         return code_photograph(args)
     X = preprocess(study.load(args.database, args.datapath))
     model = learn(X, 40, args)
-    rows = [
-        *measure_ours(X, model, args),
-        *measure_sizes(model.components_, args),
-        *measure_whole_map(X, model.components_, args),
-    ]
+    rows = [*measure_ours(X, model, args), *measure_sizes(model.components_, args)]
     if not args.no_peers:
         rows += measure_peers(X, model.components_, args)
     report(rows, args)
-    if args.plot:
-        draw(rows, args.plot)
     subprocess.run(
         [sys.executable, __file__, "--photograph", "--n-jobs", str(args.n_jobs)], check=True
     )

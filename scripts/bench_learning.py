@@ -1,27 +1,49 @@
-"""A learning step against the product X D^T, and what records cost.
+"""Learning: a step against the product X D^T, and what records cost; a large dictionary; memory.
 
-Steps on 4096 and on 256 natural patches of 441 pixels in float32, 676 atoms, 21 events, by matching
-pursuit at a rate that stays, nothing replaced; and one with fewer samples than atoms, of noise.
---large learns 16,384 atoms of 768 pixels and tells samples a second and memory.  Steps are timed
-several in a row, as `fit` takes them: one writes over the Gram matrix of the last.  What was tried
-for these times: docs/performance.md.
+    python scripts/bench_learning.py steps     # of 4096, 256 and 1024 natural patches
+    python scripts/bench_learning.py large     # 16,384 atoms of 768 pixels
+    python scripts/bench_learning.py memory    # of coding a mapped file, and the first minute
+    python scripts/bench_learning.py stream    # learning from a mapped file
+
+Steps are of natural patches of 441 pixels in float32, 676 atoms, 21 non-zeros, by matching pursuit
+at a rate that stays, nothing replaced; and one with fewer samples than atoms, of noise.  Steps are
+timed several in a row, as `fit` takes them: one writes over the Gram matrix of the last.  What was
+tried for these times: docs/performance.md.
 """
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
-from rounds import SIZE, alternate, clock_of, parse, patches, peak, report, row
+from rounds import (
+    SIZE,
+    alternate,
+    clock_of,
+    output_of,
+    patches,
+    peak,
+    report,
+    row,
+    run_part,
+    status,
+    words,
+)
 from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning
 from shl._base.threads import Threads
 from shl.coding.parameters import Coding
+from shl.coding.preparing import prepare
 from shl.learning import loop
 from shl.learning.state import start_state
 
 L0, N = SIZE["l0_sparseness"], SIZE["n_dictionary"]
-
-
 FEW = {"n_dictionary": 4096, "l0_sparseness": 32}  # of a step with fewer samples than atoms
 AT_ONCE = 10  # steps of 256: of them one may replace an atom
 ALL_STEPS = 2000  # of which those that are timed lie where atoms are replaced
@@ -62,12 +84,12 @@ def preparer(D, args):
     """A function that does what a step does once, whatever the batch: above all the Gram matrix."""
     former = None
 
-    def prepare():
+    def prepare_again():
         nonlocal former
         with Threads(args.n_jobs) as threads:
             former = prepare(Coding(l0_sparseness=L0), D, threads=threads, former=former)
 
-    return prepare
+    return prepare_again
 
 
 def measure_step(X, batch_size, args, most, at_once=1):
@@ -80,9 +102,9 @@ def measure_step(X, batch_size, args, most, at_once=1):
     unlike = {"product": lambda: batch @ D.T, "gram": preparer(D, args)}
     times = alternate({**unlike, **steps}, args.rounds, clock_of(args))
     unit, (ours, fair) = times["product"], (times[rule].over(at_once) for rule in rules)
-    name = f"step of {batch_size}, {threads_of(args)}"
+    name = f"step of {batch_size}, {words(args.n_jobs)}"
     yield row(f"{name}, HAP", ours, unit, "product", most.get("HAP"))
-    yield row(f"its Gram matrix, {threads_of(args)}", times["gram"], unit, "product", None)
+    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product", None)
     rest = ours - times["gram"]
     yield row(f"{name}, HAP, but for it", rest, unit, "product", most.get("but for it"))
     yield row(f"{name}, HEH", fair, ours, "HAP's", most.get("HEH"))
@@ -96,7 +118,7 @@ def measure_changes(X, args):
     }
     times = alternate(steps, args.rounds, clock_of(args))
     ours, plain = (times[name].over(AT_ONCE) for name in ("with", "without"))
-    name = f"step of 256, {threads_of(args)}, replacement and decay"
+    name = f"step of 256, {words(args.n_jobs)}, replacement and decay"
     yield row(name, ours, plain, "without", 1.08)
 
 
@@ -111,61 +133,24 @@ def measure_few_samples(args, at_once=2):
         clock_of(args),
     )
     unit, ours = times["product"], times["step"].over(at_once)
-    yield row(f"step of 1024, 4096 atoms, {threads_of(args)}, HAP", ours, unit, "product", 5)
-    yield row(f"its Gram matrix, {threads_of(args)}", times["gram"], unit, "product", None)
-
-
-def threads_of(args):
-    """How many threads, in words."""
-    return "1 thread" if args.n_jobs == 1 else f"{args.n_jobs} threads"
-
-
-def measure_large(args, batch_size=4096, n_steps=3):
-    """Print how fast 16,384 atoms are learned, and the most memory that took."""
-    X = np.random.default_rng(0).standard_normal((2 * batch_size, 768), np.float32)
-    step = stepper(X, batch_size, args, 16384, 32, warm_up=1, at_once=2)
-    seconds = []
-    for _ in range(n_steps):
-        began = time.perf_counter()
-        step()
-        seconds.append((time.perf_counter() - began) / 2)
-    print(
-        f"16,384 atoms of 768 pixels, batches of {batch_size}, 32 events, {threads_of(args)}: "
-        f"{batch_size / min(seconds):.0f} samples a second (at least 2000), steps of "
-        f"{', '.join(f'{s:.2f}' for s in seconds)} s; {peak() / 1e9:.2f} GB (at most 2.5)"
-    )
+    yield row(f"step of 1024, 4096 atoms, {words(args.n_jobs)}, HAP", ours, unit, "product", 5)
+    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product", None)
 
 
 def measure_records(X, args):
     """A row of `fit` with records every 32 steps on 1024 patches against none."""
-
-    def fit(record_each):
-        SparseHebbianLearning(
-            N,
-            l0_sparseness=L0,
-            n_iter=128,
-            batch_size=1024,
-            record_each=record_each,
-            random_state=0,
-            n_jobs=args.n_jobs,
-        ).fit(X)
-
-    times = alternate(
-        {"none": lambda: fit(0), "records": lambda: fit(32)}, max(3, args.rounds // 2)
+    options = {"l0_sparseness": L0, "n_iter": 128, "batch_size": 1024, "n_jobs": args.n_jobs}
+    none, every = (
+        SparseHebbianLearning(N, record_each=each, random_state=0, **options) for each in (0, 32)
     )
+    ways = {"none": lambda: none.fit(X), "records": lambda: every.fit(X)}
+    times = alternate(ways, max(3, args.rounds // 2))
     yield row("fit with records every 32 steps", times["records"], times["none"], "without", 1.15)
 
 
-def main():
-    """Print the table, or how the large dictionary does."""
-    parser = parse(__doc__)
-    parser.add_argument("--large", action="store_true", help="the large dictionary alone")
-    args = parser.parse_args()
-    if args.large:
-        measure_large(args)
-        return
-    X = patches(args, 65536)
-    rows = []
+def run_steps(args):
+    """Learning steps against their product, and what records cost."""
+    X, rows = patches(args, 65536), []
     with threadpool_limits(args.n_jobs):  # of the products
         rows += measure_step(X[4096:], 4096, args, {"HAP": 3.5, "HEH": 2.0})
         rows += measure_step(X[4096:], 256, args, {"but for it": 2.2}, AT_ONCE)
@@ -174,5 +159,188 @@ def main():
     report([*rows, *measure_records(X, args)], args)
 
 
+def run_large(args, batch_size=4096, n_steps=3):
+    """How fast 16,384 atoms of 768 pixels are learned, and the most memory that takes."""
+    X = np.random.default_rng(0).standard_normal((2 * batch_size, 768), np.float32)
+    step = stepper(X, batch_size, args, 16384, 32, warm_up=1, at_once=2)
+    seconds = []
+    for _ in range(n_steps):
+        began = time.perf_counter()
+        step()
+        seconds.append((time.perf_counter() - began) / 2)
+    print(
+        f"16,384 atoms of 768 pixels, batches of {batch_size}, 32 events, {words(args.n_jobs)}: "
+        f"{batch_size / min(seconds):.0f} samples a second (at least 2000), steps of "
+        f"{', '.join(f'{s:.2f}' for s in seconds)} s; {peak() / 1e9:.2f} GB (at most 2.5)"
+    )
+
+
+# ---------------------------------------------------------------------------------------- memory
+
+FIRST_FIT = (
+    "import shl, numpy as np; X = np.random.default_rng(0).standard_normal((500, 64)).astype('f'); "
+    "shl.SparseHebbianLearning(80, l0_sparseness=5, n_iter=10, random_state=0).fit(X).transform(X)"
+)
+
+
+def run_memory(args):
+    """Memory of `transform` on a memory-mapped file, beyond its input and output; a first `fit`.
+
+    Patches of 441 pixels in float32 are written to a temporary file and coded to CSR in a process
+    of its own, whose peak is read by the operating system: what it was after the import, the output
+    and pages of the file, which the system may drop, are taken off.  The model, and a fit of 4096
+    patches, are in.  The first fit is timed with an empty and a filled cache of compiled kernels.
+    """
+    if args.file:
+        return code_file(args.file, args.n_samples)
+    print("| work | measured | at most |\n|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        for name, most in (("not cached", 30), ("cached", 3)):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", FIRST_FIT], check=True, env=environment)
+            work = f"import and first fit of a small problem, compiled code {name}"
+            print(f"| {work} | {time.perf_counter() - began:.1f} s | {most} s |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path, rng = Path(folder) / "patches", np.random.default_rng(0)
+        X = np.memmap(path, np.float32, "w+", shape=(args.n_samples, 441))
+        for start in range(0, len(X), 10000):
+            rng.standard_normal(dtype=np.float32, out=X[start : start + 10000])
+        X.flush()
+        print(output_of(*sys.argv, "--file", path), end="")
+
+
+def code_file(path, n_samples):
+    """Code the patches of a file and print the bytes beyond input and output."""
+    before = peak()
+    X = np.memmap(path, np.float32, "r", shape=(n_samples, 441))
+    options = {"n_iter": 3, "random_state": 0, "sparse_output": True, "n_jobs": -1}
+    model = SparseHebbianLearning(676, l0_sparseness=21, **options)
+    model.fit(np.array(X[:4096])).transform(np.array(X[:4096]))
+    began = time.perf_counter()
+    code = model.transform(X)
+    seconds = time.perf_counter() - began
+    output = code.data.nbytes + code.indices.nbytes + code.indptr.nbytes
+    print(
+        f"| {n_samples:,} memory-mapped patches to CSR, {output / 1e6:.0f} MB, in {seconds:.1f} s "
+        f"| {(peak() - before - output - status('RssFile')) / 1e6:.0f} MB beyond input and output "
+        f"| 200 MB |"
+    )
+
+
+# ---------------------------------------------------------------------------------------- streams
+
+N_PIXELS = 100
+WAYS = ("map", "array", "batches")
+WRITTEN_ROWS = 100_000
+
+
+def write(path, n_samples):
+    """Sums of a few multiples of random atoms, written in parts."""
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((200, N_PIXELS)).astype(np.float32)
+    X = np.memmap(path, np.float32, "w+", shape=(n_samples, N_PIXELS))
+    for start in range(0, n_samples, WRITTEN_ROWS):
+        rows = X[start : start + WRITTEN_ROWS]
+        rows[:] = 0
+        for _ in range(5):
+            rows += rng.gamma(4, 0.25, (len(rows), 1)) * atoms[rng.integers(0, 200, len(rows))]
+    X.flush()
+
+
+class Peak:
+    """The largest resident memory that no file stands behind while it is open (Linux)."""
+
+    def __enter__(self):
+        self.before = self.most = status("RssAnon")
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self):
+        while not self._is_over.wait(0.005):
+            self.most = max(self.most, status("RssAnon"))
+
+
+class Parts:
+    """An iterable of batches of an array."""
+
+    def __init__(self, X, size):
+        self.X, self.size = X, size
+
+    def __iter__(self):
+        return (self.X[start : start + self.size] for start in range(0, len(self.X), self.size))
+
+
+def learn(path, way, args):
+    """Print the memory in bytes, CPU and wall seconds of one fit, as JSON."""
+    X = np.memmap(path, np.float32, "r", shape=(args.n_samples, N_PIXELS))
+    options = {"batch_size": args.batch_size, "random_state": 0, "record_num_batches": 1024}
+    model = SparseHebbianLearning(200, l0_sparseness=5, n_iter=5, **options).fit(X[:20_000])
+    n_iter = int(args.passes * args.n_samples / args.batch_size)
+    model.set_params(n_iter=n_iter, record_each=0 if way == "batches" else n_iter)
+    data = np.array(X) if way == "array" else Parts(X, 8 * args.batch_size)
+    data = X if way == "map" else data
+    with Peak() as peak:
+        cpu, wall = time.process_time(), time.perf_counter()
+        model.fit(data)
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    print(json.dumps({"bytes": peak.most - peak.before, "cpu": cpu, "wall": wall}))
+
+
+def run_stream(args):
+    """Learning from a memory map: memory beside the file, and speed against an array in memory.
+
+    Random samples of 100 pixels in float32 are written to a temporary file.  Each way of learning
+    runs in a process of its own, in turns: `fit` on the map, on the array read into memory, and on
+    an iterable of batches of the map.  Memory is the largest anonymous resident set while learning,
+    less that before: pages of the file, which the system may drop at any time, do not count.
+    """
+    if args.learn:
+        return learn(*args.learn, args)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data"
+        write(path, args.n_samples)
+        found = {way: [] for way in WAYS}
+        for _ in range(args.rounds):
+            for way, runs in found.items():
+                runs.append(json.loads(output_of(*sys.argv, "--learn", path, way)))
+    print(
+        f"{args.n_samples} x {N_PIXELS} float32, {args.passes:g} passes; medians of {args.rounds}"
+    )
+    middle = {
+        way: {name: np.median([run[name] for run in runs]) for name in runs[0]}
+        for way, runs in found.items()
+    }
+    for way, run in middle.items():
+        speeds = (middle["array"][clock] / run[clock] for clock in ("cpu", "wall"))
+        print(
+            f"{way:<8} {run['bytes'] / 1e6:6.0f} MB beside the data, {run['cpu']:.1f} s CPU; speed "
+            f"against the array in memory: CPU {next(speeds):.2f}, wall {next(speeds):.2f}"
+        )
+
+
+N_SAMPLES = {"n-samples": {"type": int, "default": 1_000_000}}
+PARTS = {
+    "steps": (run_steps, {}),
+    "large": (run_large, {}),
+    "memory": (run_memory, {**N_SAMPLES, "file": {"help": "one process's part"}}),
+    "stream": (
+        run_stream,
+        {
+            **N_SAMPLES,
+            "batch-size": {"type": int, "default": 1024},
+            "passes": {"type": float, "default": 1.0},
+            "rounds": {"type": int, "default": 3},
+            "learn": {"nargs": 2, "metavar": ("FILE", "WAY"), "help": "one process's part"},
+        },
+    ),
+}
+
 if __name__ == "__main__":
-    main()
+    run_part(__doc__, PARTS)

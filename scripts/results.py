@@ -1,7 +1,7 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
     <!-- measured: python scripts/bench_race.py --seconds 10 30 60 -->
-    <!-- measured: python scripts/bench_speed.py --page docs/results/speed.md -->
+    <!-- measured: python scripts/bench_coding.py speed --page docs/results/speed.md -->
     <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->

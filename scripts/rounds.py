@@ -10,6 +10,7 @@ import platform
 import re
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,36 +25,50 @@ PLACE = re.compile(  # of a page, for what a command measures
 )
 PAUSE = 0.1  # seconds
 QUIET = 0.15  # the spread of rounds on a machine that does little else
+FLAGS = {
+    "rounds": {"type": int, "default": 7, "help": "turns of each contestant (default 7)"},
+    "n-jobs": {"type": int, "default": joblib.cpu_count(), "help": "threads (default: all cores)"},
+    "cpu-time": {
+        "action": "store_true",
+        "help": "the process's CPU time, for one thread on a machine that is shared",
+    },
+    "database": {"default": "sample"},
+    "datapath": {"default": "database/"},
+    "json": {"metavar": "FILE", "help": "write the rows as JSON"},
+    "page": {"metavar": "FILE", "help": "write the rows into a page that has a place for them"},
+    "plot": {"metavar": "FILE", "help": "write a picture"},
+    "no-peers": {"action": "store_true", "help": "leave other packages out"},
+}
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
 
 
 def parse(description):
     """The flags of every benchmark."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=7, help="turns of each contestant (default 7)"
-    )
-    parser.add_argument(
-        "--n-jobs", type=int, default=joblib.cpu_count(), help="threads (default: all cores)"
-    )
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="the process's CPU time, for one thread on a machine that is shared",
-    )
-    parser.add_argument("--database", default="sample")
-    parser.add_argument("--datapath", default="database/")
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
-    parser.add_argument(
-        "--page",
-        metavar="FILE",
-        help="write the rows as a table into a page that has a place for it",
-    )
-    parser.add_argument("--plot", metavar="FILE", help="write a picture")
-    parser.add_argument("--no-peers", action="store_true", help="leave other packages out")
+    form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(description=description, **form)
+    for name, options in FLAGS.items():
+        parser.add_argument(f"--{name}", **options)
     return parser
+
+
+def run_part(description, parts):
+    """Run what the first argument names, of {name: (function of the flags, {flag: options})}."""
+    form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(description=description, **form)
+    choices = parser.add_subparsers(dest="part", required=True)
+    for name, (function, flags) in parts.items():
+        part = choices.add_parser(name, description=function.__doc__, **form)
+        for flag, options in (FLAGS | flags).items():
+            part.add_argument(f"--{flag}", **options)
+        part.set_defaults(run=function)
+    args = parser.parse_args()
+    args.run(args)
+
+
+def output_of(script, *arguments):
+    """What a script prints in a process of its own."""
+    command = [sys.executable, str(script), *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 class Seconds(float):
@@ -146,11 +161,8 @@ def report(rows, args, notes=()):
             f"its least time. Ratios hold where the medians are within {QUIET:.0%}."
         )
     if args.page:
-        write_block(
-            Path(args.page),
-            Path(sys.argv[0]).stem,
-            [*of_machine(args), "", *as_table(rows), *notes],
-        )
+        name = f"{Path(sys.argv[0]).name} {getattr(args, 'part', '')}".strip()
+        write_block(Path(args.page), name, [*of_machine(args), "", *as_table(rows), *notes])
     if args.json:
         with open(args.json, "w") as file:
             json.dump({"machine": machine(), "rows": rows}, file, indent=1)
@@ -170,6 +182,7 @@ def as_table(rows):
     for entry in rows:
         ratio = f"{entry['ratio']:.3g} ({entry['ratio of medians']:.3g}) x {entry['to']}"
         most = "" if entry["at most"] is None else f"{entry['at most']:g}"
+        most += ", **missed**" if most and entry["ratio"] > entry["at most"] else ""
         yield f"| {entry['work']} | {entry['ms']:.3g} | {ratio} | {most} |"
     if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
         yield ""
@@ -211,17 +224,25 @@ def find_peer(name):
         return None
 
 
+def status(field):
+    """Bytes of a field of /proc/self/status, 0 where the system has none."""
+    if not (path := Path("/proc/self/status")).exists():
+        return 0
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    return int(fields[field].split()[0]) * 1024
+
+
 def peak():
     """The most memory this process has had, bytes, without pages of mapped files where the system
     tells.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return int(fields["VmHWM"].split()[0]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    return status("VmHWM") or unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def words(n_jobs):
+    """How many threads, in words."""
+    return "1 thread" if n_jobs == 1 else f"{n_jobs} threads"
 
 
 def exponent(sizes, seconds):

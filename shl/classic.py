@@ -11,8 +11,7 @@ from .coding.encode import sparse_encode
 
 @checked
 def mp(X: ArrayLike, D: Matrix, precision: ArrayLike | None = None, **options) -> np.ndarray:
-    """The code (n_samples, n_dictionary) of X by matching pursuit: `sparse_encode`, whose options
-    it takes.
+    """Code X by matching pursuit: `sparse_encode`, whose options it takes.
 
     Examples
     --------
@@ -24,7 +23,7 @@ def mp(X: ArrayLike, D: Matrix, precision: ArrayLike | None = None, **options) -
 
 @checked
 def rescaling(code: ArrayLike, C: Positive = 3.0) -> np.ndarray:
-    """R = 1 - exp(-max(a, 0) / C): coefficients of any shape, drawn into [0, 1).
+    """Return r = 1 - exp(-max(a, 0) / C), coefficients of any shape in [0, 1).
 
     Examples
     --------
@@ -37,8 +36,8 @@ def rescaling(code: ArrayLike, C: Positive = 3.0) -> np.ndarray:
 
 
 def quantile(P_cum: ArrayLike, r: ArrayLike) -> np.ndarray:
-    """Z_ni = P_cum_i(r_ni), linear between the points of the table and clamped at its ends: what
-    atoms compete by under HEH, with r of `rescaling`.
+    """Return Z_ni = P_cum_i(r_ni), by which atoms compete under HEH, with r of `rescaling`.  It is
+    linear between the points of the table and clamped at its ends.
 
     Parameters
     ----------
@@ -87,7 +86,9 @@ def inv_rescaling(r: ArrayLike, C: Positive = 3.0) -> np.ndarray:
     """
     r = as_array(r, "r")
     if r.size and not (r.min() >= 0 and r.max() < 1):
-        raise ValueError(f"r must be in [0, 1), but is in [{r.min()}, {r.max()}].  Use rescaling")
+        raise ValueError(
+            f"r must be in [0, 1), but is in [{r.min()}, {r.max()}]. Call rescaling first."
+        )
     return -C * np.log1p(-r)
 
 

@@ -21,6 +21,8 @@ from ._base.constraints import (
 )
 from .images.patches import Patches, PatchWidth
 
+LEAST_ALIKE = 0.8  # cosine over shifts, up to which waveforms count as different
+N_TRIES = 1000  # to draw such waveforms; the least alike are taken
 PROFILES = ("equal", "half stronger", "1/rank", "zipf")
 KINDS = ("pairs", "hierarchy", "outliers", "pixel scale", "shifts")
 SPIKE_SAMPLES = 40  # of a waveform
@@ -54,7 +56,7 @@ def load_sample_patches(
     random_state: CountOrZero = 0,
     verbose: int = 0,
 ) -> np.ndarray:
-    """Whitened patches of the two photographs that scikit-learn ships.
+    """Return whitened patches of the two photographs that scikit-learn ships.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def fetch_natural_images(
     base_url: str = BASE_URL,
     registry: Mapping[str, str] = REGISTRY,
 ) -> list[Path]:
-    """The files of eight photographs, downloaded once and checked; needs pooch.
+    """Download the files of eight photographs once, and check them; this needs pooch.
 
     Photographs of scikit-image, or any others of whom URL and SHA-256 are known.
 
@@ -152,8 +154,8 @@ def _fetch_file(store, name, downloader, base_url):
         return Path(store.fetch(name, downloader=downloader))
     except OSError as error:  # of requests, whose errors are all OSErrors
         raise ConnectionError(
-            f"cannot download {name} from {base_url} ({error}); without a network, put the images "
-            f"into {store.path} yourself"
+            f"{name} cannot be downloaded from {base_url} ({error}). Without a network, "
+            f"put the images into {store.path} yourself."
         ) from error
 
 
@@ -172,7 +174,7 @@ def make_sparse_coded_signals(
     is_signed: Flag = False,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples that are sums of a few positive multiples of atoms: X = A D + noise.
+    """Return samples that are sums of a few positive multiples of atoms: X = A D + noise.
 
     Atoms are white and of norm 1; each sample uses n_active of them with coefficients uniform in
     [0.5, 1.5].
@@ -327,7 +329,7 @@ def make_spikes(
     noise: Noise = 0.05,
     random_state: np.random.Generator | int | None = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
+    """Return waveforms of 40 samples in which 1 to 3 of some templates of spikes overlap.
 
     A template is a trough and a later, wider hump, of norm 1; the amplitudes are lognormal.
 
@@ -366,13 +368,109 @@ def make_spikes(
 
 
 @checked
+def make_recording(
+    n_times: Count = 200_000,
+    n_atoms: Count = 6,
+    n_channels: Count = 1,
+    width: Annotated[int, count(4)] = 64,
+    *,
+    snr: Annotated[float, number(least=-100, most=100)] = 10.0,
+    overlap: Annotated[float, number(least=0, most=0.999)] = 0.3,
+    colour: Annotated[float, number(least=0, most=0.999)] = 0.0,
+    profile: Annotated[str, choice(PROFILES[::2])] = "equal",
+    is_signed: Flag = False,
+    random_state: np.random.Generator | int | None = 0,
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return a recording in which some waveforms occur at random times, in noise.
+
+    A waveform is an oscillation under a Gaussian window, with a random size on each channel, and of
+    norm 1.  It occurs with sizes uniform in [0.7, 1.3].
+
+    Parameters
+    ----------
+    n_times, n_atoms, n_channels : int
+        Samples of the recording, waveforms, channels.
+    width : int, default=64
+        Samples of a waveform, at least 4 and at most n_times.
+    snr : float, default=10
+        Energy of a waveform over that of the noise on its samples, in decibels.
+    overlap : float, default=0.3
+        Probability that a waveform overlaps with another one, in [0, 0.999].  It decides how many
+        there are.
+    colour : float, default=0
+        Correlation of the noise at neighbouring times, in [0, 0.999].  With 0, noise is white.
+    profile : {'equal', '1/rank'}, default='equal'
+        '1/rank', the k-th waveform occurs at a rate proportional to 1 / k.
+    is_signed : bool, default=False
+        True gives half of the sizes the other sign.
+    random_state : int, Generator or None, default=0
+        Draws everything.
+
+    Returns
+    -------
+    X : array of shape (n_channels, n_times), float32
+    atoms : array of shape (n_atoms, n_channels, width)
+        Of norm 1.
+    events : (times, which, values)
+        First sample, index and size of each waveform, in the order of time.
+
+    Examples
+    --------
+    >>> X, atoms, (times, which, values) = make_recording(10_000, n_channels=2)
+    >>> X.shape, atoms.shape, times.shape
+    ((2, 10000), (6, 2, 64), (28,))
+    """
+    check_count(width, "width", most=n_times, why="n_times")
+    check_memory(16 * n_channels * n_times, "n_times", n_times)
+    check_memory(64 * n_atoms * (n_atoms + n_channels) * width, "n_atoms", n_atoms)
+    rng = check_generator(random_state, "random_state")
+    alikeness = np.inf
+    for _ in range(N_TRIES):
+        drawn = _draw_waveforms(rng, n_atoms, n_channels, width)
+        spectra = np.fft.rfft(drawn, 2 * width)
+        cosines = np.abs(np.fft.irfft(np.einsum("icf,jcf->ijf", spectra, spectra.conj())))
+        found = cosines.max(axis=2)[np.tri(n_atoms, k=-1, dtype=bool)].max(initial=0)
+        if found < alikeness:
+            atoms, alikeness = drawn, found
+        if alikeness <= LEAST_ALIKE:
+            break
+    n_events = round(-np.log1p(-overlap) / (2 * width) * n_times)
+    times = np.sort(rng.integers(0, n_times - width + 1, n_events))
+    weights = 1 / np.arange(1, n_atoms + 1) if profile == "1/rank" else np.ones(n_atoms)
+    which = rng.choice(n_atoms, n_events, p=weights / weights.sum())
+    values = rng.uniform(0.7, 1.3, n_events)
+    if is_signed:
+        values *= rng.choice((-1, 1), n_events)
+    X = rng.standard_normal((n_channels, n_times), np.float32)
+    if colour:
+        from scipy.signal import lfilter  # slow to import
+
+        X = lfilter([(1 - colour**2) ** 0.5], [1, -colour], X).astype(np.float32)
+    X *= np.float32(10 ** (-snr / 20) / (width * n_channels) ** 0.5)
+    for time, atom, value in zip(times, which, values, strict=True):
+        X[:, time : time + width] += value * atoms[atom]
+    return X, atoms, (times, which, values)
+
+
+def _draw_waveforms(rng, n, n_channels, width):
+    """Oscillations under a Gaussian window, (n, n_channels, width), of norm 1."""
+    t = np.arange(width) - width * rng.uniform(0.44, 0.56, (n, 1))
+    spread, frequency = width * rng.uniform(0.1, 0.16, (n, 1)), rng.uniform(1.5, 9, (n, 1)) / width
+    chirp, phase = rng.uniform(-0.5, 0.5, (n, 1)), rng.uniform(0, 2 * np.pi, (n, 1))
+    waves = np.cos(2 * np.pi * frequency * t * (1 + chirp * t / width) + phase)
+    waves *= np.exp(-((t / spread) ** 2) / 2)
+    atoms = rng.standard_normal((n, n_channels, 1)) * waves[:, None]
+    return atoms / np.sqrt((atoms**2).sum(axis=(1, 2), keepdims=True))
+
+
+@checked
 def recovered(
     dictionary: ArrayLike,
     atoms: np.ndarray,
     least: Annotated[float, number(least=-1, most=1)] = 0.95,
     is_signed: Flag = False,
 ) -> np.ndarray:
-    """Whether a learned atom has a cosine of at least `least` with each planted one.
+    """Tell whether a learned atom has a cosine of at least `least` with each planted one.
 
     Parameters
     ----------
@@ -393,7 +491,17 @@ def recovered(
 
 @checked
 def similarity(dictionary: Matrix, atoms: np.ndarray, is_signed: Flag = False) -> np.ndarray:
-    """The largest cosine of a learned atom with each planted one, (n_atoms,); see `recovered`."""
+    """Return the largest cosine of a learned atom with each planted one, (n_atoms,).
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+        Learned atoms.
+    atoms : array of shape (n_atoms, n_pixels)
+        Planted atoms.
+    is_signed : bool, default=False
+        Whether an atom may have the opposite sign.
+    """
     atoms = check_array(atoms, "atoms", ndim=2, n_columns=dictionary.shape[1])
     cosines = atoms @ dictionary.T
     return (np.abs(cosines) if is_signed else cosines).max(axis=1)
@@ -402,6 +510,7 @@ def similarity(dictionary: Matrix, atoms: np.ndarray, is_signed: Flag = False) -
 __all__ = [
     "fetch_natural_images",
     "load_sample_patches",
+    "make_recording",
     "make_sparse_coded_signals",
     "make_spikes",
     "make_untidy_signals",

@@ -177,7 +177,7 @@ def _name_columns(found):
 
 @checked
 def orientation_entropy(orientation: ArrayLike, n_bins: Annotated[int, count(2)] = 12) -> float:
-    """H = -sum_b s_b log s_b / log n_bins, s_b the shares of a histogram over [0, pi).
+    """Return H = -sum_b s_b log s_b / log n_bins, s_b the shares of a histogram over [0, pi).
 
     Parameters
     ----------

@@ -71,9 +71,15 @@ def _as_code(code):
 def reconstruction_error(
     X: np.ndarray, residual: np.ndarray, weight: np.ndarray | None = None
 ) -> float:
-    """Error = |X - A D| / |X|, Frobenius norms, residual X - A D; 0 where X is all zeros.
+    """Return |X - A D| / |X|, of Frobenius norms; 0 if X is all zeros.
 
-    With weights, squares of a sample count as often.
+    Parameters
+    ----------
+    X : array of shape (n_samples, n_pixels)
+    residual : array of shape (n_samples, n_pixels)
+        X - A D.
+    weight : array of shape (n_samples,), default=None
+        How often the squares of each sample count.
     """
     if not is_tensor(X):
         X, residual = as_array(X, "X"), as_array(residual, "residual")
@@ -99,19 +105,21 @@ def reconstruction_error(
 
 @checked
 def quantization_error(P_cum: Matrix) -> float:
-    """Qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|: how unlike the atoms' distributions are."""
+    """Return qerror = sum_ik |P_cum_ik - mean_j P_cum_jk|, 0 if all atoms are distributed alike."""
     check_P_cum(P_cum, "P_cum")
     return float(abs(P_cum - P_cum.mean(axis=0)).sum())
 
 
 def usage(events: Code | ArrayLike) -> np.ndarray:
-    """Each atom's share of the events, (n_dictionary,), of sum 1; NaN where there are no events."""
+    """Return each atom's share of the events, (n_dictionary,), of sum 1; NaN if there are no
+    events.
+    """
     counts = _as_code(events).counts()
     return counts / counts.sum() if counts.sum() else np.full(len(counts), np.nan)
 
 
 def usage_entropy(events: Code | ArrayLike) -> float:
-    """Entropy = -sum_i q_i log q_i / log n, q the atoms' shares of the events.
+    """Return -sum_i q_i log q_i / log n, q the atoms' shares of the events.
 
     1 if all atoms are used equally; NaN where there are no events or one atom.
     """
@@ -125,7 +133,7 @@ def usage_entropy(events: Code | ArrayLike) -> float:
 
 
 def usage_variation(events: Code | ArrayLike) -> float:
-    """Cv = std_i k_i / mean_i k_i, k the events of each atom.
+    """Return std_i k_i / mean_i k_i, k the events of each atom.
 
     0 if all atoms are used equally; NaN if none is used.
     """
@@ -134,7 +142,7 @@ def usage_variation(events: Code | ArrayLike) -> float:
 
 
 def probability_error(events: Code | ArrayLike) -> float:
-    """Perror = sum_i |q_i - 1/n| / 2, q the atoms' shares of the events.
+    """Return perror = sum_i |q_i - 1/n| / 2, q the atoms' shares of the events.
 
     The share of events that would have to move for equal usage; NaN where there are no events.
     """
@@ -143,7 +151,7 @@ def probability_error(events: Code | ArrayLike) -> float:
 
 
 def log_likelihood(events: Code | ArrayLike) -> float:
-    """LogL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N.
+    """Return logL = mean_i log N(k_i; mean k, sqrt(N p (1 - p))), p = mean k / N.
 
     How likely equal use makes the counts k: the normal approximation of a binomial with one
     probability for all atoms, N samples.  NaN if no or every coefficient is active.
@@ -160,7 +168,8 @@ def log_likelihood(events: Code | ArrayLike) -> float:
 
 
 def mutual_information(events: "Events | ArrayLike") -> float:
-    """MI = sum_ij P_ij log(P_ij / (q_i q_j)), nats: dependence of the atoms' activations.
+    """Return MI = sum_ij P_ij log(P_ij / (q_i q_j)), nats: how atoms' activations depend on each
+    other.
 
     P_ij is the share of (sample, i, j) with both atoms active (i = j included) and q_i atom i's
     share of the events.
@@ -191,7 +200,14 @@ def mutual_information(events: "Events | ArrayLike") -> float:
 
 @checked
 def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
-    """MC = max_{i != j} <d_i, d_j>, of the absolute value if `do_sym` (Donoho & Elad 2003)."""
+    """Return MC = max_{i != j} <d_i, d_j> (Donoho & Elad 2003).
+
+    Parameters
+    ----------
+    dictionary : array of shape (n_dictionary, n_pixels)
+    do_sym : bool, default=False
+        Whether to take absolute values.
+    """
     most = float(namespace(dictionary).finfo(dictionary.dtype).max) ** 0.5 / dictionary.shape[1]
     check_magnitude(dictionary, "dictionary", most)
     gram = dictionary @ dictionary.T
@@ -201,8 +217,9 @@ def mutual_coherence(dictionary: Matrix, do_sym: Flag = False) -> float:
 
 @checked
 def disorder(dictionary: Matrix, patch_shape: PatchShape | None = None) -> np.ndarray:
-    """(sum_p e_p)^2 / (n sum_p e_p^2), e the energy of pixels, times the same of the energy of
-    frequencies: small for what has a place or a frequency.  Energies of channels are added.
+    """Return how spread an atom is: small for atoms that have a place or a frequency.  It is (sum_p
+    e_p)^2 / (n sum_p e_p^2) with e the energy of pixels, times the same of the energy of
+    frequencies.  Energies of channels are added.
 
     An edge has about 0.01, whitened 1/f noise in a disc 0.06 to 0.12, white noise 0.17.
 
@@ -281,7 +298,7 @@ def _participation(energy):
 
 
 def kurtosis(events: Code | ArrayLike) -> np.ndarray:
-    """kurt_i = mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3, zeros counted, (n_dictionary,).
+    """Return mean_n a_ni^4 / (mean_n a_ni^2)^2 - 3 for each atom, zeros counted.
 
     NaN for an unused atom.
     """
@@ -291,13 +308,13 @@ def kurtosis(events: Code | ArrayLike) -> np.ndarray:
 
 
 def activation_probability(events: Code | ArrayLike) -> np.ndarray:
-    """prob_active_i = mean_n(a_ni != 0), (n_dictionary,)."""
+    """Return prob_active_i = mean_n(a_ni != 0), (n_dictionary,)."""
     events = _as_code(events)
     return events.counts() / max(events.n_draws, 1)
 
 
 def variance(events: Code | ArrayLike) -> np.ndarray:
-    """var_i = mean_n a_ni^2, zeros counted, (n_dictionary,)."""
+    """Return mean_n a_ni^2 for each atom, zeros counted."""
     events = _as_code(events)
     squares = events.power_sums(2) / max(events.n_draws, 1)
     with np.errstate(over="ignore"):  # the squares of doubles above 1e154 are infinite
@@ -305,7 +322,7 @@ def variance(events: Code | ArrayLike) -> np.ndarray:
 
 
 def kl_divergence(events: Code | ArrayLike) -> float:
-    """KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events.
+    """Return KL = sum_i q_i log(q_i n), nats, q the atoms' shares of the events.
 
     Their distance from equal usage, (1 - entropy) log n (Cover & Thomas 2006, eq. 2.94); NaN where
     there are no events.
@@ -317,7 +334,7 @@ def kl_divergence(events: Code | ArrayLike) -> float:
 
 @checked
 def ks_distance(P_cum: Matrix) -> np.ndarray:
-    """KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,).
+    """Return KS_i = max_k |P_cum_ik - mean_j P_cum_jk|, (n_dictionary,).
 
     Kolmogorov & Smirnov's distance of an atom's distribution to the mean of all.
     """

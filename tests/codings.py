@@ -35,6 +35,8 @@ WAYS = {  # options; names of arrays stand for those of `options_of`
     "threshold-penalty": {"algorithm": "threshold", "fit_tol": 0.4},
     "threshold-positive": {"algorithm": "threshold", "fit_tol": 0.4, "positive_code": True},
 }
+# Each way with one of two dtypes, where both need not be seen.
+IN_TURN = [(name, (np.float32, np.float64)[i % 2]) for i, name in enumerate(WAYS)]
 ON_DEVICE = [name for name in WAYS if name.startswith(("mp", "omp")) and "masked" not in name]
 
 

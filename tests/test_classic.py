@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from naive import quantile as naive_quantile
 
 from shl import sparse_encode
@@ -22,13 +21,6 @@ def test_a_quantile_of_what_is_rescaled_is_that_of_pursuit(rng):
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_what_is_out_of_range_is_named():
-    with pytest.raises(ValueError, match="C must be above 0, not 0"):
-        rescaling([1.0], C=0)
-    with pytest.raises(ValueError, match="r must have 2 columns, not 3"):
-        quantile(np.ones((2, 4)), np.ones((1, 3)))
-
-
 def test_the_inverses_undo_rescaling_and_quantiles(rng):
     code = rng.exponential(2, (30, 6))
     np.testing.assert_allclose(inv_rescaling(rescaling(code, 2.5), 2.5), code, rtol=1e-9)
@@ -37,7 +29,3 @@ def test_the_inverses_undo_rescaling_and_quantiles(rng):
     r = rng.uniform(0, 15 / 16, (30, 6))
     np.testing.assert_allclose(inv_quantile(P_cum, quantile(P_cum, r)), r, atol=1e-12)
     np.testing.assert_array_equal(inv_quantile(P_cum, np.zeros((1, 6))), 0)
-    with pytest.raises(ValueError, match=r"r must be in \[0, 1\), but is in"):
-        inv_rescaling([0.5, 1.0])
-    with pytest.raises(ValueError, match="z must have 6 columns, not 5"):
-        inv_quantile(P_cum, np.zeros((1, 5)))

@@ -48,6 +48,30 @@ def test_signs_are_drawn_where_asked(rng):
     assert 0.4 < (code < 0).sum() / (code != 0).sum() < 0.6
 
 
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_recordings_are_sums_of_waveforms(n_channels):
+    options = {"snr": 100, "overlap": 0.5, "is_signed": True, "profile": "1/rank"}
+    X, atoms, (times, which, values) = datasets.make_recording(
+        30_000, 4, n_channels, 40, random_state=1, **options
+    )
+    np.testing.assert_allclose(np.sqrt((atoms**2).sum(axis=(1, 2))), 1)
+    for time, atom, value in zip(times, which, values, strict=True):
+        X[:, time : time + 40] -= value * atoms[atom]
+    assert np.abs(X).max() < 1e-4
+    counts = np.bincount(which)
+    assert counts[0] > 2.5 * counts[3] and 0.3 < (values < 0).mean() < 0.7
+    is_overlapped = np.diff(times, prepend=-40, append=30_040)
+    is_overlapped = np.minimum(is_overlapped[1:], is_overlapped[:-1]) < 40
+    assert 0.4 < is_overlapped.mean() < 0.6
+
+
+def test_noise_of_recordings_has_its_colour():
+    for colour in (0.0, 0.9):
+        X, *_ = datasets.make_recording(50_000, overlap=0, snr=0, colour=colour)
+        np.testing.assert_allclose(X.std(), 1 / 8, rtol=0.05)
+        assert abs(np.corrcoef(X[0, 1:], X[0, :-1])[0, 1] - colour) < 0.02
+
+
 def test_spikes_are_sums_of_one_to_three_templates(rng):
     X, templates = datasets.make_spikes(200, 5, noise=0, random_state=rng)
     assert X.shape == (200, 40)
@@ -63,20 +87,6 @@ def test_a_seed_decides_the_signals():
         first, second, other = (make(50, random_state=seed)[0] for seed in (1, 1, 2))
         np.testing.assert_array_equal(first, second)
         assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize(
-    ("make", "options", "name"),
-    [
-        (make_sparse_coded_signals, {"profile": "even"}, "profile"),
-        (make_sparse_coded_signals, {"n_active": 97}, "n_active"),
-        (datasets.make_spikes, {"n_templates": 2}, "n_templates"),
-        (datasets.load_sample_patches, {"n_patches": 0}, "n_patches"),
-    ],
-)
-def test_bad_parameters_are_named(make, options, name):
-    with pytest.raises(ValueError, match=name):
-        make(**options)
 
 
 def test_sample_patches_are_those_of_an_experiment():

@@ -53,12 +53,12 @@ def test_every_public_name_has_its_page():
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
-def test_an_example_has_its_place_and_says_what_one_sees(example):
+def test_an_example_has_a_place_and_a_headline(example):
     from shl_gallery import PAGES as PLACES
 
     assert example.stem.removeprefix("plot_") in PLACES
     text = example.read_text()
-    assert "You will see" in ast.get_docstring(ast.parse(text))
+    assert re.search(r"\n\n\*\*[^*]*\d[^*]*\.\*\*", ast.get_docstring(ast.parse(text)))
     last = text.rpartition("# %%")[2].strip().splitlines()
     assert len(last) >= 2 and all(line.startswith("#") for line in last)
 

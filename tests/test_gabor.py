@@ -76,20 +76,11 @@ def test_pixels_under_a_mask_are_left_out():
     np.testing.assert_allclose(fits["r2"], 1, atol=1e-6)
 
 
-def test_atoms_must_be_square_patches():
-    with pytest.raises(
-        ValueError, match="each row of dictionary must be a square patch, but has 12 pixels"
-    ):
-        fit_gabor(np.ones((3, 12)))
-
-
 def test_orientation_entropy_is_one_for_even_spread_and_zero_for_one_orientation():
     even = (np.arange(120) + 0.5) * np.pi / 120
     assert orientation_entropy(even) == pytest.approx(1)
     assert orientation_entropy(np.full(50, 0.1)) == 0
     assert np.isnan(orientation_entropy([]))
-    with pytest.raises(ValueError, match="n_bins must be at least 2"):
-        orientation_entropy(even, n_bins=1)
 
 
 def test_formless_atoms_are_told_from_edges(rng):
@@ -103,5 +94,3 @@ def test_formless_atoms_are_told_from_edges(rng):
     colour = np.repeat(np.array(atoms[:7]), 3, axis=1)
     assert metrics.is_formless(noise, (15, 15, 3)).all()
     assert not metrics.is_formless(colour, (15, 15, 3)).any()
-    with pytest.raises(ValueError, match="least_r2 must be"):
-        metrics.is_formless(np.array(atoms), least_r2=2)

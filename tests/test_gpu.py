@@ -33,16 +33,6 @@ def test_the_simulator_passes_the_tests_of_a_gpu(which):
     assert done.returncode == 0 and " skipped" not in done.stdout, done.stdout + done.stderr
 
 
-def test_without_a_gpu_nothing_of_it_is_imported():
-    code = """
-import sys, numpy, shl
-shl.SparseHebbianLearning(5, n_iter=3, random_state=0).fit_transform(numpy.eye(5))
-print([name for name in sys.modules if name in ("torch", "numba.cuda") or "shl.coding.gpu" in name])
-"""
-    done = run("-c", code)
-    assert done.stdout.strip() == "[]", done.stdout + done.stderr
-
-
 def test_tensors_in_the_hosts_memory_are_arrays():
     torch = pytest.importorskip("torch")
     X, dictionary = np.eye(3), np.eye(3)

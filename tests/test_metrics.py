@@ -43,8 +43,3 @@ def test_an_array_has_the_metrics_of_its_events(metric, rng):
     twice = make_twice(dense)
     np.testing.assert_allclose(metric(twice), wanted, rtol=1e-12)
     assert twice.nnz == 2 * np.count_nonzero(dense)  # the user's array is as it was
-
-
-def test_what_is_no_code_is_refused():
-    with pytest.raises(ValueError, match="code must have 2 axes"):
-        metrics.usage(np.ones(3))

@@ -11,8 +11,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory):
@@ -23,6 +21,7 @@ def distributions(tmp_path_factory):
     return next(out.glob("*.tar.gz")), next(out.glob("*.whl"))
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_and_nothing_else(distributions):
     names = zipfile.ZipFile(distributions[1]).namelist()
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "shl").rglob("*.py")}
@@ -33,6 +32,7 @@ def test_wheel_holds_the_package_and_nothing_else(distributions):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_sdist_holds_what_tests_and_documentation_need(distributions):
     with tarfile.open(distributions[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -41,6 +41,7 @@ def test_sdist_holds_what_tests_and_documentation_need(distributions):
     assert not any("__pycache__" in name or name.startswith("docs/_build") for name in names)
 
 
+@pytest.mark.slow
 def test_wheel_learns_without_the_repository(distributions, tmp_path):
     """In a folder of its own, with the dependencies of these tests."""
     home, work = tmp_path / "home", tmp_path / "work"
@@ -59,3 +60,21 @@ def test_wheel_learns_without_the_repository(distributions, tmp_path):
     where = "import shl, sys; sys.exit(not shl.__file__.startswith(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": str(home)}
     subprocess.run([sys.executable, "-c", where, str(home)], check=True, cwd=work, env=environment)
+
+
+LEARN = """
+import sys, numpy as np, shl
+def loaded(*names):
+    return [name for name in sys.modules if name.startswith(names)]
+print(loaded("matplotlib", "pandas", "torch"))
+shl.SHL
+print(loaded("matplotlib", "torch"))
+model = shl.SparseHebbianLearning(8, n_iter=2).fit(np.random.default_rng(0).random((60, 9)))
+model.score(model.components_)
+print(loaded("dask", "distributed", "torch", "numba.cuda", "shl.coding.gpu"))
+"""
+
+
+def test_optional_packages_are_imported_when_used():
+    done = subprocess.run([sys.executable, "-c", LEARN], capture_output=True, text=True)
+    assert done.stdout == "[]\n" * 3, done.stdout + done.stderr

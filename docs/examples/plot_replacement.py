@@ -1,8 +1,8 @@
 """Replacement finds what pursuit left
 ===================================
 
-You will see planted atoms, of which we know every one, found by learning without and with
-replacement. Some are used often and most are used rarely, the hard case.
+**Replacement finds 100 % of the planted atoms, and learning without it 66 %.** Some atoms are used
+often and most are used rarely, which is the hard case.
 """
 
 # %%
@@ -52,5 +52,5 @@ ax.set(xlabel="rank of the planted atom", ylabel="cosine")
 ax.legend()
 
 # %%
-# With replacement every planted atom is found, without it three quarters; the missing ones are
+# With replacement every planted atom is found, without it two thirds; the missing ones are
 # all among the half that is used most rarely.

@@ -1,10 +1,11 @@
 """Choosing a rule of homeostasis
 ==============================
 
-You will see five rules learn from the same patches and start: how evenly each keeps its atoms
-used, and what that costs in error. Then you will see two data sets on which the rule decides how
-many atoms are found. Rectified matching pursuit and Adam learn, as in the study of the rules.
+**The rule that finds 94 % of the planted atoms in one data set finds 40 % in another.** On
+photographs five rules hardly differ. Rectified matching pursuit and Adam learn, as in the study.
 """
+
+# sphinx_gallery_thumbnail_number = 2
 
 # %%
 # A rule acts on the competition between atoms while they learn. It does not fade here
@@ -91,6 +92,7 @@ for ax, (profile, title) in zip(axs, worlds.items(), strict=True):
     bars = ax.bar(list(shares), list(shares.values()), color=[COLORS[rule] for rule in shares])
     ax.bar_label(bars, fmt="%.2f")
     ax.set(title=title, ylim=(0, 1.1))
+    print(title, {rule: f"{share:.0%}" for rule, share in shares.items()})
 axs[0].set_ylabel("share of the planted atoms found")
 
 # %%

@@ -48,4 +48,4 @@ def missing_name(package: str, name: str) -> Exception:
         return AttributeError(text)
     is_import = sys._getframe(2).f_code.co_name == "_handle_fromlist"
     kind = ImportError if is_import else AttributeError
-    return kind(f"{text}.  Write instead: {ADVICE[name]}")
+    return kind(f"{text}. Write instead: {ADVICE[name]}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import DTypeLike
 from scipy.sparse import coo_array, csr_array, issparse
 
 from .arrays import namespace
@@ -18,22 +18,16 @@ from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 
 def check_count(
-    value: object,
-    name: str,
-    least: float = 1,
-    most: float | None = None,
-    why: str | None = None,
-    is_optional: bool = False,
-) -> int | None:
+    value: object, name: str, least: float = 1, most: float | None = None, why: str | None = None
+) -> int:
     """An integer in [least, most], where `why` says what sets the upper bound."""
-    if value is None and is_optional:
-        return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < least or (most is not None and value > most):
+    number = int(value)
+    if number < least or (most is not None and number > most):
         upper = "" if most is None else f" and at most {most}" + (f" ({why})" if why else "")
         raise ValueError(f"{name} must be at least {least}{upper}, not {value!r}")
-    return int(value)
+    return number
 
 
 @cache
@@ -53,8 +47,8 @@ def check_memory(n_bytes: float, name: str, value: object) -> None:
     if n_bytes > memory_bytes():
         needed = min(n_bytes, 10**300) / 1e9  # an int may be larger than any float
         raise ValueError(
-            f"{name} = {value!r} needs about {needed:.3g} GB of memory, and this machine has "
-            f"{memory_bytes() / 1e9:.3g} GB"
+            f"{name} = {value!r} needs about {needed:.3g} GB of memory, but this "
+            f"machine has {memory_bytes() / 1e9:.3g} GB. Pass a smaller value."
         )
 
 
@@ -65,11 +59,8 @@ def check_number(
     above: float | None = None,
     most: float | None = None,
     below: float | None = None,
-    is_optional: bool = False,
-) -> float | None:
+) -> float:
     """A finite real number within the bounds: least <= value <= most, above < value < below."""
-    if value is None and is_optional:
-        return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
@@ -150,7 +141,7 @@ def check_generator(value: object, name: str) -> np.random.Generator:
     return np.random.default_rng(check_count(value, name, least=0))
 
 
-def as_array(value: ArrayLike, name: str) -> np.ndarray:
+def as_array(value: Any, name: str) -> np.ndarray:
     """Return an array of real numbers (or of bools); what is masked becomes NaN."""
     if np.ma.is_masked(value) and value.dtype.kind in "fiub":
         return value.astype(np.result_type(value, np.float32)).filled(np.nan)
@@ -175,7 +166,7 @@ def wants_numbers(name: str):
 
 
 def check_array(
-    value: ArrayLike,
+    value: Any,
     name: str,
     ndim: int,
     dtype: DTypeLike | None = None,
@@ -213,7 +204,10 @@ def check_array(
         With the name, and what is wrong.
     """
     if issparse(value):
-        raise TypeError(f"{name} must be a dense array, not a sparse one: {name}.toarray() is")
+        raise TypeError(
+            f"{name} is a sparse matrix, but a dense array is required. Call "
+            f"{name}.toarray() first."
+        )
     if is_on_device(value) or is_dtype_of_tensors(dtype):
         from .tensors import float_tensor
 
@@ -311,6 +305,6 @@ def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096)
             bad = tuple(int(i) for i in xp.argwhere(xp.abs(part) > most)[0])
             place = (start + bad[0], *bad[1:])
             raise ValueError(
-                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} cannot "
-                f"hold, but it is {part[bad]:.3g} at {place}: scale {name}"
+                f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} "
+                f"cannot hold, but it is {part[bad]:.3g} at {place}. Scale {name}."
             )

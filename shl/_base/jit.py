@@ -62,8 +62,9 @@ class _Cache(FunctionCache):
 def _warn(reason):
     """One warning a process for each reason."""
     warnings.warn(
-        f"compiled kernels are not kept on disk ({reason}): every process compiles them anew, "
-        f"which takes seconds, unless NUMBA_CACHE_DIR names a folder that can be written",
+        f"Compiled kernels cannot be stored on disk ({reason}), so each process "
+        "compiles them again, which takes seconds. Set NUMBA_CACHE_DIR to a folder "
+        "that can be written.",
         stacklevel=2,
     )
 

@@ -44,9 +44,9 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], owner: str, error
             continue
         near = [other for other in OF_OTHERS.get(name, ()) if other in known][:1]
         near = near or get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-        hint = f"write instead: {ADVICE[name]}" if name in ADVICE else hint
-        raise error(f"{owner} has no parameter {name!r}: {hint}")
+        hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}"
+        hint = f"Write instead: {ADVICE[name]}" if name in ADVICE else hint
+        raise error(f"{owner} has no parameter {name!r}. {hint}")
 
 
 def check_keywords(function: Callable) -> Callable:
@@ -66,7 +66,7 @@ def check_keywords(function: Callable) -> Callable:
         for name in set(parameters).difference(known) if is_method else ():
             cls = type(values[0])
             if name in signature(cls).parameters:
-                raise TypeError(f"{owner} has no parameter {name!r}: pass it to {cls.__name__}")
+                raise TypeError(f"{owner} has no parameter {name!r}. Pass it to {cls.__name__}.")
         refuse_unknown(parameters, known, owner, TypeError)
         return function(*values, **parameters)
 

@@ -66,6 +66,14 @@ def progress(**options) -> "tqdm":
     return _kind_of_bars(not is_disabled)(**options, disable=is_disabled, file=file)
 
 
+def announce(seconds, work, is_bound=False):
+    """Write on stderr how long some work will take, or will take at most, and what it is."""
+    if sys.stderr is not None:
+        length = f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.2g} seconds"
+        text = f"{'at most' if is_bound else 'about'} {length}: {work}"
+        _kind_of_bars(True).write(text, file=_Forgiving(sys.stderr))
+
+
 def _is_redrawn():
     """Whether a line of stderr can be written again in its place: on a terminal, in a notebook."""
     try:

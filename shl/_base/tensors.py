@@ -163,8 +163,8 @@ def export(tensor: torch.Tensor, value: Any) -> Any:
     library = import_module(type(value).__module__.split(".")[0])
     if tensor.layout != torch.strided:
         raise ValueError(
-            f"sparse_output must be False for arrays of {library.__name__} on a GPU: PyTorch's "
-            f"tensors have a sparse form here"
+            f"sparse_output must be False for arrays of {library.__name__} on a GPU. "
+            "Tensors of PyTorch have a sparse form here."
         )
     if hasattr(library, "from_dlpack"):
         return library.from_dlpack(tensor)

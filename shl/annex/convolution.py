@@ -97,7 +97,10 @@ def _read_faces(path):
     is_here = path.is_file()
     content, place = (path.read_bytes(), path) if is_here else (_fetch_faces(path), FACES_URL)
     if hashlib.sha256(content).hexdigest() != FACES_SHA256:
-        raise ValueError(f"{place} is not the file of the Olivetti faces: its SHA-256 is another")
+        raise ValueError(
+            f"{place} is not the file of the Olivetti faces, because its SHA-256 "
+            "differs. Download it again."
+        )
     if not is_here:
         write_bytes(path, content)
     faces = loadmat(io.BytesIO(content))["faces"].T.astype(np.float32)
@@ -112,8 +115,8 @@ def _fetch_faces(path):
             return answer.read()
     except OSError as error:
         raise OSError(
-            f"the faces are not on this machine ({path}) and cannot be downloaded ({error}); "
-            f"database='sample' needs no network"
+            f"The faces are not on this machine ({path}) and cannot be downloaded "
+            f"({error}). Pass database='sample', which needs no network."
         ) from error
 
 

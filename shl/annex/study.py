@@ -86,8 +86,8 @@ class Study:
         n_seeds: int | None = None,
     ) -> None:
         self.scale_name, self.scale = scale, SCALES[check_choice(scale, "scale", SCALES)]
-        if check_count(n_seeds, "n_seeds", least=2, is_optional=True) is not None:
-            n_few = min(n_seeds, self.scale.n_few)
+        if n_seeds is not None:
+            n_few = min(check_count(n_seeds, "n_seeds", least=2), self.scale.n_few)
             self.scale = replace(self.scale, n_seeds=n_seeds, n_few=n_few, n_planted=n_seeds)
         folder, self.database = choose_database(database, datapath)
         self.n_jobs, self.verbose = n_jobs, verbose

@@ -28,6 +28,7 @@ from .tables import markdown
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 # Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
 ALPHAS = (1.0, 0.1)
+DIGIT_STEPS = 1000  # of learning from the digits
 STEPS, BATCH = 2000, 256  # of learning from the photograph
 PATCH, SIDE = 8, 256  # of the photograph, pixels
 NOISE = 25 / 255  # of the photograph: standard deviation in a range of 1
@@ -47,7 +48,7 @@ def classification(study: Study, out: Path) -> Iterator[str]:
         features[f"MiniBatchDictionaryLearning, alpha {alpha:g}"] = (peer,)
     for rule in RULES:
         model = SparseHebbianLearning(
-            N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=1000, homeo_method=rule, random_state=0
+            N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=DIGIT_STEPS, homeo_method=rule, random_state=0
         )
         features[f"shl, {rule}"] = (model,)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)

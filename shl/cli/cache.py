@@ -101,7 +101,8 @@ def _show(args, results):
     rows = _select(args, results, args.names)
     if len(rows) != 1 or not args.names:
         raise ValueError(
-            f"ENTRY must name one entry, {args.names} names {len(rows)}: see shl cache ls"
+            f"ENTRY must name one entry, but {args.names} names {len(rows)}. List them "
+            "with shl cache ls."
         )
     (row,) = rows
     info = read_info(row["path"])
@@ -149,7 +150,9 @@ def _export(args, results):
 
     suffixes = (".csv", ".parquet")
     if not args.names or Path(args.names[0]).suffix not in suffixes:
-        raise ValueError(f"export needs a file that ends in {' or '.join(suffixes)}: {args.names}")
+        raise ValueError(
+            f"export needs a file that ends in {' or '.join(suffixes)}, not {args.names}"
+        )
     target, rows = Path(args.names[0]), _select(args, results, args.names[1:])
     frame = pd.DataFrame([{**row.pop("parameters"), **row.pop("metrics"), **row} for row in rows])
     if target.suffix == ".csv":

@@ -52,7 +52,6 @@ def _add_flags(parser):
         flags.add_parameter(parser, ConvolutionalSHL, name, text, flag, **options)
     seed = flags.default_of(study.load, "seed")
     flags.add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=seed, out="shl_conv")
-    flags.add_shared(parser, "reproducible")
 
 
 def conv_learn_command(args):

@@ -24,7 +24,7 @@ from typing import NamedTuple, get_args, get_origin
 from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
-from ..store.files import is_reproducible, json_text, write_bytes
+from ..store.files import json_text, lasting, write_bytes
 
 RUN_FILE = "run.json"  # in a folder of --out: which run wrote there last
 # Flags that do not change what a run writes.
@@ -202,6 +202,8 @@ def add_shared(parser, *names, **defaults):
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
     if "cache_dir" in (*names, *defaults):
         parser.add_argument("--max-size", **SHARED["max_size"])
+    if "out" in (*names, *defaults):
+        parser.add_argument("--reproducible", **SHARED["reproducible"])
 
 
 def add_database(parser, source, name="database", more=""):
@@ -281,13 +283,5 @@ def report(args, summary, lines):
 
 def write_report(args, folder, summary, lines):
     """Write `summary.json` in a folder, and `report` it."""
-    lasting = _without_times(summary) if is_reproducible() else summary
-    write_bytes(folder / "summary.json", json_text(lasting).encode())
+    write_bytes(folder / "summary.json", json_text(lasting(summary)).encode())
     report(args, summary, lines)
-
-
-def _without_times(value):
-    """A summary without the times in it."""
-    if isinstance(value, dict):
-        return {k: _without_times(v) for k, v in value.items() if k not in ("seconds", "cputime")}
-    return [_without_times(part) for part in value] if isinstance(value, list) else value

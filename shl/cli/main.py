@@ -131,7 +131,6 @@ def _make_experiment(args, n_jobs):
 
 def _add_learn_flags(parser):
     _add_experiment_flags(parser, "shl_out", **LEARN)
-    flags.add_shared(parser, "reproducible")
 
 
 def learn_command(args):
@@ -144,27 +143,28 @@ def learn_command(args):
     data, out = shl.get_data(), flags.claim_folder(args)
     dico = shl.learn_dico(data=data, matname="learn")
     _save(dico, out / "dictionary.npz", shl, data)  # first: a picture can be drawn again
+    is_of_images = shl.patch_height != 1
+    n_formless = is_of_images and is_formless(dico.dictionary, dico.patch_shape).sum()
     summary = {
         **dico.record.last(),
         "dead_atoms": dico.n_dead_,
-        "formless_atoms": int(is_formless(dico.dictionary, dico.patch_shape).sum()),
+        "formless_atoms": int(n_formless) if is_of_images else None,
         "replaced_atoms": dico.n_replaced_,
         "model": str(out / "dictionary.npz"),
         "pictures": draw_pictures(dico, out),
         "parameters": {name: value for name, value in shl.parameters().items() if name != "P_cum"},
         "seconds": time.perf_counter() - began,
     }
-    n_formless, n_atoms = summary["formless_atoms"], len(dico.dictionary)
+    n_atoms, form = len(dico.dictionary), f"{n_formless} without a form, " * is_of_images
     lines = [
-        f"{dico.n_dead_} of {n_atoms} atoms unused, {n_formless} without a form, "
-        f"{dico.n_replaced_} replaced",
+        f"{dico.n_dead_} of {n_atoms} atoms unused, {form}{dico.n_replaced_} replaced",
         f"{summary['seconds']:.1f} s; model, pictures and summary in {out}/",
     ]
     if len(dico.record):
         line = "error {error:.4f}   F {F:.4f}   entropy of usage {entropy:.4f} of 1   "
         lines.insert(0, line.format_map(summary) + "(held-out patches, plain pursuit)")
     if n_formless > MANY_FORMLESS * n_atoms:
-        hint = "Many atoms have no form.  Learn fewer (--n-dictionary), or from more photographs "
+        hint = "Many atoms have no form. Learn fewer (--n-dictionary), or from more photographs "
         lines.insert(-1, hint + "(--datapath, --n-patches).")
     flags.write_report(args, out, summary, lines)
 
@@ -176,7 +176,7 @@ def _save(dico, path, shl, data):
     except OSError as error:
         kept = shl.store and shl.result_path(data=data, matname="learn")
         place = f"in {kept}" if kept and kept.is_file() else "nowhere else"
-        raise OSError(f"{error.strerror}; the model is {place}") from error
+        raise OSError(f"{error.strerror}. The model is {place}.") from error
 
 
 # --------------------------------------------------------------------------------------------- scan

@@ -104,9 +104,9 @@ def _check(args, study):
         raise ModuleNotFoundError("torch is not installed: pip install torch skorch") from error
     names = inspect.signature(study.learn).parameters.keys() - {"seed"} | {"seeds"}
     given = {name: getattr(args, name) for name in sorted(names)}
-    check_count(args.epochs, "epochs", is_optional=True)
-    check_count(getattr(args, "path_epochs", 0), "path_epochs", least=0)
-    check_count(args.n_samples, "n_samples", least=8, is_optional=True)
+    for name, least in (("epochs", 1), ("path_epochs", 0), ("n_samples", 8)):
+        if getattr(args, name, None) is not None:
+            check_count(getattr(args, name), name, least)
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
     for data in args.data:

@@ -21,7 +21,7 @@ from ..networks.teacher_student.configs import (
 )
 from ..networks.teacher_student.sweep import COLUMNS, OUT, result_of, summarise_sweep, sweep
 from ..store.entries import Store, open_store
-from ..store.files import write
+from ..store.files import write, write_bytes
 from ..store.keys import key_of
 from .flags import SHARED, Command, add_shared, cache_folder, verbosity, write_report
 from .studies import end_study
@@ -70,7 +70,7 @@ def teacher_student_command(args):
     name = config.name if args.name is None else check_file_name(args.name, "name")
     out = Path(args.out or config.save_path or OUT) / name
     if args.mode == "single" and args.seeds:
-        raise ValueError("seeds needs --mode multiple; a single student has --seed")
+        raise ValueError("seeds needs --mode multiple. For a single student, use --seed.")
     if args.mode == "single":
         run = single_run(config, args.teacher_model, args.student_model, args.seed)
         return _learn_one(args, run, name, out / run.slug())
@@ -94,13 +94,13 @@ COMMAND = Command(
 
 def _learn_one(args, run, name, out):
     """Learn one student; draw it beside its teacher, and its learning."""
-    from ..networks.teacher_student.plots import plot_learning, plot_match
+    from ..networks.teacher_student.plots import plot_learning
 
     began = time.perf_counter()
     arrays, metrics = result_of(run, open_store(cache_folder(args)), name, verbosity(args))
     out.mkdir(parents=True, exist_ok=True)
     pictures = {name: str(out / f"{name}.png") for name in ("match", "learning")}
-    plot_match(arrays, title=run.label(), fname=pictures["match"])
+    _draw_match(run, arrays, pictures["match"])
     plot_learning(arrays, fname=pictures["learning"])
     summary = {**metrics, "run": run.__dict__, "pictures": pictures}
     write(out / "student.npz", arrays, summary)
@@ -111,7 +111,28 @@ def _learn_one(args, run, name, out):
         f"{metrics['n_epochs']} epochs of {metrics['n_starts']} starts, "
         f"{time.perf_counter() - began:.1f} s; student, pictures and summary in {out}/",
     ]
+    text = [*lines[:-1], "", *_weight_lines(arrays)]
+    write_bytes(out / "student.txt", "\n".join([*text, ""]).encode())
     write_report(args, out, summary, lines)
+
+
+def _draw_match(run, arrays, path):
+    """Draw a student beside its teacher."""
+    from ..networks.teacher_student.plots import plot_match
+
+    is_rescaled = run.teacher_activation == run.student_activation == "relu"
+    plot_match(arrays, title=run.label(), is_rescaled=is_rescaled, fname=path)
+
+
+def _weight_lines(arrays):
+    """The weights of teacher and student that are not zero, as they are, a line for each."""
+    yield "who, layer: filter, input, unit: weight"
+    for name, layer in arrays.items():
+        who, _, number = name.partition("_")
+        if who in ("teacher", "student") and number.isdigit():
+            for place in np.argwhere(layer):
+                head = f"{who}, layer {int(number) + 1}: {', '.join(map(str, place + 1))}"
+                yield f"{head}: {layer[tuple(place)]:.6g}"
 
 
 def _layer_lines(metrics):
@@ -153,7 +174,7 @@ def _learn_several(args, runs, name, out):
     """Learn a sweep; draw weights and loss against l1_norm, and the best student of each pair of
     activations.
     """
-    from ..networks.teacher_student.plots import plot_match, plot_path
+    from ..networks.teacher_student.plots import plot_path
 
     began = time.perf_counter()
     # Pictures need students: without a store they are kept beside them.
@@ -165,7 +186,7 @@ def _learn_several(args, runs, name, out):
     plot_path(records, fname=pictures["path"])
     for pair, run in _best_runs(runs, records).items():
         pictures[pair] = str(out / f"{pair}.png")
-        plot_match(result_of(run, store, name)[0], title=run.label(), fname=pictures[pair])
+        _draw_match(run, result_of(run, store, name)[0], pictures[pair])
     head = f"{runs[0].teacher_type} -> {runs[0].student_type}, {len(runs)} runs; minimised is "
     head += _minimised(runs[0])
     summary = {"runs": records, "groups": groups, "pictures": pictures}

@@ -14,17 +14,17 @@ from .._base.constraints import instance
 class Competition:
     """How atoms compete in pursuit: z_i(a) = gain_i a, or z_i(a) = P_cum_i(1 - exp(-a / C)).
 
-    Neither gain nor P_cum is plain matching pursuit, z(a) = a.
+    Without gain and P_cum it is plain matching pursuit, z(a) = a.
 
-    Attributes
+    Parameters
     ----------
-    gain : array of shape (n_dictionary,), optional
-        Non-negative.
-    P_cum : array of shape (n_dictionary, nb_quant), optional
-        Non-decreasing along its rows, in [0, 1].
-    C : float, optional
-        The scale of coefficients in P_cum, without which the table means nothing.
-    least : array of one number, optional
+    gain : array of shape (n_dictionary,), default=None
+        Factors of at least 0.
+    P_cum : array of shape (n_dictionary, nb_quant), default=None
+        Table in [0, 1] whose rows do not decrease.
+    C : float, default=None
+        The scale of coefficients in P_cum, which the table needs.
+    least : array of one number, default=None
         The least coefficient that is selected, in convolutional pursuit with a floor.
     """
 
@@ -53,18 +53,19 @@ def check_competition(gain, P_cum, C, n_dictionary, dtype) -> Competition:
     """A `Competition` of valid arrays, or an error that names the one that is not."""
     if gain is not None and P_cum is not None:
         raise ValueError(
-            "gain and P_cum: give one of them, atoms compete either by a gain or by a table"
+            "gain and P_cum are both given, but atoms compete by one of them. Pass one."
         )
     if gain is not None:
         gain = check_array(gain, "gain", ndim=1, dtype=dtype, shape=(n_dictionary,))
         if gain.min() < 0:
-            raise ValueError(f"gain must be non-negative, its least is {gain.min():.3g}")
+            raise ValueError(f"gain must be at least 0, not {gain.min():.3g}")
     if P_cum is not None:
         P_cum = check_P_cum(P_cum, "P_cum", n_dictionary, dtype=dtype)
         if C is None:
             raise ValueError(
-                "C must be given with P_cum, as the scale of its coefficients: model.C_ for "
-                "model.P_cum_ (competition=model.competition_ brings both)"
+                "C must be given with P_cum, because it is the scale of the coefficients. "
+                "Pass C=model.C_ with model.P_cum_, or competition=model.competition_ "
+                "instead of both."
             )
         C = check_number(C, "C", above=0)
     return Competition(gain, P_cum, C)

@@ -27,12 +27,14 @@ from .preparing import prepare
 
 
 def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
-    """Events a sample where nothing is said: n_pixels / 10, at least 1 and at most n_dictionary."""
+    """Return the default of l0_sparseness: n_pixels / 10, at least 1 and at most n_dictionary."""
     return min(max(1, n_pixels // 10), n_dictionary)
 
 
 def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
-    """l0_sparseness; where it is None the default, or no limit where a penalty makes codes few."""
+    """Return l0_sparseness; if it is None, the default, or no limit if a penalty makes codes
+    sparse.
+    """
     check_choice(algorithm, "algorithm", ALGORITHMS)
     has_penalty = algorithm in PENALISED or (algorithm == "threshold" and fit_tol is not None)
     return default if l0_sparseness is None and not has_penalty else l0_sparseness
@@ -50,12 +52,14 @@ def check_norms(atoms, name):
     norms = namespace(atoms).linalg.norm(atoms, axis=1)
     if not norms.all():
         raise ValueError(
-            f"{name}: row {int(norms.argmin())} is all zeros, an atom must have a direction"
+            f"{name} must have no row of zeros, because an atom needs a direction, but "
+            f"row {int(norms.argmin())} is all zeros"
         )
     worst = int(abs(norms - 1).argmax())
     if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(
-            f"{name} must have rows of unit norm; row {worst} has norm {norms[worst]:.3g}"
+            f"{name} must have rows of unit norm, but row {worst} has norm "
+            f"{norms[worst]:.3g}. Divide each row by its norm."
         )
 
 
@@ -65,7 +69,7 @@ def check_precision(precision, shape, dtype, name="precision"):
         return None
     precision = check_array(precision, name, ndim=2, dtype=dtype, shape=shape)
     if precision.min() <= 0:
-        raise ValueError(f"{name} must be positive, its least is {precision.min():.3g}")
+        raise ValueError(f"{name} must be above 0, not {precision.min():.3g}")
     return precision
 
 
@@ -80,8 +84,8 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
     for name, value in given.items():
         if value is not None and algorithm not in users[name]:
             raise ValueError(
-                f"{name} has no effect with algorithm={algorithm!r}: it needs "
-                f"{' or '.join(users[name])}"
+                f"{name} has no effect with algorithm={algorithm!r}. Use "
+                f"{' or '.join(users[name])}, or leave {name} out."
             )
 
 
@@ -214,7 +218,10 @@ def sparse_encode(
     coding.check_fits(len(dictionary))
     if competition is not None:
         if gain is not None or P_cum is not None or C is not None:
-            raise ValueError("competition brings gain, P_cum and C: give it or them, not both")
+            raise ValueError(
+                "competition includes gain, P_cum and C, but some of them are given beside "
+                "it. Pass competition alone, or leave it out."
+            )
         gain, P_cum, C = competition.gain, competition.P_cum, competition.C
     refuse_unused(algorithm, gain, P_cum, precision)
     competition = check_competition(gain, P_cum, C, len(dictionary), X.dtype)

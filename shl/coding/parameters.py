@@ -24,15 +24,32 @@ Missing = Annotated[str, choice(MISSING)]
 DEFAULT_SPARSENESS = 10
 
 
+def check_l0(l0: int | None, n_dictionary: int, name: str) -> None:
+    """Raise an error if a sample would have more coefficients than there are atoms."""
+    if l0 is not None:
+        check_count(l0, name, most=n_dictionary, why="the number of atoms")
+
+
 @dataclass(frozen=True)
 class Coding(Checked):
     """How samples are coded; a value out of its range is an error that names it.
 
     Parameters
     ----------
-    algorithm, l0_sparseness, fit_tol, alpha_MP : str, int, float, float
-    do_sym, positive_code, missing : bool, bool, str
-        See `sparse_encode`; here l0_sparseness None is no limit.
+    algorithm : str, default='mp'
+        Name of the coder, one of ALGORITHMS.
+    l0_sparseness : int, default=10
+        Largest number of non-zero coefficients per sample.  If None, there is no limit.
+    fit_tol : float, default=None
+        Tolerance or penalty, as in `sparse_encode`.
+    alpha_MP : float, default=1.0
+        Share of a coefficient that a step of 'mp' takes, above 0 and at most 1.
+    do_sym : bool, default=False
+        Whether coefficients of 'mp' may be negative.
+    positive_code : bool, default=False
+        Whether coefficients of the other coders must not be negative.
+    missing : {'error', 'mask'}, default='error'
+        What NaN in X is: an error, or a missing entry.
     """
 
     algorithm: Algorithm = "mp"
@@ -47,16 +64,17 @@ class Coding(Checked):
         super().__post_init__()
         if self.has_gaps and self.algorithm != "omp":
             raise ValueError(
-                f"missing='mask' needs the algorithm 'omp', which codes by the entries that are "
-                f"seen, not {self.algorithm!r}"
+                "missing='mask' needs the algorithm 'omp', which codes by the entries that "
+                f"are not missing, not {self.algorithm!r}"
             )
         if self.positive_code and self.algorithm in UNSIGNED:
             raise ValueError(
-                f"positive_code: Positive constraint not supported for {self.algorithm!r} coding "
-                f"method; it is for {', '.join(a for a in ALGORITHMS if a not in UNSIGNED)}"
+                f"positive_code: Positive constraint not supported for {self.algorithm!r} "
+                "coding method. Use one of "
+                f"{', '.join(a for a in ALGORITHMS if a not in UNSIGNED)}."
             )
         if self.positive_code and self.do_sym:
-            raise ValueError("positive_code and do_sym ask for opposite signs: give one of them")
+            raise ValueError("positive_code and do_sym ask for opposite signs. Pass one of them.")
 
     def in_units_of(self, exponent: int) -> "Coding":
         """Return how samples are coded that were divided by 2^exponent."""
@@ -79,20 +97,14 @@ class Coding(Checked):
 
     def check_fits(self, n_dictionary: int) -> None:
         """An error where a sample would have more events than there are atoms."""
-        check_count(
-            self.l0_sparseness,
-            "l0_sparseness",
-            most=n_dictionary,
-            why="the number of atoms",
-            is_optional=True,
-        )
+        check_l0(self.l0_sparseness, n_dictionary, "l0_sparseness")
 
     def check_heeds(self, competition: "Competition") -> None:
         """An error for a table of quantiles where the algorithm heeds none."""
         if competition.kind == "table" and self.algorithm != "mp":
             raise ValueError(
-                f"a table of quantiles P_cum decides in 'mp' alone, not in {self.algorithm!r}: "
-                f"take a rule of homeostasis with a gain, or none"
+                "A table of quantiles P_cum needs the algorithm 'mp', not "
+                f"{self.algorithm!r}. Use a rule of homeostasis with a gain, or none."
             )
 
     def activity(self, n_dictionary: int) -> float:

@@ -14,7 +14,13 @@ _NAMES = {
     "coding": ("convolutional_encode",),
     "estimator": ("ConvolutionalSHL",),
     "events": ("ConvolutionalCode",),
-    "preprocessing": ("gaussian_mask", "normalise_local_contrast", "preprocess", "radial_window"),
+    "preprocessing": (
+        "gaussian_mask",
+        "normalise_local_contrast",
+        "preprocess",
+        "radial_window",
+        "whiten_recording",
+    ),
 }
 
 __all__ = [
@@ -25,6 +31,7 @@ __all__ = [
     "normalise_local_contrast",
     "preprocess",
     "radial_window",
+    "whiten_recording",
 ]
 
 __getattr__, __dir__ = lazy(__name__, _NAMES)

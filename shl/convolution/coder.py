@@ -1,12 +1,11 @@
-"""A convolutional dictionary made ready: correlations, pursuit, residuals and gradients of images.
+"""A convolutional dictionary made ready: pursuit, residuals and gradients of images.
 
 What happens to an image depends on that image alone: its code has the same bits in any batch, for
 any number of threads and for any cut of a long signal into blocks.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,20 +19,16 @@ from ..coding.events import Batch
 from . import kernels
 from .blocks import join_blocks
 from .events import ConvolutionalCode
-from .layout import Images
+from .layout import Images, runs_of_size, stacks, without_gaps
+from .maps import ALIGNED, Filters
 
 if TYPE_CHECKING:
     from .coding import ConvolutionalCoding
 
-MOST_UNFOLDED = 1 << 18  # elements of a strip of patches: 1 MB in float32, a second-level cache
-MOST_DENSE = 1 / 8  # share of pixels other than 0 under which an image is correlated pixel by pixel
 TILE = 320  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
 LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared among threads
 MAPS = 120_000  # numbers in the maps of small images that are coded in one call
-# Runs of places of a signal in one product, and a number of runs at multiples of which signals and
-# blocks begin: BLAS may round the rows of a product differently, with a period of 4 to 16 rows.
-N_RUNS, ALIGNED = 96, 48
 LEAST_SEEN = 0.05  # of an atom's squared norm, for it to be selected where entries are missing
 BLOCK = 1 << 15  # places of a block of a signal
 GUARD = 16  # lengths of an atom by which blocks of a signal overlap on either side
@@ -48,17 +43,18 @@ class ConvolutionalCoder:
     """A dictionary made ready: what every image shares."""
 
     coding: "ConvolutionalCoding"
-    shape: tuple  # of the dictionary as the user sees it, without rows where it is of signals
-    dictionary: np.ndarray  # (n_dictionary, n_channels, height, width), unit norms
-    filters: np.ndarray  # (n_channels * height * width, n_dictionary), or as `prepare` says
-    stamps: np.ndarray  # (n_channels, height, width * n_dictionary): what one pixel adds to maps
-    gram: np.ndarray  # (n_dictionary, side, side * n_dictionary): what a unit of an atom takes off
+    filters: Filters
     competition: Competition
     noise: np.ndarray | None = None  # (n_dictionary,): standard deviation of correlations
     exponent: int = 0  # images are divided by 2^exponent, and values are not
     is_packed: bool = False  # whether the bits of a signal may depend on those beside it
 
     n_windows = 2  # residuals that an image gives
+
+    @property
+    def dictionary(self) -> np.ndarray:
+        """The atoms, (n_dictionary, n_channels, height, width)."""
+        return self.filters.dictionary
 
     @property
     def is_signed(self) -> bool:
@@ -87,7 +83,7 @@ class ConvolutionalCoder:
         signed, (n_dictionary, n_dictionary).
         """
         n_dictionary = len(self.dictionary)
-        gram = self.gram.reshape(n_dictionary, -1, n_dictionary)
+        gram = self.filters.gram.reshape(n_dictionary, -1, n_dictionary)
         return (np.abs(gram) if self.is_signed else gram).max(axis=1)
 
     def n_averaged(self, batch: Batch) -> float:
@@ -104,7 +100,7 @@ class ConvolutionalCoder:
         """
         height, width = self.dictionary.shape[2:]
         windows, top, left = [], height // 2, width // 2
-        for residuals in _stacks(batch.residual[: n_most // self.n_windows]):
+        for residuals in stacks(batch.residual[: n_most // self.n_windows]):
             energy = (residuals.astype(np.float64) ** 2).sum(axis=1)
             energy = uniform_filter(energy, (0, height, width))
             energy = energy[:, top : top + residuals.shape[2] - height + 1]
@@ -114,7 +110,7 @@ class ConvolutionalCoder:
         windows = np.array(windows)
         if self.coding.mask is not None:
             windows *= self.coding.mask
-        if not self.has_runs:
+        if not self.filters.is_of_signals:
             windows -= windows.mean(axis=(1, 2, 3), keepdims=True)
         return windows.reshape(len(windows), -1)
 
@@ -122,86 +118,16 @@ class ConvolutionalCoder:
         """The same coder under another competition: all else stays."""
         return replace(self, competition=competition)
 
-    # -------------------------------------------------------------------------- correlations
-
-    def places(self, shape) -> tuple[int, int]:
-        """(rows, columns) where an atom may sit in images of shape (..., height, width)."""
-        return places(shape, self.dictionary.shape[2:], self.coding.stride)
-
-    def allocate(self, shape) -> np.ndarray:
-        """Empty maps for images of a shape (n_images, n_channels, height, width)."""
-        n_rows, n_columns = self.places(shape)
-        return np.empty((shape[0], n_rows, n_columns * len(self.dictionary)), self.dictionary.dtype)
-
-    def correlation(self, image, rho):
-        """How to fill the maps rho of an image: a function of a slice of rows, and slices of all
-        rows.
-
-        An image of mostly zeros goes pixel by pixel; its strips are high, for each looks at the
-        pixels it shares with the next.  Of other images the patches are unfolded, strip by strip so
-        that these fit in the cache.
-        """
-        n_rows, n_columns = len(rho), rho.shape[1] // len(self.dictionary)
-        if self.coding.stride == 1 and np.count_nonzero(image) < MOST_DENSE * image.size:
-            correlate, size = self._correlate_sparse, 8 * self.dictionary.shape[2]
-        else:
-            correlate = self._correlate_dense
-            size = max(1, MOST_UNFOLDED // (n_columns * len(self.filters)))
-        return partial(correlate, image, rho), chunks(n_rows, most=size, fewest=size)
-
-    def _correlate_sparse(self, image, rho, rows):
-        rho[rows] = 0
-        width = self.dictionary.shape[3]
-        kernels.correlate_sparse(image, self.stamps, width, rows.start, rho[rows])
-
-    def _correlate_dense(self, image, rho, rows):
-        n_dictionary, _, height, width = self.dictionary.shape
-        n_places = (rows.stop - rows.start) * (rho.shape[1] // n_dictionary)
-        patches = np.empty((n_places, len(self.filters)), rho.dtype)
-        kernels.unfold(image, rows.start, self.coding.stride, height, width, patches)
-        np.matmul(patches, self.filters, out=rho[rows].reshape(n_places, n_dictionary))
-
-    def _correlate_runs(self, signals, rho):
-        """Fill the maps rho of signals (n_signals, n_channels, 1, n_times) by runs of places.
-
-        A product always has N_RUNS rows, and a signal begins at a multiple of ALIGNED: so the bits
-        of a place depend on its samples alone.
-        """
-        n_dictionary, n_channels = self.dictionary.shape[:2]
-        n_columns, n_places = (a.shape[-1] // n_dictionary for a in (rho, self.filters))
-        step, span = n_places * self.coding.stride, len(self.filters) // n_channels
-        n_runs = -(-n_columns // n_places)
-        if not self.is_packed:
-            n_runs = -(-n_runs // ALIGNED) * ALIGNED
-        padded = np.zeros((len(signals), n_channels, (n_runs - 1) * step + span), rho.dtype)
-        n_times = min(padded.shape[2], signals.shape[3])
-        padded[:, :, :n_times] = signals[:, :, 0, :n_times]
-        runs = np.lib.stride_tricks.sliding_window_view(padded, span, axis=2)[:, :, ::step]
-        n_used = len(signals) * n_runs
-        rows = np.zeros((-(-n_used // N_RUNS) * N_RUNS, n_channels, span), rho.dtype)
-        laid_out = rows[:n_used].reshape(len(signals), n_runs, n_channels, span)
-        laid_out[:] = runs.transpose(0, 2, 1, 3)
-        rows = rows.reshape(len(rows), -1)
-        found = np.empty((len(rows), self.filters.shape[1]), rho.dtype)
-        for first in range(0, len(rows), N_RUNS):
-            part = slice(first, first + N_RUNS)
-            np.matmul(rows[part], self.filters, out=found[part])
-        rho[:, 0] = found[:n_used].reshape(len(signals), -1)[:, : rho.shape[2]]
+    # -------------------------------------------------------------------------------- pursuit
 
     def fill(self, images, run=map_serially):
         """(rho, ranking, gaps) of images (n_images, n_channels, height, width), NaN where an entry
         of a single image is missing.
 
-        run(function, strips) may share the strips of the maps among threads.  Besides the maps
-        there is a strip a thread.
+        run as in `Filters.correlate`.
         """
-        gaps, images = self._find_gaps(images)
-        rho, contest = self.allocate(images.shape), self.contest
-        if self.has_runs:
-            self._correlate_runs(images, rho)
-        else:
-            for image, maps in zip(images, rho, strict=True):
-                run(*self.correlation(image, maps))
+        gaps, images = self.filters.find_gaps(images)
+        rho, contest = self.filters.correlate(images, run, self.is_packed), self.contest
         if gaps.index.size:
             stride = self.coding.stride
             kernels.measure_gaps(gaps, self.dictionary, stride, LEAST_SEEN, rho[0])
@@ -217,35 +143,9 @@ class ConvolutionalCoder:
         run(rank, chunks(n_rows, most=64, fewest=64))
         return rho, ranking, gaps
 
-    @property
-    def has_runs(self) -> bool:
-        """Whether the filters are laid out for runs of places of a signal."""
-        return len(self.shape) == 3
-
     def _load(self, images):
         """Images as the kernels take them, in units of 2^exponent."""
         return scale_by(np.ascontiguousarray(images, self.dictionary.dtype), -self.exponent)
-
-    def _find_gaps(self, images):
-        """What is missing of images, and the images with 0 there."""
-        n_rows, n_columns = self.places(images.shape)
-        is_seen = ~np.isnan(images[0])
-        if is_seen.all() or len(images) > 1:
-            nothing = np.empty((0, 0, 0), images.dtype)
-            index, scales = np.empty((0, 0), np.int32), np.empty((0, 0), images.dtype)
-            return kernels.Gaps(nothing, np.empty((0, 0, 0), bool), index, scales), images
-        images = np.where(is_seen, images, 0).astype(images.dtype)
-        height, width = self.dictionary.shape[2:]
-        sums = np.pad((~is_seen).any(axis=0).astype(np.int64), ((1, 0), (1, 0)))
-        sums = sums.cumsum(axis=0).cumsum(axis=1)  # missing pixels above and left of a corner
-        n_missing = sums[height:, width:] - sums[:-height, width:]
-        n_missing += sums[:-height, :-width] - sums[height:, :-width]
-        is_part = n_missing[:: self.coding.stride, :: self.coding.stride] > 0
-        index = np.where(is_part, is_part.cumsum().reshape(is_part.shape) - 1, -1)
-        scales = np.zeros((np.count_nonzero(is_part), len(self.dictionary)), images.dtype)
-        return kernels.Gaps(images[0], is_seen, index.astype(np.int32), scales), images
-
-    # -------------------------------------------------------------------------------- pursuit
 
     def encode(self, X, threads: Threads, residual=None) -> ConvolutionalCode:
         """The `ConvolutionalCode` of images X, an array (n_images, n_channels, height, width) or
@@ -257,24 +157,25 @@ class ConvolutionalCoder:
         coder = replace(self, is_packed=residual is not None)
         coder = coder if self.coding.floor is None else coder._above_noise(X)
         small, large = [], []
-        for rows in _runs_of_size(X):
-            n_numbers = int(np.prod(self.places(X[rows.start].shape))) * len(self.dictionary)
-            is_large = n_numbers >= LARGE or (coder.may_cut(X[rows.start].shape))
+        for rows in runs_of_size(X):
+            shape = X[rows.start].shape
+            n_numbers = int(np.prod(self.filters.places(shape))) * len(self.dictionary)
+            is_large = n_numbers >= LARGE or coder.may_cut(shape)
             step = 1 if is_large else min(32, max(1, MAPS // n_numbers))
             firsts = range(rows.start, rows.stop, step)
-            parts = small if n_numbers < LARGE and not is_large else large
+            parts = large if is_large else small
             parts += [slice(first, min(first + step, rows.stop)) for first in firsts]
         found = threads.map(lambda rows: coder.code_some(X, rows, residual), small)
         run = _show(threads.map, self.coding.is_quiet)
         found += [coder.code_large(X, rows, residual, run) for rows in large]
         slots = _join(found, self.dictionary.dtype)
-        if self.coding.floor is not None and self.has_runs:  # in the order of time
+        if self.coding.floor is not None and self.filters.is_of_signals:  # in the order of time
             order = np.lexsort((slots.columns, slots.images))
         else:
             order = np.argsort(slots.images, kind="stable")
         slots = kernels.Slots(*(part[order] for part in slots))
         slots = slots._replace(values=scale_by(slots.values, self.exponent))
-        shape = len(X), len(self.dictionary), *self.places(X.shape)
+        shape = len(X), len(self.dictionary), *self.filters.places(X.shape)
         return ConvolutionalCode(*slots, shape)
 
     def code_large(self, X, rows, residual, run) -> kernels.Slots:
@@ -329,7 +230,7 @@ class ConvolutionalCoder:
         """The events of images until their limits."""
         rho, ranking, gaps = self.fill(images, run)
         alpha, first, found = rho.dtype.type(self.coding.alpha_MP), 0, []
-        how = self.gram, self.contest, alpha, limits, ranking, gaps
+        how = self.filters.gram, self.contest, alpha, limits, ranking, gaps
         size = min(EVENTS_A_CALL, limits.most * len(images))
         while first < len(images):
             slots = _allocate(size, rho.dtype)
@@ -360,9 +261,8 @@ class ConvolutionalCoder:
                 first = int(max(0, size - n_wanted) * (piece * 0.618 % 1))
                 cut.append(slice(first, first + n_wanted))
             pieces.append(self._load(image[tuple(cut)]))
-        stacks = _stacks(Images(pieces))
         found = []
-        for stack in stacks:  # one by one where an entry is missing
+        for stack in stacks(Images(pieces)):  # one by one where an entry is missing
             parts = stack[:, None] if np.isnan(stack).any() else stack[None]
             found += [plain.fill(part)[0].reshape(-1, len(self.dictionary)) for part in parts]
         found = np.abs(np.concatenate(found)[::SPARED])
@@ -374,12 +274,16 @@ class ConvolutionalCoder:
 
     def may_cut(self, shape) -> bool:
         """Whether images of this shape are signals that are coded by blocks."""
-        return self.noise is not None and self.has_runs and self.places(shape)[1] > BLOCK
+        return (
+            self.noise is not None
+            and self.filters.is_of_signals
+            and self.filters.places(shape)[1] > BLOCK
+        )
 
     def code_blocks(self, signal, n, run) -> kernels.Slots:
         """The events of a long signal (n_channels, 1, n_times), by blocks that overlap."""
         stride, width = self.coding.stride, self.dictionary.shape[3]
-        n_places, guard = self.places(signal.shape)[1], GUARD * width
+        n_places, guard = self.filters.places(signal.shape)[1], GUARD * width
 
         def code(places):
             times = slice(places.start * stride, (places.stop - 1) * stride + width)
@@ -387,7 +291,7 @@ class ConvolutionalCoder:
             slots.columns[:] += places.start
             return slots
 
-        aligned = ALIGNED * (self.filters.shape[1] // len(self.dictionary))
+        aligned = ALIGNED * (self.filters.columns.shape[1] // len(self.dictionary))
         reach = (width - 1) // stride
         return join_blocks(code, n_places, (BLOCK, guard, aligned), reach, run, n)
 
@@ -403,7 +307,7 @@ class ConvolutionalCoder:
             samples = np.asarray(samples, self.dictionary.dtype)
             residual = np.empty_like(samples)
         code = self.encode(samples, threads, residual)
-        return Batch(_without_gaps(samples), code, residual)
+        return Batch(without_gaps(samples), code, residual)
 
     def gradient(self, batch: Batch, threads: Threads) -> np.ndarray:
         """Minus the sum over an atom's events of value * mask * residual patch, of mean 0 in
@@ -428,14 +332,9 @@ class ConvolutionalCoder:
         threads.map(add, chunks(len(total), most=32, fewest=8))
         if self.coding.mask is not None:
             total *= self.coding.mask
-        if self.has_runs:  # a waveform may have a mean
-            return -total.reshape(self.shape)
+        if self.filters.is_of_signals:  # a waveform may have a mean
+            return -total.reshape(self.filters.shape)
         return total.mean(axis=(1, 2, 3), keepdims=True) - total
-
-
-def places(shape: Sequence[int], atom: Sequence[int], stride: int) -> tuple[int, int]:
-    """(rows, columns) where an atom of (height, width) may sit in images (..., height, width)."""
-    return (shape[-2] - atom[0]) // stride + 1, (shape[-1] - atom[1]) // stride + 1
 
 
 def _cut_largest(residuals, energy, height, width):
@@ -484,28 +383,3 @@ def _show(run, is_quiet):
             return run(call, items)
 
     return run_and_show
-
-
-def _runs_of_size(X) -> Iterator[slice]:
-    """Slices of consecutive images of one size."""
-    if isinstance(X, np.ndarray):
-        yield slice(0, len(X))
-        return
-    first = 0
-    for n in range(1, len(X) + 1):
-        if n == len(X) or X[n].shape != X[first].shape:
-            yield slice(first, n)
-            first = n
-
-
-def _stacks(X) -> Iterator[np.ndarray]:
-    """Arrays of consecutive images of one size."""
-    for rows in _runs_of_size(X):
-        yield np.asarray(X[rows]) if isinstance(X, np.ndarray) else np.stack(X[rows])
-
-
-def _without_gaps(samples):
-    """Samples with 0 where an entry is missing."""
-    if isinstance(samples, Images):
-        return Images([np.nan_to_num(image, nan=0.0) for image in samples])
-    return np.where(np.isnan(samples), 0, samples).astype(samples.dtype, copy=False)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import fft
 
 from .._base.checks import as_array, check_array, check_choice, check_count, check_memory
 from .._base.constraints import Checked, Count, Flag, Positive, PositiveShare
@@ -17,8 +16,9 @@ from .._base.threads import Threads
 from ..coding.competition import PLAIN, check_competition
 from ..coding.encode import check_norms
 from ..coding.preparing import prepare
-from .coder import ConvolutionalCoder, places
+from .coder import ConvolutionalCoder
 from .layout import read
+from .maps import Filters, places
 
 L0_OF_IMAGES = 20  # events of an image, by default
 FLOOR_OF_SIGNALS = 5.5  # noise levels that an event of a signal exceeds, by default
@@ -120,62 +120,10 @@ def _(
     """
     if competition.kind == "table":
         raise ValueError(
-            "homeo_method must be a rule with a gain, not a table P_cum: convolutional pursuit "
-            "has no quantiles"
+            "homeo_method must be a rule with a gain, such as 'HAP', not one with a "
+            "table P_cum. Convolutional pursuit has no quantiles."
         )
-    shape = dictionary.shape
-    if dictionary.ndim == 3:
-        dictionary = dictionary[:, :, None]
-    n_dictionary, n_channels, height, _ = dictionary.shape
-    if len(shape) == 3:
-        filters = lay_out_runs(dictionary[:, :, 0], coding.stride)
-    else:
-        filters = np.ascontiguousarray(dictionary.reshape(n_dictionary, -1).T)
-    stamps = dictionary[:, :, ::-1, ::-1].transpose(1, 2, 3, 0)
-    stamps = np.ascontiguousarray(stamps).reshape(n_channels, height, -1)
-    gram = correlate_atoms(dictionary, coding.stride)
-    return ConvolutionalCoder(coding, shape, dictionary, filters, stamps, gram, competition)
-
-
-def lay_out_runs(dictionary, stride):
-    """Filters (n_channels * span, n_places * n_dictionary): their product with a run of span
-    samples gives the correlations at all its places.
-
-    No patch is unfolded more than span / n_places times, and products are large although there are
-    few atoms.
-    """
-    n_dictionary, n_channels, width = dictionary.shape
-    n_places = 1 << int(np.clip(np.log2(width), 3, 6))
-    span = (n_places - 1) * stride + width
-    filters = np.zeros((n_channels, span, n_places, n_dictionary), dictionary.dtype)
-    for place in range(n_places):
-        times = slice(place * stride, place * stride + width)
-        filters[:, times, place] = dictionary.transpose(1, 2, 0)
-    return filters.reshape(n_channels * span, -1)
-
-
-def correlate_atoms(dictionary, stride=1):
-    """G_ij(s) = <d_i, d_j shifted by s>, for every shift s by multiples of stride at which they
-    overlap.
-
-    Returns (n_dictionary, side of rows, side of columns * n_dictionary) of the dictionary's dtype:
-    [i, row of s, (column of s, j)], with side = 2 ((size - 1) // stride) + 1.  By Fourier
-    transforms, in float64.
-    """
-    n_dictionary, n_channels, *sides = dictionary.shape
-    size = [fft.next_fast_len(2 * side - 1, real=True) for side in sides]
-    rows, columns = (
-        stride * np.arange(-((side - 1) // stride), (side - 1) // stride + 1) for side in sides
-    )
-    spectra = fft.rfft2(dictionary.astype(np.float64), size)
-    spectra = np.ascontiguousarray(spectra.reshape(n_dictionary, n_channels, -1).transpose(2, 0, 1))
-    conjugates = spectra.conj().transpose(0, 2, 1)
-    gram = np.empty((n_dictionary, rows.size, columns.size, n_dictionary), dictionary.dtype)
-    for i in range(n_dictionary):  # d_i at u equals d_j at u - s: sum_u d_i(u) d_j(u - s)
-        products = (spectra[:, None, i] @ conjugates).reshape(size[0], -1, n_dictionary)
-        full = fft.irfft2(products, size, axes=(0, 1))
-        gram[i] = full[rows[:, None] % size[0], columns % size[1]]
-    return gram.reshape(n_dictionary, rows.size, -1)
+    return ConvolutionalCoder(coding, Filters.of(dictionary, coding.stride), competition)
 
 
 # ---------------------------------------------------------------------------------- the public edge

@@ -231,8 +231,9 @@ class ConvolutionalSHL(HebbianEstimator):
         )
         if kind_of(rule, self.n_dictionary) == "table":
             raise ValueError(
-                f"homeo_method must be a rule with a gain, not {self.homeo_method!r}, which gives "
-                f"a table P_cum: convolutional pursuit has no quantiles"
+                "homeo_method must be a rule with a gain, such as 'HAP', not "
+                f"{self.homeo_method!r}, which gives a table P_cum. Convolutional pursuit "
+                "has no quantiles."
             )
         optimizer = GradientDescent(self.eta, is_normalised=True)
         if self._is_of_events:
@@ -317,8 +318,8 @@ class ConvolutionalSHL(HebbianEstimator):
         mask = check_array(mask, "mask", ndim=mask.ndim, dtype=dtype)
         if mask.min() < 0 or not mask.any():
             raise ValueError(
-                f"mask must be non-negative and not all 0, its range is {mask.min():.3g} to "
-                f"{mask.max():.3g}"
+                f"mask must be at least 0 and not all 0, but its range is {mask.min():.3g} "
+                f"to {mask.max():.3g}"
             )
         return mask
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from .._base.checks import check_count, check_memory, check_number
 from . import kernels
 from .layout import Layout
+
+PARTS = "image", "atom", "row", "column", "value"
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,7 @@ class ConvolutionalCode:
 
         Called whenever a code is used, as its arrays may have been edited.
         """
-        names = ("image", "atom", "row", "column")
-        for name in (*names, "value"):
+        for name in PARTS:
             if not isinstance(getattr(self, name), np.ndarray):
                 raise TypeError(f"{name} must be an array, not {getattr(self, name)!r}")
         n_events, shape = self.value.shape, self.shape
@@ -67,7 +68,7 @@ class ConvolutionalCode:
             raise ValueError("value must have the shape (n_events,) and be float32 or float64")
         if not np.isfinite(self.value).all():
             raise ValueError("value must hold no NaN or infinity")
-        for name, length in zip(names, shape, strict=True):
+        for name, length in zip(PARTS[:4], shape, strict=True):
             part = getattr(self, name)
             if part.shape != n_events or part.dtype.kind not in "iu":
                 raise ValueError(f"{name} must be integers of shape {n_events}, one for each value")
@@ -77,7 +78,9 @@ class ConvolutionalCode:
                     f"{part.max()}"
                 )
         if (self.image[1:] < self.image[:-1]).any():
-            raise ValueError("image must not decrease: events stand in order of their images")
+            raise ValueError(
+                "image must not decrease, because coefficients stand in the order of their images"
+            )
 
     @classmethod
     def from_dense(cls, code: np.ndarray) -> Self:
@@ -132,6 +135,30 @@ class ConvolutionalCode:
         np.add.at(code, self.slots[:4], self.value)
         return code
 
+    def select(self, is_kept: np.ndarray) -> Self:
+        """Return the code with some of its events.
+
+        Parameters
+        ----------
+        is_kept : array of shape (n_events,), bool
+
+        Examples
+        --------
+        >>> from shl.convolution import convolutional_encode
+        >>> X = np.random.default_rng(0).standard_normal((20, 24))
+        >>> code = convolutional_encode(X, np.eye(3)[None, None] / 3**0.5, l0_sparseness=9)
+        >>> code.select(code.value > np.median(code.value)).n_events
+        4
+        """
+        is_kept = np.asarray(is_kept)
+        if is_kept.dtype != bool or is_kept.shape != self.value.shape:
+            raise ValueError(
+                f"is_kept must be booleans of shape {self.value.shape}, one for each event, but "
+                f"it is {is_kept.dtype} of shape {is_kept.shape}. Give a comparison, as "
+                f"code.value > 1."
+            )
+        return replace(self, **{name: getattr(self, name)[is_kept] for name in PARTS})
+
     def of_image(self, n: int) -> kernels.Slots:
         """The events of image n, as those of the first of one."""
         first, last = np.searchsorted(self.image, (n, n + 1))
@@ -145,8 +172,9 @@ class ConvolutionalCode:
         if (ends > sizes).any():
             n = int((ends > sizes).any(axis=1).argmax())
             raise ValueError(
-                f"code has an event at row {self.row[n]}, column {self.column[n]} of image "
-                f"{self.image[n]}, whose size {tuple(map(int, sizes[n]))} does not hold it"
+                f"code has a coefficient at row {self.row[n]}, column {self.column[n]} of "
+                f"image {self.image[n]}, which is outside its size "
+                f"{tuple(map(int, sizes[n]))}"
             )
 
     def counts(self) -> np.ndarray:

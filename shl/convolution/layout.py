@@ -1,6 +1,6 @@
 """Signals and images of any shape as images (n_channels, height, width): a signal has one row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +122,31 @@ class Windows:
         return scale_by(windows, -self.exponent)
 
 
+def runs_of_size(X: "np.ndarray | Images") -> Iterator[slice]:
+    """Slices of consecutive images of one size."""
+    if isinstance(X, np.ndarray):
+        yield slice(0, len(X))
+        return
+    first = 0
+    for n in range(1, len(X) + 1):
+        if n == len(X) or X[n].shape != X[first].shape:
+            yield slice(first, n)
+            first = n
+
+
+def stacks(X: "np.ndarray | Images") -> Iterator[np.ndarray]:
+    """Arrays of consecutive images of one size."""
+    for rows in runs_of_size(X):
+        yield np.asarray(X[rows]) if isinstance(X, np.ndarray) else np.stack(X[rows])
+
+
+def without_gaps(samples: "np.ndarray | Images") -> "np.ndarray | Images":
+    """Samples with 0 where an entry is missing."""
+    if isinstance(samples, Images):
+        return Images([np.nan_to_num(image, nan=0.0) for image in samples])
+    return np.where(np.isnan(samples), 0, samples).astype(samples.dtype, copy=False)
+
+
 def read(
     X: ArrayLike, n_axes: int, n_channels: int | None = None, dtype=None
 ) -> "tuple[np.ndarray | Images, Layout]":
@@ -186,8 +211,8 @@ def _finish(images, n_axes, form, n_channels, dtype):
         raise ValueError(f"X must have one number of channels, but it has {found}")
     if n_channels is not None and found != [n_channels]:
         raise ValueError(
-            f"X must have {n_channels} channels, as the atoms, not {found[0]}; its axes are "
-            f"{AXES[n_axes]}"
+            f"X must have {n_channels} channels, as the atoms, not {found[0]}. Its axes "
+            f"are {AXES[n_axes]}."
         )
     if dtype is None:
         kinds = {image.dtype for image in images}
@@ -253,9 +278,8 @@ def check_images(X, name="X", dtype=None, n_channels=None, allows_nan=False):
         X = X.reshape(-1, 1, *X.shape[-2:])
     elif X.shape[3] in (3, 4) and X.shape[1] > 4:
         raise ValueError(
-            f"{name} must have axes (n_images, n_channels, height, width), but shape {X.shape} "
-            f"has its "
-            f"channels last: np.moveaxis({name}, -1, 1) brings them to their place"
+            f"{name} must have axes (n_images, n_channels, height, width), but shape "
+            f"{X.shape} has its channels last. Call np.moveaxis({name}, -1, 1) first."
         )
     check_magnitude(X, name, float(np.finfo(X.dtype).max) / (8 * X[0].size))
     if n_channels is not None and X.shape[1] != n_channels:

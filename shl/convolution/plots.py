@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def count_columns(n_pictures: int, ratio: float) -> int:
-    """Columns of a grid about `ratio` times as wide as high, with full rows where near that."""
+    """Return the columns of a grid that is about `ratio` times as wide as high, with full rows if
+    possible.
+    """
     least = max(1, int(np.ceil((ratio * n_pictures) ** 0.5)))
     full = [
         n for n in (*range(least, least + least // 2 + 1), max(1, least - 1)) if n_pictures % n == 0
@@ -80,7 +82,7 @@ def _draw_curves(ax, atoms, n_columns):
 
 
 def project_atoms(second: np.ndarray, first: np.ndarray, stride: int = 1) -> np.ndarray:
-    """Atoms of a second layer as images.
+    """Return the atoms of a second layer as images.
 
     Each of its channels is replaced by the first layer's atom, and they are summed, each at its
     place.

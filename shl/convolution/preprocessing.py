@@ -1,4 +1,6 @@
-"""Images made ready for learning: local contrast, a radial window, a mask for atoms."""
+"""Images and recordings made ready for learning: local contrast, a radial window, a mask for atoms,
+white noise.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,7 +11,12 @@ from scipy import ndimage
 
 from .._base.checks import as_array, check_count, check_memory
 from .._base.constraints import Count, NotNegative, checked, number
-from .layout import check_images
+from .._base.samples import scale_by
+from .layout import check_images, read, scaled
+
+PIECE = 32  # times the order: samples of a piece of a recording
+QUIET = 0.25  # share of the pieces, those of least energy, that are taken for noise
+MOST_PIECES = 4096
 
 # Widths of windows whose squares are neither 0 nor infinite.
 Sigma = Annotated[float, number(least=1e-6, most=1e6)]
@@ -17,7 +24,7 @@ Sigma = Annotated[float, number(least=1e-6, most=1e6)]
 
 @checked
 def normalise_local_contrast(X: ArrayLike, width: Count = 9, sigma: Sigma = 0.5) -> np.ndarray:
-    """Images whose local mean is 0 and whose local contrast is even.
+    """Return images whose local mean is 0 and whose local contrast is even.
 
     v = x - w * x;   s = sqrt(w * v^2);   y = v / max(s, mean of s over the image)
 
@@ -82,7 +89,8 @@ def _smooth(image, side):
 def radial_window(
     shape: Sequence[int], start_R: NotNegative = 15, sigma: Sigma = 0.25
 ) -> np.ndarray:
-    """A window: 1 up to start_R pixels from the centre, beyond it a Gaussian slope.
+    """Return a window that is 1 up to start_R pixels from the centre and falls as a Gaussian
+    beyond.
 
     exp(-max(r - start_R, 0)^2 / (2 (sigma R)^2)) with R half of the shorter side, so that an atom
     finds no border.
@@ -111,7 +119,7 @@ def radial_window(
 
 @checked
 def gaussian_mask(patch_width: Count, sigma: Sigma = 0.8) -> np.ndarray:
-    """A mask of atoms: exp(-r^2 / (2 R^2 sigma^2)), R = (patch_width - 1) / 2.
+    """Return a mask of atoms, exp(-r^2 / (2 R^2 sigma^2)) with R = (patch_width - 1) / 2.
 
     Parameters
     ----------
@@ -132,6 +140,70 @@ def gaussian_mask(patch_width: Count, sigma: Sigma = 0.8) -> np.ndarray:
 
 @checked
 def preprocess(X: ArrayLike, start_R: NotNegative = 15, sigma: Sigma = 0.25) -> np.ndarray:
-    """Local contrast normalised, then the radial window: what the study learns from."""
+    """Normalise the local contrast of images, and fade them out towards their border."""
     X = normalise_local_contrast(X)
     return X * radial_window(X.shape, start_R, sigma).astype(X.dtype)
+
+
+@checked
+def whiten_recording(X: ArrayLike, order: Count = 8) -> tuple:
+    """Return a recording whose noise is white and has standard deviation 1, and the filters.
+
+    y(t) = (x(t) - sum_k c_k x(t - k)) / s,   k = 1 to order
+
+    For each channel, c is the linear prediction with the least squared error in the quiet quarter
+    of the recording, and s is the root of its mean squared error.  Quiet pieces of 32 order samples
+    are those of least energy, so that events are hardly fitted.
+
+    Parameters
+    ----------
+    X : array of shape (n_channels, n_times), (n_signals, n_channels, n_times), or a list
+        A recording, or several.  NaN marks missing samples.
+    order : int, default=8
+        Samples that predict the next one.
+
+    Returns
+    -------
+    Y : as X
+        Of float32 if X is, else of float64.  The `order` samples after a missing one are missing.
+    filters : array of shape (n_channels, order + 1), float64
+        (1, -c) / s.  `scipy.signal.lfilter([1], filters[i], atom[i])` is channel i of an atom in
+        the units of X.
+
+    Examples
+    --------
+    >>> from shl.datasets import make_recording
+    >>> X, *_ = make_recording(colour=0.8)
+    >>> Y, filters = whiten_recording(X)
+    >>> (filters[0, :2] / filters[0, 0]).round(1)
+    array([ 1. , -0.8])
+    """
+    from scipy.signal import lfilter  # slow to import
+
+    signals, layout = read(X, 1)
+    signals = scaled(signals, -layout.exponent)
+    channels = range(signals.shape[1])
+    filters = np.stack([_predict([s[c, 0] for s in signals], order) for c in channels])
+    done = [[lfilter(filters[c], 1, s[c, 0]) for c in channels] for s in signals]
+    done = [np.array(s, signals.dtype)[:, None] for s in done]
+    return layout.dress(done), scale_by(filters, -layout.exponent)
+
+
+def _predict(rows, order):
+    """The filter (order + 1,) that leaves white noise of a channel of some signals."""
+    size = PIECE * order
+    pieces = np.concatenate([row[: len(row) // size * size].reshape(-1, size) for row in rows])
+    pieces = pieces[:: -(-len(pieces) // MOST_PIECES) or 1].astype(np.float64)
+    energy = (pieces**2).sum(axis=1)
+    pieces, energy = pieces[np.isfinite(energy)], energy[np.isfinite(energy)]
+    if not energy.any():
+        raise ValueError(
+            f"order={order} needs {size} samples without missing values, not all 0, in each channel "
+            f"of X. Give a smaller order, or drop the channel."
+        )
+    pieces = pieces[energy <= np.quantile(energy[energy > 0], QUIET)]
+    runs = np.lib.stride_tricks.sliding_window_view(pieces, order + 1, axis=1)
+    past, now = runs[..., -2::-1].reshape(-1, order), runs[..., -1].ravel()
+    weights = np.linalg.lstsq(past, now, rcond=None)[0]
+    error, whole = (np.sqrt(np.mean(x**2)) for x in (now - past @ weights, pieces))
+    return np.append(1, -weights) / max(error, np.finfo(float).eps * whole)

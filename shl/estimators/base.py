@@ -72,7 +72,7 @@ def _interruptible(state):
         if state.step == n_done or hasattr(error, "is_of_user"):
             raise
         warn_user(
-            f"learning was interrupted. The model is that of the last whole step, {state.step}."
+            f"Learning was interrupted. The model is that of the last whole step, {state.step}."
         )
 
 
@@ -88,8 +88,9 @@ def _advise(negative_share):
     """
     if negative_share is not None and FIRE_TOGETHER[0] < negative_share < FIRE_TOGETHER[1]:
         logger.warning(
-            "%.0f %% of the coefficients' sum is negative, as of positive ones whose atoms fire "
-            "together; learning_algorithm='mp' with 2 to 3 times the l0_sparseness may find more",
+            "%.0f %% of the coefficients' sum is negative. If the true coefficients "
+            "are positive, learning_algorithm='mp' with 2 to 3 times the l0_sparseness "
+            "may find more atoms.",
             100 * negative_share,
         )
 
@@ -237,7 +238,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """`partial_fit`, with a weight of each sample or None."""
         if is_dask(X):
             if sample_weight is not None:
-                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+                raise ValueError("sample_weight must be None if X is a Dask array. Leave it out.")
             for block in Blocks(X, self.random_state, getattr(self, "n_iter_", 0)):
                 self._partial_fit(block, None)
             return self
@@ -270,10 +271,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         """`fit` to an iterable of batches, again from its beginning where it has one."""
         for name, value in given.items():
             if value is not None:
-                raise ValueError(f"{name} must be None where X is an iterable, not {value!r}")
+                raise ValueError(f"{name} must be None if X is an iterable, not {value!r}")
         batches, model, is_over, is_whole = batches_of(stream), copy(self), False, False
         if (first := next(batches, None)) is None:
-            raise ValueError("X is an iterable of no batches")
+            raise ValueError(
+                "X is an iterable without batches, but at least one array of samples is needed"
+            )
         X, exponent = model._read_to_learn(first, reset=True)
         n_steps = self._n_steps(X.shape, is_stream=True)
         plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
@@ -338,8 +341,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         n_usable = n_samples if usable is None else len(usable)
         if stopping.tol is not None and n_usable < 2:
             raise ValueError(
-                f"tol must be None, or X must have 2 samples or more: one is held out to see when "
-                f"learning stops. There is {n_usable} of a weight above 0."
+                "tol must be None, or X must have 2 samples or more, because one is held "
+                f"out to see when learning stops. X has {n_usable} of a weight above 0."
             )
         n_held_out = max(self._recording().hold_out(n_usable), stopping.hold_out(n_usable))
         if not n_held_out:
@@ -373,7 +376,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         if given is not None and ("whitening" in given) != (
             getattr(self, "whiten", None) is not None
         ):
-            raise ValueError("whiten must not change while a state is learned on.  Call fit.")
+            raise ValueError(
+                "whiten must not change when learning resumes. Call fit to start anew."
+            )
         W = self._whitening(X, rows, weight) if given is None else given.get("whitening")
         X = whiten(X, W)
         if given is not None:
@@ -414,7 +419,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             to_host(self.dict_init), "dict_init", ndim=len(shape), dtype=dtype, shape=shape
         )
         if not dictionary.reshape(len(dictionary), -1).any(axis=1).all():
-            raise ValueError("dict_init must have no atom of zeros, an atom must have a direction")
+            raise ValueError(
+                "dict_init must have no row of zeros, because an atom needs a direction"
+            )
         return dictionary
 
     def _progress(self, first, n_steps):
@@ -544,7 +551,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             cls._check_atoms(state.dictionary)
             parts = competition.gain, competition.P_cum, competition.C
             check_competition(*parts, n_dictionary=len(state.dictionary), dtype=None)
-            check_number(info["C"], "C", above=0, is_optional=True)
+            if info["C"] is not None:
+                check_number(info["C"], "C", above=0)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
             if "l0_sparseness_" in info:

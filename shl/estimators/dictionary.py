@@ -17,7 +17,7 @@ from .._base.samples import is_stream
 from .._base.warning import warn_user
 from ..coding import encode
 from ..coding.competition import Competition, check_P_cum
-from ..coding.parameters import PENALISED, Algorithm, Coding, Missing
+from ..coding.parameters import PENALISED, Algorithm, Coding, Missing, check_l0
 from ..images.patches import PatchShape, noise_patches
 from ..learning.homeostasis import HEH2019, Fading, Plain, Rule, kind_of, make_rule, scale
 from ..learning.optimizers import DecayLike, Newton, OptimizerName, Power, make_optimizer
@@ -425,7 +425,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             refused |= {"missing='mask'": self.missing == "mask"}
         for name in (name for name, is_given in refused.items() if is_given):
             raise ValueError(
-                f"whiten={self.whiten!r} is not possible with {name}.  Use whiten=None"
+                f"whiten={self.whiten!r} is not possible with {name}. Use whiten=None"
                 f"{' or std' * (self.whiten == 'zca' and name != 'do_precision')}."
             )
 
@@ -448,7 +448,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         if (even := evenness(X, rows)) < LEAST_EVENNESS:
             warn_user(
                 f"The pixels of X have very different scales: the largest variances are those of "
-                f"{even:.0%} of the pixels.  Pass whiten='std' or 'zca', which may find other "
+                f"{even:.0%} of the pixels. Pass whiten='std' or 'zca', which may find other "
                 f"atoms, or scale X."
             )
         return None
@@ -484,7 +484,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         if self.n_passes is None:
             return self._steps_of_n_iter(shape)
         if is_stream:
-            raise ValueError(f"n_passes must be None where X is an iterable, not {self.n_passes!r}")
+            raise ValueError(f"n_passes must be None if X is an iterable, not {self.n_passes!r}")
         return max(1, round(self.n_passes * shape[0] / self._batch_size(shape)))
 
     def _warn_unused(self):
@@ -532,13 +532,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _check_transform(self, n_dictionary):
         """Errors for what `transform` could not use."""
-        check_count(
-            self.transform_l0_sparseness,
-            "transform_l0_sparseness",
-            most=n_dictionary,
-            why="the number of atoms",
-            is_optional=True,
-        )
+        check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
@@ -562,7 +556,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             return None
         if self.C == 0:
             raise ValueError(
-                "P_cum_init needs the C of its scale, above 0, not C = 0 which adapts to the data"
+                "P_cum_init needs the C of its scale, above 0, not C = 0, which adapts to "
+                "the data. Pass C=model.C_."
             )
         P_cum = to_host(self.P_cum_init)
         return check_P_cum(P_cum, "P_cum_init", n_dictionary, self.nb_quant, dtype)
@@ -612,8 +607,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """Atoms without negative pixels: noise loses its signs, dict_init must have none."""
         if self.dict_init is not None and dictionary.min() < 0:
             raise ValueError(
-                f"dict_init must be at least 0 with positive_dict, its least is "
-                f"{dictionary.min():.3g}"
+                f"dict_init must be at least 0 with positive_dict, not {dictionary.min():.3g}"
             )
         return np.abs(dictionary)
 
@@ -623,8 +617,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         side = round(n_pixels**0.5)
         if self.patch_shape is None and side**2 != n_pixels:
             raise ValueError(
-                f"one_over_F needs square patches, and samples have {n_pixels} pixels. Pass "
-                f"patch_shape, or one_over_F=False"
+                f"one_over_F needs square patches, but samples have {n_pixels} pixels. Pass "
+                "patch_shape, or one_over_F=False."
             )
         height, width, *channels = self.patch_shape or (side, side)
         noise = [

@@ -19,9 +19,10 @@ def learned_html(model: Any) -> str:
     if not hasattr(model, "components_"):
         return ""
     n_atoms, record = len(model.components_), model.record_.last()
+    error = show_value(record["error"]) if "error" in record else "not recorded (record_each=0)"
     rows = {
         "steps": model.n_iter_,
-        "error of the last record": show_value(record["error"]) if "error" in record else "none",
+        "error of the last record": error,
         "atoms used in the last pass": f"{n_atoms - model.n_dead_} of {n_atoms}",
         "replacements of atoms": f"{model.n_replaced_}, of {len(model.replaced_)} atoms",
     }
@@ -46,7 +47,7 @@ def _picture(model):
         show_dico(model if atoms.ndim == 2 else atoms, fig=fig, ax=fig.subplots())
     except ValueError:
         return ""
-    fig.savefig(buffer, format="png", dpi=60)
+    fig.savefig(buffer, format="png", dpi=60, bbox_inches="tight")
     text = base64.b64encode(buffer.getvalue()).decode()
     return (
         f'<img alt="the dictionary" style="max-width: 480px" src="data:image/png;base64,{text}"/>'

@@ -115,7 +115,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         if is_dask(X):
             if sample_weight is not None:
-                raise ValueError("sample_weight must be None if X is a Dask array; leave it out")
+                raise ValueError("sample_weight must be None if X is a Dask array. Leave it out.")
             parts = compute_rows(_squares_of, X, self._light(X))
         else:
             parts = [self._squares(X, sample_weight)]
@@ -207,32 +207,42 @@ def check_weight(sample_weight, X) -> np.ndarray | None:
         )
     if weight.min() < 0 or not weight.any():
         raise ValueError(
-            f"sample_weight must be at least 0 and not all zero, it is {weight.min():.3g} to "
-            f"{weight.max():.3g}"
+            "sample_weight must be at least 0 and not all zero, but is "
+            f"{weight.min():.3g} to {weight.max():.3g}"
         )
     return weight
 
 
 @estimator
 class SparseCoder(SparseTransformer, NamedEstimator):
-    """Codes samples by a dictionary that is given: X ~ code @ dictionary.
+    """Code samples by a dictionary that is given: X ~ code @ dictionary.
 
     It learns nothing, and may transform without a fit.
 
     Parameters
     ----------
-    dictionary : array of shape (n_dictionary, n_pixels), optional
-        Rows of any norm but 0: the code is that of rows scaled to norm 1, to which penalties and
-        competition refer, scaled back.  None is the cosine basis.
+    dictionary : array of shape (n_dictionary, n_pixels), default=None
+        Atoms of any norm but 0.  Penalties and competition refer to atoms scaled to norm 1, and the
+        code is scaled back.  If None, the cosine basis.
     algorithm : str, default='omp'
         A coder, see `sparse_encode`.
-    precision : array of shape (n_dictionary, n_pixels), optional
-        See `sparse_encode`.
-    l0_sparseness : int, optional
-        Events a sample; None is n_pixels / 10, at least 1 and at most n_dictionary, and no limit
-        where a penalty makes codes sparse.
-    fit_tol, alpha_MP, competition, do_sym, positive_code, missing : optional
-        See `sparse_encode`.
+    precision : array of shape (n_dictionary, n_pixels), default=None
+        Weights of pixels, as in `sparse_encode`.
+    l0_sparseness : int, default=None
+        Largest number of non-zero coefficients per sample.  If None, n_pixels // 10, at least 1 and
+        at most n_dictionary.  There is no limit if a penalty makes codes sparse.
+    fit_tol : float, default=None
+        Tolerance or penalty, as in `sparse_encode`.
+    alpha_MP : float, default=1.0
+        Share of a coefficient that a step of 'mp' takes.
+    competition : Competition, default=None
+        How atoms compete, as in `sparse_encode`.
+    do_sym : bool, default=False
+        Whether coefficients of 'mp' may be negative.
+    positive_code : bool, default=False
+        Whether coefficients of the other coders must not be negative.
+    missing : {'error', 'mask'}, default='error'
+        What NaN in X is: an error, or a missing entry.
     split_sign : bool, default=False
         True gives positive coefficients, then the absolute values of negative ones, in twice the
         columns.
@@ -317,15 +327,17 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         atoms = beside(self._atoms(X.shape[1]), X)
         if atoms.shape[1] != X.shape[1]:
             raise ValueError(
-                f"Dictionary and X have different numbers of features: {atoms.shape[1]} columns of "
-                f"dictionary, and {X.shape[1]} of X"
+                f"Dictionary and X have different numbers of features: {atoms.shape[1]} "
+                f"columns of dictionary, and {X.shape[1]} of X."
             )
         xp = namespace(atoms)
         exponents = xp.frexp(xp.amax(abs(atoms), axis=1))[1]
         atoms = astype(xp.ldexp(atoms, -exponents[:, None]), X.dtype)
         norms = xp.linalg.norm(atoms, axis=1)
         if not norms.all():
-            raise ValueError(f"dictionary: row {int(norms.argmin())} is all zeros")
+            raise ValueError(
+                f"dictionary must have no row of zeros, but row {int(norms.argmin())} is all zeros"
+            )
         return atoms / norms[:, None], norms, exponents
 
     def _atoms(self, n_pixels=None):

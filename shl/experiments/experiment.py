@@ -235,9 +235,9 @@ class SHL:
         held_out = self._downscaled("record_num_batches") if self.record_each else 0
         if n_patches < batch + held_out:
             raise ValueError(
-                f"N_patches must be at least {batch + held_out}, batch_size = {batch} to learn "
-                f"from and record_num_batches = {held_out} held out for the records, not "
-                f"{n_patches}"
+                f"N_patches must be at least {batch + held_out}, not {n_patches}: "
+                f"batch_size = {batch} to learn from, and record_num_batches = {held_out} "
+                "held out for the records"
             )
 
     def _downscaled(self, name):
@@ -335,7 +335,7 @@ class SHL:
         for name in list_figures:
             if (variable := name.removeprefix("time_plot_")) in ADVICE:
                 raise ValueError(
-                    f"list_figures has no figure {name!r}.  Write instead: {ADVICE[variable]}"
+                    f"list_figures has no figure {name!r}. Write instead: {ADVICE[variable]}"
                 )
             check_choice(name, "list_figures", FIGURES)
         self.check_enough(self._downscaled("N_patches") if data is None else len(data))
@@ -471,7 +471,8 @@ def _check_options(options, list_figures):
     known = {option for name in list_figures for option in _options_of(name)}
     if unknown := sorted(set(options) - known):
         raise TypeError(
-            f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures takes"
+            f"fig_kwargs has {', '.join(unknown)}, which no figure of list_figures has "
+            "as a parameter"
         )
 
 

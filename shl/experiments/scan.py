@@ -27,7 +27,7 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..learning.homeostasis import RULES
 from ..plotting import plot_grid, plot_scan, time_plot
 from ..plotting.figures import get_axes, save
-from ..store.files import json_text, write_bytes
+from ..store.files import json_text, lasting, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
 
@@ -108,7 +108,7 @@ class SHL_set:
         check_choice(variable, "variable", names)
         if self.data is not None and variable in DATA_PARAMETERS and variable != "seed":
             raise ValueError(
-                f"variable must not be {variable!r}, which changes the data, where data is given"
+                f"variable must not be {variable!r} if data is given, because it changes the data"
             )
         if variable in self.values:
             values = self.values[variable]
@@ -116,7 +116,7 @@ class SHL_set:
                 raise TypeError(f"values[{variable!r}] must be a list, not {values!r}")
             values = values.tolist() if isinstance(values, np.ndarray) else list(values)
             if not values:
-                raise ValueError(f"values[{variable!r}] is empty: there is nothing to scan")
+                raise ValueError(f"values[{variable!r}] is empty. Give at least one value.")
             return values
         return self._spread(variable, getattr(self.middle, variable))
 
@@ -130,8 +130,8 @@ class SHL_set:
             return list(range(median, median + self.N_scan))
         if median is None or median == 0:
             raise ValueError(
-                f"{variable} cannot be scanned around {median!r}: give its values, "
-                f"SHL_set(..., values={{{variable!r}: [...]}})"
+                f"{variable} cannot be scanned around {median!r}. Give its values, "
+                f"SHL_set(..., values={{{variable!r}: [...]}})."
             )
         if self.N_scan == 1:
             return [median]
@@ -153,7 +153,7 @@ class SHL_set:
         variables = [variables] if isinstance(variables, str) else variables
         variables = list(dict.fromkeys(check_names(variables, "variables")))
         if not variables:
-            raise ValueError("variables is empty: name what to scan")
+            raise ValueError("variables is empty. Name the parameters to scan.")
         values = {variable: self.values_of(variable) for variable in variables}
         n_tasks = math.prod(map(len, values.values())) if grid else 0
         check_memory(BYTES_OF_RECORD * n_tasks, f"the grid {' x '.join(variables)}", n_tasks)
@@ -338,18 +338,19 @@ class SHL_set:
             Before `run`, when there is nothing to write.
         """
         if not self._records:
-            raise ValueError("there is no record to write: call run first")
-        names = list(dict.fromkeys(name for record in self._records for name in record))
+            raise ValueError("There is no record to write. Call run first.")
+        records = lasting(self._records)
+        names = list(dict.fromkeys(name for record in records for name in record))
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, names)
         writer.writeheader()
-        for record in self._records:
+        for record in records:
             writer.writerow({**record, "params": json.dumps(record["params"], default=str)})
         write_bytes(path, text.getvalue().encode())
 
     def to_json(self, path: str | Path) -> None:
         """Write the records as JSON; NaN is null."""
-        write_bytes(path, json_text(self._records).encode())
+        write_bytes(path, json_text(lasting(self._records)).encode())
 
     @checked
     def scan(
@@ -399,7 +400,7 @@ class SHL_set:
         if len(variables) > 2 or (is_grid and display != "final"):
             raise ValueError(
                 f"A figure shows one variable, or the end of learning over two, not {variables} "
-                f"with display={display!r}.  Call run(variables, grid=True), then to_frame()."
+                f"with display={display!r}. Call run(variables, grid=True), then to_frame()."
             )
         records = self._done(variables, is_grid)
         if None in records:

@@ -14,7 +14,7 @@ from .._base.checks import check_memory
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")  # others, as PostScript, start programs
 MOST_PIXELS = 100_000_000  # of an image file: more is refused before it is decoded
-BITS_PER_SAMPLE, SAMPLE_FORMAT, ORIENTATION = 258, 339, 274  # tags of TIFF and EXIF
+WIDTH, HEIGHT, BITS_PER_SAMPLE, ORIENTATION, SAMPLE_FORMAT = 256, 257, 258, 274, 339  # tags
 NUMBERS = ("single", "double", "logical", "int8", "int16", "int32", "int64")  # of MATLAB
 NUMBERS += ("uint8", "uint16", "uint32", "uint64")
 HDF = b"\x89HDF\r\n\x1a\n"  # where a file of HDF5 begins
@@ -37,12 +37,33 @@ def _read_picture(path):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # its size is checked
             image = Image.open(path, formats=FORMATS)
     except UnidentifiedImageError:
-        raise Unusable(f"it is not an image of the formats {', '.join(FORMATS)}") from None
+        return {"": _read_unknown_tiff(path)}
     with image:
-        if image.width * image.height > MOST_PIXELS:
-            raise Unusable(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}")
-        pixels = _read_deep_colors(path, image) if _is_deep(image) else _decode(image)
+        _check_size(image.width, image.height)
+        is_png, shape = image.format == "PNG", (image.height, image.width)
+        pixels = _read_deep_colors(path, is_png, shape) if _is_deep(image) else _decode(image)
         return {"": _turn(pixels, image.getexif().get(ORIENTATION, 1))}
+
+
+def _check_size(width, height):
+    if width * height > MOST_PIXELS:
+        raise Unusable(f"{width} x {height} pixels are more than {MOST_PIXELS}")
+
+
+def _read_unknown_tiff(path):
+    """Read a TIFF that Pillow does not know, such as floats in colour."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with open(path, "rb") as file:
+        head = file.read(8)
+        if head[:4] not in (b"II*\0", b"MM\0*"):
+            raise Unusable(f"it is not an image of the formats {', '.join(FORMATS)}")
+        tags = ImageFileDirectory_v2(head)
+        file.seek(tags.next)
+        tags.load(file)
+    _check_size(tags[WIDTH], tags[HEIGHT])
+    pixels = _read_deep_colors(path, False, (tags[HEIGHT], tags[WIDTH]))
+    return _turn(pixels, tags.get(ORIENTATION, 1))
 
 
 def _is_deep(image):
@@ -57,18 +78,18 @@ def _is_deep(image):
     )
 
 
-def _read_deep_colors(path, image):
-    """Read an image of several channels of 16 bits."""
+def _read_deep_colors(path, is_png, shape):
+    """Read an image of several channels of 16 bits or of floats, a PNG or a TIFF."""
     try:
         import imagecodecs
     except ModuleNotFoundError as error:
         raise Unusable(
-            "it has colours of 16 bits, which need imagecodecs: pip install imagecodecs"
+            "it has colours of more than 8 bits, which need imagecodecs: pip install imagecodecs"
         ) from error
 
-    decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.tiff_decode
+    decode = imagecodecs.png_decode if is_png else imagecodecs.tiff_decode
     pixels = decode(path.read_bytes())
-    if pixels.shape[:2] != (image.height, image.width):  # one plane for each channel
+    if pixels.shape[:2] != shape:  # one plane for each channel
         pixels = np.moveaxis(pixels, 0, -1)
     return pixels if pixels.shape[-1] > 2 else pixels[:, :, 0]  # two channels: grey and opacity
 
@@ -162,8 +183,9 @@ def _check_matlab(name, array):
     if rows != columns == array.shape[-1]:
         count = " x ".join(map(str, array.shape))
         raise Unusable(
-            f"{name} of {count} may be {array.shape[-1]} images of {rows} x {columns} pixels, as "
-            f"in MATLAB, or {rows} of {columns} x {array.shape[-1]}, as in NumPy. Write it as .npy"
+            f"{name} of {count} may be {array.shape[-1]} images of {rows} x {columns} "
+            f"pixels, as in MATLAB, or {rows} of {columns} x {array.shape[-1]}, as in "
+            "NumPy. Write it as .npy."
         )
     return np.moveaxis(array, -1, 0)
 
@@ -229,7 +251,7 @@ def read_file(path: str | Path) -> Mapping[str, np.ndarray]:
     if reader is None:
         raise ValueError(f"its suffix must be one of {', '.join(READERS)}")
     if not path.is_file():  # to open a pipe would wait for ever
-        raise ValueError("it is no file")
+        raise ValueError("it is not a file")
     check_memory(path.stat().st_size, "the file", path.name)
     try:
         return reader(path)

@@ -50,7 +50,7 @@ PatchShape = Annotated[
 
 @checked
 def crop(image: np.ndarray, height: Count, width: Count, rng: np.random.Generator) -> np.ndarray:
-    """A random height x width crop, drawn again while its std is under 0.2 of the image's.
+    """Return a random height x width crop, drawn again while its std is under 0.2 of the image's.
 
     The image has shape (rows, columns) or (rows, columns, n_channels).  Raises ValueError after
     MOST_DRAWS draws.
@@ -66,8 +66,9 @@ def crop(image: np.ndarray, height: Count, width: Count, rng: np.random.Generato
         if _contrast(part) >= least:
             return part
     raise ValueError(
-        f"no crop of height x width = {height} x {width} pixels with a fifth of its contrast in "
-        f"{MOST_DRAWS} draws"
+        f"No crop of height x width = {height} x {width} pixels has a fifth of the "
+        f"image's contrast in {MOST_DRAWS} draws. Use larger crops, or leave the "
+        "image out."
     )
 
 
@@ -119,7 +120,7 @@ def _filter(image, *gains):
 
 
 def whiten(image: np.ndarray) -> np.ndarray:
-    """The image filtered by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), K divided by its mean.
+    """Filter an image by K(f) = (f^-2.8 / mean)^(-1/2) exp(-(f / 0.4)^4), K divided by its mean.
 
     f in cycles per pixel, 1e-6 at the origin; means are over frequencies.  Each channel of a colour
     image is filtered by the same K.
@@ -146,7 +147,7 @@ def whiten(image: np.ndarray) -> np.ndarray:
 
 @checked
 def band_pass(image: np.ndarray, patch_width: Count) -> np.ndarray:
-    """The image without what a patch cannot hold: frequencies under 1 / patch_width or near 0.5.
+    """Remove from an image the frequencies under 1 / patch_width or near 0.5.
 
     gain(f) = (1 - exp((f - .5) / (.5 * .07))) (f < .5) (1 + tanh(42 (f - 1 / patch_width))) / 2
     """
@@ -159,13 +160,22 @@ def band_pass(image: np.ndarray, patch_width: Count) -> np.ndarray:
 
 @checked
 def preprocess(image: np.ndarray, patch_width: Count, do_bandpass: Flag = True) -> np.ndarray:
-    """The image whitened and, unless told otherwise, band-passed for patches of patch_width."""
+    """Whiten an image, and band-pass it for patches of a width.
+
+    Parameters
+    ----------
+    image : array of shape (rows, columns) or (rows, columns, 3)
+    patch_width : int
+        Width of a patch in pixels.
+    do_bandpass : bool, default=True
+        Whether to band-pass it.
+    """
     image = whiten(image)
     return band_pass(image, patch_width) if do_bandpass else image
 
 
 def block_average(image: np.ndarray, factor: int) -> np.ndarray:
-    """The image with factor x factor pixels averaged into one, without a rest right and below."""
+    """Average factor x factor pixels of an image into one; a rest right and below is left out."""
     image = _check_image(image)
     shortest, why = min(image.shape[:2]), "the shorter side of the image"
     factor = check_count(factor, "factor", most=shortest, why=why)
@@ -176,7 +186,7 @@ def block_average(image: np.ndarray, factor: int) -> np.ndarray:
 
 @checked
 def disc(patch_width: Count, patch_height: Count | None = None) -> np.ndarray:
-    """True for pixels wholly inside the circle, or ellipse, inscribed in a patch.
+    """Return a mask that is True for pixels inside the circle, or ellipse, inscribed in a patch.
 
     Parameters
     ----------
@@ -210,7 +220,8 @@ def draw_patches(
     rng: np.random.Generator,
     patch_height: Count | None = None,
 ) -> np.ndarray:
-    """The patches of highest std among over_patches times as many random ones, less their mean.
+    """Return the patches of highest std among over_patches times as many random ones, less their
+    mean.
 
     Parameters
     ----------
@@ -290,7 +301,7 @@ def extract_patches(
     on_crop: Callable[[], object] | None = None,
     patch_height: Count | None = None,
 ) -> np.ndarray:
-    """Preprocessed patches of images, in random order.
+    """Return preprocessed patches of images, in random order.
 
     Every image gives as many crops as keep each of them to about a thousand patches.
 
@@ -372,7 +383,7 @@ def noise_patches(
     do_bandpass: Flag = True,
     patch_height: Count | None = None,
 ) -> np.ndarray:
-    """Patches of a preprocessed image of 1/f noise: a start for a dictionary.
+    """Return patches of a preprocessed image of 1/f noise, with which a dictionary can start.
 
     Parameters
     ----------
@@ -415,8 +426,14 @@ def _digest_of_file(path):
 
 @dataclass(frozen=True)
 class Patches(Checked):
-    """All that decides a set of patches, see `shl.SHL`; a value out of its range is an error that
-    names it.
+    """All that decides a set of patches; the parameters are those of `shl.SHL`.
+
+    Parameters
+    ----------
+    patch_height : int, default=None
+        Height of a patch.  If None, its width.
+    color : bool, default=False
+        Whether patches have colours.
     """
 
     height: Count
@@ -474,3 +491,18 @@ class Patches(Checked):
         options = {name: getattr(self, name) for name in names}
         with progress(desc="patches", unit="crop", disable=not verbose) as bar:
             return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)
+
+
+__all__ = [
+    "Patches",
+    "band_pass",
+    "block_average",
+    "centre",
+    "crop",
+    "disc",
+    "draw_patches",
+    "extract_patches",
+    "noise_patches",
+    "preprocess",
+    "whiten",
+]

@@ -86,8 +86,15 @@ def load_images(
 def choose_database(
     name_database: str | None, datapath: str | Path = DATAPATH
 ) -> tuple[str | Path, str]:
-    """(datapath, name_database): where there is no name, that of the only database of a datapath
-    that is given (`find_database`), else of the photographs that need none.
+    """Return (datapath, name_database) of the images that a user named.
+
+    Parameters
+    ----------
+    name_database : str or None
+        If None, the only database in `datapath` (see `find_database`), or the photographs that
+        scikit-learn ships if `datapath` has its default.
+    datapath : str or Path, default='database/'
+        A folder of images, or of such folders.
     """
     if name_database is not None:
         return datapath, name_database
@@ -98,7 +105,7 @@ def choose_database(
 
 
 def find_database(datapath: str | Path) -> tuple[Path, str]:
-    """The folder of databases and the only database in it.
+    """Return the folder of databases and the only database in it.
 
     A folder of images is a database itself, and so is one file.
 
@@ -115,7 +122,7 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
         return itself
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"datapath must be a folder or a file, and there is none at {folder}"
+            f"datapath must be a folder or a file, but there is none at {folder}"
         )
     if _holds_images(folder, PICTURES):
         return itself
@@ -123,7 +130,7 @@ def find_database(datapath: str | Path) -> tuple[Path, str]:
     if not found and _holds_images(folder):  # arrays may also be beside databases
         return itself
     if not found:
-        raise FileNotFoundError(f"datapath must hold a folder of images, and {folder} holds none")
+        raise FileNotFoundError(f"datapath must hold a folder of images, but {folder} holds none")
     if STUDIED in found:
         return folder, STUDIED
     if len(found) > 1:
@@ -158,9 +165,9 @@ def _folder_images(folder, height, width, color):
             sorted(path.name for path in folder.parent.iterdir()) if folder.parent.is_dir() else []
         )
         raise FileNotFoundError(
-            f"name_database must be 'sample', 'dead_leaves', or a folder or file in "
-            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not {folder.name!r}. "
-            f"For images elsewhere, pass datapath alone"
+            "name_database must be 'sample', 'dead_leaves', or a folder or file in "
+            f"{folder.parent}, which holds {', '.join(there) or 'nothing'}, not "
+            f"{folder.name!r}. For images elsewhere, pass datapath alone."
         )
     images = []
     for path in files_of(folder):
@@ -172,7 +179,8 @@ def _folder_images(folder, height, width, color):
     if not images:
         there = ", ".join(sorted(path.name for path in folder.iterdir())[:20]) or "nothing"
         raise FileNotFoundError(
-            f"no usable image of at least {height} x {width} in {folder}, which holds {there}"
+            f"There is no usable image of at least {height} x {width} pixels in {folder}, which "
+            f"holds {there}. Pass a smaller height and width; sounds need height=1, patch_height=1."
         )
     return images
 
@@ -209,6 +217,15 @@ def read_images(
 ) -> list[tuple[str, np.ndarray]]:
     """Read all images of a file, as of `read_image`: (index, image), the index "" for one alone.
 
+    Parameters
+    ----------
+    path : str or Path
+        A file of one of the formats in database/README.md.
+    height, width : int, default=1
+        Pixels that an image must have at least.
+    color : bool, default=False
+        Whether to keep colours.
+
     Raises
     ------
     ValueError
@@ -224,7 +241,7 @@ def read_images(
 def read_image(
     path: PathLike, height: Count = 1, width: Count = 1, color: Flag = False
 ) -> np.ndarray:
-    """The only image of a file.
+    """Read the only image of a file.
 
     Integers of any depth keep it, in grey and in colour (16 bits of colour need the extra
     `images`).  Palettes are looked up, and transparency is left out.  The image is turned as its
@@ -252,12 +269,13 @@ def read_image(
     """
     images = read_images(path, height, width, color)
     if len(images) > 1:
-        raise ValueError(f"it holds {len(images)} images, and one is needed. Use read_images")
+        raise ValueError(f"it holds {len(images)} images, but one is needed. Use read_images.")
     return images[0][1]
 
 
 def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """0.2989 R + 0.5870 G + 0.1140 B of colours, greys as they are, scaled to 0..1 by their type.
+    """Return 0.2989 R + 0.5870 G + 0.1140 B of colours, and greys unchanged, scaled to 0..1 by
+    their type.
 
     Integers are divided by the largest value of their type (uint8 by 255, uint16 by 65535), however
     dark they are; bool is 0 and 1; floats are taken as 0..1 already.
@@ -294,7 +312,7 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_color(pixels: np.ndarray) -> np.ndarray:
-    """Red, green and blue, scaled to 0..1 by their type as in `to_grey`.
+    """Return red, green and blue, scaled to 0..1 by their type as in `to_grey`.
 
     Parameters
     ----------
@@ -345,7 +363,7 @@ def _check_levels(pixels):
 def dead_leaves(
     height: Count, width: Count, rng: np.random.Generator, color: Flag = False
 ) -> np.ndarray:
-    """An image of discs that occlude one another, with the statistics of natural scenes.
+    """Draw an image of discs that occlude one another, with the statistics of natural scenes.
 
     Radii have the density r^-3 between 2 pixels and a third of the image, positions and grey levels
     are uniform, and each disc covers those before it.
@@ -393,7 +411,6 @@ __all__ = [
     "DATAPATH",
     "choose_database",
     "dead_leaves",
-    "files_of",
     "find_database",
     "load_images",
     "read_image",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 NO_RECORD = (
-    "There is no record of this learning: record_each was 0.  Learn again with record_each above "
+    "There is no record of this learning: record_each was 0. Learn again with record_each above "
     "0, such as record_each=32."
 )
 
@@ -49,7 +49,7 @@ class History(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._columns:
             raise KeyError(
-                f"{name!r} was not recorded; there is {', '.join(self._columns) or 'no record'}"
+                f"{name!r} was not recorded. There is {', '.join(self._columns) or 'no record'}."
             )
         return np.asarray(self._columns[name])
 

@@ -131,7 +131,7 @@ class ActivationRule(_WithRate):
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """The gains (n_dictionary,), non-negative; p (n_dictionary,) and target in (0, 1)."""
-        raise NotImplementedError("an ActivationRule gives gain(p, target)")
+        raise NotImplementedError("A subclass of ActivationRule must define gain(p, target).")
 
 
 class EMP(ActivationRule):
@@ -139,9 +139,15 @@ class EMP(ActivationRule):
 
     gain_i = 1 if p_i < target (1 + alpha_homeo) else 0
 
-    A target under the mean of p, as after batches whose pursuits ended early, is raised to it: else
-    every atom could be over the bound, no event would ever come again, and the target would stay at
-    0.
+    If pursuits of a batch ended early, the target may be below the mean of p.  It is then raised to
+    that mean, because otherwise all atoms could sit out for ever.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Above 0, the share above the target from which an atom sits out.
     """
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
@@ -150,7 +156,15 @@ class EMP(ActivationRule):
 
 
 class HAP(ActivationRule):
-    """Homeostasis on activation probability (Perrinet 2019): gain_i = log p_i / log target."""
+    """Homeostasis on activation probability (Perrinet 2019): gain_i = log p_i / log target.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Not used.
+    """
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
@@ -170,7 +184,12 @@ class ShareHAP(ActivationRule):
     sample images); the share of images that use the atom does not even out atoms that some images
     use many times (.16).
 
-    The rate defaults to 0.05.
+    Parameters
+    ----------
+    eta_homeo : float, default=0.05
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Not used.
     """
 
     @checked
@@ -185,7 +204,15 @@ class ShareHAP(ActivationRule):
 
 
 class EXP(ActivationRule):
-    """Exponential gain: gain_i = exp(-(p_i - target) / alpha_homeo)."""
+    """Exponential gain: gain_i = exp(-(p_i - target) / alpha_homeo).
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Above 0, the difference in p that changes a gain by a factor e.
+    """
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
@@ -193,7 +220,15 @@ class EXP(ActivationRule):
 
 
 class EHAP(ActivationRule):
-    """Power-law gain ('eHAP'): gain_i = (p_i / target)^-alpha_homeo."""
+    """Power-law gain ('eHAP'): gain_i = (p_i / target)^-alpha_homeo.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Above 0, the exponent.
+    """
 
     def gain(self, p: np.ndarray, target: float) -> np.ndarray:
         """Above 1 for atoms used less than the target."""
@@ -259,6 +294,13 @@ class OLS(_WithRate):
     """Gain from the variance of coefficients (Olshausen & Field 1997): gain_i = V_i^-alpha_homeo.
 
     V_i <- (1 - eta_homeo) V_i + eta_homeo v_i / mean_j v_j with v_i = mean_n a_ni^2.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    alpha_homeo : float, default=0.05
+        Above 0, the exponent.
     """
 
     of_atoms = ("V",)
@@ -288,15 +330,15 @@ class HEH2019(_Renewing):
 
     P_cum_i <- (1 - eta_homeo) P_cum_i + eta_homeo CDF_i(batch);   z_i(a) = P_cum_i(1 - exp(-a / C))
 
-    Were the coefficients of each atom distributed as its P_cum says, every atom would win equally
-    often.
+    If the coefficients of each atom were distributed as its P_cum says, all atoms would be selected
+    equally often.
 
-    P_cum counts the zeros too, z_i(0) = 1 - p_i with p_i the activation probability.  Where all
-    coefficients of a sample are small, as late in its pursuit, p_i alone decides: an atom used a
-    little less than the others wins with any coefficient above 0.  P_cum answers 1 / eta_homeo
-    batches later, so usage oscillates, driven by the noise of p_i, which is relatively
-    sqrt(eta_homeo / (2 batch_size p_i)).  In batches of 256 that needs an eta_homeo of .005 or
-    less, and less for codes of more events; 'HEH' has no such limit.
+    P_cum counts the zeros too: z_i(0) = 1 - p_i with p_i the activation probability.  If all
+    coefficients of a sample are small, as late in its pursuit, p_i alone decides.  An atom used a
+    little less than the others is then selected with any coefficient above 0.  P_cum answers
+    1 / eta_homeo batches later, so usage oscillates, driven by the noise of p_i, which is
+    relatively sqrt(eta_homeo / (2 batch_size p_i)).  In batches of 256, eta_homeo must be at most
+    .005, and less for codes of more coefficients.  'HEH' has no such limit.
 
     Parameters
     ----------
@@ -325,8 +367,8 @@ class HEH2019(_Renewing):
         self.eta_homeo, self.C, self.nb_quant = eta_homeo, C, nb_quant
         if P_cum is not None and self.C == 0:
             raise ValueError(
-                "P_cum needs the C of its scale, above 0: it cannot start where C adapts to the "
-                "data"
+                "P_cum needs the C of its scale, above 0, because it cannot start where C "
+                "adapts to the data"
             )
         self.P_cum = None if P_cum is None else check_P_cum(P_cum, "P_cum", nb_quant=self.nb_quant)
 
@@ -389,7 +431,17 @@ class HEH(HEH2019):
 
     as if each atom had been used PRIOR_EVENTS times more, as the mean is, in the
     (2 - eta_homeo) n_draws / eta_homeo samples that a running mean of batches of n_draws is worth.
-    Parameters are those of 'HEH2019'.
+
+    Parameters
+    ----------
+    eta_homeo : float, default=0.01
+        In [0, 1], the rate of the running mean.
+    C : float, default=3.0
+        At least 0, the scale of coefficients; 0 adapts it to the data, as in `HEH2019`.
+    nb_quant : int, default=128
+        At least 2, the points of P_cum.
+    P_cum : array of shape (n_dictionary, nb_quant), default=None
+        The start, as in `HEH2019`.
     """
 
     def init(self, n_dictionary: int, activity: float, dtype) -> dict:
@@ -416,7 +468,7 @@ class HEH(HEH2019):
 
 
 def scale(state: dict) -> float:
-    """The C of a state of HEH; 1 where none is known yet."""
+    """Return the C of a state of HEH, 1 if none is known yet."""
     return float(state["C"]) or 1.0
 
 
@@ -472,7 +524,8 @@ class Fading:
 
 
 def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
-    """CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant) float64.
+    """Return the CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant)
+    float64.
 
     Over nb_quant - 1 equal bins of r in [0, 1]; coefficients of 0 count in the first bin; the first
     column is 0.
@@ -498,7 +551,7 @@ RULES = {
 
 
 def make_rule(homeo_method, **parameters) -> Rule:
-    """The rule of a name, or the user's own object as it is.
+    """Return the rule of a name, or the user's own object unchanged.
 
     Parameters
     ----------
@@ -527,9 +580,7 @@ def make_rule(homeo_method, **parameters) -> Rule:
 
 
 def kind_of(rule: Rule, n_dictionary: int) -> str:
-    """How a rule lets atoms compete, 'gain', 'table' or 'plain': as it says itself, or as it does
-    at first.
-    """
+    """Tell how a rule lets atoms compete: by a 'gain', a 'table' or as 'plain' pursuit."""
     if hasattr(rule, "gives"):
         return rule.gives
     state = rule.init(n_dictionary, 1 / n_dictionary, np.float32)

@@ -37,7 +37,7 @@ def learn(
     records_end: bool = False,
     sample_weight: np.ndarray | None = None,
 ) -> State:
-    """Steps `state` in place, a batch of rows of X each, and records when it is due.
+    """Step `state` in place, by a batch of rows of X each, and record when it is due.
 
     Records are made on the rows `held_out` of X, or without them on each batch before its step, and
     with records_end also after the last step.  on_step(state) is called after each step: True stops
@@ -343,8 +343,8 @@ class Batches:
 
 
 def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
-    """The rows of each step of one pass over new samples, in an order that the state's seed and
-    step decide: all of them, in batches of at most batch_size and as equal as they can be.
+    """Return the rows of each step of one pass over new samples.  Their order follows from the
+    state's seed and step; batches have at most batch_size rows and are as equal as possible.
     """
     order = np.random.default_rng([state.seed, state.step]).permutation(n_samples)
     return np.array_split(order, -(-n_samples // batch_size))
@@ -354,7 +354,7 @@ def one_pass(n_samples: int, batch_size: int, state: State) -> list[np.ndarray]:
 
 
 def code_all(X: np.ndarray, coder: Coder, threads: Threads) -> Batch:
-    """All samples, coded."""
+    """Code all samples."""
     return coder.code_batch(X, np.arange(len(X)), threads)
 
 
@@ -367,7 +367,7 @@ def code_rows(
     exponent: int = 0,
     most_norm: float = np.inf,
 ) -> Batch:
-    """Return the samples X[rows], coded, with their weights and the unit of their coefficients.
+    """Code the samples X[rows], and add their weights and the unit of their coefficients.
 
     Samples of a norm above most_norm are scaled down to it.
     """

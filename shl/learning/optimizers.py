@@ -323,13 +323,13 @@ DecayLike = Annotated[
 
 
 def make_optimizer(eta: float, beta1: float, beta2: float, epsilon: float) -> Optimizer:
-    """Adam; the plain gradient where beta1 is 0."""
+    """Return Adam, or the plain gradient if beta1 is 0."""
     adam = Adam(eta, beta1, beta2, epsilon)
     return GradientDescent(adam.eta) if adam.beta1 == 0 else adam
 
 
 def normalise(atoms: np.ndarray) -> np.ndarray:
-    """Scale atoms in place to norm 1, an atom of zeros stays; return the norms before."""
+    """Scale atoms in place to norm 1, except atoms of zeros; return the norms before."""
     flat = atoms.reshape(len(atoms), -1)
     xp = namespace(flat)
     norms = xp.zeros_like(flat, shape=len(flat))

@@ -211,7 +211,8 @@ ReplaceLike = Annotated[
 
 
 def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
-    """(1 - c_i^2 - e_i^2)+, a share of each atom that its two nearest others cannot explain.
+    """Return (1 - c_i^2 - e_i^2)+, the share of each atom that its two nearest others cannot
+    explain.
 
     (That share itself has e_i without c_i; to count the nearest atom twice where it is all there is
     finds more of the rarely used planted atoms: .99 instead of .96 of those used as 1 / rank.)

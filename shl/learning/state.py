@@ -250,9 +250,7 @@ def start_state(
 
 
 def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
-    """The state, where X is, or an error where it cannot go on under this plan, as after a change
-    of parameters.
-    """
+    """Return the state on the device of X; raise an error if it cannot resume under this plan."""
     if not isinstance(state, State):
         raise TypeError(f"resume must be a shl.learning.State, not {type(state).__name__}")
     state = state.beside(X)
@@ -268,23 +266,27 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
     C = float(histogram.get("C", 0))  # 0 adapts
     if wanted != found or (C and float(state.histogram["C"]) != C):
         raise ValueError(
-            "homeo_method, homeo_fade, nb_quant and C must not change while a state is learned on: "
-            "call fit, or make a new model; to learn on after load with a rule of one's own, "
-            "load(path, homeo_method=rule)"
+            "homeo_method, homeo_fade, nb_quant and C must not change when learning "
+            "resumes. Call fit to start anew. To resume a loaded model with a "
+            "user-defined rule, call load(path, homeo_method=rule)."
         )
     moments = plan.optimizer.init(state.dictionary)
     if moments.keys() != state.moments.keys():
         raise ValueError(
-            "optimizer must not change, nor beta1 become or leave 0, while a state is learned on. "
-            "Call fit to start anew."
+            "optimizer must not change, nor beta1 become or leave 0, when learning "
+            "resumes. Call fit to start anew."
         )
     if plan.eta_precision is not None and state.variance is None:
-        raise ValueError("do_precision must not become True while a state is learned on: call fit")
+        raise ValueError(
+            "do_precision must not become True when learning resumes. Call fit to start anew."
+        )
     kept = plan.init_replacement(state.dictionary)
     if not state.replacement:  # as after a fit to fewer samples than atoms
         state.replacement = kept
     if kept and kept.keys() != state.replacement.keys():
-        raise ValueError("replacement of the state must have the parts of `Replacement`: call fit")
+        raise ValueError(
+            "replacement of the state must have the parts of `Replacement`. Call fit to start anew."
+        )
     if kept and kept["pool"].shape[1:] != state.replacement["pool"].shape[1:]:
         raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
     if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
@@ -333,7 +335,7 @@ STATE = {
 
 
 def to_arrays(state: State) -> tuple[dict, dict]:
-    """The state as ({name: array}, JSON values), the form in which it is kept on disk."""
+    """Return the state as ({name: array}, JSON values), the form in which it is stored."""
     arrays = _parts_of(state, PARTS)
     return arrays, {name: getattr(state, name) for name in NUMBERS}
 
@@ -350,7 +352,7 @@ def _parts_of(state, parts=PARTS[:-1]):
 
 
 def from_arrays(arrays: dict, info: dict) -> State:
-    """The state that `to_arrays` took apart.
+    """Return the state that `to_arrays` took apart.
 
     Raises
     ------

@@ -15,19 +15,6 @@ _NAMES = {
     "layers": ("SparseLinear", "GaussianLinear", "NormalizedLinear"),
 }
 
-__all__ = [
-    "L1",
-    "L2",
-    "GaussianLinear",
-    "GroupLasso",
-    "NormalizedLinear",
-    "Penalize",
-    "Proximal",
-    "SparseGroupLasso",
-    "SparseLinear",
-    "SparseMLPClassifier",
-    "SparseMLPRegressor",
-    "shrink",
-]
+__all__ = sorted(name for names in _NAMES.values() for name in names)
 
 __getattr__, __dir__ = lazy(__name__, _NAMES)

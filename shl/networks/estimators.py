@@ -250,8 +250,8 @@ class _SparseMLP(BaseEstimator):
         for name, value in self._form().items():
             if value != self._architecture[name]:
                 raise ValueError(
-                    f"{name} must stay {self._architecture[name]!r}, that of the network that "
-                    f"goes on learning, not {value!r}"
+                    f"{name} must stay {self._architecture[name]!r} when learning resumes, not "
+                    f"{value!r}"
                 )
         return self.module_
 
@@ -298,8 +298,8 @@ class _SparseMLP(BaseEstimator):
         outputs = _outputs(module, samples.X)
         if not np.isfinite(outputs).all():
             raise ArithmeticError(
-                "the learning diverged: its outputs are not finite; use a smaller "
-                "learning_rate_init, or scale the data"
+                "Learning diverged: the outputs are not finite. Use a smaller "
+                "learning_rate_init, or scale the data."
             )
         return float(self._metric(samples.y, self._decode(outputs), sample_weight=samples.weight))
 

@@ -304,9 +304,9 @@ def _density(density, epsilon, n_in, n_out):
     density = check_number(epsilon, "epsilon", above=0) * (n_in + n_out) / (n_in * n_out)
     if density > 1:
         warnings.warn(
-            f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of {n_in} x "
-            f"{n_out}: it is "
-            "clipped to 1, the layer is dense",
+            f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of "
+            f"{n_in} x {n_out}, which is clipped to 1. The layer is dense. Use a "
+            "smaller epsilon for a sparse one.",
             stacklevel=4,
         )
     return min(1.0, density)

@@ -113,8 +113,8 @@ class GroupLasso(Penalty):
         """Raise a ValueError for weights without rows."""
         if w.ndim != 2:
             raise ValueError(
-                f"{type(self).__name__} needs weights of 2 axes (inputs, outputs), but {name} has "
-                f"shape {tuple(w.shape)}: it has no groups"
+                f"{type(self).__name__} needs weights of 2 axes (inputs, outputs), but "
+                f"{name} has shape {tuple(w.shape)}, which has no groups"
             )
 
 

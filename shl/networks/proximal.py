@@ -90,7 +90,9 @@ class Proximal:
             if term.parameter not in options:
                 raise ValueError(f"{term.name} must be a parameter of the optimizer")
             if options[term.parameter].get("maximize"):
-                raise ValueError(f"maximize must be False for {term.name}: a penalty is a loss")
+                raise ValueError(
+                    f"maximize must be False for {term.name}, because a penalty is a loss"
+                )
 
     @torch.no_grad()
     def step(self) -> None:

@@ -255,8 +255,8 @@ def _check_finite(module, loss, epoch):
     """Raise an error after an epoch that diverged."""
     if not loss <= LARGEST_LOSS or not all(w.isfinite().all() for w in weight_matrices(module)):
         raise ArithmeticError(
-            f"the learning diverged in epoch {epoch}: its loss is {loss:.3g}; use a "
-            "smaller learning_rate_init, or scale the data"
+            f"Learning diverged in epoch {epoch}, where the loss is {loss:.3g}. Use a "
+            "smaller learning_rate_init, or scale the data."
         )
 
 

@@ -51,7 +51,8 @@ def tile(
     ValueError
         If patches are neither square nor of `patch_shape`.
     """
-    check_count(n_columns, "n_columns", is_optional=True)
+    if n_columns is not None:
+        check_count(n_columns, "n_columns")
     pictures, _ = shape_samples(patches, "patches", patch_shape, "image")
     return mosaic(pictures, n_columns or _count_columns(len(pictures), *pictures.shape[1:3]), gap)
 
@@ -77,8 +78,8 @@ def shape_samples(
         side = round(n_features**0.5)
         if kind == "image" and side**2 != n_features:
             raise ValueError(
-                f"each row of {name} must be a square patch, but has {n_features} pixels.  Pass "
-                f"patch_shape=(height, width)"
+                f"Each row of {name} must be a square patch, but has {n_features} pixels. "
+                "Pass patch_shape=(height, width)."
             )
         is_image = kind == "image" or (kind is None and side**2 == n_features)
         patch_shape = (side, side) if is_image else (n_features,)
@@ -284,7 +285,7 @@ def activity(dico: "SparseHebbianLearning", data: np.ndarray | None = None) -> n
     found = _find_activity(dico, data)
     if found is None:
         name = type(dico).__name__
-        raise TypeError(f"{name} does not know how often its atoms are selected.  Pass data")
+        raise TypeError(f"{name} does not know how often its atoms are selected. Pass data.")
     return found
 
 
@@ -382,3 +383,6 @@ def show_data(
     fig = fig or axs[0].figure
     save(fig, fname)
     return fig, axs
+
+
+__all__ = ["activity", "show_data", "show_dico", "show_dico_in_order", "tile"]

@@ -247,3 +247,14 @@ def plot_recovery(
     ax.axline((0, 0), slope=1, color="0.7", lw=0.8)
     set_label(ax.xaxis, "true coefficient", "true")
     set_label(ax.yaxis, "recovered coefficient", "recovered")
+
+
+__all__ = [
+    "plot_P_cum",
+    "plot_coefficients",
+    "plot_proba_histogram",
+    "plot_recovery",
+    "plot_usage",
+    "plot_variance",
+    "plot_variance_histogram",
+]

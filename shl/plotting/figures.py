@@ -279,3 +279,6 @@ def save_both(fig: "Figure", stem: str | Path) -> None:
     for suffix in (".png", ".pdf"):
         save(fig, f"{stem}{suffix}")
     close(fig)
+
+
+__all__ = ["COLORS"]

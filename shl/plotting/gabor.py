@@ -86,3 +86,6 @@ def plot_width_length(
     ax.set(xlim=(0, 1.2), ylim=(0, 2))
     set_label(ax.xaxis, "width in periods, n_x", "n_x")
     set_label(ax.yaxis, "length in periods, n_y", "n_y")
+
+
+__all__ = ["plot_frequencies", "plot_orientations", "plot_width_length"]

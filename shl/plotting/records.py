@@ -255,7 +255,7 @@ def plot_grid(
     if results.shape != (len(x), len(y)) or not results.size:
         raise ValueError(
             f"results must have shape ({len(x)}, {len(y)}), as many as values of {x_name} and "
-            f"{y_name}, and not be empty.  Its shape is {results.shape}"
+            f"{y_name}, and not be empty. Its shape is {results.shape}"
         )
     results = np.ma.masked_invalid(results.astype(float)).T
     image = ax.imshow(results, aspect="auto", origin="lower")
@@ -273,3 +273,14 @@ def plot_grid(
         color = "black" if value is np.ma.masked or value > middle else "white"
         text = "failed" if value is np.ma.masked else f"{value:#.3g}"
         ax.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
+
+
+__all__ = [
+    "LABELS",
+    "plot_error",
+    "plot_grid",
+    "plot_learning",
+    "plot_scan",
+    "plot_selection",
+    "time_plot",
+]

@@ -16,14 +16,14 @@ import numpy as np
 
 from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
-from .index import SIZES, describe, parse
+from .index import INDEX, SIZES, describe, parse
 
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
-    """The `Store` of a folder; None is no store.
+    """Return the `Store` of a folder, or None if there is no store.
 
     The default folder gives way to the environment's SHL_CACHE_DIR, of which 'none' is no store.
     The environment's SHL_CACHE_MAX_SIZE, such as 2GB, bounds the folder's size.
@@ -84,7 +84,8 @@ class Store:
             reason = str(error)
         except ValueError as error:
             reason = f"{error}; {self._set_aside(path)}"
-        warnings.warn(f"{printable(reason)}; it is made again", stacklevel=3)
+        text = f"{printable(reason).removesuffix('.')}. The result is computed again."
+        warnings.warn(text, stacklevel=3)
         return None
 
     @staticmethod
@@ -152,7 +153,7 @@ class Store:
             save()
         except OSError as error:
             text = printable(str(error))
-            warnings.warn(f"{text}; the result is used, but not kept", stacklevel=3)
+            warnings.warn(f"{text}; the result is used, but not stored", stacklevel=3)
             return False
         self._used.add(Path(path))
         if self.max_size is not None:
@@ -203,6 +204,8 @@ class Store:
         removed : list of str
             The paths of what was removed.
         """
+        with contextlib.suppress(OSError):  # an index is made again
+            (self.folder / INDEX).unlink()
         return self._remove(
             path
             for path, _, age in self._files()

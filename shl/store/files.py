@@ -19,7 +19,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -30,6 +30,7 @@ except ImportError:  # Windows, which does not remove an open file
 
 SCHEMA = 3
 JSON_KEY, DIGEST_KEY = "__json__", "__digest__"
+OF_ONE_RUN = ("seconds", "cputime", "cached")  # what differs between equal runs
 # tag-kind-key.npz, a checkpoint beside it, and either set aside
 ENTRY = re.compile(r"(?:.*-)?([a-z_]+-[0-9a-f]{32})\.(npz|checkpoint)(\.bad)?", re.DOTALL)
 PART = re.compile(r"\.(?:[0-9a-f]{8}-\d+-)?[0-9a-f]{16}\.part")  # a file that is being written
@@ -87,6 +88,13 @@ def is_reproducible() -> bool:
     The environment's SOURCE_DATE_EPOCH asks for this, see https://reproducible-builds.org.
     """
     return "SOURCE_DATE_EPOCH" in os.environ
+
+
+def lasting(value: Any) -> Any:
+    """A summary, or a part of it, without times if files are to hold none."""
+    if is_reproducible() and isinstance(value, dict):
+        return {name: lasting(part) for name, part in value.items() if name not in OF_ONE_RUN}
+    return [lasting(part) for part in value] if isinstance(value, list) else value
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -181,7 +189,7 @@ def _to_json(value):
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """The (arrays, info) that `write` wrote.
+    """Return the (arrays, info) that `write` wrote.
 
     Raises
     ------
@@ -198,7 +206,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def read_info(path: str | Path) -> dict:
-    """The info of a file alone, without its arrays; errors as in `read`."""
+    """Return the info of a file without its arrays; errors as in `read`."""
     with damage_of(path):
         return _take_info(path, _read_members(path, only=(JSON_KEY, DIGEST_KEY)))
 
@@ -263,7 +271,8 @@ def _take_info(path, arrays):
     info = json.loads(text)
     if info["schema"] > SCHEMA:
         raise NewerSchema(
-            f"{path} has schema {info['schema']}, this version reads up to {SCHEMA}: update shl"
+            f"{path} has schema {info['schema']}, but this version reads up to "
+            f"{SCHEMA}. Update shl."
         )
     if arrays.pop(DIGEST_KEY).tobytes() != hash_of(text).encode():
         raise ValueError("its text does not match its digest")
@@ -286,7 +295,7 @@ def take(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 
 def digest(arrays: np.ndarray | dict[str, np.ndarray]) -> str:
-    """A hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
+    """Return a hash of an array, or of a mapping of them: names, dtypes, shapes and content."""
     hasher = hashlib.blake2b(digest_size=16)
     for name, array in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
         array = np.ascontiguousarray(array)

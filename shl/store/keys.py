@@ -110,7 +110,7 @@ def key_of(parameters: Mapping, package: str | None = None) -> str:
     try:
         text = _Writer().text({**parameters, "sources": sources_of(package)}, "")
     except RecursionError:
-        raise ValueError("the parameters are nested too deeply for a key; simplify them") from None
+        raise ValueError("The parameters are nested too deeply for a key. Simplify them.") from None
     return hash_of(text.encode(errors="surrogatepass"))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from PIL import Image
 
 import shl as package
@@ -16,18 +17,6 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "more" / "coming_from_shl.
 N_CV, TAG = 2, "ICLR"
 fig_width, phi = 450 / 72.27, (np.sqrt(5) + 1) / 2
 colors, homeo_methods = ["black", "orange", "blue"], ["None", "OLS", "HEH"]
-SIZES = {
-    "height": 64,
-    "width": 64,
-    "patch_width": 8,
-    "N_patches": 600,
-    "n_dictionary": 30,
-    "l0_sparseness": 3,
-    "n_iter": 9,
-    "batch_size": 100,
-    "record_each": 4,
-    "record_num_batches": 100,
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +34,8 @@ def opts(tmp_path_factory):
         "alpha_homeo": 2.5,
         "cache_dir": str(folder / "cache_dir_42"),
         "datapath": str(folder / "database"),
-        **SIZES,
+        **EXPERIMENT,
+        "n_iter": 9,
     }
 
 
@@ -207,16 +197,16 @@ def test_the_page_lists_a_name_that_changes(name):
 
 
 def test_an_error_says_what_to_write_instead(opts, data):
-    with pytest.raises(ImportError, match="no attribute 'prun'.  Write instead: SHL_set"):
+    with pytest.raises(ImportError, match="no attribute 'prun'. Write instead: SHL_set"):
         from shl import prun  # noqa: F401
     with pytest.raises(ImportError, match="Write instead: shl.ConvolutionalSHL"):
         from shl.convolution import CHAMP_Layer  # noqa: F401
     with pytest.raises(AttributeError, match="Write instead: shl.classic.inv_quantile"):
         package.inv_quantile  # noqa: B018
     assert not hasattr(package, "print_stats") and not hasattr(package, "anything")
-    with pytest.raises(TypeError, match="SHL_set has no parameter 'do_run': write instead: run"):
+    with pytest.raises(TypeError, match="SHL_set has no parameter 'do_run'. Write instead: run"):
         SHL_set(opts, do_run=True)
-    with pytest.raises(TypeError, match="SHL.learn_dico has no parameter 'eta': pass it to SHL"):
+    with pytest.raises(TypeError, match="SHL.learn_dico has no parameter 'eta'. Pass it to SHL"):
         SHL(**opts).learn_dico(data, eta=0.1)
-    with pytest.raises(ValueError, match="no figure 'time_plot_aerror'.  Write instead: time_plot"):
+    with pytest.raises(ValueError, match="no figure 'time_plot_aerror'. Write instead: time_plot"):
         SHL(**opts).learn_dico(data, list_figures=["time_plot_aerror"])

@@ -5,24 +5,14 @@
 import re
 
 import pytest
+from making import EXPERIMENT
 from sklearn.datasets import load_digits
 
 from shl.annex import planted, report, tasks
 from shl.annex.study import SCALES, Scale, Study
 
-OPTS = {
-    "height": 64,
-    "width": 64,
-    "patch_width": 8,
-    "n_dictionary": 12,
-    "l0_sparseness": 3,
-    "N_patches": 400,
-    "n_iter": 9,
-    "batch_size": 100,
-    "record_each": 8,
-    "record_num_batches": 100,
-    "one_over_F": False,
-}
+OPTS = EXPERIMENT | {"N_patches": 400, "n_dictionary": 12, "n_iter": 9, "record_each": 8}
+OPTS["one_over_F"] = False
 TINY = Scale(OPTS, n_seeds=3, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
 PICTURES = {
     "answers": 0,
@@ -56,11 +46,14 @@ def study(tmp_path_factory):
         patch.setattr(planted, "STEPS", 20)
         few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
         patch.setattr(planted, "SCHEMES", few)
+        cases = ("as it is", "noise .1")
+        patch.setattr(planted, "ROBUSTNESS", {name: planted.ROBUSTNESS[name] for name in cases})
         patch.setattr(tasks, "load_digits", few_digits)
         patch.setattr(tasks, "RULES", ("HAP",))
         patch.setattr(tasks, "ALPHAS", ())
         patch.setattr(tasks, "N_ATOMS", 16)
         patch.setattr(tasks, "STEPS", 2)
+        patch.setattr(tasks, "DIGIT_STEPS", 20)
         patch.setattr(tasks, "SIDE", 24)
         yield Study("quick", cache_dir=tmp_path_factory.mktemp("cache"), n_jobs=1)
 
@@ -90,3 +83,17 @@ def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
         assert rows
         assert all(len(cells(row)) == len(cells(header)) for row in rows)
     assert bool(tables) == (name != "figures_1_3")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("study")
+def test_reproducible_reports_are_equal(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    files = []
+    for name in ("one", "two"):
+        again = Study("quick", cache_dir=tmp_path / f"cache_{name}", n_jobs=1)
+        report.write_report(again, tmp_path / name, ["answers", "coders"])
+        found = sorted((tmp_path / name).rglob("*.*"))
+        files.append({path.name: path.read_bytes() for path in found})
+    assert len(files[0]) > 10 and files[0] == files[1]
+    assert b"CPU" not in files[0]["report.md"]

@@ -55,41 +55,20 @@ def test_grids_have_full_rows_where_they_can():
     assert plots.count_columns(20, 1.6) == 5
 
 
-FLAGS = [
-    "--n-images",
-    "6",
-    "--size",
-    "33",
-    "--n-dictionary",
-    "5",
-    "--l0-sparseness",
-    "4",
-    "--n-iter",
-    "3",
-    "--n-jobs",
-    "1",
-    "--second-n-iter",
-    "2",
-    "--second-n-dictionary",
-    "3",
-    "--second-patch-width",
-    "7",
-]
+FLAGS = "conv-learn --n-images 6 --size 33 --n-dictionary 5 --l0-sparseness 4 --n-iter 3 --n-jobs 1"
+FLAGS += " --second-n-iter 2 --second-n-dictionary 3 --second-patch-width 7"
+FLAGS = FLAGS.split()
+
+
+def run(out, *flags):
+    """The exit code of a small study of images."""
+    return cli.main([*FLAGS, *flags, "--out", str(out)])
 
 
 def test_the_command_writes_what_it_says(tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = [
-        "conv-learn",
-        *FLAGS,
-        "--homeo-method",
-        "None",
-        "epochEXP",
-        "--database",
-        "dead_leaves",
-        "--json",
-    ]
-    assert cli.main([*arguments, "--out", str(out)]) == 0
+    flags = "--homeo-method None epochEXP --database dead_leaves --json"
+    assert run(out, *flags.split()) == 0
     summary = json.loads(capsys.readouterr().out)
     assert set(summary["rules"]) == {"None", "epochEXP"} and summary["second"]["seconds"] > 0
     assert json.loads((out / "summary.json").read_text()) == summary
@@ -111,10 +90,7 @@ def test_the_command_writes_what_it_says(tmp_path, capsys):
 
 def test_the_command_prints_a_line_for_each_rule(tmp_path, capsys):
     out = tmp_path / "out"
-    assert (
-        cli.main(["conv-learn", *FLAGS, "--homeo-method", "None", "shareHAP", "--out", str(out)])
-        == 0
-    )
+    assert run(out, "--homeo-method", "None", "shareHAP") == 0
     summary = json.loads((out / "summary.json").read_text())
     *lines, second, last = capsys.readouterr().out.splitlines()
     for line, (rule, found) in zip(lines, summary["rules"].items(), strict=True):
@@ -131,29 +107,8 @@ def test_the_command_learns_from_a_folder_and_can_be_quiet(tmp_path, capsys, rng
     for n in range(2):
         pixels = rng.integers(0, 256, (60, 70, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "pictures" / f"{n}.png")
-    arguments = [
-        "conv-learn",
-        *FLAGS,
-        "--homeo-method",
-        "shareHAP",
-        "--second-n-iter",
-        "0",
-        "--quiet",
-    ]
-    assert (
-        cli.main(
-            [
-                *arguments,
-                "--database",
-                "pictures",
-                "--datapath",
-                str(tmp_path),
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 0
-    )
+    flags = "--homeo-method shareHAP --second-n-iter 0 --quiet --database pictures --datapath"
+    assert run(tmp_path / "out", *flags.split(), str(tmp_path)) == 0
     assert capsys.readouterr() == ("", "")
     assert not (tmp_path / "out" / "model_second.npz").exists()
 
@@ -167,7 +122,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
         "--l0-sparseness must be at least 1 and at most 625 (the": ["--l0-sparseness", "626"],
     }
     for words, flags in cases.items():
-        assert cli.main(["conv-learn", *FLAGS, *flags, "--out", str(tmp_path / "out")]) == 2
+        assert run(tmp_path / "out", *flags) == 2
         assert words in capsys.readouterr().err
 
 
@@ -176,26 +131,15 @@ def test_faces_need_a_network(tmp_path):
     nowhere = dict.fromkeys(
         ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
     )
+    flags = [*FLAGS, "--database", "faces", "--datapath", tmp_path, "--out", tmp_path / "out"]
     run = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "shl.cli",
-            "conv-learn",
-            *FLAGS,
-            "--database",
-            "faces",
-            "--datapath",
-            str(tmp_path),
-            "--out",
-            str(tmp_path / "out"),
-        ],
+        [sys.executable, "-m", "shl.cli", *flags],
         env={**os.environ, **nowhere},
         capture_output=True,
         text=True,
     )
     assert run.returncode == 1 and run.stdout == ""
-    assert "the faces are not on this machine" in run.stderr
+    assert "The faces are not on this machine" in run.stderr
     assert "cannot be downloaded" in run.stderr
 
 

@@ -1,7 +1,7 @@
 import naive
 import numpy as np
 import pytest
-from codings import WAYS, assert_right, options_of, rescale, samples_of
+from codings import IN_TURN, WAYS, assert_right, options_of, rescale, samples_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,8 +41,7 @@ def test_code_equals_the_oracle(X, dictionary, name, dtype):
     assert_right(code, X, dictionary, options)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(("name", "dtype"), IN_TURN)
 def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
     X, dictionary = np.tile(samples_of(name, X[:50]), (3, 1)), dictionary.astype(dtype)
     X = X.astype(dtype)
@@ -58,13 +57,12 @@ def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
     np.testing.assert_array_equal(rows.toarray(), code)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(("name", "dtype"), IN_TURN)
 def test_scales_are_exact(X, dictionary, name, dtype):
     X, dictionary = samples_of(name, X[:20]).astype(dtype), dictionary.astype(dtype)
     options = options_of(name, dictionary.shape)
     code, most = sparse_encode(X, dictionary, **options), np.finfo(dtype).maxexp
-    for k in (4 - most // 2, -70, -7, 9, 70, most // 2 - 4, most - 12):
+    for k in (27 - most, 4 - most // 2, -70, -7, 9, 70, most // 2 - 4, most - 12):
         changed = rescale(options, k) if 2 * abs(k) < 1000 or "fit_tol" not in options else None
         if changed is not None:
             found = sparse_encode(np.ldexp(X, k), dictionary, **changed)
@@ -177,39 +175,6 @@ def test_events_of_a_dense_code(X, dictionary):
     np.testing.assert_array_equal(events.to_dense(), code)
     np.testing.assert_array_equal(events.counts(), (code != 0).sum(axis=0))
     np.testing.assert_allclose(events.power_sums(4), (code**4).sum(axis=0))
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"X": np.ones(24)}, "X must have 2 axes"),
-        ({"X": np.ones((3, 5))}, "dictionary must have 5 columns, not 24"),
-        ({"X": np.full((3, 24), np.nan)}, "X must hold no NaN"),
-        ({"X": np.empty((0, 24))}, "X is empty"),
-        ({"X": np.array([["a"] * 24])}, "X must be an array of real numbers"),
-        (
-            {"dictionary": 2 * np.eye(24)},
-            "dictionary must have rows of unit norm; row 0 has norm 2",
-        ),
-        ({"dictionary": np.zeros((5, 24))}, "row 0 is all zeros"),
-        ({"algorithm": "magic"}, "algorithm must be one of 'mp'.*not 'magic'"),
-        ({"l0_sparseness": 0}, "l0_sparseness must be at least 1.*not 0"),
-        ({"l0_sparseness": 71}, "at most 70 .the number of atoms., not 71"),
-        ({"fit_tol": -1.0}, "fit_tol must be at least 0, not -1.0"),
-        ({"alpha_MP": 1.5}, "alpha_MP must be above 0 and at most 1, not 1.5"),
-        ({"gain": -np.ones(70)}, "gain must be non-negative"),
-        ({"gain": np.ones(3)}, r"gain must have shape \(70,\), not \(3,\)"),
-        ({"P_cum": np.ones((70, 1))}, "P_cum must have shape"),
-        ({"P_cum": np.tile([1.0, 0.0], (70, 1))}, "P_cum must be non-decreasing"),
-        ({"P_cum": np.ones((70, 4)), "gain": np.ones(70)}, "gain and P_cum: give one of them"),
-        ({"P_cum": np.ones((70, 4)), "C": 0.0}, "C must be above 0, not 0.0"),
-        ({"P_cum": np.ones((70, 4)), "algorithm": "omp"}, "P_cum has no effect"),
-        ({"precision": np.zeros((70, 24))}, "precision must be positive"),
-    ],
-)
-def test_bad_input_is_named(X, dictionary, change, words):
-    with pytest.raises(ValueError, match=words):
-        sparse_encode(**{"X": X, "dictionary": dictionary, **change})
 
 
 @pytest.mark.parametrize("n_dictionary", [5, 130, 300])

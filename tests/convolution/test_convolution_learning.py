@@ -353,7 +353,7 @@ def test_bad_images_are_refused(X, match):
         ({"l0_sparseness": 15 * 19 + 1}, "at most 285 .the 15 x 19 places"),
         ({"l0_sparseness": 0}, "l0_sparseness"),
         ({"mask": np.ones((4, 5))}, "mask must have one of the shapes"),
-        ({"mask": -np.ones((5, 5))}, "non-negative"),
+        ({"mask": -np.ones((5, 5))}, "mask must be at least 0"),
         ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"),
         ({"mask": np.zeros((5, 5))}, "not all 0"),
         ({"homeo_method": "HIP"}, "homeo_method must be one of"),
@@ -368,7 +368,7 @@ def test_bad_images_are_refused(X, match):
         ({"random_state": -1}, "random_state"),
         ({"dict_init": np.ones((6, 1, 4, 5))}, "dict_init must have shape"),
         ({"n_dictionary": 0}, "n_dictionary"),
-        ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no atom of zeros"),
+        ({"dict_init": np.zeros((6, 1, 5, 5))}, "dict_init must have no row of zeros"),
         ({"n_jobs": 0}, "n_jobs"),
     ],
 )

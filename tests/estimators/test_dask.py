@@ -3,12 +3,11 @@
 import os
 import pickle
 import signal
-import subprocess
-import sys
 
 import joblib
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from scipy import sparse
 
 from shl import SHL_set, SparseCoder, SparseHebbianLearning, sparse_encode
@@ -97,16 +96,6 @@ def test_a_light_coder_travels(X):
     check_alike(lazy, model.transform(X))
 
 
-def test_dask_is_imported_for_its_arrays_alone():
-    code = (
-        "import sys, numpy as np, shl\n"
-        "model = shl.SparseHebbianLearning(8, n_iter=2).fit(np.random.rand(60, 9))\n"
-        "model.score(np.random.rand(60, 9))\n"
-        "assert not {'dask', 'distributed'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 OPTIONS = {"n_iter": 30, "batch_size": 32, "random_state": 0, "l0_sparseness": 3}
 
 
@@ -157,9 +146,7 @@ def test_two_blocks_are_held_at_a_time(X):
 
 # ------------------------------------------------------------------------------------ a cluster
 
-OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 600, "n_dictionary": 30}
-OPTS |= {"l0_sparseness": 3, "n_iter": 30, "batch_size": 100, "record_each": 10}
-OPTS |= {"record_num_batches": 100}
+OPTS = EXPERIMENT | {"n_iter": 30, "record_each": 10}
 
 
 @pytest.fixture

@@ -74,13 +74,6 @@ def test_auto_needs_all_samples(rng):
         SparseHebbianLearning("auto", dict_init=X[:5]).fit(X)
 
 
-def test_select_names_bad_input():
-    with pytest.raises(ValueError, match="n_dictionary"):
-        shl.select(np.ones((10, 4)), 0)
-    with pytest.raises(ValueError, match="X"):
-        shl.select(np.full((10, 4), np.nan))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", ["equal", "half stronger", "1/rank"])
 def test_other_guesses_select_alike(profile):

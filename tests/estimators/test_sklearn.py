@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sklearn
-from making import planted, small_model
+from making import make, planted
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.decomposition import sparse_encode as sklearn_encode
@@ -22,11 +22,6 @@ from shl.learning.homeostasis import RULES
 def X():
     X, _ = planted(np.random.default_rng(0), n_samples=600, n_pixels=16, n_atoms=20)
     return X.astype(np.float64)
-
-
-def make(**options):
-    parameters = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 20, "random_state": 0}
-    return SparseHebbianLearning(**{**parameters, **options})
 
 
 # ---------------------------------------------------------------------------- transform, scores
@@ -97,23 +92,6 @@ def test_a_coder_without_a_dictionary_has_the_cosine_basis(X):
     coder = SparseCoder(l0_sparseness=16).fit(X)
     np.testing.assert_allclose(coder.inverse_transform(coder.transform(X)), X, atol=1e-10)
     assert len(coder.get_feature_names_out()) == 16
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"dictionary": np.ones((3, 5))}, ValueError, "Dictionary and X have different numbers"),
-        ({"dictionary": np.zeros((3, 16))}, ValueError, "dictionary: row 0 is all zeros"),
-        ({"competition": 3}, TypeError, "competition must be a Competition, not 3"),
-        ({"l0_sparseness": 17}, ValueError, "l0_sparseness.*at most 16"),
-        ({"split_sign": 3}, TypeError, "split_sign must be True or False, not 3"),
-        ({"sparse_output": "no"}, TypeError, "sparse_output must be True or False"),
-        ({"positive_code": True}, ValueError, "Positive constraint not supported for 'omp'"),
-    ],
-)
-def test_a_coder_names_bad_parameters(X, change, error, words):
-    with pytest.raises(error, match=words):
-        SparseCoder(**change).transform(X)
 
 
 def test_a_coder_codes_under_a_competition(X):
@@ -238,20 +216,6 @@ def test_replacement_sees_weights():
     assert similarity(None) > 0.95 and similarity(weight) < 0.5
 
 
-@pytest.mark.parametrize(
-    ("weight", "words"),
-    [
-        (np.ones(5), r"sample_weight must have shape \(600,\)"),
-        (np.zeros(600), "sample_weight must be at least 0 and not all zero"),
-        (np.full(600, -1.0), "sample_weight must be at least 0"),
-    ],
-)
-def test_bad_weights_are_named(X, weight, words):
-    for learn in (make().fit, make().partial_fit, make().fit(X).score):
-        with pytest.raises(ValueError, match=words):
-            learn(X, sample_weight=weight)
-
-
 def test_weights_are_routed(X):
     with sklearn.config_context(enable_metadata_routing=True):
         model = make(batch_size=600).set_fit_request(sample_weight=True)
@@ -290,8 +254,6 @@ def test_a_short_batch_has_its_own_mean(X):
 def test_passes_are_steps(X):
     plain = {"n_iter": 2000}  # the default, which n_passes replaces
     assert make(**plain, n_passes=2.5, batch_size=100).fit(X).n_iter_ == 15
-    with pytest.raises(ValueError, match="n_passes must be above 0, not 0"):
-        make(**plain, n_passes=0).fit(X)
     by_passes = make(**plain, n_passes=5, batch_size=100)
     by_steps = make(n_iter=30, batch_size=100)
     np.testing.assert_array_equal(by_passes.fit(X).components_, by_steps.fit(X).components_)
@@ -335,58 +297,7 @@ def test_the_best_state_is_kept(X):
     assert model.n_iter_ == min(looks, key=looks.get)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"tol": -1}, "tol must be at least 0 and below 1, not -1"),
-        ({"n_iter_no_change": 0}, "n_iter_no_change must be at least 1, not 0"),
-        ({"validation_fraction": 1.0}, "validation_fraction must be above 0 and below 1, not 1.0"),
-        ({"transform_algorithm": "lasso"}, "transform_algorithm must be one of"),
-        ({"transform_l0_sparseness": 21}, "transform_l0_sparseness.*at most 20"),
-        ({"transform_fit_tol": -1.0}, "transform_fit_tol must be at least 0, not -1.0"),
-        ({"positive_code": True, "do_sym": True}, "positive_code and do_sym"),
-        ({"positive_code": True, "learning_algorithm": "lars"}, "not supported for 'lars'"),
-        ({"positive_dict": True, "dict_init": -np.eye(20, 16) - 1}, "dict_init must be at least 0"),
-    ],
-)
-def test_bad_parameters_are_named(X, change, words):
-    with pytest.raises(ValueError, match=words):
-        make(**change).fit(X)
-
-
-@pytest.mark.parametrize("name", ["positive_code", "positive_dict", "split_sign"])
-def test_flags_are_flags(X, name):
-    with pytest.raises(TypeError, match=f"{name} must be True or False, not 'yes'"):
-        make(**{name: "yes"}).fit(X)
-
-
 # ------------------------------------------------------------------------------- names, input
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [
-        ("n_components", "n_dictionary"),
-        ("transform_alpha", "transform_fit_tol"),
-        ("max_iter", "n_passes"),
-        ("n_dictionnary", "n_dictionary"),
-        ("etahomeo", "eta_homeo"),
-    ],
-)
-def test_unknown_parameters_name_the_nearest(theirs, ours):
-    with pytest.raises(TypeError, match=f"no parameter '{theirs}': did you mean {ours}?"):
-        SparseHebbianLearning(**{theirs: 3})
-    with pytest.raises(ValueError, match=f"no parameter '{theirs}': did you mean {ours}?"):
-        SparseHebbianLearning().set_params(**{theirs: 3})
-
-
-def test_unknown_parameters_of_the_others():
-    with pytest.raises(TypeError, match="'transform_alpha': did you mean fit_tol"):
-        SparseCoder(transform_alpha=3)
-    with pytest.raises(ValueError, match="'patchwidth': did you mean patch_width"):
-        small_model().set_params(patchwidth=3)
-    with pytest.raises(TypeError, match="'zzzzzz': it has n_dictionary, "):
-        small_model(zzzzzz=3)
 
 
 @pytest.mark.parametrize("form", ["csr", "csc", "coo"])
@@ -412,8 +323,6 @@ def test_codes_are_decoded_by_name(X):
     model = make().fit(X)
     code = model.transform(X)
     np.testing.assert_array_equal(model.inverse_transform(X=code), code @ model.components_)
-    with pytest.raises(ValueError, match="Expected 20, got 19"):
-        model.inverse_transform(code[:, :-1])
     with pytest.raises(NotFittedError):
         make().inverse_transform(code)
 
@@ -529,22 +438,3 @@ def test_an_iterator_has_one_pass(X):
     model = make(n_iter=100, batch_size=50).fit(X[i : i + 80] for i in range(0, 600, 80))
     assert model.n_iter_ == 7 * 2 + 1  # of 80 rows, and 40 at last
     assert make(n_iter=100).fit(iter([X, X]), on_step=lambda state: state.step == 2).n_iter_ == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "data", "words"),
-    [
-        ({"n_passes": 2, "n_iter": 2000}, {}, "n_passes must be None where X is an iterable"),
-        ({"tol": 0.1}, {}, "tol must be None where X is an iterable, not 0.1"),
-        ({}, {"sample_weight": 3}, "sample_weight must be None where X is an iterable, not 3"),
-    ],
-)
-def test_what_an_iterable_cannot_have(X, options, data, words):
-    with pytest.raises(ValueError, match=words):
-        make(**options).fit(Batches(X, 100), **data)
-
-
-def test_an_empty_iterable_is_refused():
-    for empty in (iter([]), Batches(np.zeros((0, 16)), 100)):
-        with pytest.raises(ValueError, match="X is an iterable of no batches"):
-            make().fit(empty)

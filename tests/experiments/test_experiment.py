@@ -1,103 +1,44 @@
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from PIL import Image
 
-from shl import SHL, SHL_set, SparseHebbianLearning
+from shl import SHL, SparseHebbianLearning
 from shl.cli import main as cli
 from shl.experiments.experiment import STUDY
-
-SMALL = {
-    "height": 64,
-    "width": 64,
-    "patch_width": 8,
-    "N_patches": 600,
-    "n_dictionary": 30,
-    "l0_sparseness": 3,
-    "n_iter": 12,
-    "batch_size": 100,
-    "record_each": 4,
-    "record_num_batches": 100,
-}
 
 
 @pytest.fixture
 def shl(tmp_path):
-    return SHL(**SMALL, cache_dir=tmp_path / "cache")
+    return SHL(**EXPERIMENT, cache_dir=tmp_path / "cache")
 
 
 def test_the_studys_settings_have_a_name():
     shl = SHL(**STUDY, cache_dir=None)
-    wanted = {
-        "eta_decay": None,
-        "replace": False,
-        "height": 256,
-        "width": 256,
-        "patch_width": 21,
-        "N_patches": 65536,
-        "datapath": "database/",
-        "name_database": "sample",
-        "do_mask": True,
-        "do_bandpass": True,
-        "over_patches": 16,
-        "patch_ds": 1,
-        "patch_norm": False,
-        "n_image": None,
-        "patch_height": None,
-        "color": False,
-        "n_dictionary": 676,
-        "learning_algorithm": "mp",
-        "fit_tol": None,
-        "l0_sparseness": 21,
-        "alpha_MP": 0.95,
-        "one_over_F": True,
-        "n_iter": 4097,
-        "optimizer": "adam",
-        "eta": 0.02,
-        "beta1": 0.99,
-        "beta2": 0.99,
-        "epsilon": 10,
-        "do_precision": False,
-        "eta_precision": 0,
-        "homeo_method": "HAP",
-        "eta_homeo": 0.01,
-        "alpha_homeo": 0.05,
-        "C": 3.0,
-        "nb_quant": 128,
-        "P_cum": None,
-        "do_sym": False,
-        "seed": 42,
-        "batch_size": 1024,
-        "record_each": 32,
-        "record_num_batches": 1024,
-        "DEBUG_DOWNSCALE": 1,
-        "verbose": 0,
-        "cache_dir": None,
-        "n_jobs": 1,
-        "checkpoint_each": None,
-        "homeo_fade": None,
-    }
+    wanted = {"eta_decay": None, "replace": False, "homeo_fade": None, "optimizer": "adam"}
+    wanted |= {"height": 256, "width": 256, "patch_width": 21, "patch_height": None}
+    wanted |= {"N_patches": 65536, "datapath": "database/", "name_database": "sample"}
+    wanted |= {"do_mask": True, "do_bandpass": True, "over_patches": 16, "patch_ds": 1}
+    wanted |= {"patch_norm": False, "n_image": None, "color": False, "n_dictionary": 676}
+    wanted |= {"learning_algorithm": "mp", "fit_tol": None, "l0_sparseness": 21, "alpha_MP": 0.95}
+    wanted |= {"one_over_F": True, "n_iter": 4097, "eta": 0.02, "beta1": 0.99, "beta2": 0.99}
+    wanted |= {"epsilon": 10, "do_precision": False, "eta_precision": 0, "homeo_method": "HAP"}
+    wanted |= {"eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0, "nb_quant": 128, "P_cum": None}
+    wanted |= {"do_sym": False, "seed": 42, "batch_size": 1024, "record_each": 32, "n_jobs": 1}
+    wanted |= {"record_num_batches": 1024, "DEBUG_DOWNSCALE": 1, "verbose": 0, "cache_dir": None}
+    wanted |= {"checkpoint_each": None}
     assert shl.parameters() == wanted
 
 
 def test_an_experiment_from_data_to_figures(shl):
     data = shl.get_data()
     assert data.shape == (600, 64) and data.dtype == np.float32
-    figures = [
-        "show_dico",
-        "show_dico_in_order",
-        "show_Pcum",
-        "plot_error",
-        "plot_variance",
-        "plot_variance_histogram",
-        "time_plot_F",
-        "time_plot_kurt",
-    ]
+    figures = ["show_dico", "show_dico_in_order", "show_Pcum", "plot_error", "plot_variance"]
+    figures += ["plot_variance_histogram", "time_plot_F", "time_plot_kurt"]
     dico = shl.learn_dico(data=data, list_figures=figures)
     assert set(shl.figures) == set(figures)
     assert dico.dictionary.shape == (30, 64) and dico.P_cum.shape == (30, 128)
@@ -132,7 +73,9 @@ def test_a_cached_learning_is_the_same_and_follows_its_parameters(shl, tmp_path)
     again = shl.learn_dico(matname="tag")
     np.testing.assert_array_equal(again.dictionary, first.dictionary)
     assert len(shl.store.entries()) == entries == 2
-    other = SHL(**{**SMALL, "eta": 0.01}, cache_dir=tmp_path / "cache").learn_dico(matname="tag")
+    other = SHL(**{**EXPERIMENT, "eta": 0.01}, cache_dir=tmp_path / "cache").learn_dico(
+        matname="tag"
+    )
     assert not np.array_equal(other.dictionary, first.dictionary)
     assert len(shl.store.entries()) == 3
 
@@ -141,16 +84,16 @@ def test_patches_are_cached_under_all_that_makes_them(shl, tmp_path):
     data = shl.get_data()
     np.testing.assert_array_equal(shl.get_data(), data)
     assert shl.get_data(patch_width=9).shape == (600, 81)
-    without = SHL(**SMALL, do_mask=False, cache_dir=tmp_path / "cache").get_data()
+    without = SHL(**EXPERIMENT, do_mask=False, cache_dir=tmp_path / "cache").get_data()
     assert not np.array_equal(without, data)
-    np.testing.assert_array_equal(SHL(**SMALL, cache_dir=None).get_data(), data)
+    np.testing.assert_array_equal(SHL(**EXPERIMENT, cache_dir=None).get_data(), data)
 
 
 def test_start_values_and_precision(shl):
     start = np.eye(64, dtype=np.float32)[:30]
     dico = shl.learn_dico(dictionary=start, P_cum=np.tile(np.linspace(0, 1, 128), (30, 1)))
     assert dico.dictionary.shape == (30, 64)
-    weighted = SHL(**SMALL, do_precision=True, eta_precision=0.01, cache_dir=None).learn_dico()
+    weighted = SHL(**EXPERIMENT, do_precision=True, eta_precision=0.01, cache_dir=None).learn_dico()
     np.testing.assert_allclose(weighted.precision.mean(axis=1), 1, rtol=1e-3)
 
 
@@ -161,47 +104,8 @@ def test_downscale_divides_the_work():
     assert shl.learn_dico(data=data).n_iter == 20
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "words"),
-    [
-        ({"n_dictionry": 3}, TypeError, "n_dictionry"),
-        ({"n_dictionary": -1}, ValueError, "n_dictionary must be"),
-        ({"patch_width": 300}, ValueError, "patch_width must be at least 4 and at most 64"),
-        ({"homeo_method": "HIP"}, ValueError, "homeo_method must be one of"),
-        ({"seed": -1}, ValueError, "seed must be"),
-        ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
-        ({"n_iter": -5}, ValueError, "n_iter must be at least 1, not -5"),
-        ({"record_num_batches": 0}, ValueError, "record_num_batches must be at least 1, not 0"),
-        ({"do_mask": "yes"}, TypeError, "do_mask must be True or False"),
-        ({"eta": float("nan")}, ValueError, "eta must be above 0, not nan"),
-    ],
-)
-def test_bad_parameters_are_errors_at_once(change, error, words):
-    with pytest.raises(error, match=words):
-        SHL(**{**SMALL, **change}, cache_dir=None)
-
-
-def test_an_unknown_figure_is_an_error_before_the_work(shl):
-    with pytest.raises(ValueError, match="list_figures must be one of 'show_dico'"):
-        shl.learn_dico(list_figures=["show_everything"])
-
-
-FLAGS = [
-    "--n-dictionary",
-    "40",
-    "--l0-sparseness",
-    "4",
-    "--n-iter",
-    "33",
-    "--batch-size",
-    "128",
-    "--n-patches",
-    "2000",
-    "--patch-width",
-    "10",
-    "--n-jobs",
-    "1",
-]
+FLAGS = "--n-dictionary 40 --l0-sparseness 4 --n-iter 33 --batch-size 128 --n-patches 2000"
+FLAGS = [*FLAGS.split(), "--patch-width", "10", "--n-jobs", "1"]
 
 
 def test_learn_writes_model_pictures_and_summary(tmp_path, capsys):
@@ -232,14 +136,6 @@ def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
     assert "(default: 676)" in capsys.readouterr().out
 
 
-def test_import_is_light():
-    program = (
-        "import sys, shl; assert 'matplotlib' not in sys.modules and 'pandas' not in sys.modules; "
-        "shl.SHL; shl.sparse_encode; assert 'matplotlib' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
 def test_a_few_patches_can_be_looked_at_but_not_learned(tmp_path):
     shl = SHL(N_patches=12, patch_width=8, height=64, width=64, cache_dir=None)
     assert shl.get_data().shape == (12, 64)
@@ -268,38 +164,22 @@ def test_the_only_database_of_a_datapath_is_taken(tmp_path, rng):
     make_images(tmp_path / "mine", rng)
     (tmp_path / "notes").mkdir()
     for datapath in (tmp_path, tmp_path / "mine"):
-        shl = SHL(**SMALL, datapath=datapath, cache_dir=None)
+        shl = SHL(**EXPERIMENT, datapath=datapath, cache_dir=None)
         assert (shl.name_database, Path(shl.datapath)) == ("mine", tmp_path)
     assert shl.get_data().shape == (600, 64)
-    assert SHL(**SMALL, cache_dir=None).name_database == "sample"
+    assert SHL(**EXPERIMENT, cache_dir=None).name_database == "sample"
     assert SHL(**shl.parameters()) == shl
 
 
 def test_several_databases_are_listed_and_none_is_an_error(tmp_path, rng):
     with pytest.raises(FileNotFoundError, match="datapath must hold a folder of images"):
-        SHL(**SMALL, datapath=tmp_path)
+        SHL(**EXPERIMENT, datapath=tmp_path)
     with pytest.raises(FileNotFoundError, match="datapath must be a folder"):
-        SHL(**SMALL, datapath=tmp_path / "nowhere")
+        SHL(**EXPERIMENT, datapath=tmp_path / "nowhere")
     make_images(tmp_path / "one", rng)
     make_images(tmp_path / "two", rng)
     with pytest.raises(ValueError, match="name_database must be one of one, two"):
-        SHL(**SMALL, datapath=tmp_path)
-
-
-def test_an_unknown_keyword_of_a_method_names_the_nearest_known():
-    with pytest.raises(TypeError, match="SHL.learn_dico .*'list_figure': did you mean list_fig"):
-        SHL(**SMALL).learn_dico(list_figure=["show_dico"])
-    with pytest.raises(TypeError, match="SHL_set.run .*'variable': did you mean variables"):
-        SHL_set(SMALL).run(variable="eta")
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("n_patches", "N_patches"), ("eta_homeostasis", "eta_homeo")]
-)
-def test_an_unknown_parameter_names_the_nearest_known(name, nearest):
-    message = f"SHL has no parameter '{name}': did you mean {nearest}"
-    with pytest.raises(TypeError, match=message):
-        SHL(**{name: 3})
+        SHL(**EXPERIMENT, datapath=tmp_path)
 
 
 def test_twelve_patches_are_possible():
@@ -307,13 +187,8 @@ def test_twelve_patches_are_possible():
     assert shl.get_data().shape == (12, 441)
 
 
-def test_n_jobs_is_a_number():
-    with pytest.raises(TypeError, match="n_jobs must be an integer, not '4'"):
-        SHL(n_jobs="4")
-
-
 def test_figures_get_the_options_they_take():
-    shl = SHL(**SMALL, cache_dir=None)
+    shl = SHL(**EXPERIMENT, cache_dir=None)
     data = shl.get_data()
     figures, options = ["show_dico", "time_plot_F"], {"order": False, "label": "mine"}
     shl.learn_dico(data=data, list_figures=figures, fig_kwargs=options)
@@ -331,7 +206,7 @@ def test_figures_get_the_options_they_take():
     ],
 )
 def test_a_model_knows_the_shape_of_its_patches(options, shape, tmp_path):
-    shl = SHL(**SMALL | options, name_database="dead_leaves", cache_dir=None)
+    shl = SHL(**EXPERIMENT | options, name_database="dead_leaves", cache_dir=None)
     data = shl.get_data()
     model = shl.learn_dico(data=data)
     assert data.shape == (shl.N_patches, np.prod(shape)) and data.dtype == np.float32
@@ -344,7 +219,7 @@ def test_a_model_knows_the_shape_of_its_patches(options, shape, tmp_path):
 
 def test_colours_are_learned_with_their_contrast():
     """Photographs are mostly grey: channels vary together, and not only together."""
-    shl = SHL(**SMALL, color=True, name_database="sample", cache_dir=None)
+    shl = SHL(**EXPERIMENT, color=True, name_database="sample", cache_dir=None)
     r, g, b = shl.get_data().reshape(-1, 64, 3).transpose(2, 0, 1)
     for other in (g, b):
         correlation = np.corrcoef(r.ravel(), other.ravel())[0, 1]

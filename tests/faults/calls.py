@@ -6,7 +6,6 @@ import inspect
 
 import numpy as np
 
-import shl
 from shl import (
     SHL,
     SHL_set,
@@ -123,15 +122,23 @@ def measure(code):
     return found
 
 
-def draw(plot, *first):
-    """A figure, drawn: nothing is found out before."""
+def draw(plot):
+    """A figure, drawn, since errors may come late; or a picture, NaN between its patches."""
 
     def draw_all(**options):
-        fig, _ = plot(*first, **options)
-        fig.canvas.draw()
+        found = plot(**options)
+        if isinstance(found, np.ndarray):
+            return [np.nan_to_num(found)]
+        found[0].canvas.draw()
         return []
 
     return draw_all
+
+
+def as_list(found):
+    """What a function returns, as a list of arrays and numbers."""
+    parts = found.values() if isinstance(found, dict) else found
+    return list(parts) if isinstance(found, dict | tuple | list) else [found]
 
 
 def defaults(function, *left_out):
@@ -139,202 +146,133 @@ def defaults(function, *left_out):
     return {p.name: p.default for p in parameters if p.name not in ("self", *left_out)}
 
 
-MODEL = defaults(SparseHebbianLearning.__init__, "verbose")
-MODEL |= {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 3, "batch_size": 20, "X": X}
+CALLS, OWNERS = {}, {}
+
+
+def add(owner, good, call=None, name=None):
+    """Add a call of a function with good arguments, of which a test makes some odd."""
+    has_rng = "rng" in inspect.signature(owner).parameters
+
+    def plain(**options):
+        rng = {"rng": np.random.default_rng(0)} if has_rng else {}
+        return as_list(owner(**options, **rng))
+
+    name = name or owner.__name__
+    CALLS[name] = call or plain, good
+    if constraints_of(owner):
+        OWNERS[name] = owner
+
+
+def add_all(owner, *left_out, call=None, name=None, **good):
+    """As `add`, with the defaults of all parameters but those that are left out."""
+    add(owner, {**defaults(owner, "verbose", "rng", *left_out), **good}, call, name)
+
+
+ENCODE = {"X": X, "dictionary": ATOMS, "l0_sparseness": 3, "sparse_output": False}
+add_all(sparse_encode, **ENCODE)
+with_gaps = {"algorithm": "omp", "missing": "mask", "name": "sparse_encode with gaps"}
+add_all(
+    sparse_encode,
+    **ENCODE | with_gaps,
+    call=lambda X, **options: [sparse_encode(hide(X), **options)],
+)
+MODEL = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 3, "batch_size": 20, "X": X}
 MODEL |= {"record_each": 2, "record_num_batches": 8, "random_state": 0, "sample_weight": None}
-CONV = defaults(ConvolutionalSHL.__init__, "verbose")
-CONV |= {"n_dictionary": 4, "patch_width": 3, "l0_sparseness": 4, "n_iter": 2, "X": IMAGES}
+add_all(SparseHebbianLearning, call=learn, **MODEL)
+with_gaps = {"missing": "mask", "name": "learning with gaps"}
+add_all(SparseHebbianLearning, **MODEL | with_gaps, call=lambda X, **o: learn(hide(X), **o))
+CONV = {"n_dictionary": 4, "patch_width": 3, "l0_sparseness": 4, "n_iter": 2, "X": IMAGES}
 CONV |= {"gain": None, "random_state": 0, "record_each": 1}
+add_all(ConvolutionalSHL, call=learn_images, **CONV)
+add_all(convolutional_encode, call=encode_images, X=IMAGES, dictionary=KERNELS, l0_sparseness=4)
+add_all(SparseCoder, call=code_by, X=X, dictionary=ATOMS)
 EXPERIMENT = SHL(cache_dir=None).parameters()
 del EXPERIMENT["verbose"]
-CALLS = {
-    "sparse_encode": (
-        lambda **options: [sparse_encode(**options)],
-        {**defaults(sparse_encode), "X": X, "dictionary": ATOMS, "l0_sparseness": 3}
-        | {"sparse_output": False},
-    ),
-    "sparse_encode with gaps": (
-        lambda X, **options: [sparse_encode(hide(X), **options)],
-        {**defaults(sparse_encode), "X": X, "dictionary": ATOMS, "l0_sparseness": 3}
-        | {"sparse_output": False, "algorithm": "omp", "missing": "mask"},
-    ),
-    "learning with gaps": (
-        lambda X, **options: learn(hide(X), **options),
-        {**MODEL, "missing": "mask"},
-    ),
-    "convolutional_encode": (
-        encode_images,
-        {**defaults(convolutional_encode, "verbose"), "X": IMAGES, "dictionary": KERNELS}
-        | {"l0_sparseness": 4},
-    ),
-    "SparseHebbianLearning": (learn, MODEL),
-    "ConvolutionalSHL": (learn_images, CONV),
-    "SparseCoder": (code_by, {**defaults(SparseCoder.__init__), "X": X, "dictionary": ATOMS}),
-    "SHL": (experiment, EXPERIMENT),
-    "SHL_set": (
-        scan,
-        {"values": None, "variables": "eta", "N_scan": 3, "base": 4.0, "tag": "x", "data": None},
-    ),
-    "Events": (
-        use_events,
-        {"indices": RNG.integers(0, 7, (5, 3)).astype(np.int32), "values": RNG.random((5, 3))}
-        | {"n_dictionary": 7, "weight": None},
-    ),
-    "ConvolutionalCode": (use_code, events_of()),
-    "make_rule": (draw_rule, {"name": "HAP", "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0}),
-    "to_grey": (lambda pixels: [images.to_grey(pixels)], {"pixels": np.ones((3, 4, 3))}),
-    "make_sparse_coded_signals": (
-        lambda **options: list(datasets.make_sparse_coded_signals(**options)),
-        {
-            **defaults(datasets.make_sparse_coded_signals),
-            "n_samples": 20,
-            "n_pixels": 9,
-            "n_atoms": 12,
-        },
-    ),
-    "make_spikes": (
-        lambda **options: list(datasets.make_spikes(**options)),
-        {**defaults(datasets.make_spikes), "n_samples": 20, "n_templates": 5},
-    ),
-    "metrics of a code": (measure, {"code": np.abs(X)}),
-    "reconstruction_error": (
-        lambda **options: [metrics.reconstruction_error(**options)],
-        {"X": X, "residual": X / 2, "weight": np.ones(40)},
-    ),
-    "quantization_error": (lambda P_cum: [metrics.quantization_error(P_cum)], {"P_cum": TABLE}),
-    "ks_distance": (lambda P_cum: [metrics.ks_distance(P_cum)], {"P_cum": TABLE}),
-    "mutual_coherence": (
-        lambda **options: [metrics.mutual_coherence(**options)],
-        {"dictionary": ATOMS, "do_sym": False},
-    ),
-    "disorder": (lambda dictionary: [metrics.disorder(dictionary)], {"dictionary": ATOMS}),
-    "orientation_entropy": (
-        lambda **options: [np.nan_to_num(gabor.orientation_entropy(**options))],  # of none
-        {"orientation": X[0], "n_bins": 12},
-    ),
-    "fit_gabor": (
-        lambda **options: list(gabor.fit_gabor(**options).values()),
-        {"dictionary": ATOMS[:1], "n_starts": 1, "n_jobs": None},
-    ),
-    "mp": (lambda **options: [classic.mp(**options)], {"X": X, "D": ATOMS, "l0_sparseness": 2}),
-    "rescaling": (lambda **options: [classic.rescaling(**options)], {"code": X, "C": 3.0}),
-    "quantile": (
-        lambda **options: [classic.quantile(**options)],
-        {"P_cum": TABLE, "r": np.clip(np.abs(X[:, :1] * np.ones(12)), 0, 1)},
-    ),
-    "extract": (
-        lambda **options: list(windows.extract(**options)),
-        {"image": IMAGES[0, 0], "patch_shape": 4},
-    ),
-    "reconstruct": (
-        lambda **options: [windows.reconstruct(**options)],
-        {"patches": np.ones((90, 16)), "means": np.ones((90, 1)), "shape": (12, 13)},
-    ),
-    "tile": (
-        lambda **options: [np.nan_to_num(plotting.atoms.tile(**options))],  # NaN between them
-        {"patches": ATOMS, "n_columns": None, "gap": 1},
-    ),
-    "mosaic": (
-        lambda **options: [np.nan_to_num(plotting.atoms.mosaic(**options))],
-        {"pictures": IMAGES[:, 0], "n_columns": 2, "gap": 1},
-    ),
-    "plot_P_cum": (draw(plotting.plot_P_cum), {"P_cum": TABLE}),
-    "plot_usage": (draw(plotting.plot_usage), {"prob_active": TABLE[0]}),
-    "plot_proba_histogram": (draw(plotting.plot_proba_histogram), {"prob_active": TABLE[0]}),
-    "plot_variance": (draw(plotting.plot_variance), {"sparse_code": X}),
-    "plot_coefficients": (draw(plotting.plot_coefficients), {"sparse_code": X, "n_atoms": 2}),
-    "plot_recovery": (draw(plotting.plot_recovery), {"code_true": X, "code_found": X, "most": 50}),
-    "plot_grid": (
-        draw(plotting.plot_grid),
-        {"values": {"eta": [1, 2, 3], "C": [1, 2]}, "results": X[:3, :2]},
-    ),
-    "show_dico": (
-        draw(plotting.show_dico),
-        {"dico": ATOMS, "order": "minmax", "dim_graph": (3, 4), "patch_shape": (3, 3)},
-    ),
-    "show_data": (draw(plotting.show_data), {"data": ATOMS, "n_shown": 2, "patch_shape": (9,)}),
-    "inv_rescaling": (lambda **options: [classic.inv_rescaling(**options)], {"r": X**2 / 99}),
-    "inv_quantile": (
-        lambda **options: [classic.inv_quantile(**options)],
-        {"P_cum": TABLE, "z": RNG.random((5, 12))},
-    ),
-    "extract_patches": (
-        lambda **options: [images.extract_patches(rng=np.random.default_rng(0), **options)],
-        {**defaults(images.extract_patches, "rng", "on_crop"), "images": [("a", PICTURE)]}
-        | {"n_patches": 5, "patch_width": 5, "height": 20, "width": 20},
-    ),
-    "draw_patches": (
-        lambda **options: [images.draw_patches(rng=np.random.default_rng(0), **options)],
-        {"image": PICTURE, "n_patches": 5, "patch_width": 5, "over_patches": 2},
-    ),
-    "noise_patches": (
-        lambda **options: [images.noise_patches(rng=np.random.default_rng(0), **options)],
-        {"n_patches": 5, "patch_width": 5, "do_bandpass": True},
-    ),
-    "dead_leaves": (
-        lambda **options: [images.dead_leaves(rng=np.random.default_rng(0), **options)],
-        {"height": 20, "width": 22},
-    ),
-    "crop": (
-        lambda **options: [images.crop(rng=np.random.default_rng(0), **options)],
-        {"image": PICTURE, "height": 20, "width": 22},
-    ),
-    "centre": (lambda image: [images.centre(image)], {"image": PICTURE}),
-    "whiten": (lambda image: [images.whiten(image)], {"image": PICTURE}),
-    "preprocess": (
-        lambda **options: [images.preprocess(**options)],
-        {"image": PICTURE, "patch_width": 5, "do_bandpass": True},
-    ),
-    "block_average": (
-        lambda **options: [images.block_average(**options)],
-        {"image": PICTURE, "factor": 2},
-    ),
-    "disc": (lambda patch_width: [images.disc(patch_width)], {"patch_width": 5}),
-    "convolution.preprocess": (
-        lambda **options: [convolution.preprocess(**options)],
-        {**defaults(convolution.preprocess), "X": IMAGES},
-    ),
-    "normalise_local_contrast": (
-        lambda **options: [convolution.normalise_local_contrast(**options)],
-        {**defaults(convolution.normalise_local_contrast), "X": IMAGES},
-    ),
-    "radial_window": (
-        lambda **options: [convolution.radial_window(**options)],
-        {**defaults(convolution.radial_window), "shape": (12, 13)},
-    ),
-    "gaussian_mask": (
-        lambda **options: [convolution.gaussian_mask(**options)],
-        {**defaults(convolution.gaussian_mask), "patch_width": 5},
-    ),
-    "recovered": (
-        lambda **options: [datasets.recovered(**options)],
-        {**defaults(datasets.recovered), "dictionary": ATOMS, "atoms": ATOMS[:3]},
-    ),
-    "load_sample_patches": (
-        lambda **options: [datasets.load_sample_patches(**options)],
-        {"n_patches": 5, "patch_width": 5, "do_mask": True, "random_state": 0},
-    ),
-    "fetch_natural_images": (
-        lambda data_home: [datasets.fetch_natural_images(data_home, registry={}) and 0.0],
-        {"data_home": None},
-    ),
-    "make_optimizer": (
-        lambda **options: [optimizers.make_optimizer(**options).eta],
-        {"eta": 0.1, "beta1": 0.9, "beta2": 0.9, "epsilon": 10},
-    ),
-    "Decay": (lambda start, end: [optimizers.Decay(start, end)(3, 9)], {"start": 0.6, "end": 0.05}),
-    "Replacement": (
-        lambda **options: [replacement.Replacement(**options).margin],
-        defaults(replacement.Replacement),
-    ),
-    "key_of": (lambda value: [store.key_of({"value": value})], {"value": 3}),
-    "path": (
-        lambda tag: [store.Store("folder").path("data", "0" * 32, tag)],
-        {"tag": "a readable name"},
-    ),
-}
-MODULES = (shl, classic, convolution, datasets, gabor, images, metrics, optimizers, plotting)
-NAMED = {name: next((m for m in MODULES if hasattr(m, name)), None) for name in CALLS}
-# The class or function behind a call, where it declares ranges of its parameters.
-OWNERS = {n: getattr(module, n) for n, module in NAMED.items() if module is not None}
-OWNERS = {name: owner for name, owner in OWNERS.items() if constraints_of(owner)}
+add(SHL, EXPERIMENT, experiment)
+SCAN = {"values": None, "variables": "eta", "N_scan": 3, "base": 4.0, "tag": "x", "data": None}
+add(SHL_set, SCAN, scan)
+EVENTS = {"indices": RNG.integers(0, 7, (5, 3)).astype(np.int32), "values": RNG.random((5, 3))}
+add(Events, EVENTS | {"n_dictionary": 7, "weight": None}, use_events)
+add(ConvolutionalCode, events_of(), use_code)
+RULE = {"name": "HAP", "eta_homeo": 0.01, "alpha_homeo": 0.05, "C": 3.0}
+add(make_rule, RULE, draw_rule)
+add(images.to_grey, {"pixels": np.ones((3, 4, 3))})
+add_all(datasets.make_sparse_coded_signals, n_samples=20, n_pixels=9, n_atoms=12)
+RECORDING = {"n_times": 400, "n_atoms": 2, "width": 8}
+add(
+    datasets.make_recording,
+    defaults(datasets.make_recording) | RECORDING,
+    lambda **options: list(datasets.make_recording(**options)[:2]),
+)
+add_all(datasets.make_spikes, n_samples=20, n_templates=5)
+add_all(datasets.recovered, dictionary=ATOMS, atoms=ATOMS[:3])
+PATCHES = {"n_patches": 5, "patch_width": 5}
+add(datasets.load_sample_patches, {**PATCHES, "do_mask": True, "random_state": 0})
+add(
+    datasets.fetch_natural_images,
+    {"data_home": None},
+    lambda data_home: [datasets.fetch_natural_images(data_home, registry={}) and 0.0],
+)
+CALLS["metrics of a code"] = measure, {"code": np.abs(X)}
+add(metrics.reconstruction_error, {"X": X, "residual": X / 2, "weight": np.ones(40)})
+add(metrics.quantization_error, {"P_cum": TABLE})
+add(metrics.ks_distance, {"P_cum": TABLE})
+add(metrics.mutual_coherence, {"dictionary": ATOMS, "do_sym": False})
+add(metrics.disorder, {"dictionary": ATOMS})
+add(
+    gabor.orientation_entropy,
+    {"orientation": X[0], "n_bins": 12},
+    lambda **options: [np.nan_to_num(gabor.orientation_entropy(**options))],  # of none
+)
+add(gabor.fit_gabor, {"dictionary": ATOMS[:1], "n_starts": 1, "n_jobs": None})
+add(classic.mp, {"X": X, "D": ATOMS, "l0_sparseness": 2})
+add(classic.rescaling, {"code": X, "C": 3.0})
+add(classic.inv_rescaling, {"r": X**2 / 99})
+SHARES = np.clip(np.abs(X[:, :1] * np.ones(12)), 0, 1)
+add(classic.quantile, {"P_cum": TABLE, "r": SHARES})
+add(classic.inv_quantile, {"P_cum": TABLE, "z": RNG.random((5, 12))})
+add(windows.extract, {"image": IMAGES[0, 0], "patch_shape": 4})
+WHOLE = {"patches": np.ones((90, 16)), "means": np.ones((90, 1)), "shape": (12, 13)}
+add(windows.reconstruct, WHOLE)
+SIZE = {"height": 20, "width": 20}
+MANY = {"images": [("a", PICTURE)], **PATCHES, **SIZE}
+add_all(images.extract_patches, "on_crop", **MANY)
+add(images.draw_patches, {"image": PICTURE, **PATCHES, "over_patches": 2})
+add(images.noise_patches, {**PATCHES, "do_bandpass": True})
+add(images.dead_leaves, SIZE)
+add(images.crop, {"image": PICTURE, **SIZE})
+add(images.centre, {"image": PICTURE})
+add(images.whiten, {"image": PICTURE})
+add(images.preprocess, {"image": PICTURE, "patch_width": 5, "do_bandpass": True})
+add(images.block_average, {"image": PICTURE, "factor": 2})
+add(images.disc, {"patch_width": 5})
+add_all(convolution.preprocess, X=IMAGES, name="convolution.preprocess")
+add_all(convolution.normalise_local_contrast, X=IMAGES)
+add(convolution.whiten_recording, {"X": RNG.standard_normal((2, 200)), "order": 2})
+add_all(convolution.radial_window, shape=(12, 13))
+add_all(convolution.gaussian_mask, patch_width=5)
+add(
+    optimizers.make_optimizer,
+    {"eta": 0.1, "beta1": 0.9, "beta2": 0.9, "epsilon": 10},
+    lambda **options: [optimizers.make_optimizer(**options).eta],
+)
+decay = {"start": 0.6, "end": 0.05}
+add(optimizers.Decay, decay, lambda start, end: [optimizers.Decay(start, end)(3, 9)])
+add_all(replacement.Replacement, call=lambda **o: [replacement.Replacement(**o).margin])
+add(store.key_of, {"value": 3}, lambda value: [store.key_of({"value": value})])
+CALLS["path"] = lambda tag: [store.Store("folder").path("data", "0" * 32, tag)], {"tag": "a name"}
+for plot, good in {
+    plotting.atoms.tile: {"patches": ATOMS, "n_columns": None, "gap": 1},
+    plotting.atoms.mosaic: {"pictures": IMAGES[:, 0], "n_columns": 2, "gap": 1},
+    plotting.plot_P_cum: {"P_cum": TABLE},
+    plotting.plot_usage: {"prob_active": TABLE[0]},
+    plotting.plot_proba_histogram: {"prob_active": TABLE[0]},
+    plotting.plot_variance: {"sparse_code": X},
+    plotting.plot_coefficients: {"sparse_code": X, "n_atoms": 2},
+    plotting.plot_recovery: {"code_true": X, "code_found": X, "most": 50},
+    plotting.plot_grid: {"values": {"eta": [1, 2, 3], "C": [1, 2]}, "results": X[:3, :2]},
+    plotting.show_dico: {"dico": ATOMS, "order": "minmax", "dim_graph": (3, 4)}
+    | {"patch_shape": (3, 3)},
+    plotting.show_data: {"data": ATOMS, "n_shown": 2, "patch_shape": (9,)},
+}.items():
+    add(plot, good, draw(plot))

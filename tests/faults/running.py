@@ -8,12 +8,13 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from making import EXPERIMENT
+
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300  # after which something hangs, on the slowest machine
 # A small experiment, as parameters and as flags.
-SMALL = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
-SMALL |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
-SMALL |= {"record_each": 2, "one_over_F": False}
+SMALL = EXPERIMENT | {"N_patches": 300, "n_iter": 6, "n_dictionary": 20, "l0_sparseness": 2}
+SMALL |= {"batch_size": 50, "record_num_batches": 50, "record_each": 2, "one_over_F": False}
 FLAGS = "--patch-width 8 --n-patches 1200 --n-dictionary 20 --l0-sparseness 2 --n-iter 40"
 FLAGS = [*FLAGS.split(), "--batch-size", "50", "--quiet"]
 

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from making import some_slow
 from numba import config
 from running import FAULTS, ROOT, run
 
@@ -64,11 +65,14 @@ def block(folder, name):
     return folder / name
 
 
-@pytest.mark.parametrize(
-    "home",
-    [{"HOME": None, "XDG_CACHE_HOME": "file"}, {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": None}],
-)
-def test_without_a_folder_to_write_kernels_are_compiled_with_one_warning(package, tmp_path, home):
+HOMES = [
+    {"HOME": None, "XDG_CACHE_HOME": "file"},
+    {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": None},
+]
+
+
+@pytest.mark.parametrize("home", some_slow(HOMES))
+def test_kernels_compile_without_a_folder_to_write(package, tmp_path, home):
     block(package / "shl" / "coding", "__pycache__")
     block(package / "shl" / "convolution", "__pycache__")
     file = str(block(tmp_path, "file"))

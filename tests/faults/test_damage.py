@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make
 from running import SMALL, run
 from scipy import sparse
 
@@ -18,26 +19,21 @@ from shl.cli import main as cli
 from shl.coding.events import Events
 from shl.convolution import ConvolutionalSHL
 from shl.learning import checkpoints
-from shl.learning.replacement import Replacement
 from shl.learning.state import to_arrays
 from shl.store.files import damage_of
 from shl.store.jobs import StoredFunction
 
 N_DAMAGED = int(os.environ.get("SHL_FAULT_LOADS", 20000))  # of the slow test
 KEY = "0123456789abcdef" * 2
+MODEL = {"n_dictionary": 12, "n_iter": 6, "record_num_batches": 20}
+OPTIONS = {**MODEL, "do_precision": True, "eta_precision": 0.1, "record_each": 2}
 
 
 def make_files(folder):
     """{kind: path} of two models of patches, one of images, a checkpoint and an entry; data."""
     rng = np.random.default_rng(0)
     X, images = rng.standard_normal((120, 16)), rng.standard_normal((3, 1, 12, 12))
-    options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 6, "record_num_batches": 20}
-    models = {
-        "HAP": SparseHebbianLearning(
-            **options, record_each=2, do_precision=True, eta_precision=0.1, random_state=0
-        ),
-        "HEH": SparseHebbianLearning(**options, homeo_method="HEH", random_state=0),
-    }
+    models = {"HAP": make(**OPTIONS), "HEH": make(**MODEL, homeo_method="HEH")}
     paths = {}
     for name, model in models.items():
         paths[name] = folder / f"{name}.npz"
@@ -72,9 +68,7 @@ def use(kind, path, X, images):
             state = checkpoints._read_state(path)
         if state is None:  # of another machine
             return []
-        options = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 8, "record_num_batches": 20}
-        options |= {"do_precision": True, "eta_precision": 0.1, "record_each": 2}
-        return [SparseHebbianLearning(**options, random_state=0).fit(X, resume=state).components_]
+        return [make(**OPTIONS).set_params(n_iter=8).fit(X, resume=state).components_]
     model = SparseHebbianLearning.load(path)
     code = model.transform(X, competition=model.competition_)
     return [model.components_, code, model.partial_fit(X).components_, model.record_.get("error")]
@@ -319,15 +313,6 @@ def test_a_fortran_ordered_file_is_the_same_model(files, tmp_path):
         assert is_same(use(kind, tmp_path / "a.npz", X, images), use(kind, paths[kind], X, images))
 
 
-def test_a_replacement_of_ones_own_is_saved(files, tmp_path):
-    _, X, _ = files
-    model = SparseHebbianLearning(12, replace=Replacement(each=3, min_age=5), n_iter=5)
-    model.fit(X).save(tmp_path / "a.npz")
-    loaded = SparseHebbianLearning.load(tmp_path / "a.npz")
-    assert loaded.replace == model.replace
-    np.testing.assert_array_equal(loaded.partial_fit(X).n_iter_, 6)
-
-
 def test_crafted_parameters_are_refused(files, tmp_path):
     paths, _, _ = files
     arrays, info = store.read(paths["HAP"])
@@ -498,12 +483,12 @@ def test_a_file_of_another_user_is_not_set_aside(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "__init__", refuse)
-        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*made again"):
+        with pytest.warns(UserWarning, match="cannot be read.*Permission denied.*computed again"):
             assert store.Store(tmp_path).get(path) is None
     assert store.Store(tmp_path).get(path)[0]["x"].sum() == 3
 
 
-def test_a_checkpoint_that_is_damaged_is_set_aside_and_learned_again(tmp_path):
+def test_a_damaged_checkpoint_is_set_aside(tmp_path):
     shl = SHL(**SMALL, cache_dir=tmp_path, checkpoint_each=2)
     wanted = SHL(**SMALL, cache_dir=None).learn_dico(matname="x").components_
     path = shl.result_path(data=shl.get_data(), matname="a").with_suffix(".checkpoint")
@@ -518,15 +503,13 @@ def test_a_checkpoint_that_is_damaged_is_set_aside_and_learned_again(tmp_path):
 
 # ----------------------------------------------------- what `shl encode` and `decode` read
 
-MODEL = {"n_dictionary": 12, "l0_sparseness": 3, "n_iter": 4, "random_state": 0}
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A folder of models of patches and of images, their samples, codes and decoded samples."""
     folder, rng = tmp_path_factory.mktemp("made"), np.random.default_rng(0)
     samples = {"patches": rng.standard_normal((60, 16)), "images": rng.random((3, 12, 13))}
-    models = {"patches": SparseHebbianLearning(**MODEL), "images": ConvolutionalSHL(4, 5, 3, 2)}
+    models = {"patches": make(n_dictionary=12, n_iter=4), "images": ConvolutionalSHL(4, 5, 3, 2)}
     for kind, model in models.items():
         paths = [folder / name.format(kind) for name in ("{}.npz", "X_{}.npy", "code_{}.npz")]
         model.fit(samples[kind]).save(paths[0])
@@ -590,7 +573,7 @@ def test_a_crafted_code_is_refused(made, tmp_path, how, capsys):
 
 
 @pytest.mark.parametrize("n_images", [10**8, 10**18])
-def test_a_code_of_more_images_than_memory_holds_is_refused(made, tmp_path, n_images, capsys):
+def test_a_code_larger_than_memory_is_refused(made, tmp_path, n_images, capsys):
     with np.load(made / "code_images.npz") as parts:
         parts = dict(parts)
     parts["shape"][0] = n_images
@@ -657,7 +640,7 @@ def test_odd_files_of_samples_are_named(made, tmp_path, name, capsys):
     assert command("decode", made / "patches.npz", tmp_path / name) == 1
 
 
-def test_a_folder_that_is_named_as_made_data_is_itself(made, tmp_path, capsys):
+def test_a_folder_named_as_made_data_is_itself(made, tmp_path, capsys):
     (tmp_path / "sample").mkdir()
     assert command("encode", made / "patches.npz", tmp_path / "sample") == 1
     assert "no usable image" in capsys.readouterr().err
@@ -684,7 +667,7 @@ def test_entries_of_another_content_are_made_again(tmp_path):
 
 
 @pytest.mark.parametrize("info", [{}, {"metrics": None}, {"metrics": [1]}])
-def test_stored_results_without_their_values_are_computed_again(tmp_path, info):
+def test_results_without_values_are_computed_again(tmp_path, info):
     function = StoredFunction(lambda x: {"y": x + 1}, "sum", store.Store(tmp_path))
     assert function({"x": 1}) == {"y": 2}
     for has_arrays in (True, False):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make
 from running import FLAGS, SMALL, commands_with_faults, python, run
 
 from shl import SHL, SparseHebbianLearning, store
@@ -72,12 +73,12 @@ def test_a_model_that_cannot_be_kept_is_written_to_out(tmp_path, capsys):
     (tmp_path / "cache").write_text("")
     code, said = learn(tmp_path, capsys)
     assert code == 0
-    words = "bytes needed.*the result is used, but not kept"
+    words = "bytes needed.*the result is used, but not stored"
     assert len(re.findall(words, said)) >= 2  # patches and model
     assert SparseHebbianLearning.load(tmp_path / "out" / "dictionary.npz").n_iter_ == 40
 
 
-def test_a_model_that_cannot_be_written_to_out_says_where_it_is(tmp_path, capsys):
+def test_an_unwritable_out_says_where_the_model_is(tmp_path, capsys):
     (tmp_path / "out" / "dictionary.npz").mkdir(parents=True)
     code, error = learn(tmp_path, capsys)
     assert code == 1 and f"cannot write {tmp_path / 'out' / 'dictionary.npz'}" in error
@@ -85,7 +86,7 @@ def test_a_model_that_cannot_be_written_to_out_says_where_it_is(tmp_path, capsys
     assert SparseHebbianLearning.load(place).n_iter_ == 40
 
 
-def test_a_checkpoint_that_cannot_be_written_warns_and_the_learning_goes_on(tmp_path, monkeypatch):
+def test_an_unwritable_checkpoint_is_a_warning(tmp_path, monkeypatch):
     shl = SHL(**SMALL, cache_dir=tmp_path, checkpoint_each=1)
     wanted = SHL(**SMALL, cache_dir=None).learn_dico(matname="a").components_
     true_savez, data = np.savez, shl.get_data()
@@ -113,15 +114,12 @@ class Full(io.StringIO):
         self.write("")
 
 
-@pytest.mark.parametrize("stream", [Full(), None, "closed"])
-def test_a_progress_bar_that_cannot_be_written_ends_nothing(monkeypatch, stream):
-    if stream == "closed":
-        stream = io.StringIO()
-        stream.close()
-    monkeypatch.setattr(progress.sys, "stderr", stream)
-    X = np.random.default_rng(0).standard_normal((60, 9))
-    model = SparseHebbianLearning(8, n_iter=5, l0_sparseness=2, random_state=0, verbose=1).fit(X)
-    assert model.n_iter_ == 5
+def test_an_unwritable_progress_bar_ends_nothing(monkeypatch):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (Full(), None, closed):
+        monkeypatch.setattr(progress.sys, "stderr", stream)
+        assert make(n_iter=5, verbose=1).fit(np.eye(60, 9)).n_iter_ == 5
 
 
 def write_entry(path):
@@ -201,13 +199,13 @@ def test_a_pipe_named_run_json_stops_no_command(tmp_path, capsys):
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):
-    for n in range(300):
-        store.write(store.Store(tmp_path).path("data", f"{n:032x}", "x" * 60), {}, {})
+    store.write(store.Store(tmp_path).path("data", KEY), {}, {})
     command = [sys.executable, "-m", "shl.cli", "cache", "ls", "--cache-dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    with process.stderr:
-        assert process.stderr.read() == b"" and process.wait(60) == 141
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 # ----------------------------------------------------------------------------------- cache clear
@@ -232,7 +230,7 @@ def start_writer(path):
     return process
 
 
-def test_clear_disturbs_no_writer_and_removes_what_a_killed_one_left(tmp_path):
+def test_clear_removes_only_what_a_killed_writer_left(tmp_path):
     paths = [store.Store(tmp_path).path("data", letter * 32) for letter in "abc"]
     alive, dead = map(start_writer, paths[:2])
     dead.kill()

@@ -145,7 +145,7 @@ BAD = {
     "too long": (lambda n: Competition(gain=np.ones(n + 5)), ValueError, "gain must have shape"),
     "NaN": (lambda n: Competition(gain=np.full(n, np.nan)), ValueError, "gain must hold no NaN"),
     "infinite": (lambda n: Competition(gain=np.full(n, np.inf)), ValueError, "gain must hold no"),
-    "negative": (lambda n: Competition(gain=-np.ones(n)), ValueError, "gain must be non-negative"),
+    "negative": (lambda n: Competition(gain=-np.ones(n)), ValueError, "gain must be at least 0"),
     "complex": (lambda n: Competition(gain=1j * np.ones(n)), ValueError, "gain must be an array"),
     "2-D": (lambda n: Competition(gain=np.ones((n, 2))), ValueError, "gain must have 1 axes"),
     "both": (lambda n: Competition(np.ones(n), table(n).P_cum, 1.0), ValueError, "one of them"),

@@ -96,7 +96,7 @@ def good_steps(call, is_fitted):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_interrupt_leaves_a_whole_model(way, tmp_path, n_interrupts=4):
+def test_an_interrupt_leaves_a_whole_model(way, tmp_path, n_interrupts=2):
     call, is_fitted = WAYS[way]
     check_interrupts(call, is_fitted, tmp_path, n_interrupts)
 

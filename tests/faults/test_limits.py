@@ -7,18 +7,17 @@ import numpy as np
 import pytest
 from running import SMALL
 
-from shl import SHL, SHL_set, SparseHebbianLearning, sparse_encode
+from shl import SHL, SHL_set, SparseHebbianLearning
 from shl._base.checks import memory_bytes
 from shl.annex import convolution as study
 from shl.cli import main as cli
-from shl.convolution import ConvolutionalSHL, convolutional_encode
+from shl.convolution import ConvolutionalSHL
 from shl.convolution.events import ConvolutionalCode
 from shl.datasets import fetch_natural_images
 from shl.learning.homeostasis import ActivationRule
 
 X = np.random.default_rng(0).standard_normal((60, 16))
 IMAGES = np.random.default_rng(0).standard_normal((3, 1, 20, 20))
-ATOMS = np.eye(16)
 LARGE = {
     "nb_quant": lambda: SparseHebbianLearning(20, nb_quant=2**31).fit(X),
     "nb_quant of HEH": lambda: SparseHebbianLearning(20, homeo_method="HEH", nb_quant=2**40).fit(X),
@@ -43,7 +42,7 @@ def test_more_than_the_memory_is_refused_by_name(how):
         LARGE[how]()
     assert time.process_time() - began < 10
     if how != "n_dictionary":
-        assert "GB of memory, and this machine has" in str(caught.value)
+        assert "GB of memory, but this machine has" in str(caught.value)
     assert memory_bytes() > 1e8
 
 
@@ -63,54 +62,6 @@ def test_commands_refuse_more_than_the_memory(name, tmp_path, capsys):
 
 
 # ------------------------------------------------------------------------------- names in messages
-
-OPTS = {"cache_dir": None, "n_iter": 3, "N_patches": 1200, "batch_size": 50, "patch_width": 8}
-NAMED = {
-    "cache_dir": lambda: SHL(cache_dir=3),
-    "name_database": lambda: SHL(name_database=3, cache_dir=None),
-    "datapath": lambda: SHL(datapath=None, cache_dir=None),
-    "values": lambda: SHL_set({"cache_dir": None}, values=[1, 2]),
-    r"values\['eta'\]": lambda: SHL_set({"cache_dir": None}, values={"eta": 0.1}).run(["eta"]),
-    "variables": lambda: SHL_set({"cache_dir": None}).run(7),
-    "list_figures": lambda: SHL(**OPTS).learn_dico(list_figures="show_dico"),
-    "n_jobs": lambda: SHL_set({"cache_dir": None}).run(["eta"], n_jobs="all"),
-    "n_jobs must be None": lambda: SHL_set({"cache_dir": None}).run(["eta"], n_jobs=0),
-    "grid": lambda: SHL_set({"cache_dir": None}).run(["eta"], grid="yes"),
-    "do_sym": lambda: sparse_encode(X, ATOMS, do_sym="no"),
-    "do_sym must": lambda: sparse_encode(X, ATOMS, do_sym=np.array([1, 0])),
-    "algorithm": lambda: sparse_encode(X, ATOMS, algorithm=np.array(["mp", "omp"])),
-    "l0_sparseness": lambda: sparse_encode(X, ATOMS, l0_sparseness=10**400),
-    "alpha_MP": lambda: sparse_encode(X, ATOMS, alpha_MP=10**400),
-    "X must be an array": lambda: sparse_encode([[1.0], [2.0, 3.0]], ATOMS),
-    "gain must be an array": lambda: sparse_encode(X, ATOMS, gain=[[1], [1, 2]]),
-    "X must hold no": lambda: sparse_encode(np.full((2, 16), np.nan), ATOMS),
-    "dictionary": lambda: sparse_encode(X, None),
-    "stride": lambda: convolutional_encode(IMAGES, np.ones((1, 1, 1, 1)), stride="2"),
-    "X must be codes": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(None),
-    "X must be": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform("abc"),
-    "X must": lambda: SparseHebbianLearning(8, n_iter=2).fit(X).inverse_transform(X),
-    "code must be": lambda: ConvolutionalSHL(3, 5, 3, 2).fit(IMAGES).inverse_transform(None),
-}
-
-
-@pytest.mark.parametrize("name", NAMED)
-def test_errors_name_their_parameter(name):
-    with pytest.raises((ValueError, TypeError), match=name):
-        NAMED[name]()
-
-
-def test_what_must_not_change_while_a_state_is_learned_on_is_named():
-    for changes, words in (
-        ({"do_precision": True, "eta_precision": 0.1}, "do_precision must not become True"),
-        ({"optimizer": "adam"}, "optimizer must not change"),
-        ({"homeo_method": "HEH"}, "homeo_method.*must not change"),
-        ({"nb_quant": 7}, "nb_quant"),
-        ({"n_dictionary": 7}, "resume must hold atoms"),
-    ):
-        model = SparseHebbianLearning(12, n_iter=3, replace=False, random_state=0).fit(X)
-        with pytest.raises(ValueError, match=words):
-            model.set_params(**changes).partial_fit(X)
-        assert model.n_iter_ == 3
 
 
 def test_layers_are_named():
@@ -193,13 +144,10 @@ class Endless(ActivationRule):
         return np.ones_like(p)
 
 
-ERRORS = (KeyError("lost"), RecursionError("deep"), AssertionError("no"), StopIteration("end"))
-ERRORS += (MemoryError("full"), OSError(24, "Too many open files"), NotImplementedError("yet"))
+ERRORS = (KeyError("lost"), RecursionError("deep"), StopIteration("end"))
+ERRORS += (MemoryError("full"), OSError(24, "Too many open files"))
 FAILING = {
-    **{
-        f"a rule that raises {type(error).__name__}": ("homeo_method", Raising(error))
-        for error in ERRORS
-    },
+    **{f"a rule that raises {type(e).__name__}": ("homeo_method", Raising(e)) for e in ERRORS},
     "a short gain": ("homeo_method", Broken(np.ones(3))),
     "a gain of NaN": ("homeo_method", Broken(np.full(20, np.nan))),
     "a negative gain": ("homeo_method", Broken(-np.ones(20))),
@@ -218,17 +166,13 @@ FAILING = {
 }
 
 
-@pytest.mark.parametrize("grid", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", FAILING)
-def test_a_value_that_fails_stops_nothing_else(tmp_path, how, grid):
+def test_a_value_that_fails_stops_nothing_else(tmp_path, how):
     variable, bad = FAILING[how]
     good = getattr(SHL(**SMALL, cache_dir=None), variable)
     good = 2 if variable == "n_image" else good
     experiments = SHL_set({**SMALL, "cache_dir": tmp_path}, values={variable: [bad, good]})
-    variables = [variable, "alpha_MP"] if grid else [variable]
-    if grid:
-        experiments.values["alpha_MP"] = [0.9]
-    records = experiments.run(variables, grid=grid)
+    records = experiments.run([variable])
     failed = "without a key" not in how
     assert [record["status"] for record in records] == ["failed", "done"] or not failed
     assert records[1]["status"] == "done" and np.isfinite(records[1]["F"])

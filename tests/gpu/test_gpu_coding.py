@@ -3,7 +3,7 @@ import types
 
 import numpy as np
 import pytest
-from codings import ON_DEVICE, assert_right, options_of, rescale
+from codings import IN_TURN, ON_DEVICE, assert_right, options_of, rescale
 
 from shl import SparseCoder, sparse_encode
 from shl._base import devices
@@ -21,8 +21,7 @@ def in_place(monkeypatch):
 SLOW = "mp-signed", "mp-table", "mp-precision"
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", ON_DEVICE)
+@pytest.mark.parametrize(("name", "dtype"), [way for way in IN_TURN if way[0] in ON_DEVICE])
 def test_code_equals_the_oracle(put, get, X, dictionary, name, dtype):
     X, dictionary = X.astype(dtype), dictionary.astype(dtype)
     options = options_of(name, dictionary.shape)
@@ -31,7 +30,7 @@ def test_code_equals_the_oracle(put, get, X, dictionary, name, dtype):
     assert_right(get(code), X, dictionary, options)
 
 
-@pytest.mark.parametrize("name", ["mp", "mp-table", "omp", "omp-tolerance"])
+@pytest.mark.parametrize("name", ["mp-table", "omp-tolerance"])
 def test_scales_are_exact(put, get, X, dictionary, name):
     X, dictionary = X.astype(np.float32), dictionary.astype(np.float32)
     options = options_of(name, dictionary.shape)
@@ -180,9 +179,9 @@ def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X
 
 
 def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):
-    with pytest.raises(ValueError, match="algorithm='lars' is not for arrays on a GPU"):
+    with pytest.raises(ValueError, match="algorithm='lars' is not possible for arrays on a GPU"):
         sparse_encode(put(X), put(dictionary), algorithm="lars")
-    with pytest.raises(ValueError, match="missing='mask' is not for arrays on a GPU"):
+    with pytest.raises(ValueError, match="missing='mask' is not possible for arrays on a GPU"):
         sparse_encode(put(X), put(dictionary), algorithm="omp", missing="mask")
     with pytest.raises(TypeError, match="X must be a dense tensor of real numbers, not torch.comp"):
         sparse_encode(put(X + 1j), put(dictionary))
@@ -194,9 +193,9 @@ def test_bad_numbers_are_refused_by_place(put, X, dictionary):
     X[3, 5] = np.nan
     with pytest.raises(ValueError, match=r"X must hold no NaN.*it is nan at \(3, 5"):
         sparse_encode(put(X), put(dictionary))
-    with pytest.raises(ValueError, match="dictionary must have rows of unit norm; row 0"):
+    with pytest.raises(ValueError, match="dictionary must have rows of unit norm, but row 0"):
         sparse_encode(put(X[:2]), put(2 * dictionary))
-    with pytest.raises(ValueError, match="dictionary: row 4 is all zeros"):
+    with pytest.raises(ValueError, match="dictionary must have no row of zeros, .*row 4"):
         dictionary[4] = 0
         sparse_encode(put(X[:2]), put(dictionary))
     with pytest.raises(ValueError, match="X is empty, its shape is"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from making import make, some_slow
 
 from shl import SparseHebbianLearning
 from shl._base.devices import is_tensor
@@ -16,18 +17,9 @@ def X():
 
 
 def model(**options):
-    parameters = {
-        "n_dictionary": 7,
-        "l0_sparseness": 2,
-        "batch_size": 6,
-        "n_iter": 3,
-        "nb_quant": 8,
-        "eta_homeo": 0.1,
-        "homeo_fade": None,
-        "replace": False,
-        "random_state": 0,
-    }
-    return SparseHebbianLearning(**{**parameters, **options})
+    parameters = {"n_dictionary": 7, "l0_sparseness": 2, "batch_size": 6, "n_iter": 3}
+    parameters |= {"nb_quant": 8, "eta_homeo": 0.1, "homeo_fade": None, "replace": False}
+    return make(**parameters | options)
 
 
 def compare(put, get, X, fit=lambda m, X, put: m.fit(X), atol=1e-9, **options):
@@ -38,12 +30,7 @@ def compare(put, get, X, fit=lambda m, X, put: m.fit(X), atol=1e-9, **options):
     return here, there
 
 
-FAST = "HAP", "HEH"
-
-
-@pytest.mark.parametrize(
-    "rule", [rule if rule in FAST else pytest.param(rule, marks=pytest.mark.slow) for rule in RULES]
-)
+@pytest.mark.parametrize("rule", some_slow(["HEH", *sorted(set(RULES) - {"HEH"})]))
 def test_every_rule_learns_as_on_the_cpu(put, get, X, rule):
     here, there = compare(put, get, X, homeo_method=rule, learning_algorithm="mp", C=0)
     np.testing.assert_allclose(get(there.P_cum_), here.P_cum_, atol=1e-12)

@@ -125,6 +125,16 @@ def test_colours_of_16_bits_are_read_without_loss(tmp_path, rng, kind, n_channel
     np.testing.assert_allclose(images.read_image(path), images.to_grey(pixels))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_tiff_of_float_colours_is_read(tmp_path, rng, dtype, planarconfig):
+    pixels = rng.random((20, 24, 3)).astype(dtype)
+    written = np.moveaxis(pixels, -1, 0).copy() if planarconfig == "separate" else pixels
+    options = {"photometric": "rgb", "planarconfig": planarconfig}
+    (tmp_path / "a.tif").write_bytes(imagecodecs.tiff_encode(written, **options))
+    np.testing.assert_array_equal(images.read_image(tmp_path / "a.tif", color=True), pixels)
+
+
 def test_grey_and_opacity_of_16_bits_is_grey(tmp_path, rng):
     pixels = deep(rng, 2)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
@@ -134,7 +144,7 @@ def test_grey_and_opacity_of_16_bits_is_grey(tmp_path, rng):
 def test_a_missing_reader_says_what_to_install(tmp_path, rng, monkeypatch):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(deep(rng)))
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(ValueError, match="16 bits, which need imagecodecs: pip install imagec"):
+    with pytest.raises(ValueError, match="8 bits, which need imagecodecs: pip install imagec"):
         images.read_image(tmp_path / "a.png")
     write_matlab_73(tmp_path / "a.mat", rng.random((9, 9)))
     monkeypatch.setitem(sys.modules, "h5py", None)

@@ -107,19 +107,6 @@ def test_grey_levels_are_scaled_by_their_type_alone(dtype, most):
     np.testing.assert_allclose(images.to_grey(colors), [[0, 0.5870 / most]], rtol=1e-15)
 
 
-@pytest.mark.parametrize(
-    ("pixels", "words"),
-    [
-        (np.zeros((4, 4, 2), np.uint8), r"not \(4, 4, 2\)"),
-        (np.zeros(4), r"not \(4,\)"),
-        (np.zeros((4, 4), complex), "not of dtype complex128"),
-    ],
-)
-def test_what_is_no_picture_has_no_grey_levels(pixels, words):
-    with pytest.raises(ValueError, match=f"pixels must .*{words}"):
-        images.to_grey(pixels)
-
-
 def test_window_std_equals_numpy(rng):
     image = rng.standard_normal((20, 25))
     windows = np.lib.stride_tricks.sliding_window_view(image, (7, 7))

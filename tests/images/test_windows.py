@@ -1,7 +1,6 @@
 import tracemalloc
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,19 +52,3 @@ def test_extract_needs_little_more_than_its_result(rng):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1.5 * patches.nbytes
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: extract(np.ones((12, 13)), 13), "patch_shape must be at least 1 and at most 12"),
-        (lambda: extract(np.ones((12, 13)), (3, 4, 5)), "patch_shape must be an int or"),
-        (lambda: extract(np.ones((12, 13)), 3, 4), "stride must be at least 1 and at most 3"),
-        (lambda: extract(np.ones((4000, 4000)), 200), "patch_shape = 200 needs about"),
-        (lambda: reconstruct(np.ones((4, 4)), np.ones((4, 1)), (4, 4)), "patches and means must"),
-        (lambda: reconstruct(np.ones((4, 4)), np.ones((4, 1)), 4), "shape must be"),
-    ],
-)
-def test_wrong_windows_are_errors(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

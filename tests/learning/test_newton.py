@@ -2,18 +2,14 @@
 
 import numpy as np
 import pytest
-from making import planted
+from making import planted, unit
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl.learning.evidence import Evidence
 from shl.learning.optimizers import Newton, Sums, soften
 from shl.learning.replacement import Replacement
-from shl.learning.state import Plan, from_arrays, to_arrays
+from shl.learning.state import Plan
 from shl.metrics import reconstruction_error
-
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
 def naive_step(D, X, code, V, keep, most=0.3):
@@ -175,32 +171,6 @@ def test_signs_change_nothing_else(rng):
     np.testing.assert_array_equal(kept["last"] * signs[:, None], model.components_)
     before = sparse_encode(X, kept["last"], algorithm="omp", l0_sparseness=3)
     np.testing.assert_array_equal(np.abs(before), np.abs(model.transform(X)))
-
-
-@pytest.mark.parametrize("options", [{}, {"learning_algorithm": "mp"}, {"positive_dict": True}])
-def test_newton_can_stop_and_resume(rng, options):
-    X, kept = planted(rng, 1500, n_pixels=16, n_atoms=20)[0], {}
-    options = {"l0_sparseness": 4, "n_iter": 60, "random_state": 1, "record_each": 20} | options
-    whole = SparseHebbianLearning(20, **options).fit(X)
-
-    def stop(state):
-        if state.step == 23:
-            kept["state"] = from_arrays(*to_arrays(state))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        SparseHebbianLearning(20, **options).fit(X, on_step=stop)
-    again = SparseHebbianLearning(20, **options).fit(X, resume=kept["state"])
-    np.testing.assert_array_equal(again.components_, whole.components_)
-    np.testing.assert_array_equal(again.record_["error"], whole.record_["error"])
-
-
-def test_a_saved_stream_learns_on_as_before(rng, tmp_path):
-    X = planted(rng, 1200, n_pixels=16, n_atoms=20)[0]
-    model = SparseHebbianLearning(20, l0_sparseness=3, random_state=0).partial_fit(X[:600])
-    model.save(tmp_path / "model.npz")
-    loaded = SparseHebbianLearning.load(tmp_path / "model.npz").partial_fit(X[600:])
-    np.testing.assert_array_equal(loaded.components_, model.partial_fit(X[600:]).components_)
 
 
 def test_a_replaced_atom_starts_anew(rng):

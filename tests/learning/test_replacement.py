@@ -1,18 +1,13 @@
 import naive
 import numpy as np
 import pytest
-from making import planted
+from making import planted, unit
 
 from shl import SparseHebbianLearning
 from shl.convolution import ConvolutionalSHL
 from shl.learning.homeostasis import RULES, make_rule
 from shl.learning.optimizers import Decay
 from shl.learning.replacement import Replacement, unexplained
-from shl.learning.state import from_arrays, to_arrays
-
-
-def unit(rows):
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 @pytest.mark.parametrize("n_atoms", [20, 32, 70])
@@ -92,27 +87,6 @@ def test_the_rate_is_constant_and_then_falls():
     rates = [decay(step, 1000) for step in range(1001)]
     assert rates[:601] == [1.0] * 601 and rates[1000] == pytest.approx(0.05)
     assert np.all(np.diff(rates[600:]) < 0) and rates[800] == pytest.approx(0.525)
-    with pytest.raises(ValueError, match="start must be"):
-        Decay(1.5, 0.1)
-
-
-@pytest.mark.parametrize("options", [{}, {"do_precision": True, "eta_precision": 0.01}])
-@pytest.mark.parametrize("rule", ["HAP", "HEH"])
-def test_learning_with_replacement_can_stop_and_go_on(rule, options):
-    X = planted(np.random.default_rng(0), n_samples=1500, n_pixels=16, n_atoms=20)[0]
-    options = {"homeo_method": rule, "n_iter": 400, "random_state": 1, "l0_sparseness": 3} | options
-    whole, kept = SparseHebbianLearning(20, **options).fit(X), {}
-    assert whole.n_replaced_ >= len(whole.replaced_) > 0
-
-    def stop(state):
-        if state.step == 173:
-            kept["state"] = from_arrays(*to_arrays(state))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        SparseHebbianLearning(20, **options).fit(X, on_step=stop)
-    again = SparseHebbianLearning(20, **options).fit(X, resume=kept["state"])
-    np.testing.assert_array_equal(again.components_, whole.components_)
 
 
 def test_a_stream_replaces_too():
@@ -121,29 +95,6 @@ def test_a_stream_replaces_too():
     for part in np.array_split(X, 20):
         model.partial_fit(part)
     assert model.n_replaced_ > 0
-
-
-def test_replacement_has_parameters_that_survive_a_file(tmp_path):
-    X = planted(np.random.default_rng(0), n_samples=500, n_pixels=16, n_atoms=20)[0]
-    model = SparseHebbianLearning(20, n_iter=5, replace=Replacement(each=3), random_state=0).fit(X)
-    model.save(tmp_path / "model.npz")
-    assert SparseHebbianLearning.load(tmp_path / "model.npz").replace == Replacement(each=3)
-    with pytest.raises(ValueError, match="least_cosine must be at least 0 and at most 1, not 2"):
-        Replacement(least_cosine=2)
-
-
-def test_the_scale_of_the_data_does_not_matter():
-    X = planted(np.random.default_rng(0), n_samples=1500, n_pixels=16, n_atoms=20)[0]
-    X = X.astype(np.float64)
-    for options in ({}, {"homeo_method": "HEH"}, {"do_sym": True}):
-        models = [
-            SparseHebbianLearning(20, n_iter=60, random_state=0, **options).fit(scale * X)
-            for scale in (1, 1e-6, 1e6, 1e-13)
-        ]
-        for model in models[1:]:
-            np.testing.assert_allclose(model.components_, models[0].components_, atol=1e-9)
-    small = SparseHebbianLearning(20, n_iter=200, random_state=0).fit((1e-13 * X).astype("f4"))
-    assert np.isfinite(small.components_).all() and small.components_.dtype == np.float32
 
 
 def test_images_are_searched_for_what_is_badly_coded():

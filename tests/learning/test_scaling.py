@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from making import planted
+from making import make, planted
 
-from shl import SparseHebbianLearning
 from shl.datasets import recovered
 from shl.learning import scaling
-from shl.learning.state import from_arrays, to_arrays
 
 
 @pytest.fixture
@@ -18,12 +16,6 @@ def X(rng):
 @pytest.fixture
 def scales(rng):
     return rng.lognormal(0, 1.5, 16)
-
-
-def make(**options):
-    return SparseHebbianLearning(
-        **{"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 40, "random_state": 0} | options
-    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -57,30 +49,6 @@ def test_whitening_gives_unit_variance(X, scales):
         np.testing.assert_allclose(scaling.unwhiten(scaling.whiten(D, found), found), D, atol=1e-5)
 
 
-@pytest.mark.parametrize("whiten", ["std", "zca"])
-def test_whitened_learning_resumes_and_survives_a_file(X, scales, whiten, tmp_path):
-    X, kept = X * scales, {}
-    whole = make(whiten=whiten).fit(X)
-    np.testing.assert_allclose(np.linalg.norm(whole.components_, axis=1), 1)
-
-    def stop(state):
-        if state.step == 9:
-            kept["state"] = from_arrays(*to_arrays(state))
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(whiten=whiten).fit(X, on_step=stop)
-    again = make(whiten=whiten).fit(X, resume=kept["state"])
-    np.testing.assert_array_equal(again.components_, whole.components_)
-    whole.save(tmp_path / "model.npz")
-    loaded = SparseHebbianLearning.load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(loaded.components_, whole.components_)
-    both = [model.partial_fit(X[:500]).components_ for model in (loaded, whole)]
-    np.testing.assert_array_equal(*both)
-    stream = make(whiten=whiten).fit(iter([X[:900], X[900:]]))
-    assert np.isfinite(stream.components_).all()
-
-
 def test_a_start_is_mapped_into_whitened_space(X, scales):
     start = np.random.default_rng(1).standard_normal((20, 16))
     start /= np.linalg.norm(start, axis=1, keepdims=True)
@@ -111,26 +79,6 @@ def test_outliers_do_not_spoil_the_atoms():
     X[::100] *= 30
     model = make(n_dictionary=40, l0_sparseness=4, n_iter=600).fit(X)
     assert recovered(model.components_, atoms).mean() >= 0.98
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"whiten": "zca", "positive_dict": True},
-        {"whiten": "zca", "missing": "mask"},
-        {"whiten": "std", "do_precision": True, "eta_precision": 0.1},
-        {"whiten": "pca"},
-    ],
-)
-def test_what_cannot_be_whitened_is_an_error(X, options):
-    with pytest.raises(ValueError, match="whiten"):
-        make(**options).fit(X)
-
-
-def test_whiten_must_not_change(X):
-    model = make(whiten="std").fit(X)
-    with pytest.raises(ValueError, match="whiten must not"):
-        model.set_params(whiten=None).partial_fit(X)
 
 
 def test_missing_pixels_are_whitened(X, scales):

@@ -15,16 +15,26 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 torch = pytest.importorskip("torch")
 
+from shl._base.checks import check_generator  # noqa: E402
 from shl.networks import L1, SparseMLPClassifier, SparseMLPRegressor, shrink  # noqa: E402
-from shl.networks.mlp import layers_of, weight_matrices  # noqa: E402
+from shl.networks.mlp import layers_of, make_generator, weight_matrices  # noqa: E402
+from shl.networks.penalties import make_penalty  # noqa: E402
+from shl.networks.training import Samples, hold_out  # noqa: E402
 
 FAST = {"learning_rate_init": 0.01, "max_iter": 60}
-MODELS = [
-    SparseMLPClassifier((20,), **FAST),
-    SparseMLPRegressor((20,), **FAST),
-    SparseMLPClassifier((), penalty="group_lasso", **FAST),
-    SparseMLPRegressor((20,), penalty="sparse_group_lasso", solver="sgd", **FAST),
-]
+MODELS = [SparseMLPClassifier((20,), penalty="l1", **FAST), SparseMLPRegressor((20,), **FAST)]
+DIGITS, DIABETES = load_digits(return_X_y=True), load_diabetes(return_X_y=True, scaled=False)
+X, Y = (DIGITS[0] / 16).astype(np.float32), DIGITS[1]
+INPUTS = StandardScaler().fit_transform(DIABETES[0])
+TARGETS = (DIABETES[1] - DIABETES[1].mean()) / DIABETES[1].std()
+
+
+def classifier(sizes=(20,), **options):
+    return SparseMLPClassifier(sizes, **{"random_state": 0, **options})
+
+
+def regressor(sizes=(20,), **options):
+    return SparseMLPRegressor(sizes, **{"random_state": 0, **options})
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
@@ -33,156 +43,77 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.fixture(scope="module")
-def digits():
-    X, y = load_digits(return_X_y=True)
-    return (X / 16).astype(np.float32), y
+# ------------------------------------------------------------------------------ what it rests at
+
+WHOLE = {"batch_size": len(INPUTS), "record_each": 2000}
 
 
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True, scaled=False)
-    return StandardScaler().fit_transform(X), (y - y.mean()) / y.std()
-
-
-def objective(model, X, y):
-    """What a regressor without hidden layers minimises."""
-    return ((model.predict(X) - y) ** 2).mean() / 2 + model.alpha * np.abs(model.coefs_[0]).sum()
-
-
-@pytest.mark.parametrize(
-    "solver",
-    [
-        {"solver": "sgd", "momentum": 0.9, "learning_rate_init": 0.01},
-        {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.1},
-        {"solver": "adam", "learning_rate_init": 3e-3},
-    ],
-)
-def test_l1_without_hidden_layers_is_the_lasso(diabetes, solver):
-    X, y = diabetes
-    lasso = Lasso(alpha=0.1).fit(X, y)
-    model = SparseMLPRegressor(
-        (),
-        penalty="l1",
-        alpha=0.1,
-        batch_size=len(X),
-        max_iter=2000,
-        random_state=0,
-        record_each=2000,
-        **solver,
-    ).fit(X, y)
+@pytest.mark.parametrize(("rate", "momentum"), [(0.01, 0.9), (0.1, 0.0)])
+def test_l1_alone_is_the_lasso(rate, momentum):
+    lasso = Lasso(alpha=0.1).fit(INPUTS, TARGETS)
+    options = {"penalty": "l1", "alpha": 0.1, "solver": "sgd", "max_iter": 600, **WHOLE}
+    model = regressor((), momentum=momentum, learning_rate_init=rate, **options)
+    model.fit(INPUTS, TARGETS)
     np.testing.assert_allclose(model.coefs_[0][:, 0], lasso.coef_, atol=1e-4)
     np.testing.assert_array_equal(model.coefs_[0][:, 0] == 0, lasso.coef_ == 0)
     assert 0 < (lasso.coef_ == 0).sum() < 10
 
 
-def test_l2_without_hidden_layers_is_ridge(diabetes):
-    X, y = diabetes
-    ridge = Ridge(alpha=0.1 * len(X)).fit(X, y)
-    model = SparseMLPRegressor(
-        (),
-        penalty="l2",
-        alpha=0.1,
-        solver="sgd",
-        learning_rate_init=0.01,
-        batch_size=len(X),
-        max_iter=1500,
-        random_state=0,
-        record_each=1500,
-    ).fit(X, y)
+def test_l2_alone_is_ridge():
+    ridge = Ridge(alpha=0.1 * len(INPUTS)).fit(INPUTS, TARGETS)
+    options = {"penalty": "l2", "alpha": 0.1, "solver": "sgd", "learning_rate_init": 0.01}
+    model = regressor((), max_iter=1000, **options, **WHOLE).fit(INPUTS, TARGETS)
     np.testing.assert_allclose(model.coefs_[0][:, 0], ridge.coef_, atol=1e-5)
 
 
-def test_l1_without_hidden_layers_is_sparse_logistic_regression(digits):
-    X, y, alpha = digits[0][:300].astype(float), digits[1][:300], 0.02
-    X = X[:, X.std(axis=0) > 0.3]
-    other = LogisticRegression(
-        l1_ratio=1, solver="saga", C=1 / (alpha * len(X)), tol=1e-6, max_iter=5000, random_state=0
-    ).fit(X, y)
-    model = SparseMLPClassifier(
-        (),
-        penalty="l1",
-        alpha=alpha,
-        solver="sgd",
-        learning_rate_init=1.0,
-        batch_size=300,
-        max_iter=2000,
-        random_state=0,
-        record_each=2000,
-    ).fit(X, y)
-    np.testing.assert_allclose(model.coefs_[0], other.coef_.T, atol=5e-3)
+def test_l1_alone_is_sparse_logistic_regression():
+    few, y, alpha = X[:300, X[:300].std(axis=0) > 0.3].astype(float), Y[:300], 0.02
+    options = {"l1_ratio": 1, "solver": "saga", "tol": 1e-6, "max_iter": 5000, "random_state": 0}
+    other = LogisticRegression(C=1 / (alpha * len(few)), **options).fit(few, y)
+    options = {"penalty": "l1", "alpha": alpha, "solver": "sgd", "learning_rate_init": 1.0}
+    model = classifier((), max_iter=2000, batch_size=300, record_each=2000, **options)
+    np.testing.assert_allclose(model.fit(few, y).coefs_[0], other.coef_.T, atol=5e-3)
     np.testing.assert_array_equal(model.coefs_[0] == 0, other.coef_.T == 0)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
-def test_a_group_lasso_takes_inputs_without_information_out(seed):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((1000, 12))
-    y = np.sin(2 * X[:, 0]) + np.maximum(X[:, 1], 0) - X[:, 2]
-    model = SparseMLPRegressor(
-        (16,),
-        penalty="group_lasso",
-        alpha=0.03,
-        learning_rate_init=0.01,
-        max_iter=200,
-        batch_size=100,
-        random_state=seed,
-        record_each=200,
-    ).fit(X, y)
+def test_group_lasso_drops_inputs_without_use():
+    inputs, y = noisy(1000)
+    options = {"penalty": "group_lasso", "alpha": 0.03, "learning_rate_init": 0.01}
+    options |= {"max_iter": 100, "batch_size": 100, "record_each": 200}
+    model = regressor((16,), **options).fit(inputs, y)
     left = np.flatnonzero((model.coefs_[0] != 0).any(axis=1))
     assert {0, 1, 2} <= set(left) and len(left) <= 4  # one of nine may be like the target by chance
-    assert model.score(X, y) > 0.65
+    assert model.score(inputs, y) > 0.65
     assert np.isfinite(np.concatenate([w.ravel() for w in model.coefs_])).all()
 
 
 @pytest.mark.parametrize("penalty", ["l1", "group_lasso", "sparse_group_lasso"])
-def test_history_counts_what_is_zero(digits, penalty):
-    X, y = digits
-    model = SparseMLPClassifier(
-        (20, 10),
-        penalty=penalty,
-        alpha=2e-3,
-        max_iter=12,
-        record_each=5,
-        random_state=0,
-        learning_rate_init=0.01,
-    ).fit(X[:1200], y[:1200], X[1200:], y[1200:])
+def test_history_counts_what_is_zero(penalty):
+    options = {"penalty": penalty, "alpha": 2e-3, "learning_rate_init": 0.01}
+    model = classifier((20, 10), max_iter=12, record_each=5, **options)
+    model.fit(X[:1200], Y[:1200], X[1200:], Y[1200:])
     history = model.history_
     assert list(history["steps"]) == [5, 10, 12]
     assert list(history["zeros"][-1]) == [int((w == 0).sum()) for w in model.coefs_]
     assert list(history["units"][-1]) == [int((w != 0).any(axis=1).sum()) for w in model.coefs_]
     assert history["zeros"][-1].sum() > 500
-    assert history["score"][-1] == model.score(X[:1200], y[:1200])
-    assert history["val_score"][-1] == model.score(X[1200:], y[1200:])
-    value = sum(float(model_penalty(penalty).value(w)) for w in weight_matrices(model.module_))
+    assert history["score"][-1] == model.score(X[:1200], Y[:1200])
+    assert history["val_score"][-1] == model.score(X[1200:], Y[1200:])
+    value = sum(float(make_penalty(penalty).value(w)) for w in weight_matrices(model.module_))
     assert history["penalty"][-1] == pytest.approx(2e-3 * value)
 
 
-def model_penalty(name):
-    from shl.networks.penalties import PENALTIES
-
-    return PENALTIES[name]()
-
-
-def test_a_learning_has_the_same_bits_and_leaves_the_global_state(digits):
-    X, y = digits
-    options = {
-        "penalty": "l1",
-        "connectivity": "set",
-        "epsilon": 2,
-        "max_iter": 4,
-        "random_state": 3,
-        "evolve_each": 1,
-    }
+def test_fit_has_the_same_bits_for_any_threads():
+    options = {"penalty": "l1", "connectivity": "set", "epsilon": 2, "max_iter": 3}
     state, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    first = SparseMLPClassifier((30, 20), **options).fit(X, y)
+    first = classifier((30, 20), **options).fit(X, Y)
     torch.set_num_threads(2)
     try:
-        second = SparseMLPClassifier((30, 20), **options).fit(X, y)
+        second = classifier((30, 20), **options).fit(X, Y)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
-    third = SparseMLPClassifier((30, 20), **{**options, "random_state": 4}).fit(X, y)
+    third = classifier((30, 20), **{**options, "random_state": 4}).fit(X, Y)
     for a, b, c in zip(first.coefs_, second.coefs_, third.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
         assert (a != c).any()
@@ -190,66 +121,41 @@ def test_a_learning_has_the_same_bits_and_leaves_the_global_state(digits):
 
 
 @pytest.mark.parametrize("evolve_each", [1, 3, 0.2])
-def test_connections_evolve_and_stay_few(digits, evolve_each):
-    X, y = digits
-    options = {
-        "connectivity": "set",
-        "epsilon": 2,
-        "max_iter": 7,
-        "random_state": 0,
-        "evolve_each": evolve_each,
-    }
-    model = SparseMLPClassifier((64, 32), **options).fit(X, y)
-    start = SparseMLPClassifier((64, 32), **{**options, "evolve_each": 100}).fit(X, y)
+def test_connections_evolve_and_stay_few(evolve_each):
+    options = {"connectivity": "set", "epsilon": 2, "max_iter": 5}
+    model = classifier((64, 32), evolve_each=evolve_each, **options).fit(X, Y)
+    start = classifier((64, 32), evolve_each=100, **options).fit(X, Y)
     layers = layers_of(model.module_)[:2], layers_of(start.module_)[:2]
     for n_in, n_out, layer, before in zip((64, 64), (64, 32), *layers, strict=True):
         assert int(layer.mask.sum()) == 2 * (n_in + n_out)
         assert not torch.equal(layer.mask, before.mask)
-    assert (model.coefs_[0] != 0).sum() <= 2 * 128
-    assert (model.coefs_[2] != 0).all()
+    assert (model.coefs_[0] != 0).sum() <= 2 * 128 and (model.coefs_[2] != 0).all()
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        SparseMLPClassifier((20,), penalty="l1", max_iter=5),
-        SparseMLPClassifier((20,), connectivity="set", epsilon=2, max_iter=5),
-    ],
-    ids=["l1", "set"],
-)
-def test_clone_and_pickle(digits, model):
-    X, y = digits
+@pytest.mark.parametrize("options", [{"penalty": "l1"}, {"connectivity": "set", "epsilon": 2}])
+def test_clone_pickle_and_dtype(options):
+    model = classifier(max_iter=3, **options)
     assert clone(model).get_params() == model.get_params()
-    fitted = clone(model).set_params(random_state=0).fit(X, y)
-    again = pickle.loads(pickle.dumps(fitted))
-    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
-    np.testing.assert_allclose(
-        np.exp(fitted.predict_log_proba(X)), fitted.predict_proba(X), rtol=1e-5
-    )
-
-
-def test_dtype_stays(digits):
     for dtype in (np.float32, np.float64):
-        model = SparseMLPClassifier((5,), max_iter=2, random_state=0).fit(
-            digits[0].astype(dtype), digits[1]
-        )
-        assert model.coefs_[0].dtype == model.predict_proba(digits[0]).dtype == dtype
+        fitted = clone(model).fit(X.astype(dtype), Y)
+        likely = fitted.predict_proba(X)
+        assert fitted.coefs_[0].dtype == likely.dtype == dtype
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), likely)
+        np.testing.assert_allclose(np.exp(fitted.predict_log_proba(X)), likely, rtol=1e-5)
 
 
-def test_pipeline_and_grid_search(diabetes, digits):
-    search = GridSearchCV(
-        make_pipeline(
-            StandardScaler(),
-            SparseMLPClassifier((20,), penalty="l1", max_iter=20, learning_rate_init=0.01),
-        ),
-        {"sparsemlpclassifier__alpha": [1e-4, 3.0], "sparsemlpclassifier__penalty": ["l1", L1()]},
-    )
-    search.fit(digits[0][:500], digits[1][:500])
-    assert search.best_params_["sparsemlpclassifier__alpha"] == 1e-4
-    assert search.best_score_ > 0.8
-    targets = np.column_stack((diabetes[1], -diabetes[1]))
-    model = SparseMLPRegressor((10,), max_iter=5).fit(diabetes[0], targets)
-    assert model.predict(diabetes[0]).shape == targets.shape
+def test_pipeline_and_grid_search():
+    model = classifier(penalty="l1", max_iter=20, learning_rate_init=0.01)
+    choices = {"alpha": [1e-4, 3.0], "penalty": ["l1", L1()]}
+    grid = {f"sparsemlpclassifier__{name}": values for name, values in choices.items()}
+    search = GridSearchCV(make_pipeline(StandardScaler(), model), grid, cv=3)
+    search.fit(X[:500], Y[:500])
+    assert search.best_params_["sparsemlpclassifier__alpha"] == 1e-4 and search.best_score_ > 0.8
+    targets = np.column_stack((TARGETS, -TARGETS))
+    assert regressor(max_iter=5).fit(INPUTS, targets).predict(INPUTS).shape == targets.shape
+
+
+SET = {"connectivity": "set", "epsilon": 1}
 
 
 @pytest.mark.parametrize(
@@ -264,92 +170,84 @@ def test_pipeline_and_grid_search(diabetes, digits):
         ({"batch_size": 0}, "batch_size must be"),
         ({"max_iter": 0}, "max_iter must be at least 1"),
         ({"connectivity": "sparse"}, "connectivity must be one of"),
-        ({"connectivity": "set", "zeta": 2}, "zeta must be"),
-        ({"connectivity": "set", "epsilon": 0}, "epsilon must be"),
-        (
-            {"connectivity": "set", "epsilon": 1, "evolve_each": 1.5},
-            "evolve_each must be above 0 and below 1",
-        ),
+        ({**SET, "zeta": 2}, "zeta must be"),
+        ({**SET, "epsilon": 0}, "epsilon must be"),
+        ({**SET, "evolve_each": 1.5}, "evolve_each must be above 0 and below 1"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be at least 1"),
         ({"record_each": 0}, "record_each must"),
+        ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must be above"),
+        ({"early_stopping": True, "validation_fraction": 1e-3}, "validation_fraction must hold|at"),
+        ({"early_stopping": True, "n_iter_no_change": 0}, "n_iter_no_change must be at least 1"),
+        ({"early_stopping": True, "tol": -1}, "tol must be at least 0"),
+        ({"early_stopping": "no"}, "early_stopping must be True or False"),
+        ({"alpha": "lasso"}, "alpha must be one of 'path', not 'lasso'"),
+        ({"alpha": "path"}, "alpha is 'path', but penalty is None"),
+        ({"alpha": []}, "alpha has no strengths"),
+        ({"alpha": [0.1, -1]}, r"alpha\[1\] must be at least 0"),
+        ({"alpha": "path", "early_stopping": True}, "early_stopping is True and alpha is 'path'"),
     ],
 )
-def test_bad_parameters_are_named(digits, options, words):
-    with pytest.raises(ValueError, match=words):
-        SparseMLPClassifier(**{"hidden_layer_sizes": (30,), "max_iter": 1, **options}).fit(*digits)
+def test_bad_parameters_are_named(options, words):
+    model = classifier(**{"sizes": (30,), "max_iter": 1}).set_params(**options)
+    with pytest.raises((ValueError, TypeError), match=words):
+        model.fit(X[:300], Y[:300])
 
 
-def test_a_learning_that_diverges_says_so(diabetes):
+def test_partial_fit_rejects_paths_and_stopping():
+    for options, words in (
+        ({"alpha": "path"}, "alpha is 'path', but partial_fit needs one strength"),
+        ({"early_stopping": True}, "early_stopping must be False for partial_fit"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            regressor(**options).partial_fit(INPUTS, TARGETS)
+
+
+def test_fit_says_that_it_diverged():
+    options = {"solver": "sgd", "learning_rate_init": 1e6, "activation": "identity"}
     with pytest.raises(ArithmeticError, match="diverged in epoch .*smaller learning_rate_init"):
-        SparseMLPRegressor(
-            (10,),
-            solver="sgd",
-            learning_rate_init=1e6,
-            max_iter=20,
-            activation="identity",
-            random_state=0,
-        ).fit(*diabetes)
+        regressor(**options).fit(INPUTS, TARGETS)
     with pytest.raises(ValueError, match="X_val and y_val must be given together"):
-        SparseMLPRegressor().fit(*diabetes, X_val=diabetes[0])
+        regressor().fit(INPUTS, TARGETS, X_val=INPUTS)
 
 
-def test_a_penalty_may_refuse_a_layer(digits):
+def test_a_penalty_may_refuse_a_layer():
     class Tall(L1):
         def check(self, w, name="w"):
             if w.shape[0] < 40:
                 raise ValueError(f"{name} must have 40 rows, not {w.shape[0]}")
 
     with pytest.raises(ValueError, match=r"coefs_\[1\] must have 40 rows, not 30"):
-        SparseMLPClassifier((30,), penalty=Tall(), max_iter=1).fit(*digits)
-    assert SparseMLPClassifier((40,), penalty=Tall(), max_iter=1).fit(*digits).n_iter_ == 1
+        classifier((30,), penalty=Tall(), max_iter=1).fit(X, Y)
+    assert classifier((40,), penalty=Tall(), max_iter=1).fit(X, Y).n_iter_ == 1
 
 
 # ------------------------------------------------------------------------------ a path of strengths
 
 
-def noisy(n=1500, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 12))
-    return X, np.sin(2 * X[:, 0]) + np.maximum(X[:, 1], 0) - X[:, 2]
+def noisy(n=1000, seed=0):
+    """Inputs of which the first three matter, and what they say."""
+    inputs = np.random.default_rng(seed).standard_normal((n, 12))
+    return inputs, np.sin(2 * inputs[:, 0]) + np.maximum(inputs[:, 1], 0) - inputs[:, 2]
 
 
 @pytest.mark.parametrize("kind", ["path", "function", "sequence"])
 def test_path_finds_the_inputs_that_matter(kind):
-    X, y = noisy()
-    strengths = np.geomspace(1e-3, 0.2, 8)
+    inputs, y = noisy()
+    strengths = np.geomspace(0.01, 0.1, 3)
     alpha = {"path": "path", "function": lambda X, y: strengths, "sequence": strengths}[kind]
-    options = {"learning_rate_init": 0.01, "max_iter": 150, "random_state": 0}
-    model = SparseMLPRegressor((16,), penalty="group_lasso", alpha=alpha, **options).fit(X, y)
+    options = {"learning_rate_init": 0.01, "max_iter": 60}
+    model = regressor((16,), penalty="group_lasso", alpha=alpha, **options).fit(inputs, y)
     found = np.flatnonzero(model.feature_importances_)
     assert {0, 1, 2} <= set(found) and len(found) <= 4
     path = model.path_
     assert model.alpha_ in path["alpha"] and (np.diff(path["alpha"]) > 0).all()
     assert path["n_inputs"][path["alpha"] == model.alpha_] == len(found)
-    test = noisy(seed=1)
-    plain = SparseMLPRegressor((16,), **options).fit(X, y)
-    assert model.score(*test) > plain.score(*test) and not hasattr(plain, "path_")
+    if kind == "path":
+        plain, test = regressor((16,), **options).fit(inputs, y), noisy(seed=1)
+        assert model.score(*test) > plain.score(*test) and not hasattr(plain, "path_")
     selector = SelectFromModel(model, prefit=True, threshold=1e-9)
-    assert selector.transform(X).shape == (len(X), len(found))
-    smaller = shrink(model)
-    np.testing.assert_allclose(smaller.feature_importances_, model.feature_importances_, rtol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"alpha": "lasso"}, "alpha must be one of 'path', not 'lasso'"),
-        ({"alpha": "path", "penalty": None}, "alpha is 'path', but penalty is None"),
-        ({"alpha": []}, "alpha has no strengths"),
-        ({"alpha": [0.1, -1]}, r"alpha\[1\] must be at least 0"),
-        ({"alpha": "path", "early_stopping": True}, "early_stopping is True and alpha is 'path'"),
-    ],
-)
-def test_path_names_bad_strengths(options, words):
-    model = SparseMLPRegressor((5,), **{"penalty": "l1", "max_iter": 2, **options})
-    with pytest.raises(ValueError, match=words):
-        model.fit(*noisy(100))
-    with pytest.raises(ValueError, match="but partial_fit needs one strength|partial_fit, which"):
-        model.partial_fit(*noisy(100))
+    assert selector.transform(inputs).shape == (len(inputs), len(found))
+    np.testing.assert_array_equal(np.flatnonzero(shrink(model).feature_importances_), found)
 
 
 # ------------------------------------------------------------------------------ beside scikit-learn
@@ -381,37 +279,28 @@ def started_like(other, model, X, y):
         ({"solver": "adam", "learning_rate_init": 1e-3}, 1e-3),  # its eps stands elsewhere there
     ],
 )
-def test_from_the_same_start_the_weights_are_those_of_scikit_learn(
-    digits, diabetes, kind, solver, rtol, is_weighted
-):
-    X, y = (digits[0].astype(float), digits[1]) if kind == "classifier" else diabetes
-    X, y = X[:300, X[:300].std(axis=0) > 0.1], y[:300]
-    classes = {
+def test_fit_learns_as_scikit_learn_does(kind, solver, rtol, is_weighted):
+    inputs, y = (X.astype(float), Y) if kind == "classifier" else (INPUTS, TARGETS)
+    inputs, y = inputs[:300, inputs[:300].std(axis=0) > 0.1], y[:300]
+    theirs, ours = {
         "classifier": (MLPClassifier, SparseMLPClassifier),
         "regressor": (MLPRegressor, SparseMLPRegressor),
-    }
-    theirs, ours = classes[kind]
+    }[kind]
     options = {**solver, "max_iter": 30, "batch_size": 300}
     only = {"alpha": 0, "nesterovs_momentum": False, "tol": 0, "n_iter_no_change": 1000}
-    other, model = started_like(
-        theirs(hidden_layer_sizes=(9, 7), random_state=0, **options, **only),
-        ours((9, 7), random_state=1, record_each=1, **options),
-        X,
-        y,
-    )
+    other = theirs(hidden_layer_sizes=(9, 7), random_state=0, **options, **only)
+    other, model = started_like(other, ours((9, 7), random_state=1, **options), inputs, y)
     weight = np.random.default_rng(0).uniform(0, 3, 300) if is_weighted else None
-    other.fit(X, y, sample_weight=weight)
-    model.fit(X, y, sample_weight=weight)
+    for estimator in (other, model):
+        estimator.fit(inputs, y, sample_weight=weight)
     assert model.n_iter_ == 30 and model.loss_ < model.history_["loss"][0]
     assert model.loss_ == pytest.approx(other.loss_, rel=rtol)
     for a, b in zip(model.coefs_, other.coefs_, strict=True):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
 
 
-def test_the_start_has_the_range_of_scikit_learn(digits):
-    X, y = digits
-    options = {"max_iter": 1, "learning_rate_init": 1e-9, "random_state": 0}
-    model = SparseMLPClassifier((40, 20), **options).fit(X, y)
+def test_the_start_has_the_range_of_scikit_learn():
+    model = classifier((40, 20), max_iter=1, learning_rate_init=1e-9).fit(X, Y)
     for w, b in zip(model.coefs_, model.intercepts_, strict=True):
         bound = (6 / sum(w.shape)) ** 0.5
         assert 0.95 * bound < abs(w).max() < bound and 0.6 * bound < abs(b).max() < bound
@@ -420,17 +309,14 @@ def test_the_start_has_the_range_of_scikit_learn(digits):
 # ------------------------------------------------------------------------------- going on, stopping
 
 
-def test_a_fit_in_parts_is_a_fit(digits):
-    X, y = digits
-    options = {"penalty": "l1", "alpha": 1e-3, "random_state": 0}
-    options |= {"connectivity": "set", "epsilon": 4, "evolve_each": 2}
-    whole = SparseMLPClassifier((20,), max_iter=7, **options).fit(X, y)
-    parts = SparseMLPClassifier((20,), **options)
-    for i in range(7):
-        parts.partial_fit(X, y, classes=np.arange(10) if i == 0 else None)
-        if i == 3:
-            parts = pickle.loads(pickle.dumps(parts))
-    assert parts.n_iter_ == 1 and list(parts.history_["steps"]) == list(range(1, 8))
+def test_a_fit_in_parts_is_a_fit():
+    options = {"penalty": "l1", "alpha": 1e-3, "connectivity": "set", "epsilon": 4}
+    whole = classifier(max_iter=5, evolve_each=2, **options).fit(X, Y)
+    parts = classifier(evolve_each=2, **options)
+    for i in range(5):
+        parts.partial_fit(X, Y, classes=np.arange(10) if i == 0 else None)
+        parts = pickle.loads(pickle.dumps(parts))
+    assert parts.n_iter_ == 1 and list(parts.history_["steps"]) == list(range(1, 6))
     for name in ("loss", "penalty", "zeros"):
         np.testing.assert_array_equal(parts.history_[name], whole.history_[name])
     for a, b in zip(whole.coefs_, parts.coefs_, strict=True):
@@ -438,153 +324,91 @@ def test_a_fit_in_parts_is_a_fit(digits):
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_partial_fit_goes_on_after_fit_and_in_batches(diabetes, solver):
-    X, y = diabetes
-    options = {"learning_rate_init": 0.01, "solver": solver, "random_state": 0, "max_iter": 3}
-    model = SparseMLPRegressor((20,), **options).fit(X, y, X, y)
-    before = model.score(X, y)
-    for _ in range(10):
-        for places in np.array_split(np.arange(len(X)), 3):
-            model.partial_fit(X[places], y[places])
-    assert model.score(X, y) > before + 0.05
+def test_partial_fit_goes_on_after_fit(solver):
+    model = regressor(learning_rate_init=0.01, solver=solver, max_iter=3)
+    before = model.fit(INPUTS, TARGETS, INPUTS, TARGETS).score(INPUTS, TARGETS)
+    for places in 10 * np.array_split(np.arange(len(INPUTS)), 3):
+        model.partial_fit(INPUTS[places], TARGETS[places])
+    assert model.score(INPUTS, TARGETS) > before + 0.05
     assert "val_score" not in model.history_ and len(model.history_["steps"]) == 30
 
 
-def test_classes_of_later_parts_may_be_few_but_not_new(digits):
-    X, y = digits
-    model = SparseMLPClassifier((10,), random_state=0)
+def test_later_parts_may_lack_classes_but_add_none():
+    model, few = classifier((10,)), Y < 3
     with pytest.raises(ValueError, match="classes must be given in the first call"):
-        model.partial_fit(X, y)
-    few = y < 3
-    model.partial_fit(X[few], y[few], classes=range(9))
+        model.partial_fit(X, Y)
+    model.partial_fit(X[few], Y[few], classes=range(9))
     assert model.predict_proba(X).shape == (len(X), 9)
-    model.partial_fit(X[y == 8], y[y == 8])
+    model.partial_fit(X[Y == 8], Y[Y == 8])
     with pytest.raises(ValueError, match=r"y must have classes of .*, not \[9\]"):
-        model.partial_fit(X, y)
+        model.partial_fit(X, Y)
     with pytest.raises(ValueError, match="classes must stay"):
-        model.partial_fit(X[few], y[few], classes=[0, 1, 2])
-    with pytest.raises(ValueError, match="early_stopping must be False for partial_fit"):
-        model.set_params(early_stopping=True).partial_fit(X[few], y[few])
+        model.partial_fit(X[few], Y[few], classes=[0, 1, 2])
 
 
-def test_a_warm_start_goes_on_and_a_cold_one_does_not(digits):
-    X, y = digits
-    model = SparseMLPClassifier((20,), max_iter=5, random_state=0, warm_start=True).fit(X, y)
+def test_a_warm_start_goes_on():
+    model = classifier(max_iter=5, warm_start=True).fit(X, Y)
     first = model.loss_
-    assert model.fit(X, y).history_["loss"][0] < first and model.n_iter_ == 5
-    assert model.fit(X[y < 3], y[y < 3]).predict_proba(X).shape[1] == 10
+    assert model.fit(X, Y).history_["loss"][0] < first and model.n_iter_ == 5
+    assert model.fit(X[Y < 3], Y[Y < 3]).predict_proba(X).shape[1] == 10
     for name, value in (("hidden_layer_sizes", (30,)), ("activation", "tanh")):
+        other = pickle.loads(pickle.dumps(model)).set_params(**{name: value})
         with pytest.raises(ValueError, match=f"{name} must stay .*not"):
-            SparseMLPClassifier.fit(clone_fitted(model).set_params(**{name: value}), X, y)
+            other.fit(X, Y)
     with pytest.raises(ValueError, match="features"):
-        model.fit(X[:, :9], y)
-    again = model.set_params(warm_start=False).fit(X, y)
-    assert again.loss_ == first
+        model.fit(X[:, :9], Y)
+    assert model.set_params(warm_start=False).fit(X, Y).loss_ == first
 
 
-def clone_fitted(model):
-    return pickle.loads(pickle.dumps(model))
-
-
-def test_prune_shrink_fine_tune(digits):
-    X, y = digits
-    model = SparseMLPClassifier(
-        (40, 20),
-        penalty="group_lasso",
-        alpha=1e-3,
-        max_iter=40,
-        random_state=0,
-        learning_rate_init=3e-3,
-    ).fit(X[:1300], y[:1300])
+def test_prune_shrink_fine_tune():
+    options = {"penalty": "group_lasso", "alpha": 1e-3, "learning_rate_init": 3e-3}
+    model = classifier((40, 20), max_iter=30, **options).fit(X[:1300], Y[:1300])
     smaller = shrink(model)
-    sizes = [w.shape for w in smaller.coefs_]
-    n_records = len(smaller.history_["steps"])
+    sizes, n_records = [w.shape for w in smaller.coefs_], len(smaller.history_["steps"])
     smaller.set_params(penalty=None, warm_start=True, learning_rate_init=1e-3)
-    smaller.fit(X[:1300], y[:1300])
+    smaller.fit(X[:1300], Y[:1300])
     assert smaller.loss_ < model.loss_ and [w.shape for w in smaller.coefs_] == sizes
-    assert smaller.score(X[1300:], y[1300:]) > model.score(X[1300:], y[1300:]) - 0.02
-    np.testing.assert_array_equal(shrink(model).coefs_[0], shrink(model).coefs_[0])
-    smaller = shrink(model).partial_fit(X, y)
+    assert smaller.score(X[1300:], Y[1300:]) > model.score(X[1300:], Y[1300:]) - 0.02
+    smaller = shrink(model).partial_fit(X, Y)
     assert list(smaller.history_["steps"]) == [1] and len(model.history_["steps"]) == n_records
     assert [w.shape for w in smaller.coefs_] == sizes
 
 
-def test_early_stopping_keeps_the_best_network(digits):
-    X, y = digits
-    model = SparseMLPClassifier(
-        (20,),
-        early_stopping=True,
-        validation_fraction=0.2,
-        n_iter_no_change=5,
-        tol=0.0,
-        max_iter=300,
-        learning_rate_init=0.01,
-        record_each=1000,
-        random_state=0,
-    ).fit(X, y)
-    scores = model.validation_scores_
-    assert 10 < model.n_iter_ < 300 and len(scores) == model.n_iter_
+def test_early_stopping_keeps_the_best_network():
+    options = {"n_iter_no_change": 5, "tol": 0.0, "learning_rate_init": 0.01}
+    model = classifier(early_stopping=True, validation_fraction=0.2, record_each=1000, **options)
+    scores = model.fit(X, Y).validation_scores_
+    assert 10 < model.n_iter_ < 200 and len(scores) == model.n_iter_
     assert list(model.history_["steps"]) == [model.n_iter_]
     assert model.best_validation_score_ == max(scores) > 0.9
     rises = np.array(scores) >= np.maximum.accumulate([-1.0, *scores[:-1]])
     waits = np.diff(np.flatnonzero([*rises, True]))
     assert waits[-1] == 7 and max(waits[:-1]) <= 6
-    held = held_places(model, y)
-    assert len(held) == 360
-    assert accuracy_score(y[held], model.predict(X[held])) == max(scores)
-
-
-def held_places(model, y):
-    """Which samples a fit with that random_state holds out."""
-    from shl._base.checks import check_generator
-    from shl.networks.mlp import make_generator
-    from shl.networks.training import Samples, hold_out
-
-    rng = check_generator(model.random_state, "random_state")
+    rng = check_generator(0, "random_state")
     make_generator(rng)  # the network's draws come first
-    samples = Samples(np.arange(len(y)), y)
-    return hold_out(samples, model.validation_fraction, True, rng)[1].X
+    held = hold_out(Samples(np.arange(len(Y)), Y), 0.2, True, rng)[1].X
+    assert len(held) == 360
+    assert accuracy_score(Y[held], model.predict(X[held])) == max(scores)
+    other = regressor(early_stopping=True, learning_rate_init=0.03).fit(INPUTS, TARGETS)
+    assert other.n_iter_ < 200 and other.best_validation_score_ > 0.2
 
 
-def test_early_stopping_of_a_regressor_and_bad_values(diabetes):
-    X, y = diabetes
-    options = {"early_stopping": True, "learning_rate_init": 0.03, "random_state": 0}
-    model = SparseMLPRegressor((20,), **options).fit(X, y)
-    assert model.n_iter_ < 200 and model.best_validation_score_ > 0.2
-    for name, value in (
-        ("validation_fraction", 1.0),
-        ("validation_fraction", 0.001),
-        ("n_iter_no_change", 0),
-        ("tol", -1),
-        ("early_stopping", "no"),
-    ):
-        with pytest.raises((ValueError, TypeError), match=name):
-            clone(model).set_params(**{name: value}).fit(X, y)
-
-
-def test_weights_count(digits):
-    X, y = digits
-    model = SparseMLPClassifier((10,), batch_size=len(X), max_iter=60, random_state=0)
-    model.set_params(learning_rate_init=0.01)
-    plain = clone(model).fit(X, y)
-    ones = clone(model).fit(X, y, sample_weight=np.full(len(X), 7.0))
+def test_sample_weights_count():
+    model = classifier((10,), batch_size=len(X), max_iter=60, learning_rate_init=0.01)
+    plain, ones = clone(model).fit(X, Y), clone(model).fit(X, Y, sample_weight=7 * np.ones(len(X)))
     np.testing.assert_allclose(ones.coefs_[0], plain.coefs_[0], atol=1e-4)
-    some = (y < 5).astype(float)
-    half = clone(model).fit(X, y, sample_weight=some)
+    some = (Y < 5).astype(float)
+    half = clone(model).fit(X, Y, sample_weight=some)
     assert np.isin(half.predict(X[some > 0]), range(5)).mean() > 0.95 and len(half.classes_) == 10
-    assert half.score(X, y, some) > 0.5 and half.history_["score"][-1] == half.score(X, y, some)
-    for weight, words in (
-        (-some, "[Nn]egative"),
-        (0 * some, "sample_weight must be above 0|non-zero"),
-    ):
+    assert half.score(X, Y, some) > 0.5 and half.history_["score"][-1] == half.score(X, Y, some)
+    for weight, words in ((-some, "[Nn]egative"), (0 * some, "must be above 0|non-zero")):
         with pytest.raises(ValueError, match=words):
-            clone(model).fit(X, y, sample_weight=weight)
+            clone(model).fit(X, Y, sample_weight=weight)
 
 
-def test_progress_shows_epochs_and_loss(digits, capsys):
-    X, y = digits
-    SparseMLPClassifier((5,), max_iter=3, random_state=0).fit(X, y)
+def test_progress_shows_epochs_and_loss(capsys):
+    classifier((5,), max_iter=3).fit(X, Y)
     assert capsys.readouterr() == ("", "")
-    model = SparseMLPClassifier((5,), max_iter=3, random_state=0, verbose=True).fit(X, y)
+    model = classifier((5,), max_iter=3, verbose=True).fit(X, Y)
     out, shown = capsys.readouterr()
     assert out == "" and "3/3" in shown and f"loss={model.loss_:.3g}" in shown

@@ -1,13 +1,52 @@
-"""What the studies find, over several seeds: slow."""
+"""What the studies and the benchmark find, over several seeds."""
 
+import runpy
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from shl.networks.mlp import one_thread  # noqa: E402
 from shl.networks.studies import group_sparsity, regularization, set_evolution  # noqa: E402
 
-pytestmark = pytest.mark.slow
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SEEDS = (0, 1, 2)
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """The names of the benchmark; the global random state stays."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    state = torch.random.get_rng_state()
+    with one_thread():
+        yield runpy.run_path(str(SCRIPTS / "bench_networks.py"))
+    torch.random.set_rng_state(state)
+
+
+def test_pruned_networks_have_one_size(bench):
+    full, ours, theirs = bench["prune_ways"]("two convolutions", 0, None, epochs=2)
+    assert full[0] == 6348 > ours[0] == theirs[0] > 1000
+    for row in (full, ours, theirs):
+        assert row[3] < 2e-5 and row[2] > 0.3
+
+
+@pytest.mark.slow
+def test_group_lasso_needs_less_fine_tuning(bench):
+    rows = [bench["prune_ways"]("two convolutions", seed, None) for seed in SEEDS]
+    full, ours, theirs = np.mean(rows, axis=0)
+    assert full[2] > 0.97 and ours[0] < 0.7 * full[0]
+    assert ours[1] > theirs[1] + 0.03 and ours[1] > 0.92
+    assert 0.95 < ours[2] <= theirs[2] + 0.005 and theirs[2] > 0.965
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pixels", ["0..1", "0..16"])
+def test_accuracy_is_that_of_scikit_learn(bench, pixels):
+    setting = bench["mlp_settings"]()[f"digits, pixels {pixels}"]
+    scores = np.array([bench["fit_both"](*setting, seed)[:, 0] for seed in range(10)])
+    assert abs((scores[:, 1] - scores[:, 0]).mean()) <= bench["MOST_DIFFERENCE"]
 
 
 def tabulate(study, key, **how):
@@ -16,7 +55,8 @@ def tabulate(study, key, **how):
     return {row[key]: row for row in study.tabulate(records)}, records
 
 
-def test_regularization_has_the_documents_order_and_ranges():
+@pytest.mark.slow
+def test_regularization_has_the_documents_order():
     rows, _ = tabulate(regularization.STUDY, "method", seeds=range(5))
     accuracy = {method: row["accuracy"] for method, row in rows.items()}
     order = ["none", "dropout", "gaussian", "l2", "weight norm"]
@@ -28,7 +68,8 @@ def test_regularization_has_the_documents_order_and_ranges():
     assert rows["gaussian"]["smallest"] > 0 and 0.4 < rows["gaussian"]["largest"] < 1.6
 
 
-def test_group_sparsity_exact_zeros_and_rows_left_on_digits():
+@pytest.mark.slow
+def test_group_sparsity_leaves_few_rows_of_digits():
     penalties = ("l1", "group_lasso", "sparse_group_lasso")
     how = {"data": ("digits",), "seeds": SEEDS[:2]}
     rows, _ = tabulate(group_sparsity.STUDY, "penalty", penalty=penalties, **how)
@@ -43,7 +84,8 @@ def test_group_sparsity_exact_zeros_and_rows_left_on_digits():
     assert rows["group_lasso"]["sparsity"] == pytest.approx(0.38, abs=0.06)
 
 
-def test_group_sparsity_prevents_overfitting_on_diabetes():
+@pytest.mark.slow
+def test_group_sparsity_helps_on_diabetes():
     rows, _ = tabulate(group_sparsity.STUDY, "penalty", data=("diabetes",), seeds=SEEDS)
     assert rows["l2"]["sparsity"] == 0
     for penalty, sparsity in (("l1", 0.85), ("group_lasso", 0.63), ("sparse_group_lasso", 0.93)):
@@ -55,7 +97,8 @@ def test_group_sparsity_prevents_overfitting_on_diabetes():
     assert row["n_kept"] < 40 < 515 == row["n_weights"]
 
 
-def test_set_connections_find_the_pixels_that_vary_under_weight_decay():
+@pytest.mark.slow
+def test_set_connections_find_pixels_that_vary():
     rows, records = tabulate(
         set_evolution.STUDY, "weight_decay", weight_decay=(0.0, 5e-3), seeds=SEEDS
     )

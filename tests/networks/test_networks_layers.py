@@ -19,16 +19,12 @@ def sparse(n_in=40, n_out=30, seed=0, **options):
 
 def naive_evolution(weight, mask, zeta):
     """Which connections go, by sorting lists."""
-    places = [(i, j) for i in range(len(mask)) for j in range(mask.shape[1]) if mask[i, j]]
-    positive = sorted(
-        (place for place in places if weight[place] >= 0), key=lambda place: weight[place]
-    )
-    negative = sorted(
-        (place for place in places if weight[place] < 0), key=lambda place: -weight[place]
-    )
-    return set(positive[: math.floor(zeta * len(positive))]) | set(
-        negative[: math.floor(zeta * len(negative))]
-    )
+    places, gone = [tuple(map(int, place)) for place in np.argwhere(mask)], set()
+    for is_positive in (True, False):
+        own = [place for place in places if (weight[place] >= 0) == is_positive]
+        own.sort(key=lambda place: abs(weight[place]))
+        gone |= set(own[: math.floor(zeta * len(own))])
+    return gone
 
 
 @pytest.mark.parametrize("zeta", [0, 0.1, 0.3, 1])
@@ -41,12 +37,8 @@ def test_an_evolution_replaces_the_weakest(zeta, density):
     n_replaced = layer.evolve()
     new_mask = layer.mask.numpy()
     if len(expected) <= n_free:
-        removed = set(
-            zip(
-                *(map(int, axis) for axis in ((mask == 1) & (new_mask == 0)).nonzero()), strict=True
-            )
-        )
-        assert removed == expected
+        removed = np.argwhere((mask == 1) & (new_mask == 0))
+        assert {tuple(map(int, place)) for place in removed} == expected
     assert n_replaced == min(len(expected), n_free)
     assert ((mask == 0) & (new_mask == 1)).sum() == n_replaced
     stayed = (mask == 1) & (new_mask == 1)
@@ -54,23 +46,17 @@ def test_an_evolution_replaces_the_weakest(zeta, density):
     assert (layer.weight[layer.mask == 0] == 0).all() and (layer.weight[layer.mask == 1] != 0).all()
 
 
-def test_connections_stay_as_many_and_mask_and_list_agree():
+def test_mask_and_connections_agree():
     layer = sparse()
-    n_connections = len(layer.connections)
-    assert n_connections == round(0.2 * 1200)
+    assert len(layer.connections) == round(0.2 * 1200)
     for _ in range(30):
         layer.evolve()
         assert torch.equal(layer.connections, layer.mask.view(-1).nonzero().view(-1))
-        assert len(layer.connections) == n_connections
-        expected = (layer.mask != 0).sum(0)
-        assert torch.equal(layer.connections_per_input(), expected)
-
-
-def test_a_dense_layer_has_nothing_to_grow():
-    layer = sparse(density=1)
-    before = layer.weight.detach().clone()
-    assert layer.evolve() == 0
-    assert torch.equal(layer.weight, before)
+        assert len(layer.connections) == round(0.2 * 1200)
+        assert torch.equal(layer.connections_per_input(), (layer.mask != 0).sum(0))
+    dense = sparse(density=1)
+    before = dense.weight.detach().clone()
+    assert dense.evolve() == 0 and torch.equal(dense.weight, before)  # nothing is free
 
 
 @pytest.mark.parametrize("n", [5, 60])
@@ -90,7 +76,7 @@ def test_free_pairs_are_equally_likely(n):
     assert chi2 < 299 + 5 * math.sqrt(2 * 299)
 
 
-def test_epsilon_is_the_density_of_the_paper_and_is_clipped_with_a_warning():
+def test_epsilon_is_the_density_of_the_paper():
     layer = SparseLinear(784, 512, generator=generator())
     assert len(layer.connections) == round(11 * (784 + 512))
     weights = layer.weight.detach().view(-1)[layer.connections]
@@ -102,16 +88,17 @@ def test_epsilon_is_the_density_of_the_paper_and_is_clipped_with_a_warning():
         SparseLinear(1000, 1000)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.1),
-        lambda p: torch.optim.Adam(p, lr=0.1),
-    ],
-)
-def test_training_moves_connections_alone_and_evolution_resets_their_state(make):
+OPTIMIZERS = {
+    torch.optim.SGD: {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1},
+    torch.optim.Adam: {"lr": 0.1},
+}
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_training_moves_connections_alone(cls):
+    """An evolution resets what the optimizer remembers of them."""
     layer = sparse()
-    optimizer = make(layer.parameters())
+    optimizer = cls(layer.parameters(), **OPTIMIZERS[cls])
     x = torch.randn(50, 40, generator=generator(1))
     for _ in range(5):
         optimizer.zero_grad()
@@ -141,14 +128,13 @@ def test_grown_weights(new_weights):
     assert float(grown.std()) == pytest.approx(expected, rel=0.05)
 
 
-def test_a_seed_gives_the_same_bits_and_leaves_the_global_state():
+def test_a_seed_gives_the_same_bits():
     before = torch.random.get_rng_state()
     layers = [sparse(seed=3), sparse(seed=3), sparse(seed=4)]
     for layer in layers:
         layer.evolve()
-    assert torch.equal(layers[0].weight, layers[1].weight) and not torch.equal(
-        layers[0].weight, layers[2].weight
-    )
+    assert torch.equal(layers[0].weight, layers[1].weight)
+    assert not torch.equal(layers[0].weight, layers[2].weight)
     for cls in (GaussianLinear, NormalizedLinear):
         first, second = cls(5, 4, generator=generator()), cls(5, 4, generator=generator())
         assert torch.equal(first.effective_weight(), second.effective_weight())
@@ -173,9 +159,7 @@ def test_normalized_weights_have_norm_one():
     layer = NormalizedLinear(6, 5, bias=False, generator=generator())
     assert layer.effective_weight().detach().norm().item() == pytest.approx(1)
     layer(torch.ones(2, 6)).square().sum().backward()
-    assert float((layer.direction.grad * layer.direction.detach()).sum()) == pytest.approx(
-        0, abs=1e-6
-    )
+    assert abs(float((layer.direction.grad * layer.direction.detach()).sum())) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -184,10 +168,7 @@ def test_normalized_weights_have_norm_one():
         (lambda: SparseLinear(5, 5, density=1.5), "density must be above 0 and at most 1, not 1.5"),
         (lambda: SparseLinear(5, 5, density=0), "density must be above 0"),
         (lambda: SparseLinear(5, 5, epsilon=-1), "epsilon must be above 0, not -1"),
-        (
-            lambda: SparseLinear(5, 5, density=0.5, zeta=2),
-            "zeta must be at least 0 and at most 1, not 2",
-        ),
+        (lambda: SparseLinear(5, 5, density=0.5, zeta=2), "zeta must be at least 0 and at most 1"),
         (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
         (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
         (lambda: NormalizedLinear(5, 0), "out_features must be at least 1"),

@@ -3,14 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from shl.networks.teacher_student.matching import match, normal_form
+from shl.networks.teacher_student.matching import match, normal_form, rescale
 
 
 def random_network(rng, widths=(3, 4, 3, 1), taps=(3, 2, 2)):
-    return [
-        rng.standard_normal((n_taps, n_in, n_out))
-        for n_taps, n_in, n_out in zip(taps, widths[:-1], widths[1:], strict=True)
-    ]
+    return [rng.normal(size=shape) for shape in zip(taps, widths[:-1], widths[1:], strict=True)]
 
 
 def place(layers, orders, signs=None):
@@ -43,11 +40,7 @@ def test_the_match_is_the_best_of_all(rng, is_odd):
     """Against every order and sign of three and three units, for networks that have nothing in
     common.
     """
-    flips = (
-        [np.array(signs) for signs in itertools.product([1, -1], repeat=3)]
-        if is_odd
-        else [np.ones(3)]
-    )
+    flips = list(map(np.array, itertools.product([1, -1] if is_odd else [1], repeat=3)))
     orders = [np.array(order) for order in itertools.permutations(range(3))]
     for _ in range(5):
         teacher, student = (random_network(rng, (2, 3, 3, 1)) for _ in range(2))
@@ -70,11 +63,8 @@ def test_a_student_with_more_units_keeps_the_others(rng):
     for layer, known in zip(student, teacher, strict=True):
         layer[:, -known.shape[1] :, -known.shape[2] :] += known
     padded, found, distance = match(teacher, student)
-    assert (
-        [layer.shape for layer in padded]
-        == [layer.shape for layer in found]
-        == [s.shape for s in student]
-    )
+    shapes = [[layer.shape for layer in network] for network in (padded, found, student)]
+    assert shapes[0] == shapes[1] == shapes[2]
     for t, s in zip(teacher, found, strict=True):
         np.testing.assert_allclose(s[:, : t.shape[1], : t.shape[2]], t)
     others = np.sqrt(sum((s**2).sum() for s in student) - sum((t**2).sum() for t in teacher))
@@ -87,14 +77,14 @@ def test_an_empty_student_is_at_distance_one(rng):
 
 
 def test_networks_of_other_filters_cannot_be_matched(rng):
-    with pytest.raises(ValueError, match=r"same taps in each layer, not \[3, 2\]"):
+    with pytest.raises(ValueError, match=r"not \[3, 2, 2\] and \[2, 2, 2\]"):
         match(random_network(rng), random_network(rng, taps=(2, 2, 2)))
 
 
-def test_the_normal_form_of_a_relu_network_has_its_outputs(rng):
+def test_normal_forms_have_the_same_outputs(rng):
     layers = random_network(rng, (12, 8, 5, 1), taps=(1, 1, 1))
     layers[0][:, :, 3] = 0  # a unit without inputs says nothing
-    normal = normal_form(layers)
+    normal, scale = normal_form(layers)
 
     def outputs(network, x):
         for layer in network:
@@ -106,5 +96,8 @@ def test_the_normal_form_of_a_relu_network_has_its_outputs(rng):
     norms = np.sqrt((normal[0] ** 2).sum((0, 1)))
     np.testing.assert_allclose(norms, np.where(np.arange(8) == 3, 0, 1))
     scaled = [layers[0] * np.arange(1, 9), layers[1] / np.arange(1, 9)[:, None], layers[2]]
-    for one, other in zip(normal, normal_form(scaled), strict=True):
+    for one, other in zip(normal, normal_form(scaled)[0], strict=True):
         np.testing.assert_allclose(one, other)
+    layers[1][:, 3] = 0  # what leaves it
+    for one, own in zip(rescale(normal, scale), layers, strict=True):
+        np.testing.assert_allclose(one, own, atol=1e-12)

@@ -22,10 +22,8 @@ def test_weight_images_keep_their_signs_and_scales(rng, tmp_path):
 def naive_trend(image):
     """Means over centred squares, by loops, for an even side."""
     half = len(image) // 2
-    return [
-        np.mean([image[i, j] for i in range(half - k, half + k) for j in range(half - k, half + k)])
-        for k in range(1, half + 1)
-    ]
+    sides = [range(half - k, half + k) for k in range(1, half + 1)]
+    return [np.mean([image[i, j] for i in side for j in side]) for side in sides]
 
 
 @pytest.mark.parametrize("side", [2, 8, 28])
@@ -56,16 +54,14 @@ def test_units_left_have_a_line_a_layer():
     history = {"steps": [1, 2, 3], "units": [[64, 40], [50, 30], [50, 20]]}
     fig, ax = plots.plot_units_left(history, (64, 40), title="l1")
     assert [list(line.get_ydata()) for line in ax.lines] == [[64, 50, 50], [40, 30, 20]]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "inputs, of 64",
-        "hidden layer 1, of 40",
-    ]
+    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert texts == ["inputs, of 64", "hidden layer 1, of 40"]
 
 
 def test_a_path_names_its_strengths():
-    fig, ax = plots.plot_lambda_path(
-        {name: ([0.2, 0.9], [0.1, loss], [1e-4, 1e-3]) for name, loss in (("l1", 0.4), ("l2", 0.5))}
-    )
+    losses = {"l1": 0.4, "l2": 0.5}
+    paths = {name: ([0.2, 0.9], [0.1, loss], [1e-4, 1e-3]) for name, loss in losses.items()}
+    fig, ax = plots.plot_lambda_path(paths)
     assert [text.get_text() for text in ax.texts] == 2 * ["0.0001", "0.001"]
     assert list(ax.lines[1].get_ydata()) == [0.1, 0.5]
 
@@ -73,12 +69,9 @@ def test_a_path_names_its_strengths():
 def test_curves_and_histograms_draw_in_given_axes(rng):
     fig = new_figure()
     ax = fig.add_subplot()
-    assert plots.plot_curves({"a": ([1, 2], [3, 4])}, ylabel="accuracy", fig=fig, ax=ax) == (
-        fig,
-        ax,
-    )
+    curves = {"a": ([1, 2], [3, 4])}
+    assert plots.plot_curves(curves, ylabel="accuracy", fig=fig, ax=ax) == (fig, ax)
     assert ax.get_ylabel() == "accuracy" and ax.get_legend() is None
-    fig, ax = plots.plot_weight_histogram(
-        {"a": rng.standard_normal((10, 3)), "b": np.zeros(5)}, bins=7
-    )
+    weights = {"a": rng.standard_normal((10, 3)), "b": np.zeros(5)}
+    fig, ax = plots.plot_weight_histogram(weights, bins=7)
     assert len(ax.get_legend().get_texts()) == 2

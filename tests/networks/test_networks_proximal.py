@@ -19,28 +19,24 @@ class Mine(torch.optim.Adam):
 
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {"lr": 0.1}),
-    "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
     "nesterov": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "nesterov": True}),
-    "dampening": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
-    "adam": (torch.optim.Adam, {"lr": 3e-3}),
+    "momentum": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+    "adam": (torch.optim.Adam, {"lr": 6e-3}),
     "amsgrad": (torch.optim.Adam, {"lr": 0.02, "amsgrad": True}),
-    "adamw": (torch.optim.AdamW, {"lr": 3e-3, "weight_decay": 0.0}),
-    "mine": (Mine, {"lr": 3e-3}),
-    "nadam": (torch.optim.NAdam, {"lr": 3e-3}),
-    "radam": (torch.optim.RAdam, {"lr": 3e-3}),
-    "adagrad": (torch.optim.Adagrad, {"lr": 0.1, "lr_decay": 1e-4}),
-    "rmsprop": (torch.optim.RMSprop, {"lr": 1e-3}),
-    "rmsprop momentum": (torch.optim.RMSprop, {"lr": 3e-4, "momentum": 0.9}),
+    "adamw": (torch.optim.AdamW, {"lr": 6e-3, "weight_decay": 0.0}),
+    "mine": (Mine, {"lr": 6e-3}),
+    "nadam": (torch.optim.NAdam, {"lr": 6e-3}),
+    "radam": (torch.optim.RAdam, {"lr": 0.012}),
+    "adagrad": (torch.optim.Adagrad, {"lr": 0.2, "lr_decay": 1e-4}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 2e-3}),
+    "rmsprop momentum": (torch.optim.RMSprop, {"lr": 6e-4, "momentum": 0.9}),
 }
 
 
 def cnn(seed=0):
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 2)),
-        nn.Flatten(),
-        nn.Linear(5 * 4, 3),
-    )
+    features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 2))
+    return nn.Sequential(features, nn.Flatten(), nn.Linear(5 * 4, 3))
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +59,7 @@ def learn_a_step(model, optimizer, proximal=None, seed=0):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_learning_rests_at_the_lasso(name):
+def test_steps_rest_at_the_lasso(name):
     X, y = load_diabetes(return_X_y=True, scaled=False)
     X, y = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
     lasso = Lasso(alpha=0.1).fit(X, y)
@@ -73,7 +69,7 @@ def test_a_learning_rests_at_the_lasso(name):
     optimizer = make(model.parameters(), **options)
     proximal = Proximal(optimizer, {model.weight: (L1(), 0.1)})
     X, y = torch.from_numpy(X), torch.from_numpy(y)[:, None]
-    for _ in range(1500):
+    for _ in range(700):
         optimizer.zero_grad()
         ((model(X) - y) ** 2).mean().div(2).backward()
         optimizer.step()
@@ -88,7 +84,7 @@ def test_a_learning_rests_at_the_lasso(name):
 
 @pytest.mark.parametrize("groups", ["outputs", "inputs"])
 @pytest.mark.parametrize("penalty", [GroupLasso(), SparseGroupLasso(), L1(), L2()], ids=repr)
-def test_a_step_is_that_of_each_filter_or_channel(penalty, groups):
+def test_step_is_that_of_each_filter_or_channel(penalty, groups):
     model, free = cnn(), cnn()
     options = {"lr": 0.5}
     optimizer = torch.optim.SGD(model.parameters(), **options)
@@ -99,31 +95,20 @@ def test_a_step_is_that_of_each_filter_or_channel(penalty, groups):
     value = 0.0
     for i in range(before.shape[0] if groups == "outputs" else before.shape[1]):
         place = i if groups == "outputs" else (slice(None), i)
-        row = before[place].reshape(1, -1)
-        np.testing.assert_allclose(
-            after[place].reshape(1, -1), penalty.prox(row, 0.5 * 0.05), rtol=1e-5, atol=1e-8
-        )
-        value += 0.05 * float(penalty.value(after[place].reshape(1, -1)))
+        row, moved = (w[place].reshape(1, -1) for w in (before, after))
+        np.testing.assert_allclose(moved, penalty.prox(row, 0.025), rtol=1e-5, atol=1e-8)
+        value += 0.05 * float(penalty.value(moved))
     assert proximal.value() == pytest.approx(value, rel=1e-5)
     for name in ("0.0.weight", "0.2.bias", "2.weight"):
-        np.testing.assert_array_equal(
-            dict(model.named_parameters())[name].detach(),
-            dict(free.named_parameters())[name].detach(),
-        )
+        assert torch.equal(model.get_parameter(name), free.get_parameter(name))
 
 
-def test_a_large_penalty_makes_zeros_of_whole_groups():
+def test_a_large_penalty_makes_zeros_of_groups():
     model = cnn()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    proximal = Proximal(
-        optimizer,
-        {
-            model[0][2].weight: ("group_lasso", 1e6),
-            "2.weight": ("sparse_group_lasso", 1e6, "inputs"),
-        },
-        model,
-    )
-    learn_a_step(model, optimizer, proximal)
+    penalties = {model[0][2].weight: ("group_lasso", 1e6)}
+    penalties["2.weight"] = ("sparse_group_lasso", 1e6, "inputs")
+    learn_a_step(model, optimizer, Proximal(optimizer, penalties, model))
     assert (model[0][2].weight == 0).all() and (model[2].weight == 0).all()
     assert (model[0][0].weight != 0).all()
 
@@ -144,7 +129,7 @@ def test_each_group_of_parameters_has_its_own_step(name):
     for before, after, rate in ((free[0][0], model[0][0], 1e-2), (free[2], model[2], 2e-3)):
         state = optimizers[0].state[after.weight]
         if name == "momentum":
-            step = rate / 0.1
+            step = rate * 0.5 / 0.1
         elif name == "adam":
             step = rate / ((state["exp_avg_sq"] / (1 - 0.999)).sqrt() + 1e-8)
         else:
@@ -153,7 +138,7 @@ def test_each_group_of_parameters_has_its_own_step(name):
         np.testing.assert_allclose(after.weight.detach(), expected, rtol=1e-5, atol=1e-7)
 
 
-def test_a_loaded_optimizer_and_frozen_or_unmoved_parameters():
+def test_frozen_or_unmoved_parameters_stay():
     model = cnn()
     optimizer = torch.optim.Adam(model.parameters())
     proximal = Proximal(optimizer, {"*.weight": (L1(), 1e3)}, model)
@@ -176,7 +161,7 @@ def test_a_loaded_optimizer_and_frozen_or_unmoved_parameters():
     ("penalties", "words"),
     [
         ({"features.*": (L1(), 1)}, r"pattern 'features.\*', which matches none of 0.0.weight, "),
-        ({"0.0.*": (GroupLasso(), 1)}, r"0.0.bias has shape \(4,\): it has no groups"),
+        ({"0.0.*": (GroupLasso(), 1)}, r"0.0.bias has shape \(4,\), which has no groups"),
         ({"0.*": (L1(), 1), "*.bias": (L1(), 1)}, "each parameter once, but 0.0.bias is twice"),
         ({"0.0.weight": (L1(), -1)}, "strength in .* must be at least 0, not -1"),
         ({"0.0.weight": ("l3", 1)}, "penalty must be one of"),
@@ -201,10 +186,9 @@ def test_unknown_optimizers_are_refused_by_name():
             Proximal(make(model.parameters()), {model[2].weight: (L1(), 1)})
     with pytest.raises(ValueError, match="model must be given for the pattern"):
         Proximal(torch.optim.SGD(model.parameters(), lr=1), {"2.weight": (L1(), 1)})
+    climbing = torch.optim.SGD(model.parameters(), lr=1, maximize=True)
     with pytest.raises(ValueError, match="maximize must be False for a parameter of shape"):
-        Proximal(
-            torch.optim.SGD(model.parameters(), lr=1, maximize=True), {model[2].weight: (L1(), 1)}
-        )
+        Proximal(climbing, {model[2].weight: (L1(), 1)})
 
 
 def test_the_callback_serves_any_net_of_skorch():
@@ -216,12 +200,8 @@ def test_the_callback_serves_any_net_of_skorch():
     torch.manual_seed(0)
     net = NeuralNetClassifier(
         nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 2)),
-        criterion=nn.CrossEntropyLoss,
-        optimizer=torch.optim.RMSprop,
-        lr=0.01,
-        max_epochs=40,
-        verbose=0,
-        train_split=None,
+        **{"criterion": nn.CrossEntropyLoss, "optimizer": torch.optim.RMSprop, "train_split": None},
+        **{"lr": 0.01, "max_epochs": 40, "verbose": 0},
         callbacks=[Penalize({"0.weight": (GroupLasso(), 0.05, "inputs")})],
     ).fit(X, y)
     left = (net.module_[0].weight != 0).any(0)

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,50 +20,28 @@ def on_one_thread():
 
 
 def mlp():
-    return nn.Sequential(
-        nn.Linear(8, 7),
-        nn.Tanh(),
-        nn.Dropout(0.3),
-        nn.Linear(7, 6, bias=False),
-        nn.BatchNorm1d(6),
-        nn.Sigmoid(),
-        nn.Linear(6, 5),
-        nn.GELU(),
-        nn.Linear(5, 3),
-        nn.LogSoftmax(1),
-    )
+    first = nn.Linear(8, 7), nn.Tanh(), nn.Dropout(0.3), nn.Linear(7, 6, bias=False)
+    last = nn.BatchNorm1d(6), nn.Sigmoid(), nn.Linear(6, 5), nn.GELU(), nn.Linear(5, 3)
+    return nn.Sequential(*first, *last, nn.LogSoftmax(1))
 
 
 def cnn(padding=0, pool=None, mode="zeros"):
-    features = nn.Sequential(
-        nn.Conv2d(2, 6, 3, padding=padding, padding_mode=mode),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, 8, 3, padding=padding, padding_mode=mode),
+    how = {"padding": padding, "padding_mode": mode}
+    first = nn.Conv2d(2, 6, 3, **how), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, **how)
+    then = (
         nn.LeakyReLU(inplace=True),
         pool or nn.MaxPool2d(2),
-        nn.Conv2d(8, 5, 2, padding=padding, padding_mode=mode, bias=False),
-        nn.Softplus(),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Dropout2d(0.2),
+        nn.Conv2d(8, 5, 2, bias=False, **how),
     )
-    return nn.Sequential(
-        features, nn.Flatten(), nn.Linear(20, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)
-    )
+    features = nn.Sequential(*first, *then, nn.Softplus(), nn.AdaptiveAvgPool2d(2), nn.Dropout2d())
+    last = nn.Linear(20, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)
+    return nn.Sequential(features, nn.Flatten(), *last)
 
 
 def signal():
-    return nn.Sequential(
-        nn.Conv1d(2, 4, 3, padding="same"),
-        nn.BatchNorm1d(4),
-        nn.ELU(),
-        nn.AvgPool1d(2, padding=1),
-        nn.Conv1d(4, 5, 3, padding="valid"),
-        nn.Tanh(),
-        nn.Flatten(),
-        nn.BatchNorm1d(15),
-        nn.Linear(15, 2),
-    )
+    first = nn.Conv1d(2, 4, 3, padding="same"), nn.BatchNorm1d(4), nn.ELU()
+    last = nn.Conv1d(4, 5, 3, padding="valid"), nn.Tanh(), nn.Flatten(), nn.BatchNorm1d(15)
+    return nn.Sequential(*first, nn.AvgPool1d(2, padding=1), *last, nn.Linear(15, 2))
 
 
 def repeated():
@@ -130,15 +110,16 @@ def average(**options):
     return lambda: cnn(0, nn.AvgPool2d(2, **options))
 
 
+IMAGE = (2, 9, 9)
 NETWORKS = {
     "repeated": (repeated, (8,)),
     "mlp": (mlp, (8,)),
-    "cnn": (cnn, (2, 9, 9)),
-    "zero padding": (lambda: cnn(1), (2, 9, 9)),
-    "replicate": (lambda: cnn(1, mode="replicate"), (2, 9, 9)),
-    "average": (average(padding=1, ceil_mode=True), (2, 9, 9)),
-    "without zeros": (average(padding=1, ceil_mode=True, count_include_pad=False), (2, 9, 9)),
-    "average of others": (average(divisor_override=3), (2, 9, 9)),
+    "cnn": (cnn, IMAGE),
+    "zero padding": (lambda: cnn(1), IMAGE),
+    "replicate": (lambda: cnn(1, mode="replicate"), IMAGE),
+    "average": (average(padding=1, ceil_mode=True), IMAGE),
+    "without zeros": (average(padding=1, ceil_mode=True, count_include_pad=False), IMAGE),
+    "average of others": (average(divisor_override=3), IMAGE),
     "signal": (signal, (2, 8)),
     "residual": (Residual, (2, 8, 8)),
     "decoder": (Decoder, (2, 8, 8)),
@@ -184,7 +165,7 @@ def draw(make, seed, share):
 
 @QUIET
 @pytest.mark.parametrize("name", NETWORKS)
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=6)
 @given(seed=st.integers(0, 10**6), share=st.sampled_from([0.0, 0.1, 0.3, 0.6, 1.0]))
 @torch.no_grad()
 def test_shrink_keeps_the_outputs(name, seed, share):
@@ -193,27 +174,24 @@ def test_shrink_keeps_the_outputs(name, seed, share):
     kept = {key: value.clone() for key, value in model.state_dict().items()}
     x = torch.randn(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     smaller, expected = shrink(model), outputs_of(model, x)
-    atol = 1e-10 * (1 + float(expected.abs().max()))
-    np.testing.assert_allclose(outputs_of(smaller, x), expected, rtol=1e-10, atol=atol)
+    most = float(expected.abs().max())
+    np.testing.assert_allclose(
+        outputs_of(smaller, x), expected, rtol=1e-10, atol=1e-10 * (1 + most)
+    )
     assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
-    n_weights = sum(layer.weight.numel() for layer in weighted(model))
-    assert sum(layer.weight.numel() for layer in weighted(smaller)) <= n_weights
-    again = shrink(smaller)
-    assert [m.weight.shape for m in weighted(again)] == [m.weight.shape for m in weighted(smaller)]
-    assert repr(shrink(draw(make, seed, 0.0))) == repr(draw(make, seed, 0.0))  # nothing to do
+    sizes = [m.weight.shape for m in weighted(smaller)]
+    assert all(
+        a <= b.weight.numel() for a, b in zip(map(math.prod, sizes), weighted(model), strict=True)
+    )
+    assert [m.weight.shape for m in weighted(shrink(smaller))] == sizes
+    difference = (outputs_of(shrink(model.float()), x.float()) - expected).abs().max()
+    assert difference <= 1e-5 * (1 + most)
 
 
-@QUIET
 @pytest.mark.parametrize("name", NETWORKS)
-@torch.no_grad()
-def test_shrink_agrees_in_float32(name):
-    make, shape = NETWORKS[name]
-    for seed in range(5):
-        model = draw(make, seed, 0.3).float()
-        x = torch.randn(50, *shape, generator=torch.Generator().manual_seed(1))
-        expected = outputs_of(model, x)
-        difference = (outputs_of(shrink(model), x) - expected).abs().max()
-        assert difference <= 1e-5 * expected.abs().max()
+@QUIET
+def test_shrink_leaves_a_full_network_alone(name):
+    assert repr(shrink(draw(NETWORKS[name][0], 0, 0.0))) == repr(draw(NETWORKS[name][0], 0, 0.0))
 
 
 @torch.no_grad()
@@ -237,7 +215,7 @@ def test_shrink_leaves_the_sizes_found_by_hand():
 
 
 @torch.no_grad()
-def test_shrink_of_graphs_leaves_the_sizes_found_by_hand():
+def test_shrink_of_graphs_leaves_sizes_by_hand():
     model = draw(Residual, 0, 0.0)
     model.inner.weight[:, 2], model.project.weight[:, 2], model.wide.weight[:, 2] = 0, 0, 0
     model.inner.weight[3] = 0  # relu makes its bias constant
@@ -291,14 +269,12 @@ def test_a_shrunk_network_learns_on():
     assert smaller.training and not smaller[0][0].weight.requires_grad
     optimizer = torch.optim.Adam([p for p in smaller.parameters() if p.requires_grad], lr=0.01)
     x = torch.randn(64, 2, 9, 9, generator=torch.Generator().manual_seed(0))
-    y = (x[:, 0].mean((1, 2)) > 0).long()
     losses = []
     for _ in range(60):
         optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(smaller(x), y)
-        loss.backward()
+        losses.append(nn.functional.cross_entropy(smaller(x), (x[:, 0].mean((1, 2)) > 0).long()))
+        losses[-1].backward()
         optimizer.step()
-        losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
 
 
@@ -316,15 +292,16 @@ def tied():
     return model
 
 
+def no_statistics():
+    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda: nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 2)), r"_1 \(lstm\)"),
         (lambda: nn.Sequential(nn.Conv1d(3, 4, 1), nn.Conv1d(4, 4, 1, groups=2)), r"\(conv1d\)"),
-        (
-            lambda: nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)),
-            r"\(batchnorm1d\)",
-        ),
+        (no_statistics, r"\(batchnorm1d\)"),
         (shared, r"_2 \(linear\)"),
         (tied, r"_2 \(linear\)"),
     ],
@@ -390,17 +367,10 @@ def test_shrink_rejects_what_it_cannot_trace():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_shrink_keeps_a_classifier(penalty, dtype):
     X, y = load_digits(return_X_y=True)
-    X = (X / 16).astype(dtype)
-    model = SparseMLPClassifier(
-        (40, 20),
-        activation="leaky_relu",
-        penalty=penalty,
-        alpha=1e-3,
-        max_iter=30,
-        random_state=0,
-        learning_rate_init=3e-3,
-    ).fit(X, y)
-    weights = [w.copy() for w in model.coefs_]
+    X = (X[::2] / 16).astype(dtype)
+    options = {"penalty": penalty, "alpha": 2e-3, "learning_rate_init": 0.01, "random_state": 0}
+    model = SparseMLPClassifier((40, 20), activation="leaky_relu", max_iter=20, **options)
+    weights = [w.copy() for w in model.fit(X, y[::2]).coefs_]
     smaller = shrink(model)
     np.testing.assert_allclose(smaller.predict_proba(X), model.predict_proba(X), atol=1e-6)
     np.testing.assert_array_equal(smaller.predict(X), model.predict(X))
@@ -422,9 +392,8 @@ def test_shrink_keeps_several_targets_and_constants():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 20))
     y = np.column_stack((X[:, 0], X[:, 1] + X[:, 2]))
-    model = SparseMLPRegressor(
-        (30, 10), connectivity="set", epsilon=0.5, max_iter=5, random_state=0
-    ).fit(X, y)
+    few = {"connectivity": "set", "epsilon": 0.5, "random_state": 0}
+    model = SparseMLPRegressor((30, 10), max_iter=5, **few).fit(X, y)
     smaller = shrink(model)
     np.testing.assert_allclose(smaller.predict(X), model.predict(X), atol=1e-6)
     assert len(smaller.coefs_[0]) < 20

@@ -40,11 +40,8 @@ def test_a_second_sweep_reads_what_is_stored(tmp_path):
     assert without(second[:4], "cached") == without(first, "cached")
     assert {path.name.split("-")[0] for path in tmp_path.glob("*.npz")} == {"mine"}
     arrays, metrics = result_of(runs[0], keeper, "mine")
-    assert (
-        metrics["n_weights"]
-        == first[0]["n_weights"]
-        == sum((arrays[f"student_{i}"] != 0).sum() for i in range(3))
-    )
+    n_weights = sum((arrays[f"student_{i}"] != 0).sum() for i in range(3))
+    assert metrics["n_weights"] == first[0]["n_weights"] == n_weights
 
 
 def test_workers_and_order_do_not_change_results(tmp_path):
@@ -96,18 +93,22 @@ def test_pictures_show_the_numbers():
     records = sweep(runs)
     _, (weights, loss) = plot_path(records)
     dots = weights.lines[1].get_xydata()
-    assert sorted(map(tuple, dots)) == sorted(
-        (record["l1_norm"], record["n_weights"]) for record in records
-    )
+    counts = [(record["l1_norm"], record["n_weights"]) for record in records]
+    assert sorted(map(tuple, dots)) == sorted(counts)
     assert len(loss.lines[1].get_xdata()) == 4
     _, (weights, loss) = plot_path([record for record in records if record["l1_norm"]])
     assert [text.get_text() for text in loss.get_xticklabels()] == ["sigmoid\n-> sigmoid"]
     assert weights.lines[1].get_xdata().tolist() == [0, 0]
     arrays, metrics = result_of(runs[2])
-    fig, axs = plot_match(arrays, title="a student")
+    fig, axs = plot_match(arrays, title="a student", is_rescaled=True)
     assert fig.get_suptitle() == "a student"
+    assert [ax.images[0].get_array().shape for ax in axs[1]] == [(3, 4), (8, 4), (8, 1)]
     shown = [np.count_nonzero(ax.images[0].get_array()) for ax in axs[1]]
     assert shown == metrics["weights"]
+    numbers = [text.get_text() for ax in axs[0] for text in ax.texts]
+    assert numbers == ["2.59", "-2.83", "0.87", "-1.38", "1.29", "0.86", "-0.84"]
+    for ax, who in zip(axs[:, 0], ("teacher", "student"), strict=True):
+        assert ("on the teacher's scale" in ax.get_title()) == (who == "student")
     _, (_, counts) = plot_learning(arrays)
     assert metrics["n_weights"] in counts.lines[-1].get_ydata()
 
@@ -125,59 +126,48 @@ def config(tmp_path):
     return write
 
 
-def command(tmp_path, *arguments):
-    return [
-        "teacher-student",
-        "--cache-dir",
-        str(tmp_path / "store"),
-        "--out",
-        str(tmp_path / "out"),
-        "--n-jobs",
-        "1",
-        *arguments,
-    ]
+def command(tmp_path, *arguments, store="store"):
+    places = ["--cache-dir", str(tmp_path / store), "--out", str(tmp_path / "out")]
+    return ["teacher-student", *places, "--n-jobs", "1", *arguments]
 
 
 def summaries(tmp_path, name):
     """The summaries under a name, by their folders."""
-    return {
-        path.parent: json.loads(path.read_text())
-        for path in (tmp_path / "out" / name).glob("*/summary.json")
-    }
+    paths = (tmp_path / "out" / name).glob("*/summary.json")
+    return {path.parent: json.loads(path.read_text()) for path in paths}
 
 
 def test_a_single_student(tmp_path, config, capsys):
     path = config(l1_norm=[0.02], l1_path=[0])
-    assert main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3")) == 0
+    arguments = command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3")
+    assert main(arguments) == 0
     captured = capsys.readouterr()
     assert "baselineCNN_relu -> multiChannelCNN_relu" in captured.out
     assert "of var(y)" in captured.out and "not scaled to var(y)" in captured.out
-    assert "epochs" in captured.err and "objective=" in captured.err
+    assert "at most" in captured.err and "5 epochs of" in captured.err
+    assert "objective=" in captured.err
     ((folder, summary),) = summaries(tmp_path, "exp3").items()
     assert summary["run"]["seed"] == 3
     for picture in ("match", "learning"):
         assert (folder / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     arrays = read(folder / "student.npz")[0]
     assert sum((arrays[f"student_{i}"] != 0).sum() for i in range(3)) == summary["n_weights"]
-    assert (
-        main(command(tmp_path, "--config_path", path, "--seed", "3", "--name", "exp3", "--json"))
-        == 0
-    )
+    text = (folder / "student.txt").read_text()
+    assert "teacher, layer 1: 1, 2, 1: -2.83" in text
+    assert text.count("student, layer") == summary["n_weights"]
+    assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summary
 
 
 def test_students_of_one_name_have_their_own_folders(tmp_path, config):
-    path = config(num_epochs=1)
-    for more in ((), ("--seed", "1"), ("--student_model", "splitFilterCNN_tanh")):
+    path, longer = config(num_epochs=1), ["--student_model", "splitFilterCNN_tanh"]
+    for more in ([], ["--seed", "1"], longer):
         assert main(command(tmp_path, "--config_path", path, "--name", "a", "--quiet", *more)) == 0
-    longer = config(num_epochs=2)
-    assert main(command(tmp_path, "--config_path", longer, "--name", "a", "--quiet")) == 0
-    found = summaries(tmp_path, "a")
-    assert len(found) == 4
-    assert len({(each["run"]["seed"], each["n_epochs"], *each["n_all"]) for each in found.values()})
+    found = summaries(tmp_path, "a").values()
+    assert len({(each["run"]["seed"], *each["n_all"]) for each in found}) == len(found) == 3
 
 
-def test_a_dense_student_has_its_teacher_as_full_layers(tmp_path, config, capsys):
+def test_dense_students_have_teachers_as_full_layers(tmp_path, config, capsys):
     arguments = ("--student_model", "fcn_128_128_relu", "--config_path", config(num_epochs=1))
     assert main(command(tmp_path, *arguments)) == 0
     text = capsys.readouterr().out
@@ -186,27 +176,23 @@ def test_a_dense_student_has_its_teacher_as_full_layers(tmp_path, config, capsys
     assert "distance" not in text
 
 
-def test_several_students(tmp_path, config, capsys):
-    path = config(l1_norm=[0, 0.01], name="two")
-    arguments = command(
-        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
-    )
+@pytest.mark.parametrize("has_store", [True, False])
+def test_several_students(tmp_path, config, capsys, has_store):
+    """Without a store, students are kept beside their pictures."""
+    options = ["--mode", "multiple", "--config_path", config(l1_norm=[0, 0.01], name="two")]
+    arguments = command(tmp_path, *options, "--seeds", "0", "1", "--quiet")
+    if not has_store:
+        arguments[arguments.index("--cache-dir") + 1] = "none"
     assert main(arguments) == 0
     assert capsys.readouterr().out == ""
-    (summary,) = summaries(tmp_path, "two").values()
+    ((folder, summary),) = summaries(tmp_path, "two").items()
     assert (len(summary["runs"]), len(summary["groups"])) == (12, 6)
-    assert set(summary["pictures"]) >= {"path", "relu_relu", "sigmoid_sigmoid"}
-    assert main([*arguments[:-1], "--json"]) == 0
-    assert all(record["cached"] for record in json.loads(capsys.readouterr().out)["runs"])
-
-
-def test_without_a_store_students_are_kept_beside_their_pictures(tmp_path, config):
-    arguments = command(tmp_path, "--mode", "multiple", "--config_path", config(num_epochs=1))
-    arguments[arguments.index("--cache-dir") + 1] = "none"
-    assert main([*arguments, "--quiet"]) == 0
-    ((folder, summary),) = summaries(tmp_path, "noName").items()
-    assert len(list((folder / "students").glob("*.npz"))) == len(summary["runs"]) == 3
     assert set(summary["pictures"]) == {"path", "relu_relu", "sigmoid_sigmoid", "tanh_tanh"}
+    students = tmp_path / "store" if has_store else folder / "students"
+    assert len(list(students.glob("*.npz"))) == 12
+    if has_store:
+        assert main([*arguments[:-1], "--json"]) == 0
+        assert all(record["cached"] for record in json.loads(capsys.readouterr().out)["runs"])
 
 
 @pytest.mark.parametrize("name", ["../../x", "/x", "a/b", "..", ""])
@@ -227,39 +213,33 @@ def test_a_name_does_not_lead_out_of_its_folder(tmp_path, config, capsys, name):
         (["--teacher_model", "baselineCNN_elu"], "--teacher_model must be a model"),
         (["--student_model", "cnn_relu"], "--student_model must be a model"),
         (["--config_path", "none.json"], "--config_path 'none.json' is neither"),
-        (
-            ["--mode", "multiple", "--student_type", "cnn"],
-            "--student_type must be one of 'baselineCNN'",
-        ),
+        (["--mode", "multiple", "--student_type", "cnn"], "--student_type must be one of 'base"),
         (["--seed", "-1"], "--seed must be at least 0, not -1"),
     ],
 )
 def test_bad_arguments_are_named_in_one_line(tmp_path, capsys, arguments, message):
     assert main(command(tmp_path, *arguments)) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("shl teacher-student: ")
+    assert captured.err.startswith("shl teacher-student: ") and captured.err.count("\n") == 1
     assert message in captured.err
-    assert captured.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_a_bad_configuration_is_named_with_its_file_and_key(tmp_path, config, capsys):
+def test_bad_configurations_are_named_by_file_and_key(tmp_path, config, capsys):
     for values, message in (
         ({"l1_norm": [-1]}, "l1_norm[0] must be at least 0, not -1"),
         ({"learning_rate": 1}, "unknown key 'learning_rate'"),
     ):
         assert main(command(tmp_path, "--config_path", config(**values))) == 1
         error = capsys.readouterr().err
-        assert message in error
-        assert "mine.json" in error
+        assert message in error and "mine.json" in error
 
 
 def test_help_shows_defaults(capsys):
     with pytest.raises(SystemExit):
         main(["teacher-student", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "(default: config_path.json)" in text
-    assert "(default: 42)" in text
+    assert "(default: config_path.json)" in text and "(default: 42)" in text
 
 
 def test_it_needs_no_pytorch(tmp_path, config):
@@ -285,12 +265,10 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
     what is missing.
     """
     path = config(l1_norm=[0, 1e-3, 1e-2], num_epochs=2000, dataset_size=2560)
-    arguments = command(
-        tmp_path, "--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shl.cli", *arguments], start_new_session=True
-    )
+    options = ["--mode", "multiple", "--config_path", path, "--seeds", "0", "1", "--quiet"]
+    arguments = command(tmp_path, *options)
+    started = [sys.executable, "-m", "shl.cli", *arguments]
+    process = subprocess.Popen(started, start_new_session=True)
     while len(list((tmp_path / "store").glob("*.npz"))) < 2 and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
@@ -300,12 +278,7 @@ def test_a_killed_sweep_goes_on_where_it_was(tmp_path, config):
     (summary,) = summaries(tmp_path, "noName").values()
     records = summary["runs"]
     assert sum(record["cached"] for record in records) == n_stored < len(records) == 18
-    runs = sweep_runs(
-        make_config(json.loads((tmp_path / "mine.json").read_text())),
-        "baselineCNN",
-        "multiChannelCNN",
-        [0, 1],
-    )
-    assert without(records[:1], "seconds", "cached") == without(
-        sweep(runs[:1]), "seconds", "cached"
-    )
+    config = make_config(json.loads((tmp_path / "mine.json").read_text()))
+    runs = sweep_runs(config, "baselineCNN", "multiChannelCNN", [0, 1])
+    learned, names = sweep(runs[:1]), ("seconds", "cached")
+    assert without(records[:1], *names) == without(learned, *names)

@@ -28,7 +28,7 @@ def quick_run(seed=0, teacher="baselineCNN_relu", student="multiChannelCNN_relu"
 
 @all_models
 @all_activations
-def test_responses_are_those_of_patches_and_of_full_layers(kind, activation):
+def test_responses_are_those_of_pytorch(kind, activation):
     torch = pytest.importorskip("torch")
     model, X = Model(kind, activation, float).draw(rng()), rng(1).standard_normal((300, 12))
     tensors = [torch.from_numpy(layer) for layer in model.layers]
@@ -46,15 +46,16 @@ def test_filters_in_turn_take_every_other_patch():
     np.testing.assert_array_equal(np.arange(12) @ model.matrices()[0][0], [0, 40, 6, 100])
 
 
-def test_models_have_the_sizes_of_the_study():
-    assert {kind: Model(kind, "relu").weights.size for kind in MODELS} == {
-        "baselineCNN": 7,
-        "multiChannelCNN": 52,
-        "splitFilterCNN": 12,
-        "fcn_128_128": 18048,
-        "fcn_256_32": 11296,
-        "fcn_1024_128": 143488,
+def test_models_and_teachers_are_those_of_the_study():
+    sizes = {kind: Model(kind, "relu").weights.size for kind in MODELS}
+    assert sizes == {
+        **{"baselineCNN": 7, "multiChannelCNN": 52, "splitFilterCNN": 12},
+        **{"fcn_128_128": 18048, "fcn_256_32": 11296, "fcn_1024_128": 143488},
     }
+    weights = make_teacher("splitFilterCNN", "tanh").weights
+    first = [2.59, -2.83, 0.87, -1.22, 0.45, 0.88]
+    np.testing.assert_allclose(weights, [*first, -1.38, 1.29, 0.35, -0.73, 0.86, -0.84], rtol=1e-6)
+    assert Model("splitFilterCNN", "tanh").layers[0].shape == (2, 3, 1)
 
 
 def test_the_baseline_is_computed_as_written():
@@ -78,7 +79,7 @@ def test_initial_weights_have_their_scale(activation, gain):
 
 @all_models
 @all_activations
-def test_a_teacher_says_more_than_one_thing_and_always_the_same(kind, activation):
+def test_teachers_vary_and_stay_the_same(kind, activation):
     teacher = make_teacher(kind, activation)
     assert make_data(teacher, 500, rng()).y.std() > 1e-4
     np.testing.assert_array_equal(teacher.weights, make_teacher(kind, activation).weights)
@@ -90,21 +91,19 @@ def test_data_are_what_the_teacher_says():
     assert [len(part) for part in data] == [400, 400, 100, 100, 100, 100]
     for X, y in zip(data[::2], data[1::2], strict=True):
         np.testing.assert_array_equal(teacher.respond(X), y)
-    assert abs(data.X.mean()) < 0.05
-    assert abs(data.X.std() - 1) < 0.05
+    assert abs(data.X.mean()) < 0.05 and abs(data.X.std() - 1) < 0.05
 
 
 # ----------------------------------------------------------------------------------------- distance
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
-def test_equal_networks_of_any_build_are_at_distance_zero(activation):
+def test_equal_networks_are_at_distance_zero(activation):
     """The teacher hidden in a student of four channels, and in a full network."""
     teacher = make_teacher("baselineCNN", activation)
     wide, full = Model("multiChannelCNN", activation), Model("fcn_256_32", activation)
-    for layer, (n_in, n_out, kernel, _), own in zip(
-        wide.layers, wide.sizes, teacher.layers, strict=True
-    ):
+    parts = zip(wide.layers, wide.sizes, teacher.layers, strict=True)
+    for layer, (n_in, n_out, kernel, _), own in parts:
         layer.reshape(n_in, kernel, n_out)[-1, :, -1] = own.ravel()
     for layer, matrix in zip(full.layers, teacher.matrices(), strict=True):
         layer[0, -matrix.shape[1] :, -matrix.shape[2] :] = matrix[0]
@@ -114,10 +113,14 @@ def test_equal_networks_of_any_build_are_at_distance_zero(activation):
         placed_teacher, placed_student, distance = compare(teacher, student)
         assert distance < 1e-6
         for t, s in zip(placed_teacher, placed_student, strict=True):
-            np.testing.assert_allclose(s, t, atol=1e-6)
+            np.testing.assert_allclose(s, t, atol=1e-5)
+        own = teacher.matrices() if student is full else teacher.taps()
+        for t, weights in zip(placed_teacher, own, strict=True):
+            n_in, n_out = weights.shape[1:]
+            np.testing.assert_allclose(t[:, :n_in, :n_out], weights, rtol=1e-6, atol=1e-6)
 
 
-def test_signs_count_for_even_and_cancel_for_odd_activations():
+def test_signs_cancel_for_odd_activations_alone():
     for activation, is_free in (("tanh", True), ("sigmoid", False)):
         teacher, student = (make_teacher("baselineCNN", activation) for _ in range(2))
         for index in (0, 2):  # both hidden units turn over
@@ -143,7 +146,7 @@ def test_a_distance_is_told_where_it_means_something(teacher, student, has_meani
 # ----------------------------------------------------------------------------------------- learning
 
 
-@all_models
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "fcn_1024_128"])
 @all_activations
 def test_epochs_are_those_of_pytorch(kind, activation):
     """Three epochs of SGD with momentum and proximal steps, the last batch of each smaller; the
@@ -166,10 +169,9 @@ def test_epochs_are_those_of_pytorch(kind, activation):
         expected = 0.0
         for batch in np.split(order, [16, 32]):
             optimizer.zero_grad()
-            responses = naive.student_responses(
-                weights, model.sizes, activation, torch.from_numpy(X[batch])
-            )
-            loss = (responses - torch.from_numpy(y[batch])).square().mean()
+            x, target = (torch.from_numpy(array[batch]) for array in (X, y))
+            responses = naive.student_responses(weights, model.sizes, activation, x)
+            loss = (responses - target).square().mean()
             loss.backward()
             optimizer.step()
             with torch.no_grad():
@@ -198,13 +200,12 @@ def test_masked_weights_stay_zero():
 
 def test_a_run_is_the_same_each_time_and_watched():
     seen = []
-    (arrays, metrics), (again, metrics_again) = (
-        learn_run(
-            quick_run(l1_norm=[1e-2], restarts=2),
-            lambda learning: seen.append((learning.objective, learning.n_weights)),
-        )
-        for _ in range(2)
-    )
+
+    def learn():
+        watch = lambda learning: seen.append((learning.objective, learning.n_weights))  # noqa: E731
+        return learn_run(quick_run(l1_norm=[1e-2], restarts=2), watch)
+
+    (arrays, metrics), (again, metrics_again) = learn(), learn()
     assert len(seen) == 2 * metrics["n_epochs"]
     assert arrays.keys() == again.keys()
     assert all(np.array_equal(arrays[name], again[name]) for name in arrays)
@@ -213,7 +214,7 @@ def test_a_run_is_the_same_each_time_and_watched():
     assert not np.array_equal(arrays["student_0"], other["student_0"])
 
 
-def test_counts_and_losses_are_those_of_the_kept_student():
+def test_metrics_are_those_of_the_kept_student():
     arrays, metrics = learn_run(quick_run(l1_norm=[0.02], num_epochs=12))
     students = [arrays[f"student_{index}"] for index in range(3)]
     assert metrics["weights"] == [int((w != 0).sum()) for w in students]
@@ -223,16 +224,14 @@ def test_counts_and_losses_are_those_of_the_kept_student():
     assert metrics["objective"] == arrays["history_objective"][best]
     assert metrics["held_loss"] == pytest.approx(arrays["history_loss"][best])
     assert metrics["weights"] == arrays["history_weights"][best].tolist()
-    assert metrics["penalty"] == pytest.approx(
-        0.02 * sum(np.abs(w).sum() for w in students), rel=1e-5
-    )
+    penalty = 0.02 * sum(np.abs(w).sum() for w in students)
+    assert metrics["penalty"] == pytest.approx(penalty, rel=1e-5)
     assert metrics["relative_loss"] == pytest.approx(metrics["loss"] / metrics["var_y"])
 
 
 def test_a_path_keeps_its_zeros():
-    arrays, metrics = learn_run(
-        quick_run(l1_norm=[0.02], l1_path=[0.001, 0], num_epochs=300, patience=5)
-    )
+    path = {"l1_norm": [0.02], "l1_path": [0.001, 0], "num_epochs": 300, "patience": 5}
+    arrays, metrics = learn_run(quick_run(**path))
     stages, counts = arrays["history_stage"], arrays["history_weights"]
     assert set(stages) == {0, 1, 2}
     kept = counts[np.flatnonzero(stages == 1)[0] :]
@@ -250,7 +249,7 @@ def test_learning_stops_where_the_objective_stays():
     assert objectives[-8:].min() > (1 - 2e-3) * objectives[:-7].min()
 
 
-def test_a_scaled_run_is_one_of_loss_relative_to_the_variance_of_y():
+def test_scaled_runs_have_losses_over_the_variance():
     """Strengths times var(y) and a rate divided by it, of the loss itself, do the same."""
     values = {"student": "multiChannelCNN_tanh", "teacher": "baselineCNN_tanh", "num_epochs": 20}
     scaled, metrics = learn_run(quick_run(l1_norm=[0.02], l2_norm=[0.1], scaled=True, **values))
@@ -288,17 +287,9 @@ def test_clipping_makes_small_weights_zero():
     assert all((plain[f"student_{index}"] != 0).all() for index in range(3))
 
 
-def test_teachers_have_the_weights_of_the_study():
-    weights = make_teacher("splitFilterCNN", "tanh").weights
-    first = [2.59, -2.83, 0.87, -1.22, 0.45, 0.88]
-    np.testing.assert_allclose(weights, [*first, -1.38, 1.29, 0.35, -0.73, 0.86, -0.84], rtol=1e-6)
-    assert Model("splitFilterCNN", "tanh").layers[0].shape == (2, 3, 1)
-
-
 def test_a_learning_that_diverges_says_so():
-    with pytest.raises(
-        ArithmeticError, match="diverged in epoch 1: .* a smaller lr than 0.02 or init than 1e"
-    ):
+    words = "diverged in epoch 1: .* a smaller lr than 0.02 or init than 1e"
+    with pytest.raises(ArithmeticError, match=words):
         learn_run(quick_run(init=1e20))
 
 
@@ -314,11 +305,10 @@ def study(config, seeds, activations=("relu", "relu"), student="multiChannelCNN"
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("activation", "strength"), [("relu", 1e-4), ("tanh", 1e-5)])
-def test_one_strength_finds_the_teachers_seven_weights_as_the_study_of_2025_had_it(
-    activation, strength
-):
-    """With relu already at 1e-4, where ten times fewer epochs are enough; tanh, which keeps 11
-    weights there, sometimes keeps a second path through the network, as it did in that study.
+def test_one_strength_finds_the_teachers_seven(activation, strength):
+    """Relu finds them at 1e-4, where ten times fewer epochs are enough.
+
+    Tanh keeps 11 weights there, and sometimes a second path, as it did in the study of 2025.
     """
     records = study("config_record.json", (1, 2), [activation] * 2, l1_norm=[strength])
     assert any(record["is_recovered"] for record in records)
@@ -332,22 +322,19 @@ def test_one_strength_finds_the_teachers_seven_weights_as_the_study_of_2025_had_
 def test_a_path_of_l1_finds_them_in_seconds(activation):
     """One large strength, then smaller ones with the zeros kept, from the best of ten starts."""
     for record in study("config_path.json", range(5), [activation] * 2):
-        assert record["is_recovered"]
-        assert record["weights"] == [3, 2, 2]
-        assert record["relative_loss"] < 1e-8
-        assert record["distance"] < 1e-3
+        assert record["is_recovered"] and record["weights"] == [3, 2, 2]
+        assert record["relative_loss"] < 1e-8 and record["distance"] < 1e-3
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("penalty", [{"l1_norm": [0]}, {"l1_norm": [0], "l2_norm": [1e-5]}])
 def test_without_l1_nearly_all_weights_stay(penalty):
     for record in study("config_record.json", range(4), num_epochs=300, **penalty):
-        assert 44 <= record["n_weights"] <= 52
-        assert not record["is_recovered"]
+        assert 44 <= record["n_weights"] <= 52 and not record["is_recovered"]
 
 
 @pytest.mark.slow
-def test_a_sigmoid_student_of_small_weights_collapses_to_a_constant():
+def test_small_sigmoid_students_collapse():
     activations = ("sigmoid", "sigmoid")
     for record in study("config_cnn_l1_0.2.json", range(3), activations, num_epochs=300):
         assert record["spread"] < 0.05
@@ -359,5 +346,4 @@ def test_a_sigmoid_student_of_small_weights_collapses_to_a_constant():
 def test_other_activations_fail(activations):
     """What matched activations learn to 1e-8 of the variance stays above a third of it."""
     for record in study("config_path.json", range(2), activations):
-        assert not record["is_recovered"]
-        assert record["relative_loss"] > 1 / 3
+        assert not record["is_recovered"] and record["relative_loss"] > 1 / 3

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import EXPERIMENT
 from scipy import sparse
 
 import shl
@@ -28,8 +29,7 @@ from shl import SHL, store
 from shl.learning import checkpoints
 from shl.learning.homeostasis import ActivationRule
 
-OPTS = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
-OPTS |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_each": 0}
+OPTS = EXPERIMENT | {"N_patches": 300, "n_dictionary": 20, "batch_size": 50, "record_each": 0}
 RULE = """
 class Mine(ActivationRule):
     strength = {strength}
@@ -257,7 +257,7 @@ def list_wrong_keys(seeds):
 
 
 def test_objects_that_differ_have_different_keys():
-    assert list_wrong_keys(range(200)) == []
+    assert list_wrong_keys(range(100)) == []
 
 
 @pytest.mark.slow
@@ -302,12 +302,10 @@ def test_a_key_follows_the_modules_of_a_user(tmp_path, monkeypatch):
     assert len({*keys}) == 6
 
 
-EDITED = """
+EDITED = f"""
 from shl import SHL
-opts = {"height": 64, "width": 64, "patch_width": 8, "N_patches": 300, "n_iter": 6}
-opts |= {"n_dictionary": 20, "l0_sparseness": 2, "batch_size": 50, "record_num_batches": 50}
-dico = SHL(**opts, cache_dir="results").learn_dico(matname="x")
-print(dico.record["F"][-1])
+dico = SHL(**{OPTS | {"record_num_batches": 50}!r}, cache_dir="results").learn_dico(matname="x")
+print(dico.components_.sum())
 """
 
 
@@ -316,7 +314,7 @@ def test_an_edit_of_the_package_is_noticed(tmp_path):
 
     def run():
         command = [sys.executable, "-c", EDITED]
-        env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        env = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
         done = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
         return float(done.stdout)
 
@@ -343,6 +341,6 @@ def test_keys_are_the_same_in_every_process():
     options = {"check": True, "capture_output": True, "text": True}
     keys = {
         subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, **options).stdout
-        for seed in "123"
+        for seed in "12"
     }
     assert len(keys) == 1 and len(keys.pop().strip()) == 32

@@ -57,7 +57,7 @@ def damaged(entry):
 
 
 def test_a_damaged_entry_is_set_aside_with_one_warning(damaged):
-    words = f"{damaged.name}.*set aside as .*bad; it is made again"
+    words = f"{damaged.name}.*set aside as .*bad. The result is computed again"
     with pytest.warns(UserWarning, match=words) as caught:
         assert store.Store(damaged.parent).get(damaged) is None
     assert len(caught) == 1
@@ -68,9 +68,11 @@ def test_a_damaged_entry_is_set_aside_with_one_warning(damaged):
 def test_an_entry_of_a_newer_version_is_not_damaged(entry):
     info = json.dumps({"schema": store.SCHEMA + 1, "checksum": ""})
     np.savez(entry, __json__=np.frombuffer(info.encode(), np.uint8))
-    with pytest.raises(ValueError, match=r"has schema 4, this version reads up to 3: update shl"):
+    with pytest.raises(
+        ValueError, match=r"has schema 4, but this version reads up to 3. Update shl"
+    ):
         store.read(entry)
-    with pytest.warns(UserWarning, match="update shl; it is made again"):
+    with pytest.warns(UserWarning, match="Update shl. The result is computed again"):
         assert store.Store(entry.parent).get(entry) is None
     assert [path.name for path in entry.parent.iterdir()] == ["a.npz"]
 

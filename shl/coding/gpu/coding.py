@@ -41,7 +41,10 @@ def make_device_coder(
     """
     if coding.algorithm not in PURSUITS or coding.has_gaps:
         what = "missing='mask'" if coding.has_gaps else f"algorithm={coding.algorithm!r}"
-        raise ValueError(f"{what} is not for arrays on a GPU: 'mp' and 'omp' are, without NaN")
+        raise ValueError(
+            f"{what} is not possible for arrays on a GPU. Use 'mp' or 'omp', without "
+            "missing values."
+        )
     arrays = {"gain": competition.gain, "P_cum": competition.P_cum, "precision": precision}
     for name, array in arrays.items():
         if array is not None:
@@ -121,8 +124,9 @@ class DeviceCoder(PatchCoder):
         """What one unit of an atom takes off every rho, (n_dictionary, n_dictionary)."""
         if not self.has_room:
             raise ValueError(
-                f"dictionary has {len(self.dictionary)} atoms, whose Gram matrix does not fit on "
-                f"{self.dictionary.device}: 'mp' without replacement and records does without"
+                f"dictionary has {len(self.dictionary)} atoms, and their Gram matrix does "
+                f"not fit on {self.dictionary.device}. Use 'mp' without replacement and "
+                "records, which does not need it."
             )
         if not self._gram:
             self._gram["gram"] = self.dictionary @ self.filters.T

@@ -18,6 +18,7 @@ from ...store.files import digest
 NAMES = ("digits", "mnist", "diabetes")
 WANTED = "'digits', 'mnist', 'diabetes', an .npz file with X and y, or a folder of IDX files"
 MOST_IMAGES = 10_000  # of a larger set, unless more are asked for: studies then end in minutes
+PART = 1 << 24  # bytes that are read at a time
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -89,8 +90,8 @@ def _download_mnist():
         X, y = fetch_openml("mnist_784", version=1, return_X_y=True, as_frame=False)
     except OSError as error:
         raise OSError(
-            f"mnist cannot be downloaded from OpenML ({error}): where there is a copy of it, give "
-            "its folder of IDX files, or an .npz file with X and y, as data (--data PATH)"
+            f"mnist cannot be downloaded from OpenML ({error}). Give a folder of its "
+            "IDX files, or an .npz file with X and y, as data (--data PATH)."
         ) from error
     return _make_labelled(X, y.astype(int), "mnist")
 
@@ -149,32 +150,20 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def _read_values(path, file):
-    """The array of an open IDX file; no more is read than its header says."""
+    """The array of an open IDX file; little more is read than its header says."""
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in IDX_TYPES:
         raise ValueError(f"{path} is not an IDX file: it begins with {start!r}")
-    shape = tuple(int(length) for length in np.frombuffer(_whole(file.read(4 * start[3])), ">u4"))
-    dtype = np.dtype(IDX_TYPES[start[2]])
-    n_bytes = math.prod(shape) * dtype.itemsize
-    content = b"" if len(shape) != start[3] else _read_at_most(file, n_bytes + 1)
+    head, dtype = file.read(4 * start[3]), np.dtype(IDX_TYPES[start[2]])
+    shape = tuple(int(n) for n in np.frombuffer(head[: len(head) // 4 * 4], ">u4"))
+    n_bytes, content = math.prod(shape) * dtype.itemsize, bytearray()
+    # In parts: the header may ask for more than there is memory.
+    while len(shape) == start[3] and len(content) <= n_bytes and (part := file.read(PART)):
+        content += part
     if len(shape) != start[3] or len(content) != n_bytes:
         found = "more" if len(content) > n_bytes else len(content)
         raise ValueError(f"{path} has {found} bytes of values, not {n_bytes} for {shape}")
-    return np.frombuffer(content, dtype).reshape(shape)
-
-
-def _whole(content):
-    """The bytes of whole integers."""
-    return content[: len(content) // 4 * 4]
-
-
-def _read_at_most(file, n_bytes, part=1 << 24):
-    """Some bytes of a file, in parts: its header may ask for more than there is memory."""
-    parts = []
-    while n_bytes and (found := file.read(min(part, n_bytes))):
-        parts.append(found)
-        n_bytes -= len(found)
-    return b"".join(parts)
+    return np.frombuffer(bytes(content), dtype).reshape(shape)
 
 
 def _make_labelled(X, y, source):
@@ -228,19 +217,19 @@ def split(
     from sklearn.model_selection import train_test_split
 
     labelled = load_labelled(data)
-    X, y, *_ = labelled
-    if labelled.is_regression and not takes_targets:
+    X, y, _, is_regression = labelled
+    if is_regression and not takes_targets:
         raise ValueError(
             f"data {data!r} has targets of a regression (y from {y.min():g} to {y.max():g}), but "
             "classes are required. Use shl group-sparsity, or give whole numbers as y."
         )
-    most = check_count(n_samples, "n_samples", least=8, is_optional=True) or MOST_IMAGES
-    classes = None if labelled.is_regression else y
+    most = MOST_IMAGES if n_samples is None else check_count(n_samples, "n_samples", least=8)
     if len(X) > most:
+        classes = None if is_regression else y
         X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=classes)
-        classes = None if labelled.is_regression else y
+    classes = None if is_regression else y
     parts = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=classes)
-    return _standardise(*parts) if labelled.is_regression else parts
+    return _standardise(*parts) if is_regression else parts
 
 
 def _standardise(X, X_test, y, y_test):
@@ -248,9 +237,8 @@ def _standardise(X, X_test, y, y_test):
     parts = []
     for part, test in ((X, X_test), (y, y_test)):
         mean, std = part.mean(axis=0, dtype=float), part.std(axis=0, dtype=float)
-        std = np.where(std > 0, std, 1)
-        parts += [((part - mean) / std), ((test - mean) / std)]
-    return [parts[0].astype(np.float32), parts[1].astype(np.float32), *parts[2:]]
+        parts += [(each - mean) / np.where(std > 0, std, 1) for each in (part, test)]
+    return [*(part.astype(np.float32) for part in parts[:2]), *parts[2:]]
 
 
 def draw_inputs(

@@ -12,12 +12,8 @@ SETTINGS = {
     "diabetes": {"hidden_layer_sizes": (20, 15), "alpha": 1e-2, "epochs": 500},
     "others": {"hidden_layer_sizes": (40, 20), "alpha": 10**-3.5, "epochs": 200},
 }
-LEARNING = {
-    "activation": "leaky_relu",
-    "solver": "adam",
-    "learning_rate_init": 1e-3,
-    "batch_size": 300,
-}
+LEARNING = {"activation": "leaky_relu", "solver": "adam", "learning_rate_init": 1e-3}
+LEARNING["batch_size"] = 300
 ALPHAS = ", ".join(f"{settings['alpha']:.2g} for {data}" for data, settings in SETTINGS.items())
 
 
@@ -62,10 +58,11 @@ def learn_one(
 
     parts = X, X_test, y, y_test = split(data, seed, n_samples, takes_targets=True)
     settings = settings_of(data)
-    n_epochs = check_count(epochs, "epochs", is_optional=True) or settings.pop("epochs")
-    strength = check_number(alpha, "alpha", least=0, is_optional=True)
-    settings |= {} if strength is None else {"alpha": strength}
-    settings.pop("epochs", None)
+    n_epochs = settings.pop("epochs")
+    if epochs is not None:
+        n_epochs = check_count(epochs, "epochs")
+    if alpha is not None:
+        settings["alpha"] = check_number(alpha, "alpha", least=0)
     is_regression = load_labelled(data).is_regression
     cls = SparseMLPRegressor if is_regression else SparseMLPClassifier
     each = max(1, n_epochs // 50)

@@ -5,12 +5,12 @@ Arrays in, (fig, ax) out; nothing is shown, and a picture is written only where 
 
 import numpy as np
 
-from ...plotting.figures import get_axes, new_figure, save
+from ...plotting.figures import drawing, new_figure, save
 
 
 def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
-    """The weights that lead to each output as an image, a row of images for each network; returns
-    (fig, axs).
+    """Draw the weights that lead to each output as an image, a row of images for each network;
+    return (fig, axs).
 
     Each row has its own scale, symmetric around zero, which its title tells.
 
@@ -24,20 +24,14 @@ def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
     """
     n_columns = max(w.shape[1] for w in weights.values())
     if axs is None:
-        fig = fig or new_figure(
-            figsize=(1.0 * n_columns, 1.25 * len(weights)), layout="constrained"
-        )
+        size = (1.0 * n_columns, 1.25 * len(weights))
+        fig = fig or new_figure(figsize=size, layout="constrained")
         axs = fig.subplots(len(weights), n_columns, squeeze=False)
     for row, (title, w) in zip(axs, weights.items(), strict=True):
         scale = np.abs(w).max() or 1
         for ax, column in zip(row, w.T, strict=False):
-            ax.imshow(
-                _image(column, shape),
-                cmap="RdBu_r",
-                vmin=-scale,
-                vmax=scale,
-                interpolation="nearest",
-            )
+            limits = {"vmin": -scale, "vmax": scale, "interpolation": "nearest"}
+            ax.imshow(_image(column, shape), cmap="RdBu_r", **limits)
         for ax in row:
             ax.set_axis_off()
         row[0].set_title(f"{title}: {w.min():.2g} to {w.max():.2g}", loc="left", fontsize=9)
@@ -54,25 +48,23 @@ def _image(values, shape=None):
     return np.reshape(values, shape or (width, width))
 
 
-def plot_curves(curves, *, ylabel, xlabel="epoch", fname=None, fig=None, ax=None):
-    """Lines, one for each entry of a dict from a label to (x, y); returns (fig, ax)."""
-    fig, ax = get_axes(fig, ax, figsize=(7, 4))
+@drawing((7, 4))
+def plot_curves(ax, curves, ylabel, xlabel="epoch"):
+    """Draw lines, one for each entry of a dict from a label to (x, y)."""
     for label, (x, y) in curves.items():
         ax.plot(x, y, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if len(curves) > 1:
         put_legend_beside(ax)
-    save(fig, fname)
-    return fig, ax
 
 
 def put_legend_beside(ax):
-    """A legend that hides no line."""
+    """Draw a legend that hides no line."""
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize="small")
 
 
 def plot_train_and_test(records, *, fname=None):
-    """Accuracy and loss over the epochs, of the training set (dotted) and the test set; returns
+    """Draw accuracy and loss over the epochs, of the training set (dotted) and the test set; return
     (fig, (ax, ax)).
 
     Parameters
@@ -95,8 +87,9 @@ def plot_train_and_test(records, *, fname=None):
     return fig, axs
 
 
-def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None):
-    """Inputs and hidden units with any weight that is not zero, over the epochs; returns (fig, ax).
+@drawing()
+def plot_units_left(ax, history, sizes):
+    """Draw inputs and hidden units with any weight that is not zero, over the epochs.
 
     Parameters
     ----------
@@ -105,44 +98,31 @@ def plot_units_left(history, sizes, *, title=None, fname=None, fig=None, ax=None
     sizes : sequence of int
         Inputs, and units of each hidden layer.
     """
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
     for i, (size, units) in enumerate(zip(sizes, np.asarray(history["units"]).T, strict=True)):
-        ax.plot(
-            history["steps"],
-            units,
-            label=f"inputs, of {size}" if i == 0 else f"hidden layer {i}, of {size}",
-        )
-    ax.set(xlabel="epoch", ylabel="left", title=title or "")
-    ax.set_ylim(0, 1.45 * max(sizes))  # room for the legend
+        who = f"hidden layer {i}" if i else "inputs"
+        ax.plot(history["steps"], units, label=f"{who}, of {size}")
+    ax.set(xlabel="epoch", ylabel="left", ylim=(0, 1.45 * max(sizes)))  # room for the legend
     ax.legend(loc="upper right")
-    save(fig, fname)
-    return fig, ax
 
 
-def plot_lambda_path(paths, *, fname=None, fig=None, ax=None):
-    """Draw the share of exact zeros against the loss along paths of penalties, the strength beside
-    each point; returns (fig, ax).
+@drawing()
+def plot_lambda_path(ax, paths):
+    """Draw the share of exact zeros against the loss along paths of penalties, with strengths.
 
     Parameters
     ----------
     paths : dict
         From a label to (shares of weights that are exactly zero, losses, strengths).
     """
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+    offset = {"textcoords": "offset points", "xytext": (6, -10), "fontsize": 8}
     for label, (sparsity, losses, strengths) in paths.items():
         ax.plot(sparsity, losses, "o-", label=label)
         for alpha, *place in zip(strengths, sparsity, losses, strict=True):
-            text, offset = f"{alpha:.1g}", {"textcoords": "offset points", "xytext": (6, -10)}
-            ax.annotate(text, place, **offset, fontsize=8)
-    ax.set(
-        xlabel="share of weights that are exactly zero",
-        ylabel="loss, without the penalty",
-        yscale="log",
-    )
+            ax.annotate(f"{alpha:.1g}", place, **offset)
+    ax.set(xlabel="share of weights that are exactly zero", yscale="log")
+    ax.set_ylabel("loss, without the penalty")
     ax.margins(0.15)
     ax.legend()
-    save(fig, fname)
-    return fig, ax
 
 
 # -------------------------------------------------------------------------------------- connections
@@ -151,8 +131,7 @@ def plot_lambda_path(paths, *, fname=None, fig=None, ax=None):
 def plot_connections(
     counts, shape=None, *, title="connections per input", fname=None, fig=None, axs=None
 ):
-    """Connections per input as an image, those without any included, beside its centre trend;
-    returns (fig, axs).
+    """Draw the connections per input as an image, and their centre trend; return (fig, axs).
 
     Parameters
     ----------
@@ -179,31 +158,27 @@ def plot_connections(
 
 
 def centre_trend(image):
-    """Means over centred squares of growing sides: (sides, means), sides of the image's parity up
-    to its shorter side.
+    """Return means over centred squares of growing sides: (sides, means), sides of the image's
+    parity up to its shorter side.
 
     >>> centre_trend(np.array([[0, 0, 0, 0], [0, 4, 4, 0], [0, 4, 4, 0], [0, 0, 0, 0]]))
     (array([2, 4]), array([4., 1.]))
     """
     height, width = image.shape
     sides = np.arange(2 - min(height, width) % 2, min(height, width) + 1, 2)
-    means = [
-        image[(height - side) // 2 :][:side, (width - side) // 2 :][:, :side].mean()
-        for side in sides
-    ]
+    means = []
+    for side in sides:
+        top, left = (height - side) // 2, (width - side) // 2
+        means.append(image[top : top + side, left : left + side].mean())
     return sides, np.array(means)
 
 
-def plot_weight_histogram(weights, *, title=None, bins=60, fname=None, fig=None, ax=None):
-    """A histogram of weights for each entry of a dict from a label to an array of weights; returns
-    (fig, ax).
-    """
-    fig, ax = get_axes(fig, ax, figsize=(6, 4))
+@drawing()
+def plot_weight_histogram(ax, weights, bins=60):
+    """Draw a histogram of weights for each entry of a dict from a label to an array."""
     edges = np.histogram_bin_edges(np.concatenate([np.ravel(w) for w in weights.values()]), bins)
     for label, w in weights.items():
         ax.hist(np.ravel(w), bins=edges, histtype="step", label=label)
-    ax.set(xlabel="weight", ylabel="connections", yscale="log", title=title or "")
+    ax.set(xlabel="weight", ylabel="connections", yscale="log")
     if len(weights) > 1:
         put_legend_beside(ax)
-    save(fig, fname)
-    return fig, ax

@@ -106,22 +106,14 @@ def learn_one(
     steps, accuracies, losses = (np.array(column) for column in zip(*records, strict=True))
     late = accuracies[steps > (1 - SETTINGS["late"]) * epochs]
     weights = _weights_of(layer)
-    record = {
-        "accuracy": float(late.mean()),
-        "thinned_accuracy": thinned,
-        "late_range": float(np.ptp(late)),
-        "loss": float(losses[-1]),
-        "seconds": seconds,
-        "smallest": float(weights.min()),
-        "largest": float(weights.max()),
-        "weights": weights,
-        "steps": steps,
-        "accuracies": accuracies,
-        "losses": losses,
+    is_gaussian = method == "gaussian"
+    return {
+        **{"accuracy": float(late.mean()), "late_range": float(np.ptp(late))},
+        **{"thinned_accuracy": thinned, "loss": float(losses[-1]), "seconds": seconds},
+        **{"smallest": float(weights.min()), "largest": float(weights.max()), "weights": weights},
+        **{"steps": steps, "accuracies": accuracies, "losses": losses},
+        **({"sigma": np.exp(layer.log_sigma.detach().numpy().T)} if is_gaussian else {}),
     }
-    if method == "gaussian":
-        record["sigma"] = np.exp(layer.log_sigma.detach().numpy().T)
-    return record
 
 
 def _make_layer(method, n_in, n_out, generator):

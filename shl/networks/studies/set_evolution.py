@@ -11,27 +11,13 @@ from .data import load_labelled, split
 from .study import Study, fit_timed, with_std
 
 # Digits have their raw grey levels 0..16; others have 0..1 and the sizes of the study of 2019.
+STUDY_OF_2019 = {"hidden_layer_sizes": (512, 128), "epsilon": 11, "learning_rate_init": 0.01}
+STUDY_OF_2019 |= {"momentum": 0.5, "batch_size": 100, "evolve_each": 1}
+DIGITS = {"hidden_layer_sizes": (256, 64), "epsilon": 4, "learning_rate_init": 0.05}
+DIGITS |= {"momentum": 0.5, "batch_size": 32, "evolve_each": 10}
 SETTINGS = {
-    "digits": {
-        "hidden_layer_sizes": (256, 64),
-        "epsilon": 4,
-        "learning_rate_init": 0.05,
-        "momentum": 0.5,
-        "batch_size": 32,
-        "evolve_each": 10,
-        "epochs": 400,
-        "grey_levels": 16,
-    },
-    "others": {
-        "hidden_layer_sizes": (512, 128),
-        "epsilon": 11,
-        "learning_rate_init": 0.01,
-        "momentum": 0.5,
-        "batch_size": 100,
-        "evolve_each": 1,
-        "epochs": 100,
-        "grey_levels": 1,
-    },
+    "digits": {**DIGITS, "epochs": 400, "grey_levels": 16},
+    "others": {**STUDY_OF_2019, "epochs": 100, "grey_levels": 1},
 }
 
 
@@ -47,6 +33,7 @@ def evolve_one(
     data: str = "digits",
     n_samples: int | None = None,
     normalized: bool = False,
+    published: bool = False,
 ) -> dict:
     """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all
     layers).
@@ -66,6 +53,8 @@ def evolve_one(
     normalized : bool, default=False
         Whether inputs have mean 0 and variance 1 over all pixels: border pixels are then below 0,
         and not silent.
+    published : bool, default=False
+        Whether network, rates, batches and inputs are those of the study of 2019 for digits too.
 
     Returns
     -------
@@ -78,22 +67,18 @@ def evolve_one(
     """
     from ..estimators import SparseMLPClassifier
 
-    settings = settings_of(data)
+    published = check_flag(published, "published")
+    settings = settings_of("others" if published else data)
     X, X_test, y, y_test = split(data, seed, n_samples)
     grey_levels = settings.pop("grey_levels")
-    X, X_test = _scale(X, X_test, grey_levels, check_flag(normalized, "normalized"))
+    is_normalized = check_flag(normalized, "normalized") or published
+    X, X_test = _scale(X, X_test, grey_levels, is_normalized)
     decay = check_number(weight_decay, "weight_decay", least=0)
-    n_epochs = settings.pop("epochs") if epochs is None else settings.pop("epochs") and epochs
-    model = SparseMLPClassifier(
-        solver="sgd",
-        connectivity="set",
-        penalty="l2" if decay else None,
-        alpha=decay,
-        max_iter=n_epochs,
-        random_state=seed,
-        record_each=max(1, n_epochs // 40),
-        **settings,
-    )
+    default = settings.pop("epochs")
+    n_epochs = default if epochs is None else epochs
+    penalty = {"penalty": "l2" if decay else None, "alpha": decay, "random_state": seed}
+    how = {"solver": "sgd", "connectivity": "set", "record_each": max(1, n_epochs // 40)}
+    model = SparseMLPClassifier(max_iter=n_epochs, **penalty, **how, **settings)
     seconds = fit_timed(model, X, X_test, y, y_test)
     layer, records = model.module_[0], model.history_
     counts = layer.connections_per_input().numpy()
@@ -139,10 +124,8 @@ def correlate(counts: np.ndarray, spread: np.ndarray) -> float:
 
 def _draw(records, data):
     """Connections as a mean over the seeds; weights and curves of the first seed."""
-    decays, shape = (
-        list(dict.fromkeys(r["weight_decay"] for r in records)),
-        load_labelled(data).shape,
-    )
+    decays = list(dict.fromkeys(record["weight_decay"] for record in records))
+    shape = load_labelled(data).shape
     connections = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
     for decay, axs in zip(decays, connections.subplots(len(decays), 2, squeeze=False), strict=True):
         counts = np.mean([r["counts"] for r in records if r["weight_decay"] == decay], axis=0)
@@ -181,6 +164,7 @@ STUDY = Study(
     texts={
         "weight_decay": "strengths of the L2 penalty",
         "normalized": "inputs of mean 0 and variance 1: border pixels are below 0",
+        "published": "layers, rates, batches and inputs of the study of 2019, for digits too",
     },
     draw=_draw,
 )

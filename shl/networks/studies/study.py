@@ -1,15 +1,14 @@
 """What a study of networks is: learnings that are stored, their means over seeds, and a table."""
 
 import itertools
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from joblib import effective_n_jobs
-from tqdm.auto import tqdm
 
+from ..._base.progress import announce
 from ..._base.tables import mean_std, show_mean_std
 from ...store.entries import Store
 from ...store.jobs import StoredFunction, run_function
@@ -144,9 +143,8 @@ def _announce(learn, calls, n_jobs):
             return
     total = seconds * sum(call["epochs"] for call in calls) / n_workers
     if total > LONG:
-        time_left = f"{total / 60:.0f} minutes" if total > 90 else f"{total:.0f} seconds"
-        text = f"about {time_left}: {len(calls)} runs on {n_workers} workers, "
-        tqdm.write(f"{text}{seconds:.2g} s an epoch", file=sys.stderr)
+        work = f"{len(calls)} runs on {n_workers} workers, {seconds:.2g} s an epoch"
+        announce(total, work)
 
 
 def fit_timed(model, X, X_test, y, y_test) -> float:

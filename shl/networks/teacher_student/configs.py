@@ -5,10 +5,13 @@ stand for.
 import itertools
 import json
 import numbers
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from ..._base.checks import check_choice, check_count, check_file_name, check_flag, check_number
+from ..._base.checks import check_choice, check_count, check_file_name, check_number
+from ..._base.constraints import Checked, Constraint, Count, Flag, Positive, choice, count, instance
 from ...store.keys import key_of
 from ..studies.data import identity_of, name_of
 
@@ -27,12 +30,36 @@ MODELS = {
 }
 SWEPT_ACTIVATIONS = ("sigmoid", "relu", "tanh")
 MODEL_ACTIVATIONS = (*SWEPT_ACTIVATIONS, "gelu")
-VERSION = 3  # raise it when a learning would give another result: stored ones are then not used
-STUDY = {"study": "teacher-student", "version": VERSION}  # what decides a result beside the run
+# What decides a result beside the run.  Raise the version when a learning would give another
+# result: stored ones are then not used.
+IDENTITY = {"study": "teacher-student", "version": 4}
+
+
+def _check_numbers(value, name, may_be_empty=False, **bounds):
+    """A list of numbers within bounds; a number counts as a list of one."""
+    values = [value] if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{name} must be a list of numbers, not {value!r}")
+    if not values and not may_be_empty:
+        raise ValueError(f"{name} must hold at least one number, not {value!r}")
+    return [check_number(item, f"{name}[{index}]", **bounds) for index, item in enumerate(values)]
+
+
+def _check_clipping(value, name):
+    """A size; False is none."""
+    return 0.0 if value is False else check_number(value, name, least=0)
+
+
+def _numbers(**options):
+    """A list with a constraint on its numbers."""
+    return Annotated[list, Constraint(partial(_check_numbers, **options), "numbers")]
+
+
+Text = Annotated[str, instance(str, text="a text")]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """A configuration of the study; each field is a key of the JSON file, validated when it is
     made.
 
@@ -73,57 +100,23 @@ class Config:
         A readable name for the results' folder and files, without folders in it.
     """
 
-    batch_size: int = 16
-    patience: int = 100
-    dataset_size: int = 5120
-    num_epochs: int = 50000
-    lr: list = field(default_factory=lambda: [0.005])
-    l1_norm: list = field(default_factory=lambda: [1e-5])
-    l2_norm: list = field(default_factory=lambda: [0.0])
-    l1_path: list = field(default_factory=list)
-    scaled: bool = False
-    restarts: int = 1
-    loss_func: str = "MSE"
-    init: float = 1.0
-    clipping: float = 0.0
-    same_act: bool = True
-    data: str = NORMAL
-    save_path: str | None = None
-    name: str = "noName"
-
-    def __post_init__(self):
-        """Validate; a number stands for a list of one."""
-        for name in ("batch_size", "patience", "num_epochs", "restarts"):
-            self._set(name, check_count(getattr(self, name), name))
-        self._set("dataset_size", check_count(self.dataset_size, "dataset_size", least=10))
-        self._set("lr", _check_numbers(self.lr, "lr", above=0))
-        for name in ("l1_norm", "l2_norm"):
-            self._set(name, _check_numbers(getattr(self, name), name, least=0))
-        self._set("l1_path", _check_numbers(self.l1_path, "l1_path", least=0, may_be_empty=True))
-        self._set("init", check_number(self.init, "init", above=0))
-        check_choice(self.loss_func, "loss_func", ("MSE",))
-        no_clipping = self.clipping is False
-        self._set("clipping", 0.0 if no_clipping else check_number(self.clipping, "clipping", 0))
-        for name in ("scaled", "same_act"):
-            self._set(name, check_flag(getattr(self, name), name))
-        check_file_name(self.name, "name")
-        if not isinstance(self.data, str):
-            raise TypeError(f"data must be a text, not {self.data!r}")
-        if not isinstance(self.save_path, str | None):
-            raise TypeError(f"save_path must be a text, not {self.save_path!r}")
-
-    def _set(self, name, value):
-        object.__setattr__(self, name, value)
-
-
-def _check_numbers(value, name, may_be_empty=False, **bounds):
-    """A list of numbers within bounds; a number counts as a list of one."""
-    values = [value] if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
-    if not isinstance(values, list | tuple):
-        raise TypeError(f"{name} must be a list of numbers, not {value!r}")
-    if not values and not may_be_empty:
-        raise ValueError(f"{name} must hold at least one number, not {value!r}")
-    return [check_number(item, f"{name}[{index}]", **bounds) for index, item in enumerate(values)]
+    batch_size: Count = 16
+    patience: Count = 100
+    dataset_size: Annotated[int, count(10)] = 5120
+    num_epochs: Count = 50000
+    lr: _numbers(above=0) = field(default_factory=lambda: [0.005])
+    l1_norm: _numbers(least=0) = field(default_factory=lambda: [1e-5])
+    l2_norm: _numbers(least=0) = field(default_factory=lambda: [0.0])
+    l1_path: _numbers(least=0, may_be_empty=True) = field(default_factory=list)
+    scaled: Flag = False
+    restarts: Count = 1
+    loss_func: Annotated[str, choice(("MSE",))] = "MSE"
+    init: Positive = 1.0
+    clipping: Annotated[float, Constraint(_check_clipping, "a number of at least 0")] = 0.0
+    same_act: Flag = True
+    data: Text = NORMAL
+    save_path: Text | None = None
+    name: Annotated[str, Constraint(check_file_name, "a file's name")] = "noName"
 
 
 def config_names():
@@ -184,11 +177,6 @@ def make_config(values, source="config"):
         raise type(error)(f"{source}: {error}") from error
 
 
-def check_type(name, parameter):
-    """A name in `MODELS`."""
-    return check_choice(name, parameter, MODELS)
-
-
 def split_model(name, parameter):
     """The (type, activation) of a model's name such as 'fcn_128_128_relu'."""
     kind, _, activation = name.rpartition("_")
@@ -227,7 +215,7 @@ class Run:
 
     def key(self):
         """The hash of all that decides the result."""
-        return key_of({**STUDY, **asdict(self)}, "networks")
+        return key_of({**IDENTITY, **asdict(self)}, "networks")
 
     def models(self):
         """The names of teacher and student."""
@@ -258,56 +246,29 @@ def single_run(config, teacher_model, student_model, seed):
             raise ValueError(
                 f"{name} must hold one number in mode 'single', not {getattr(config, name)}"
             )
-    teacher, student = (
-        split_model(teacher_model, "teacher_model"),
-        split_model(student_model, "student_model"),
-    )
+    teacher = split_model(teacher_model, "teacher_model")
+    student = split_model(student_model, "student_model")
     return _runs(config, teacher[0], student[0], [(teacher[1], student[1])], [seed])[0]
 
 
 def sweep_runs(config, teacher_type, student_type, seeds):
     """The `Run`s over activations x lr x l1_norm x l2_norm x seeds, in this order."""
-    check_type(teacher_type, "teacher_type"), check_type(student_type, "student_type")
-    pairs = (
-        [(act, act) for act in SWEPT_ACTIVATIONS]
-        if config.same_act
-        else list(itertools.product(SWEPT_ACTIVATIONS, repeat=2))
-    )
+    check_choice(teacher_type, "teacher_type", MODELS)
+    check_choice(student_type, "student_type", MODELS)
+    pairs = itertools.product(SWEPT_ACTIVATIONS, repeat=2)
+    pairs = [pair for pair in pairs if pair[0] == pair[1] or not config.same_act]
     return _runs(config, teacher_type, student_type, pairs, seeds)
 
 
 def _runs(config, teacher_type, student_type, pairs, seeds):
     """All combinations."""
     seeds = [check_count(seed, "seed", least=0) for seed in seeds]
-    same = {
-        name: getattr(config, name)
-        for name in (
-            "scaled",
-            "restarts",
-            "init",
-            "batch_size",
-            "patience",
-            "dataset_size",
-            "num_epochs",
-            "loss_func",
-            "clipping",
-            "data",
-        )
-    } | {"data_hash": None if config.data == NORMAL else identity_of(config.data)}
-    shared = Run(
-        teacher_type, "", student_type, "", 0.0, 0.0, 0.0, tuple(config.l1_path), seed=0, **same
-    )
-    return [
-        replace(
-            shared,
-            teacher_activation=pair[0],
-            student_activation=pair[1],
-            lr=lr,
-            l1_norm=l1,
-            l2_norm=l2,
-            seed=seed,
-        )
-        for pair, lr, l1, l2, seed in itertools.product(
-            pairs, config.lr, config.l1_norm, config.l2_norm, seeds
-        )
-    ]
+    shared = {item.name for item in fields(Run)} & vars(config).keys()
+    own = {name: getattr(config, name) for name in shared}
+    own |= {"teacher_type": teacher_type, "student_type": student_type}
+    own |= {"l1_path": tuple(config.l1_path), "data_hash": None}
+    if config.data != NORMAL:
+        own["data_hash"] = identity_of(config.data)
+    names = ("teacher_activation", "student_activation", "lr", "l1_norm", "l2_norm", "seed")
+    axes = itertools.product(pairs, config.lr, config.l1_norm, config.l2_norm, seeds)
+    return [Run(**own | dict(zip(names, (*pair, *others), strict=True))) for pair, *others in axes]

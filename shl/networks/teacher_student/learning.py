@@ -133,8 +133,9 @@ class Learning:
         self.objective = total / len(data.X) / self.scale + self.penalty(l1)
         if not math.isfinite(self.objective):
             raise ArithmeticError(
-                f"the learning diverged in epoch {self.n_epochs}: its loss is "
-                f"{self.objective}; use a smaller lr than {run.lr:g} or init than {run.init:g}"
+                f"Learning diverged in epoch {self.n_epochs}, where the loss is "
+                f"{self.objective}. Use a smaller lr than {run.lr:g}, or a smaller init "
+                f"than {run.init:g}."
             )
         self.responses = student.respond(data.X_held)
         counts = student.count_weights()

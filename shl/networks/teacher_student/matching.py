@@ -16,14 +16,30 @@ N_STARTS = 24  # far more than three layers of a few channels need
 
 
 def normal_form(layers):
-    """The layers of an equal relu network whose hidden units have incoming weights of norm 1, or of
-    zeros alone.
+    """Return (the layers of an equal relu network, the norms of its hidden units).
+
+    The weights that enter a hidden unit then have norm 1, or are all zero.  The norms
+    (n_hidden,) of each layer are those before.
+    """
+    layers, norms = [np.array(layer, float) for layer in layers], []
+    for before, after in itertools.pairwise(layers):
+        norms.append(np.sqrt((before**2).sum((0, 1))))
+        before /= np.where(norms[-1] > 0, norms[-1], 1)
+        after *= norms[-1][:, None]
+    return layers, norms
+
+
+def rescale(layers, norms):
+    """Return the layers of an equal relu network whose first hidden units have other norms.
+
+    The norms (n,) of each layer multiply what enters its first n units, and divide what leaves
+    them.  A norm of 0 leaves a unit as it is.
     """
     layers = [np.array(layer, float) for layer in layers]
-    for before, after in itertools.pairwise(layers):
-        norms = np.sqrt((before**2).sum((0, 1)))
-        before /= np.where(norms > 0, norms, 1)
-        after *= norms[:, None]
+    for (before, after), scale in zip(itertools.pairwise(layers), norms, strict=True):
+        scale, n = np.where(scale > 0, scale, 1), len(scale)
+        before[:, :, :n] *= scale
+        after[:, :n] /= scale[:, None]
     return layers
 
 
@@ -51,10 +67,9 @@ def match(teacher, student, is_odd=False):
     best, best_gain = None, -np.inf
     for start in range(N_STARTS if n_hidden else 1):
         arrangements = [None] * n_hidden
-        order = (
-            range(n_hidden) if start != 1 else range(n_hidden - 1, -1, -1)
-        )  # from the inputs, from the outputs,
-        if start > 1:  # or from anywhere
+        # From the inputs, from the outputs, or from anywhere.
+        order = range(n_hidden) if start != 1 else range(n_hidden - 1, -1, -1)
+        if start > 1:
             sizes = [layer.shape[2] for layer in teacher[:-1]]
             arrangements = [_random_arrangement(size, is_odd, rng) for size in sizes]
         arrangements, gain = _improve_in_turn(teacher, student, arrangements, order, is_odd)
@@ -68,24 +83,18 @@ def match(teacher, student, is_odd=False):
 
 def _pad(*networks):
     """The networks with zeros where another has more hidden units."""
-    padded = []
-    for layers in zip(*networks, strict=True):
-        shape = np.max([layer.shape for layer in layers], 0)
-        if any(layer.shape[0] != shape[0] for layer in layers):
-            raise ValueError(
-                f"networks must have the same taps in each layer, not "
-                f"{[len(layer) for layer in layers]}"
-            )
-        padded.append(
-            [
-                np.pad(
-                    np.asarray(layer, float),
-                    [(0, most - n) for n, most in zip(layer.shape, shape, strict=True)],
-                )
-                for layer in layers
-            ]
+    first, second = ([len(layer) for layer in layers] for layers in networks)
+    if first != second:
+        raise ValueError(
+            f"networks must have the same taps in each layer, not {first} and {second}"
         )
-    return [list(network) for network in zip(*padded, strict=True)]
+    shapes = [np.max([t.shape, s.shape], 0) for t, s in zip(*networks, strict=True)]
+    return [list(map(_pad_to, layers, shapes)) for layers in networks]
+
+
+def _pad_to(layer, shape):
+    """A layer with zeros behind."""
+    return np.pad(np.asarray(layer, float), [(0, n) for n in shape - layer.shape])
 
 
 def _random_arrangement(n, is_odd, rng):
@@ -116,15 +125,13 @@ def _similarities(teacher, student, arrangements, index):
     around = list(arrangements)
     around[index] = None
     placed = _rearrange(student, around)
-    similarity = 0.0
-    if index == 0 or around[index - 1] is not None:
-        similarity = similarity + np.einsum(
-            "tki,tkj->ij", teacher[index], placed[index], optimize=True
-        )
-    if index == len(arrangements) - 1 or around[index + 1] is not None:
-        similarity = similarity + np.einsum(
-            "tik,tjk->ij", teacher[index + 1], placed[index + 1], optimize=True
-        )
+    similarity, n_hidden = 0.0, len(arrangements)
+    for i, beside, axes in (
+        (index, index - 1, "tki,tkj->ij"),
+        (index + 1, index + 1, "tik,tjk->ij"),
+    ):
+        if not 0 <= beside < n_hidden or around[beside] is not None:
+            similarity = similarity + np.einsum(axes, teacher[i], placed[i], optimize=True)
     return similarity
 
 

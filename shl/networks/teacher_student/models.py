@@ -6,7 +6,7 @@ import numpy as np
 
 from .configs import MODELS, N_INPUTS
 from .kernels import GELU, RELU, SIGMOID, TANH, Network, respond
-from .matching import match, normal_form
+from .matching import match, normal_form, rescale
 
 ACTIVATIONS = {"relu": RELU, "sigmoid": SIGMOID, "tanh": TANH, "gelu": GELU}
 GAINS = {"sigmoid": 1.0, "tanh": 5 / 3}  # of Xavier's start
@@ -154,7 +154,7 @@ def make_teacher(kind, activation):
         if model.draw(rng).respond(X).std() > LEAST_SPREAD:
             return model
     raise ArithmeticError(
-        f"no {kind}_{activation} of {MOST_TEACHERS} random ones has outputs that vary"
+        f"None of {MOST_TEACHERS} random {kind}_{activation} networks has outputs that vary"
     )
 
 
@@ -164,14 +164,18 @@ def has_equal_kernels(teacher, student):
 
 
 def compare(teacher, student):
-    """(teacher, student, distance) of two models as `shl.networks.matching.match` has them.
+    """Return (teacher, student, distance) of two models as `matching.match` has them.
 
-    Their filters are compared where they have the same kernels, else the full layers that do the
-    same.  Signs and scales are free where both have the activation that allows it, tanh or relu.
+    Their filters are compared if they have the same kernels, else the full layers that do the
+    same.  Signs and scales are free if both have the activation that allows it, tanh or relu.  Of
+    two relu models the distance is that of `normal_form`; the weights returned are the teacher's
+    own, and those of the student on the teacher's scale.
     """
     equal = has_equal_kernels(teacher, student)
     weights = [model.taps() if equal else model.matrices() for model in (teacher, student)]
     is_same = teacher.activation == student.activation
-    if is_same and student.activation == "relu":
-        weights = [normal_form(layers) for layers in weights]
-    return match(*weights, is_odd=is_same and student.activation == "tanh")
+    if not (is_same and student.activation == "relu"):
+        return match(*weights, is_odd=is_same and student.activation == "tanh")
+    (teacher, norms), (student, _) = map(normal_form, weights)
+    *networks, distance = match(teacher, student)
+    return *(rescale(layers, norms) for layers in networks), distance

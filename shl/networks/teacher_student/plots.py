@@ -10,76 +10,52 @@ from ..studies.plots import put_legend_beside
 MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
 
-def plot_match(arrays, title=None, fname=None):
-    """Heat maps of the teacher's and the matched student's weights, a column a layer; returns (fig,
-    axs).
+def plot_match(arrays, title=None, is_rescaled=False, fname=None):
+    """Draw the teacher's and the matched student's weights as heat maps; return (fig, axs).
 
-    Rows are a layer's inputs, columns its units; units that neither uses are left out.  Zeros are
+    A column is a layer, whose rows are inputs and whose columns are units, all of them.  Zeros are
     white and, where numbers are written, empty.  Each image has its own scale: a student's weights
-    may be much larger than its teacher's.  Where both have relu units, the weights that enter a
-    hidden one have norm 1, and its scale is in those that leave it.
+    may be much larger than its teacher's.
 
     Parameters
     ----------
     arrays : dict
-        The arrays of `shl.networks.sweep.result_of`.
+        The arrays of `shl.networks.teacher_student.sweep.result_of`.
+    title : str, default=None
+    is_rescaled : bool, default=False
+        Whether titles say that the student has the teacher's scale: of two relu networks the
+        weights that enter a matched hidden unit have the norm of the teacher's.
+    fname : str or path, default=None
     """
-    maps = _used_maps([_maps(arrays, who) for who in ("teacher", "student")])
-    widths = [max(2, min(10, layer.shape[1])) for layer in maps[0]]
+    n_layers = sum(name.startswith("student_map_") for name in arrays)
+    widths = [max(2, min(10, arrays[f"student_map_{i}"].shape[2])) for i in range(n_layers)]
     fig = new_figure(figsize=(3 + 0.8 * sum(widths), 7), layout="constrained")
-    axs = fig.subplots(2, len(widths), squeeze=False, width_ratios=widths)
-    for row, (layers, who) in enumerate(zip(maps, ("teacher", "student"), strict=True)):
-        for column, layer in enumerate(layers):
-            ax = axs[row, column]
-            fig.colorbar(_draw_weights(ax, layer, abs(layer).max() or 1.0), ax=ax, shrink=0.8)
-            head = f"{who}, layer {column + 1}: {np.count_nonzero(layer)} weights"
+    axs = fig.subplots(2, n_layers, squeeze=False, width_ratios=widths)
+    for row, who in zip(axs, ("teacher", "student"), strict=True):
+        row[0].set_ylabel("input")
+        for i, ax in enumerate(row):
+            layer = arrays[f"{who}_map_{i}"]
+            image = layer.reshape(-1, layer.shape[2])
+            fig.colorbar(_draw_weights(ax, image, abs(image).max() or 1.0), ax=ax, shrink=0.8)
+            head = f"{who}, layer {i + 1}: {np.count_nonzero(image)} weights"
+            if is_rescaled and who == "student":
+                head += ",\non the teacher's scale"
             ax.set_title(head, fontsize="small")
-    axs[0, 0].set_ylabel("input"), axs[1, 0].set_ylabel("input")
     if title:
         fig.suptitle(title, fontsize="medium")
     save(fig, fname)
     return fig, axs
 
 
-def _maps(arrays, who):
-    """Each layer's matched weights as an image (n_taps * n_in, n_out)."""
-    n_layers = sum(name.startswith(f"{who}_map_") for name in arrays)
-    return [arrays[f"{who}_map_{index}"] for index in range(n_layers)]
-
-
-def _used_maps(networks):
-    """The layers as images, without hidden units that no network uses."""
-    networks = [list(layers) for layers in networks]
-    for index in range(len(networks[0]) - 1):
-        is_used = np.any(
-            [layers[index].any((0, 1)) | layers[index + 1].any((0, 2)) for layers in networks], 0
-        )
-        is_used[0] |= not is_used.any()  # an image needs a cell
-        for layers in networks:
-            layers[index], layers[index + 1] = (
-                layers[index][:, :, is_used],
-                layers[index + 1][:, is_used],
-            )
-    return [[layer.reshape(-1, layer.shape[2]) for layer in layers] for layers in networks]
-
-
 def _draw_weights(ax, weights, limit):
     """One image, with numbers where there is room; returns the artist."""
-    image = ax.imshow(
-        weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
-    )
+    image = ax.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     if weights.size <= MOST_NUMBERS:
+        style = {"ha": "center", "va": "center", "fontsize": "x-small"}
         for row, column in np.argwhere(weights):
             value = weights[row, column]
-            ax.text(
-                column,
-                row,
-                f"{value:.2g}",
-                ha="center",
-                va="center",
-                fontsize="x-small",
-                color="white" if abs(value) > 0.6 * limit else "black",
-            )
+            color = "white" if abs(value) > 0.6 * limit else "black"
+            ax.text(column, row, f"{value:.3g}", color=color, **style)
     ax.set(xticks=[], yticks=[])
     return image
 

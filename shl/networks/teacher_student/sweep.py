@@ -2,17 +2,19 @@
 their means; the command `shl teacher-student`.
 """
 
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
+from joblib import effective_n_jobs
 
-from ..._base.progress import progress
+from ..._base.progress import announce, progress
 from ..._base.tables import show_value
 from ...store.entries import Store
 from ...store.jobs import Job, StoredFunction, run_jobs, split_arrays
 from ..studies.study import summarise, with_std
-from .configs import STUDY, Run
+from .configs import IDENTITY, Run
 
 OUT = "shl_teacher_student"
 SUMMARISED = ("n_weights", "n_large", "relative_loss", "var_y", "distance", "spread")
@@ -33,7 +35,7 @@ COLUMNS = {
 
 def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(partial(_learn, watch), "student", store, STUDY, tag)
+    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag)
 
 
 def _learn(watch, /, **parameters):
@@ -53,8 +55,10 @@ def result_of(
     run: Run, store: Store | None = None, tag: str = "", verbose: int = 0
 ) -> tuple[dict[str, np.ndarray], dict]:
     """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
-    or learned now and stored there; verbose 1 shows epochs, objective and weights left.
+    or learned now and stored there; verbose 1 shows an estimate, epochs, objective and weights.
     """
+    if verbose and _students(store, tag).find(asdict(run), has_arrays=False) is None:
+        _announce([run])
     with progress(unit=" epochs", mininterval=0.5, disable=not verbose) as bar:
 
         def show(learning):
@@ -85,7 +89,7 @@ def sweep(
     n_jobs : int, default=1
         Workers; -1 is all cores.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows an estimate and a progress bar.
     """
     students, calls = _students(store, tag), [asdict(run) for run in runs]
     jobs = [
@@ -97,11 +101,30 @@ def sweep(
         )
         for call in calls
     ]
+    missing = [run for run, job in zip(runs, jobs, strict=True) if job.found is None]
+    if verbose and missing:
+        _announce(missing, n_jobs)
     outcomes = run_jobs(jobs, n_jobs, verbose, "students")
     return [
         {**call, "l1_path": list(call["l1_path"]), **outcome}
         for call, outcome in zip(calls, outcomes, strict=True)
     ]
+
+
+def _announce(runs, n_jobs=1):
+    """Say how long runs will take at most, after three epochs of the first."""
+    from .learning import learn_run
+
+    times, first = [], replace(runs[0], num_epochs=3, restarts=1)
+    try:
+        learn_run(first, lambda _: times.append(time.perf_counter()))
+    except ArithmeticError:  # it will be that run's failure
+        return
+    seconds = min(np.diff(times), default=0.0)  # the first epoch may compile
+    n_epochs = sum(run.num_epochs * run.restarts for run in runs)
+    n_workers = min(effective_n_jobs(n_jobs), len(runs))
+    work = f"{n_epochs} epochs of {seconds:.2g} s, runs: {len(runs)}; most of them stop earlier"
+    announce(n_epochs * seconds / n_workers, work, is_bound=True)
 
 
 def summarise_sweep(records: list[dict]) -> list[dict]:
