@@ -313,9 +313,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """A size as a number or None; one that is 'auto' is that of the last `fit`."""
         if name not in self._auto_names():
             return getattr(self, name)
-        if not hasattr(self, "l0_sparseness_"):
+        if not hasattr(self, "components_"):
             raise ValueError(f"{name} is 'auto', but a number is required.  Call fit first.")
-        return len(self.components_) if name == "n_dictionary" else self.l0_sparseness_
+        if name == "n_dictionary":
+            return len(self.components_)
+        return getattr(self, "l0_sparseness_", None)  # which a file has if it is not the default
 
     def _set_sizes(self, X):
         """Set the sizes that are 'auto' to those that the samples show, or to their defaults."""
