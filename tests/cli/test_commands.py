@@ -114,7 +114,7 @@ def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsy
         (["learn", "--homeo-fade", ".5", ".2"], "--homeo-fade must have its start below its stop"),
         (["learn", "--patch-width", "300"], "--patch-width must be at least 4 and at most 256"),
         (["learn", "--datapath", "/no/where"], "--datapath must be a folder or a file"),
-        (["learn", "--n-patches", "99", "--quiet"], "at least 2048, --batch-size = 1024 to learn"),
+        (["learn", "--n-patches", "99", "--quiet"], "at least 2048, not 99: --batch-size = 1024 to learn"),
         (["scan", "--variable", "foo"], "--variable must be one of 'height', "),
         (["scan", "--base", "1"], "argument --base: must be above 1"),
         (["cache", "clear", "--older-than", "-1"], "--older-than must be at least 0"),

@@ -139,7 +139,7 @@ def test_quiet_prints_nothing_and_help_shows_defaults(tmp_path, capsys):
 def test_a_few_patches_can_be_looked_at_but_not_learned(tmp_path):
     shl = SHL(N_patches=12, patch_width=8, height=64, width=64, cache_dir=None)
     assert shl.get_data().shape == (12, 64)
-    with pytest.raises(ValueError, match="N_patches must be at least 2048, batch_size = 1024"):
+    with pytest.raises(ValueError, match="N_patches must be at least 2048, not 12: batch_size = 1024"):
         shl.learn_dico()
 
 
