@@ -54,7 +54,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     ----------
     n_dictionary : int or 'auto', optional
         Number of atoms.  If None, those of dict_init, or 2 n_pixels.  'auto' estimates it from the
-        samples of `fit`, see `shl.select`; this takes about three times as long.
+        samples of `fit`, see `shl.select`.  The estimate takes several times as long as learning,
+        and learns its dictionaries with default parameters and n_iter.
     learning_algorithm : str, optional
         'omp', 'mp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
         `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
