@@ -523,7 +523,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             "state": state,
             "C": self.competition_.C,
             "n_dead_": self.n_dead_,
-            **{name: getattr(self, name) for name in ("l0_sparseness_",) if hasattr(self, name)},
+            "l0_sparseness_": getattr(self, "l0_sparseness_", None),
             "times": {} if is_reproducible() else times,
             "metrics": metrics,
         }
@@ -566,10 +566,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                 check_number(info["C"], "C", above=0)
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
-            if "l0_sparseness_" in info:
-                limit = info["l0_sparseness_"]
-                limit = None if limit is None else check_count(limit, "l0_sparseness_")
-                model.l0_sparseness_ = limit
+            if (limit := info.get("l0_sparseness_")) is not None:
+                model.l0_sparseness_ = check_count(limit, "l0_sparseness_")
         return model
 
     @staticmethod

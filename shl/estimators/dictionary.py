@@ -55,7 +55,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     ----------
     n_dictionary : int or 'auto', optional
         Number of atoms.  If None, those of dict_init, or 2 n_pixels.  'auto' estimates it from the
-        samples of `fit`, see `shl.select`; this takes about three times as long.
+        samples of `fit`, see `shl.select`.  The estimate takes several times as long as learning,
+        and learns its dictionaries with default parameters and n_iter.
     learning_algorithm : str, optional
         'omp', 'mp', 'lars', 'lasso_lars', 'lasso_cd', 'elastic' or 'threshold': the coder, see
         `sparse_encode`.  None is 'omp', or 'mp' where do_sym, a precision or the rule needs it.
@@ -314,9 +315,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         """A size as a number or None; one that is 'auto' is that of the last `fit`."""
         if name not in self._auto_names():
             return getattr(self, name)
-        if not hasattr(self, "l0_sparseness_"):
+        if not hasattr(self, "components_"):
             raise ValueError(f"{name} is 'auto', but a number is required.  Call fit first.")
-        return len(self.components_) if name == "n_dictionary" else self.l0_sparseness_
+        if name == "n_dictionary":
+            return len(self.components_)
+        return getattr(self, "l0_sparseness_", None)  # which a file has if it is not the default
 
     def _set_sizes(self, X):
         """Set the sizes that are 'auto' to those that the samples show, or to their defaults."""

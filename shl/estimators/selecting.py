@@ -23,10 +23,10 @@ def select(
     (n p / 2) ln sigma^2 + (K p / 2) ln n + sum_i (n H(u_i / n) + (u_i / 2) ln(1 + w_i / sigma^2))
 
     with n samples of p pixels, K atoms, sigma^2 the mean square of a residual's pixel, and H the
-    entropy of a binary choice.  u_i samples use atom i, with coefficients of mean square w_i.  A
-    coefficient counts if it lowers the squared residual by more than
-    2 sigma^2 (ln K + ln(1 + w / sigma^2) / 2), with w its mean over atoms.  Data without a floor of
-    noise, as photographs, show no sizes.
+    entropy of a binary choice.  u_i samples use atom i, which lowers their squared residuals by w_i
+    in the mean.  A coefficient counts if it lowers the squared residual by more than
+    2 sigma^2 (ln K + ln(1 + w / sigma^2) / 2), with w the mean over coefficients.  Data without a
+    floor of noise, as photographs, show no sizes.
 
     Parameters
     ----------

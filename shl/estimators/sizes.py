@@ -12,7 +12,7 @@ from .._base.constraints import Constraint
 from .._base.threads import Threads, chunks
 from ..coding.parameters import Coding
 from ..coding.preparing import prepare
-from ..learning.loop import CODED_ROWS, code_all
+from ..learning.loop import code_all
 from ..learning.replacement import unexplained
 
 MOST_ROWS = 10_000  # of the samples that are coded
@@ -104,13 +104,13 @@ def _is_past(found):
 
 
 def _describe(Y, D, most):
-    """({name: value} of one size, the energy of each atom's coefficients) of samples Y."""
+    """({name: value} of one size, what each atom takes off the squared residuals) of samples Y."""
     (n, p), n_atoms = Y.shape, len(D)
     with Threads(1) as threads:
         coder = prepare(Coding("omp", l0_sparseness=most), D)
         events = code_all(Y, coder, threads).code
-    parts = [_factor(Y[rows], D, events.indices[rows], events.values[rows]) for rows in _chunks(n)]
-    steps = np.concatenate([step for _, step in parts])
+    parts = chunks(n)
+    steps = np.concatenate([_steps(Y[i], D, events.indices[i], events.values[i]) for i in parts])
     squares = (Y.astype(float) ** 2).sum(axis=1)
     left = np.column_stack([squares, squares[:, None] - np.cumsum(steps**2, axis=1)])
     counts, rows = np.full(n, most), np.arange(n)
@@ -120,10 +120,7 @@ def _describe(Y, D, most):
         cost = np.log(n_atoms) + np.log1p(power / sigma2) / 2
         counts = _last_that_counts(2 * sigma2 * cost < steps.T**2)
     counted = np.arange(most) < counts[:, None]
-    steps = np.where(counted, steps, 0)
-    factors = np.concatenate([factor for factor, _ in parts])
-    values = np.linalg.solve(factors.transpose(0, 2, 1), steps[:, :, None])[:, :, 0]
-    energy = np.bincount(events.indices.ravel(), (values**2).ravel(), n_atoms)
+    energy = np.bincount(events.indices[counted], steps[counted] ** 2, n_atoms)
     uses = np.bincount(events.indices[counted], minlength=n_atoms)
     mean_square = max(left[rows, counts].mean() / p, TINY)
     length = n * p / 2 * np.log(mean_square) + n_atoms * p / 2 * np.log(n)
@@ -134,23 +131,16 @@ def _describe(Y, D, most):
     return row | {"l0_sparseness": max(1, round(np.quantile(counts, QUANTILE)))}, energy
 
 
-def _chunks(n):
-    return chunks(n, most=CODED_ROWS, fewest=CODED_ROWS)
-
-
-def _factor(Y, D, indices, values):
-    """Return (L, c): G = L L^T for the selected atoms of each sample, and c^2 is what each atom
-    takes off the squared residual, in the order of their selection.
+def _steps(Y, D, indices, values):
+    """Return c (n_samples, n_slots): c^2 is what an atom, in the order of selection, takes off the
+    squared residual.  With the Gram matrix of the selected atoms L L^T, L c = their products.
     """
-    used = values != 0
-    D = D.astype(float)
+    used, D = values != 0, D.astype(float)
     both = used[:, :, None] & used[:, None, :]
-    grams = np.where(
-        both, (D @ D.T)[indices[:, :, None], indices[:, None, :]], np.eye(len(used[0]))
-    )
-    factors = np.linalg.cholesky(grams)
+    gram = (D @ D.T)[indices[:, :, None], indices[:, None, :]]
+    factors = np.linalg.cholesky(np.where(both, gram, np.eye(used.shape[1])))
     products = np.where(used, np.take_along_axis(Y @ D.T, indices, axis=1), 0)
-    return factors, np.linalg.solve(factors, products[:, :, None])[:, :, 0]
+    return np.linalg.solve(factors, products[:, :, None])[:, :, 0]
 
 
 def _last_that_counts(is_large):

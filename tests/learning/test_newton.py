@@ -32,7 +32,7 @@ def test_newton_equals_the_oracle(rng, dtype):
     for step in range(3):
         code = rng.standard_normal((n, 8)) * (rng.random((n, 8)) < 0.3)
         code[:, 7] *= step == 2  # an atom that is selected late, and moves far
-        keep = 1 - 0.5 * min(max(3 * n / (0.4 * 8 * 12), 0.03), 0.5)
+        keep = 1 - 0.5 * min(max(3 * n / (0.4 * 8 * 12), 0.03), 0.8)
         gradient = (-(code.T @ (X - code @ wanted)) / n).astype(dtype)
         sums = Sums(n, (code**2).sum(axis=0), (code != 0).sum(axis=0))
         found, norms = newton.step(found, gradient, moments, step, 0.5, sums)
@@ -86,7 +86,9 @@ def test_evidence_shrinks_atoms_with_a_place(n_pixels):
     X = code @ unit(atoms) + 0.15 * rng.standard_normal((4000, 64))
     on, model = [], SparseHebbianLearning(96, l0_sparseness=4, n_iter=80, random_state=0)
     model.fit(X, on_step=lambda state: on.append(float(state.moments["c"])))
-    assert on[:19] == [0] * 19 and set(on[40:]) == {0.1 if n_pixels == 8 else 0.0}
+    assert on[:7] == [0] * 7 and (on[-1] > 0) == (n_pixels == 8)
+    if n_pixels == 8:  # the strength of the first half is halved, to the shrinkage at least
+        assert on[38] in (0.1, 0.2, 0.4) and set(on[39:]) == {max(on[38] / 2, 0.1)}
     few = SparseHebbianLearning(96, l0_sparseness=4, n_iter=8, random_state=0).fit(X[:1900])
     assert few._state.moments["c"] == 0
 
