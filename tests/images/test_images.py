@@ -145,7 +145,7 @@ def test_a_datapath_alone_is_where_studies_learn_from(folder):
 def test_a_flat_image_has_no_crop(rng):
     image = np.zeros((300, 300))
     image[0, 0] = 1
-    with pytest.raises(ValueError, match="no crop of height x width = 16 x 16"):
+    with pytest.raises(ValueError, match="No crop of height x width = 16 x 16"):
         images.crop(image, 16, 16, rng)
 
 

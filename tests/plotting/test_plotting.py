@@ -410,7 +410,7 @@ def test_a_scan_of_numbers_and_of_names():
 
 def test_no_record_is_an_error(rng):
     model = SparseHebbianLearning(4, n_iter=1, random_state=0).fit(rng.standard_normal((20, 4)))
-    with pytest.raises(ValueError, match="record_each was 0.  Learn again with record_each"):
+    with pytest.raises(ValueError, match="record_each was 0. Learn again with record_each"):
         plotting.time_plot(model)
     with pytest.raises(ValueError, match="variable must be one of 'F'"):
         plotting.time_plot(model, "G")
