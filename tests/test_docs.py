@@ -2,9 +2,11 @@
 
 import ast
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,28 @@ def test_every_public_name_has_its_page():
     if importlib.util.find_spec("torch") is None:
         pytest.skip("public names of shl.networks need PyTorch")
     assert missing_names() == set()
+
+
+def functions_of(found):
+    """A function, or the public functions of a class."""
+    if not inspect.isclass(found):
+        return [inspect.unwrap(found)]
+    return [inspect.unwrap(part) for name, part in vars(found).items() if name[0] != "_"]
+
+
+def test_public_functions_have_hints():
+    from shl_api import listed_names, public_names
+
+    modules = [name for name in listed_names()[0] if not name.startswith("shl.networks")]
+    found = [getattr(sys.modules[m], n) for m in modules for n in public_names(import_module(m))]
+    parts = [part for each in found for part in functions_of(each) if inspect.isfunction(part)]
+    assert len(parts) > 200
+    for part in parts:
+        described = inspect.signature(part)
+        hints = [
+            p.annotation for name, p in described.parameters.items() if name not in ("self", "cls")
+        ]
+        assert inspect.Signature.empty not in (*hints, described.return_annotation), part
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)

@@ -198,8 +198,8 @@ def _predict(rows, order):
     pieces, energy = pieces[np.isfinite(energy)], energy[np.isfinite(energy)]
     if not energy.any():
         raise ValueError(
-            f"order={order} needs {size} samples without missing values, not all 0, in each channel "
-            f"of X. Give a smaller order, or drop the channel."
+            f"order={order} needs {size} samples without missing values, not all 0, in each "
+            f"channel of X. Give a smaller order, or drop the channel."
         )
     pieces = pieces[energy <= np.quantile(energy[energy > 0], QUIET)]
     runs = np.lib.stride_tricks.sliding_window_view(pieces, order + 1, axis=1)

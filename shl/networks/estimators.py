@@ -1,29 +1,23 @@
 """Multi-layer perceptrons with exact sparsity, as scikit-learn estimators."""
 
 import numbers
-from typing import Self
+from dataclasses import KW_ONLY
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import r2_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import nn
 
-from .._base.checks import check_count, check_flag, check_generator, wants_numbers
+from .._base import constraints as of
+from .._base.checks import check_generator, wants_numbers
+from .._base.parameters import NamedEstimator, estimator
 from ..learning.history import History
-from .mlp import Columns, layers_of, make_generator, make_mlp, one_thread, weight_matrices
-from .training import (
-    Samples,
-    as_tensor,
-    hold_out,
-    is_path,
-    mean_cross_entropy,
-    mean_half_squared_error,
-    train,
-    train_path,
-)
+from . import mlp, training
 
 PARAMETERS = """
     Parameters
@@ -103,87 +97,72 @@ PARAMETERS = """
 """
 
 
-class _SparseMLP(BaseEstimator):
+@estimator
+class _SparseMLP(NamedEstimator):
     """What the classifier and the regressor share."""
 
-    def __init__(
-        self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
-        *,
-        penalty=None,
-        alpha=1e-4,
-        solver="adam",
-        learning_rate_init=1e-3,
-        momentum=0.9,
-        batch_size="auto",
-        max_iter=200,
-        connectivity="dense",
-        epsilon=11,
-        zeta=0.3,
-        evolve_each=1,
-        record_each=1,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol=1e-4,
-        warm_start=False,
-        verbose=False,
-        random_state=None,
-    ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.penalty = penalty
-        self.alpha = alpha
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.momentum = momentum
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.connectivity = connectivity
-        self.epsilon = epsilon
-        self.zeta = zeta
-        self.evolve_each = evolve_each
-        self.record_each = record_each
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
+    hidden_layer_sizes: object = (100,)
+    activation: Annotated[str, of.choice(mlp.ACTIVATIONS)] = "relu"
+    _: KW_ONLY
+    penalty: object = None
+    alpha: object = 1e-4
+    solver: Annotated[str, of.choice(training.OPTIMIZERS)] = "adam"
+    learning_rate_init: of.Positive = 1e-3
+    momentum: of.ShareBelowOne = 0.9
+    batch_size: int | str = "auto"
+    max_iter: of.Count = 200
+    connectivity: Annotated[str, of.choice(("dense", "set"))] = "dense"
+    epsilon: of.Positive = 11
+    zeta: of.Share = 0.3
+    evolve_each: float = 1
+    record_each: of.Count = 1
+    early_stopping: of.Flag = False
+    validation_fraction: of.InnerShare = 0.1
+    n_iter_no_change: of.Count = 10
+    tol: of.NotNegative = 1e-4
+    warm_start: of.Flag = False
+    verbose: of.Flag = False
+    random_state: object = None
 
     # ------------------------------------------------------------------------------------- learning
 
-    def fit(self, X, y, X_val=None, y_val=None, sample_weight=None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from X (n_samples, n_features) and y, weighted by sample_weight (n_samples,).
 
         X_val and y_val are scored in `history_` and nothing else.
         """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
-        goes_on = check_flag(self.warm_start, "warm_start") and hasattr(self, "module_")
+        of.check_fields(self)
+        goes_on = self.warm_start and hasattr(self, "module_")
         samples = self._check_samples(X, y, sample_weight, goes_on)
         validation = None
         if X_val is not None:
             X_val = validate_data(self, X_val, reset=False, dtype=samples.X.dtype)
             y_val = np.asarray(y_val)
-            validation = Samples(X_val, y_val, self._encode_known(y_val))
-        epochs = check_count(self.max_iter, "max_iter")
-        with one_thread():
-            return self._learn(samples, goes_on, epochs, validation)
+            validation = training.Samples(X_val, y_val, self._encode_known(y_val))
+        with mlp.one_thread():
+            return self._learn(samples, goes_on, self.max_iter, validation)
 
     def _partial_fit(self, X, y, sample_weight, **known):
         """One epoch more."""
-        if check_flag(self.early_stopping, "early_stopping"):
+        of.check_fields(self)
+        if self.early_stopping:
             raise ValueError("early_stopping must be False for partial_fit, which has no end")
-        if is_path(self.alpha):
+        if training.is_path(self.alpha):
             raise ValueError(
                 f"alpha is {self.alpha!r}, but partial_fit needs one strength. Give a number."
             )
         goes_on = hasattr(self, "module_")
         samples = self._check_samples(X, y, sample_weight, goes_on, **known)
-        with one_thread():
+        with mlp.one_thread():
             return self._learn(samples, goes_on, 1, before=self._training if goes_on else None)
 
     def _check_samples(self, X, y, sample_weight, goes_on, **known):
@@ -201,45 +180,47 @@ class _SparseMLP(BaseEstimator):
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
             )
-        return Samples(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
+        return training.Samples(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
 
     def _learn(self, samples, goes_on, epochs, validation=None, before=None):
         """Train the network, a new one or that which is there."""
         rng = check_generator(self.random_state, "random_state")
         module = self._same_module() if goes_on else self._module(samples.X, rng)
-        held, searches = None, is_path(self.alpha)
-        if check_flag(self.early_stopping, "early_stopping") or searches:
+        held, searches = None, training.is_path(self.alpha)
+        if self.early_stopping or searches:
             if searches and self.early_stopping:
                 raise ValueError(
                     f"early_stopping is True and alpha is {self.alpha!r}, but only one of them can "
                     "use the held-out samples. Set early_stopping=False."
                 )
-            samples, held = hold_out(samples, self.validation_fraction, is_classifier(self), rng)
+            samples, held = training.hold_out(
+                samples, self.validation_fraction, is_classifier(self), rng
+            )
         if searches:
-            search = train_path(self, module, samples, held, validation, epochs, rng)
-            training, self.path_, chosen = search
+            search = training.train_path(self, module, samples, held, validation, epochs, rng)
+            trained, self.path_, chosen = search
             self.alpha_, held = float(self.path_["alpha"][chosen]), None
         else:
-            training = train(self, module, samples, held, validation, epochs, rng, before)
+            trained = training.train(self, module, samples, held, validation, epochs, rng, before)
             self.alpha_ = float(self.alpha)
-        self.history_, self.loss_ = training.records, training.loss
-        self.n_iter_ = training.n_epochs
+        self.history_, self.loss_ = trained.records, trained.loss
+        self.n_iter_ = trained.n_epochs
         if held is not None:
-            self.validation_scores_ = training.scores
-            self.best_validation_score_ = max(training.scores)
-        self._training = training
+            self.validation_scores_ = trained.scores
+            self.best_validation_score_ = max(trained.scores)
+        self._training = trained
         self._adopt(module.eval())
         return self
 
     def _module(self, X, rng):
         """The network before learning, in the dtype of X."""
-        module = make_mlp(
+        module = mlp.make_mlp(
             [X.shape[1], *self._sizes(), self._n_outputs()],
             self.activation,
             self.connectivity,
             self.epsilon,
             self.zeta,
-            make_generator(rng),
+            mlp.make_generator(rng),
         )
         self._architecture = self._form()
         vars(self).pop("inputs_", None)  # of a shrunk network
@@ -281,13 +262,13 @@ class _SparseMLP(BaseEstimator):
     def _adopt(self, module):
         """Keep the network, and its weights as arrays."""
         self.module_ = module
-        self.coefs_ = [np.array(w.numpy(), order="C") for w in weight_matrices(module)]
-        self.intercepts_ = [layer.bias.detach().numpy().copy() for layer in layers_of(module)]
+        self.coefs_ = [np.array(w.numpy(), order="C") for w in mlp.weight_matrices(module)]
+        self.intercepts_ = [layer.bias.detach().numpy().copy() for layer in mlp.layers_of(module)]
 
     def _adopt_shrunk(self, layers, keep):
         """Keep smaller layers, of which the first reads some inputs; parameters describe them."""
         self.inputs_ = getattr(self, "inputs_", np.arange(self.n_features_in_))[keep.numpy()]
-        self._adopt(nn.Sequential(Columns(torch.from_numpy(self.inputs_)), *layers).eval())
+        self._adopt(nn.Sequential(mlp.Columns(torch.from_numpy(self.inputs_)), *layers).eval())
         sizes = tuple(w.shape[1] for w in self.coefs_[:-1])
         self.set_params(hidden_layer_sizes=sizes, connectivity="dense")
         self._architecture, self._training = self._form(), None
@@ -309,7 +290,7 @@ class _SparseMLP(BaseEstimator):
         """The network's outputs (n_samples, n_outputs)."""
         check_is_fitted(self, "module_")
         X = validate_data(self, X, reset=False, dtype=self.coefs_[0].dtype)
-        with one_thread():
+        with mlp.one_thread():
             return _outputs(self.module_, X)
 
     @property
@@ -320,7 +301,7 @@ class _SparseMLP(BaseEstimator):
         found[getattr(self, "inputs_", slice(None))] = np.sqrt((self.coefs_[0] ** 2).sum(axis=1))
         return found
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """The predictions for X (n_samples, n_features)."""
         return self._decode(self._forward(X))
 
@@ -328,7 +309,7 @@ class _SparseMLP(BaseEstimator):
 @torch.no_grad()
 def _outputs(module, X):
     """The outputs of a module for an array, as an array."""
-    return module(as_tensor(X)).numpy()
+    return module(training.as_tensor(X)).numpy()
 
 
 def _documented(cls):
@@ -351,7 +332,7 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
     `classes_` (n_classes,) are the labels, in the order of `predict_proba`'s columns.
     """
 
-    _loss_of = staticmethod(mean_cross_entropy)
+    _loss_of = staticmethod(training.mean_cross_entropy)
 
     @staticmethod
     def _metric(y, predictions, sample_weight=None):
@@ -360,7 +341,9 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
 
     _takes_many_outputs = False
 
-    def partial_fit(self, X, y, sample_weight=None, classes=None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: Any = None
+    ) -> Self:
         """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was.
 
         classes are all labels that will ever come: needed in the first call, where nothing is
@@ -389,13 +372,13 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
         """The classes of largest output."""
         return self.classes_[outputs.argmax(axis=1)]
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (n_samples, n_classes)."""
         outputs = self._forward(X)
         likely = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return likely / likely.sum(axis=1, keepdims=True)
 
-    def predict_log_proba(self, X) -> np.ndarray:
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`."""
         outputs = self._forward(X)
         outputs = outputs - outputs.max(axis=1, keepdims=True)
@@ -414,7 +397,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
     (10, 20)
     """
 
-    _loss_of = staticmethod(mean_half_squared_error)
+    _loss_of = staticmethod(training.mean_half_squared_error)
     _metric = staticmethod(r2_score)
     _takes_many_outputs = True
 
@@ -423,7 +406,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
         tags.target_tags.multi_output = True
         return tags
 
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was."""
         return self._partial_fit(X, y, sample_weight)
 

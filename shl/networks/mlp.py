@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from .._base.checks import check_choice, check_count
+from .._base.checks import check_count
 from .layers import SparseLinear, uniform_
 
 ACTIVATIONS = {
@@ -53,15 +53,13 @@ def make_mlp(sizes, activation="relu", connectivity="dense", epsilon=11, zeta=0.
     generator : torch.Generator, default=None
         The source of the start values.
     """
-    check_choice(activation, "activation", ACTIVATIONS)
-    is_sparse = check_choice(connectivity, "connectivity", ("dense", "set")) == "set"
     sizes = [
         check_count(size, "hidden_layer_sizes", least=int(index > 0))
         for index, size in enumerate(sizes)
     ]
     modules = []
     for index, shape in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
-        if is_sparse and index < len(sizes) - 2:
+        if connectivity == "set" and index < len(sizes) - 2:
             modules.append(SparseLinear(*shape, epsilon, zeta=zeta, generator=generator))
         else:
             modules.append(_dense(*shape, generator))

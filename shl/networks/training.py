@@ -67,16 +67,16 @@ def as_tensor(X):
 
 def hold_out(samples, validation_fraction, is_stratified, rng):
     """(samples to learn from, samples that decide when to stop)."""
-    share = check_number(validation_fraction, "validation_fraction", above=0, below=1)
     kept, held = train_test_split(
         np.arange(len(samples.X)),
-        test_size=share,
+        test_size=validation_fraction,
         random_state=int(rng.integers(2**31)),
         stratify=samples.y if is_stratified else None,
     )
     if len(held) < 2:
         raise ValueError(
-            f"validation_fraction must hold out at least 2 of {len(samples.X)} samples, not {share}"
+            f"validation_fraction must hold out at least 2 of {len(samples.X)} samples, not "
+            f"{validation_fraction}"
         )
     return samples.take(kept), samples.take(held)
 
@@ -122,7 +122,6 @@ def train(
         ("val_score" in before.records) == (validation is not None)
     )
     records = before.records if is_recorded_alike else History()
-    record_each = check_count(model.record_each, "record_each")
     n_before = int(records["steps"][-1]) if len(records) else 0
     evolution = _Evolution(model, module, optimizer, rng) if model.connectivity == "set" else None
     stopping = None if held is None else _EarlyStopping(model, held)
@@ -152,7 +151,7 @@ def train(
             _check_finite(module, loss, epoch)
             has_ended = stopping is not None and stopping.has_ended(module)
             is_last = has_ended or epoch == n_before + epochs
-            if is_last or epoch % record_each == 0:
+            if is_last or epoch % model.record_each == 0:
                 records.append(
                     steps=epoch,
                     loss=loss,
@@ -275,12 +274,10 @@ def _rate(model, module, samples, validation):
 
 def _make_optimizer(model, module, before):
     """An optimizer, with the memory of the one before it if that was alike."""
-    solver = check_choice(model.solver, "solver", OPTIMIZERS)
-    momentum = check_number(model.momentum, "momentum", least=0, below=1)
-    options = {"momentum": momentum} if solver == "sgd" else {}
-    rate = check_number(model.learning_rate_init, "learning_rate_init", above=0)
-    optimizer = OPTIMIZERS[solver](module.parameters(), lr=rate, fused=True, **options)
-    if before is not None and before.solver == solver:
+    options = {"momentum": model.momentum} if model.solver == "sgd" else {}
+    rate = model.learning_rate_init
+    optimizer = OPTIMIZERS[model.solver](module.parameters(), lr=rate, fused=True, **options)
+    if before is not None and before.solver == model.solver:
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": before.memory, "param_groups": groups})
     return optimizer
@@ -345,8 +342,7 @@ class _EarlyStopping:
     """
 
     def __init__(self, model, held):
-        self.tol = check_number(model.tol, "tol", least=0)
-        self.patience = check_count(model.n_iter_no_change, "n_iter_no_change")
+        self.tol, self.patience = model.tol, model.n_iter_no_change
         self.rate, self.held = model._rate, held
         self.scores, self.best, self._n_waited = [], None, 0
 

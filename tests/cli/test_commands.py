@@ -71,7 +71,7 @@ def test_rules_of_the_help_are_all_rules():
     assert set(SHL_set().values_of("homeo_method")) == set(RULES)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", cli.LIST, ids=lambda command: command.name)
 def test_shared_flags_are_alike(command):
     found = actions(command.name)
     assert {"quiet", "json"} <= set(found)
@@ -80,7 +80,13 @@ def test_shared_flags_are_alike(command):
         assert f"--{name.replace('_', '-')}" in found[name].option_strings
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_a_list_of_results_takes_few_imports(tmp_path):
+    code = "import sys; from shl.cli.main import main; main(['cache', 'ls', '--cache-dir', '.']); "
+    code += "sys.exit(bool({'numba', 'scipy', 'sklearn', 'joblib', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", cli.LIST, ids=lambda command: command.name)
 def test_help_says_what_a_command_does(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command.name, "--help"])

@@ -86,8 +86,25 @@ def test_warning_counts_samples_short_of_fit_tol(X, dictionary):
     assert [warning.filename for warning in caught] == [__file__]
     flat = dictionary[:6, :3] @ dictionary[:3]
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-    with pytest.warns(UserWarning, match="90 of 90 samples .*: the atoms that are left depend"):
+    with pytest.warns(UserWarning, match="90 of 90 samples .*: atoms are nearly dependent"):
         sparse_encode(X, flat, algorithm="omp", fit_tol=1e-3)
+
+
+def test_warning_counts_coefficients_that_round():
+    """Coefficients of two atoms 1e-5 apart are 2e5: float32 rounds off up to .008 of each."""
+    rng = np.random.default_rng(0)
+    atoms = rng.standard_normal((6, 12))
+    atoms[1] = atoms[0] + 1e-5 * rng.standard_normal(12)
+    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(np.float32)
+    along = (atoms[1] - atoms[0]) * np.linspace(1e5, 2e5, 9)[:, None]
+    X = (along + rng.standard_normal((9, 1)) * atoms[0]).astype(np.float32)
+    with pytest.warns(UserWarning, match="did not reach fit_tol = 1e-05: atoms are near") as caught:
+        code = sparse_encode(X, atoms, algorithm="omp", fit_tol=1e-5)
+    energies = ((X - code.astype(float) @ atoms) ** 2).sum(axis=1)
+    assert str(caught[0].message).startswith(f"{(energies > 1e-5).sum()} of 9 samples")
+    atoms = atoms / np.linalg.norm(atoms.astype(float), axis=1, keepdims=True)
+    code = sparse_encode(X.astype(float), atoms, algorithm="omp", fit_tol=1e-5)
+    assert ((X - code @ atoms) ** 2).sum(axis=1).max() < 1e-5
 
 
 @settings(max_examples=40, deadline=None)

@@ -29,11 +29,7 @@ MORE = [
     *(SparseCoder(algorithm=algorithm) for algorithm in ("mp", "lasso_cd", "threshold")),
     SparseCoder(split_sign=True, sparse_output=True),
 ]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
-    # Some checks learn from repeated samples, whose lasso may have no unique code.
-    pytest.mark.filterwarnings("ignore:.* samples have a code whose:UserWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 
 
 @parametrize_with_checks(MODELS)

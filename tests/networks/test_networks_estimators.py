@@ -21,7 +21,7 @@ from shl.networks.mlp import layers_of, make_generator, weight_matrices  # noqa:
 from shl.networks.penalties import make_penalty  # noqa: E402
 from shl.networks.training import Samples, hold_out  # noqa: E402
 
-FAST = {"learning_rate_init": 0.01, "max_iter": 60}
+FAST = {"learning_rate_init": 0.03, "max_iter": 25}
 MODELS = [SparseMLPClassifier((20,), penalty="l1", **FAST), SparseMLPRegressor((20,), **FAST)]
 DIGITS, DIABETES = load_digits(return_X_y=True), load_diabetes(return_X_y=True, scaled=False)
 X, Y = (DIGITS[0] / 16).astype(np.float32), DIGITS[1]

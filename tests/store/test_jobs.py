@@ -86,7 +86,9 @@ def die(folder, most):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process")
-@pytest.mark.parametrize(("most", "status"), [(2, "done"), (9, "failed")])
+@pytest.mark.parametrize(
+    ("most", "status"), [(1, "done"), pytest.param(9, "failed", marks=pytest.mark.slow)]
+)
 def test_a_job_of_a_killed_worker_is_tried_again(tmp_path, most, status):
     outcomes = run_jobs([*jobs_of([1]), Job("die", die, (tmp_path, most)), *jobs_of([2])], n_jobs=2)
     assert [outcome["status"] for outcome in outcomes] == ["done", status, "done"]

@@ -35,7 +35,7 @@ COLUMNS = {
 
 def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag)
+    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag, "networks")
 
 
 def _learn(watch, /, **parameters):
@@ -92,16 +92,12 @@ def sweep(
         1 shows an estimate and a progress bar.
     """
     students, calls = _students(store, tag), [asdict(run) for run in runs]
+    found = [students.find(call, has_arrays=False) for call in calls]
     jobs = [
-        Job(
-            students.key(call),
-            _learn_metrics,
-            (students, call),
-            students.find(call, has_arrays=False),
-        )
-        for call in calls
+        Job(students.key(call), _learn_metrics, (students, call), old)
+        for call, old in zip(calls, found, strict=True)
     ]
-    missing = [run for run, job in zip(runs, jobs, strict=True) if job.found is None]
+    missing = [run for run, old in zip(runs, found, strict=True) if old is None]
     if verbose and missing:
         _announce(missing, n_jobs)
     outcomes = run_jobs(jobs, n_jobs, verbose, "students")
