@@ -171,8 +171,8 @@ def test_every_rule_learns_and_keeps_unit_norms(rng, rule):
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "threshold"])
 def test_every_coder_learns(rng, algorithm):
     X, _ = planted(rng, n_samples=400, n_pixels=16, n_atoms=20)
-    options = {"homeo_method": "None", "learning_algorithm": algorithm, "batch_size": 100}
-    first, model = (make(n_iter=n_iter, **options).fit(X) for n_iter in (1, 30))
+    options = {"homeo_method": "None", "learning_algorithm": algorithm, "batch_size": 40}
+    first, model = (make(n_iter=n_iter, **options).fit(X) for n_iter in (1, 20))
     assert model.score(X) > 0.95 * first.score(X)
 
 
