@@ -1,95 +1,207 @@
-"""Scans: parallel efficiency, the second run of a finished scan, and what store and checkpoints
-cost.
+"""Scans, the store, and Dask beside one process.
 
-Small learnings of the study (144 pixels, 196 atoms, 10 events), each on one thread, in temporary
-folders.
+A scan's learnings are small ones of the study (144 pixels, 196 atoms, 10 non-zeros), each on one
+thread.  Dask's samples of 144 pixels are drawn on its workers, processes of one thread, in blocks
+of 50,000.  Its memory is the sum of the most that the client and each worker had.
 """
 
 import argparse
+import statistics
 import tempfile
 import time
+from pathlib import Path
+from typing import NamedTuple
 
+import dask.array
 import joblib
+import numpy as np
+from distributed import Client, LocalCluster
+from rounds import alternate, peak
 
-from shl import SHL, SHL_set
+from shl import SHL, SHL_set, SparseCoder, SparseHebbianLearning
+from shl._base.blocks import Blocks
 
-OPTS = {
-    "patch_width": 12,
-    "n_dictionary": 196,
-    "l0_sparseness": 10,
-    "n_iter": 1025,
-    "N_patches": 16384,
-    "batch_size": 512,
-}
+OPTS = {"patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10}
+OPTS |= {"n_iter": 1025, "N_patches": 16384, "batch_size": 512}
+ROWS, PIXELS, BATCH = 50_000, 144, 1024  # of a block, of a sample, of a step
+WORKERS = {"threads_per_worker": 1, "dashboard_address": None}
 
 
-def timed(function):
+def seconds_of(function):
     """Seconds that a call takes."""
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
 
 
-def run(folder, n_jobs, n_scan):
+# ---------------------------------------------------------------------------- scans and the store
+
+
+def scan(folder, n_jobs, n_learnings):
     """Seconds of a scan over seeds."""
-    experiments = SHL_set({**OPTS, "cache_dir": folder}, N_scan=n_scan)
+    experiments = SHL_set({**OPTS, "cache_dir": folder}, N_scan=n_learnings)
     experiments.middle.get_data()
-    return timed(lambda: experiments.run(["seed"], n_jobs=n_jobs))
+    return seconds_of(lambda: experiments.run(["seed"], n_jobs=n_jobs))
 
 
-def efficiency(n_learnings):
-    """Seconds on one worker / (workers * seconds on all), workers started before."""
-    n_jobs = joblib.cpu_count()
-    with tempfile.TemporaryDirectory() as folder:
-        run(folder, n_jobs, n_jobs)  # a scan's workers are its own, and stay for the next
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as all_cores:
-        alone, together = run(one, 1, n_learnings), run(all_cores, n_jobs, n_learnings)
-    print(
-        f"{n_learnings} learnings: {alone:.1f} s on 1 worker, {together:.1f} s on {n_jobs}: "
-        f"efficiency {alone / n_jobs / together:.2f} (at least 0.9)"
-    )
-
-
-def second_run(n_learnings):
-    """Seconds of a scan, and of the same scan again."""
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = (run(folder, joblib.cpu_count(), n_learnings) for _ in range(2))
-    print(
-        f"{n_learnings} learnings: {first:.1f} s, again {second:.2f} s (at most 2), "
-        f"{first / second:.0f} times "
-        f"faster (at least 100)"
-    )
-
-
-def overhead(rounds):
-    """A learning with store and checkpoints every 30 s against one without, in turn."""
-    ratios = []
-    opts = {**OPTS, "n_iter": 20 * OPTS["n_iter"]}
+def scans(args):
+    """Rows of efficiency, of a second run, and of the size of a store."""
+    n_jobs, n = joblib.cpu_count(), args.n_learnings
+    folders = [tempfile.TemporaryDirectory() for _ in range(4)]
+    warm, one, several, default = (folder.name for folder in folders)
+    scan(warm, n_jobs, n_jobs)  # a scan's workers are its own, and stay for the next
+    alone, together, again = scan(one, 1, n), scan(several, n_jobs, n), scan(several, n_jobs, n)
+    yield f"a scan of {n} learnings: efficiency of {n_jobs} workers", alone / n_jobs / together, 0.9
+    yield "the same scan again, all of it stored, s", again, 2
+    opts = {**OPTS, "n_iter": 2 * OPTS["n_iter"], "checkpoint_each": OPTS["n_iter"] // 2}
     data = SHL(**opts, cache_dir=None).get_data()
-    for _ in range(rounds):
-        without = timed(lambda: SHL(**opts, cache_dir=None).learn_dico(data=data))
-        with tempfile.TemporaryDirectory() as folder:
-            kept = SHL(**opts, cache_dir=folder)
-            ratios.append(
-                timed(lambda kept=kept: kept.learn_dico(data=data, matname="x")) / without
-            )
-    print(
-        f"a learning of {without:.0f} s: {sorted(ratios)[len(ratios) // 2]:.3f} of its time with "
-        f"store and "
-        f"checkpoints (at most 1.03)"
+    learn = {
+        "without": lambda: SHL(**opts, cache_dir=None).learn_dico(data=data),
+        "with": lambda: _learn_anew(SHL(**opts, cache_dir=warm), data),
+    }
+    cpu = alternate(learn, args.rounds, time.process_time)
+    yield (
+        "CPU of a learning with store and 4 checkpoints / without",
+        cpu["with"] / cpu["without"],
+        1.03,
     )
+    shl = SHL(n_iter=33, cache_dir=default)
+    shl.learn_dico(data=shl.get_data(), matname="learn")
+    size = sum(path.stat().st_size for path in Path(default).iterdir())
+    yield "store after a learning of the default size, MB", size / 1e6, 40
+
+
+def _learn_anew(shl, data):
+    shl.result_path(data=data, matname="x").unlink(missing_ok=True)
+    shl.learn_dico(data=data, matname="x")
+
+
+# --------------------------------------------------------------------------------------------- Dask
+
+
+def cpu_of(coder, X):
+    """CPU seconds to code X in batches, after a first one."""
+    coder.transform(X[:3000])
+    began = time.process_time()
+    for _ in range(8):
+        for start in range(0, len(X), 2560):
+            coder.transform(X[start : start + 2560])
+    return time.process_time() - began
+
+
+def warm_up():
+    """Load what coding and learning need."""
+    X = np.random.default_rng(0).standard_normal((2 * BATCH, PIXELS), np.float32)
+    SparseHebbianLearning(200, n_iter=2, batch_size=BATCH).fit(X).transform(X)
+
+
+def forget_peak():
+    """Let `peak` count anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+class Measured(NamedTuple):
+    """What a call took: seconds, CPU of this process and of the busiest worker, memory."""
+
+    seconds: float
+    here: float
+    there: float
+    GB: float
+    result: object
+
+
+def measure(n_workers, function, prepare=int):
+    """What function() takes with workers of its own, after prepare() on each."""
+    with LocalCluster(n_workers=n_workers, **WORKERS) as cluster, Client(cluster) as client:
+        client.run(prepare)
+        forget_peak()
+        before = client.run(time.process_time)
+        seconds, here = time.perf_counter(), time.process_time()
+        result = function()
+        seconds, here = time.perf_counter() - seconds, time.process_time() - here
+        there = max(cpu - before[name] for name, cpu in client.run(time.process_time).items())
+        size = (peak() + sum(client.run(peak).values())) / 1e9
+        return Measured(seconds, here, there, size, result)
+
+
+def samples(n_rows):
+    """Samples that are drawn when they are asked for."""
+    draw = dask.array.random.default_rng(0).standard_normal
+    return draw((n_rows, PIXELS), chunks=(ROWS, PIXELS), dtype="f4")
+
+
+def learn(X, n_blocks):
+    """The atoms after the steps that so many blocks give."""
+    options = {"n_iter": n_blocks * -(-ROWS // BATCH), "batch_size": BATCH, "random_state": 0}
+    return SparseHebbianLearning(200, **options).fit(X).components_
+
+
+def dask_arrays(args):
+    """Rows of coding and learning through Dask."""
+    atoms, X = np.split(
+        np.random.default_rng(0).standard_normal((20_200, PIXELS), np.float32), [200]
+    )
+    coder = SparseCoder(atoms, algorithm="mp", l0_sparseness=10)
+    here, there = [], []
+    with LocalCluster(n_workers=1, **WORKERS) as cluster, Client(cluster) as client:
+        for _ in range(args.rounds):
+            here.append(cpu_of(coder, X))
+            there.append(client.submit(cpu_of, coder, X, pure=False).result())
+    yield "CPU of coding in a worker / in the process, least", min(there) / min(here), 1.1
+    ratio = statistics.median(there) / statistics.median(here)
+    yield "CPU of coding in a worker / in the process, median", ratio, 1.1
+
+    def code(n_rows):
+        return (coder.transform(samples(n_rows)) != 0).sum().compute()
+
+    few, n_blocks = args.n_few, args.n_few // ROWS
+    turns = [[measure(n, lambda: code(few), warm_up) for n in (1, 2)] for _ in range(3)]
+    one, two = (min(turn[n].seconds for turn in turns) for n in (0, 1))
+    yield f"speed of `transform` of {few:,} samples, 2 workers / 1, {two:.1f} s", one / two, 1.8
+    one, two = (min(turn[n].there for turn in turns) for n in (0, 1))
+    yield "speed by the CPU of the busiest worker, 2 workers / 1", one / two, 1.8
+    found = measure(2, lambda: code(args.n_samples), warm_up)
+    work = f"`transform` of {args.n_samples:,} samples in {found.seconds:.0f} s, 2 workers, GB"
+    yield work, found.GB, 1.5
+    warm_up()
+    blocks = [np.asarray(block) for block in Blocks(samples(few), 0)]
+    memory, lazy = [], []
+    for _ in range(2):
+        began = time.process_time()
+        memory.append((seconds_of(lambda: learn(blocks, n_blocks)), time.process_time() - began))
+        lazy.append(measure(2, lambda: learn(samples(few), n_blocks)))
+    ratio = min(turn.seconds for turn in lazy) / min(memory)[0]
+    yield f"time of `fit` of {few:,} samples, 2 workers / from memory", ratio, 1.2
+    ratio = min(turn.here for turn in lazy) / min(cpu for _, cpu in memory)
+    yield "CPU of this process in it / from memory", ratio, 1.2
+    blocks.clear()
+    size = measure(2, lambda: learn(samples(args.n_samples), n_blocks)).GB
+    yield f"`fit` of {args.n_samples:,} samples, steps of {few:,}, 2 workers, GB", size, 1.5
+    found = [measure(n, lambda: learn(samples(4 * ROWS), 4)).result for n in (1, 2, 3)]
+    found.append(learn(iter(Blocks(samples(4 * ROWS), 0)), 4))
+    n_kinds = len({atoms.tobytes() for atoms in found})
+    yield "dictionaries of 1, 2, 3 workers and of an iterator that differ", n_kinds - 1, 0
 
 
 def main():
-    """Print the three measurements."""
+    """Print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("part", choices=("scans", "dask"))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--n-learnings", type=int, default=8)
+    parser.add_argument("--n-samples", type=int, default=10_000_000)
+    parser.add_argument("--n-few", type=int, default=1_000_000)
     args = parser.parse_args()
-    efficiency(16)
-    second_run(36)
-    overhead(args.rounds)
+    print("| work | measured | bound |\n|---|---|---|", flush=True)
+    for work, value, bound in {"scans": scans, "dask": dask_arrays}[args.part](args):
+        is_most = "efficiency" not in work and "speed" not in work
+        missed = "" if (value <= bound) == is_most else ", missed"
+        print(
+            f"| {work} | {value:.3g} | {'at most' if is_most else 'at least'} {bound:g}{missed} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

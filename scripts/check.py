@@ -1,4 +1,4 @@
-"""Run ruff, import-linter, prose.py and the fast tests, which must pass before each commit.
+"""Run ruff, import-linter, mypy, prose.py and the fast tests, which must pass before each commit.
 
 Arguments go to pytest.
 """

@@ -1,5 +1,7 @@
 """Small functions by the names that the study's code has for them: mp, rescaling, quantile."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -10,7 +12,7 @@ from .coding.encode import sparse_encode
 
 
 @checked
-def mp(X: ArrayLike, D: Matrix, precision: ArrayLike | None = None, **options) -> np.ndarray:
+def mp(X: ArrayLike, D: Matrix, precision: ArrayLike | None = None, **options: Any) -> np.ndarray:
     """Code X by matching pursuit: `sparse_encode`, whose options it takes.
 
     Examples

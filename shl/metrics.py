@@ -35,7 +35,7 @@ class Code(Protocol):
         """The sum of a^power over the events of each atom, (n_dictionary,) float64."""
 
     @property
-    def n_draws(self) -> int:
+    def n_draws(self) -> float:
         """How often an atom could have been active: zeros are counted up to it."""
 
 

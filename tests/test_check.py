@@ -2,6 +2,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import mypy.api
+import numpy as np
+import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 CHECK = Path(__file__).resolve().parent.parent / "scripts" / "check.py"
@@ -13,6 +16,15 @@ def test_imports_point_down_and_have_no_circle(monkeypatch, capsys):
     assert lint_imports(is_debug_mode=True, cache_dir=None) == EXIT_STATUS_SUCCESS, (
         capsys.readouterr()
     )
+
+
+@pytest.mark.skipif(
+    np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="types of older libraries differ"
+)
+def test_types_fit_together(monkeypatch):
+    monkeypatch.chdir(CHECK.parents[1])
+    found, errors, status = mypy.api.run([])
+    assert status == 0, found + errors
 
 
 def python(line):

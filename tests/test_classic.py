@@ -13,7 +13,7 @@ def test_mp_is_plain_pursuit_of_sparse_encode(rng):
     np.testing.assert_array_equal(mp(X, D, precision, l0_sparseness=3, alpha_MP=0.8), wanted)
 
 
-def test_a_quantile_of_what_is_rescaled_is_that_of_pursuit(rng):
+def test_quantile_of_rescaled_is_that_of_pursuit(rng):
     P_cum = np.sort(rng.random((6, 16)), axis=1)
     code = rng.exponential(2, (30, 6)) * (rng.random((30, 6)) < 0.5)
     found = quantile(P_cum, rescaling(code, 2.5))

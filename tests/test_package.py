@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from running import run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,5 +77,4 @@ print(loaded("dask", "distributed", "torch", "numba.cuda", "shl.coding.gpu"))
 
 
 def test_optional_packages_are_imported_when_used():
-    done = subprocess.run([sys.executable, "-c", LEARN], capture_output=True, text=True)
-    assert done.stdout == "[]\n" * 3, done.stdout + done.stderr
+    assert run(LEARN) == (0, "[]\n" * 3, "")

@@ -1,11 +1,9 @@
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from running import run
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 TEXT = README.read_text()
@@ -28,15 +26,14 @@ def test_blocks_run(block, tmp_path):
     """As they stand; the experiment at a sixty-fourth of its size."""
     small = block.replace("SHL(homeo", "SHL(DEBUG_DOWNSCALE=64, n_dictionary=60, homeo")
     small = small.replace("n_jobs=-1", "n_jobs=1")
-    environment = {**os.environ, "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-W", "error", "-c", small]
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    env = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "error"}
+    status, out, error = run(small, cwd=tmp_path, env=env)
+    assert status == 0, error
     if "print" in block:
         shown = re.search(r"It prints `([^`]*)`", TEXT)[1]
         # Another processor may replace another number of atoms.
-        (error, unused, _), expected = (re.findall(r"[\d.]+", t) for t in (ran.stdout, shown))
-        assert re.sub(r"[\d.]+", "", shown) == re.sub(r"[\d.]+", "", ran.stdout.strip())
+        (error, unused, _), expected = (re.findall(r"[\d.]+", t) for t in (out, shown))
+        assert re.sub(r"[\d.]+", "", shown) == re.sub(r"[\d.]+", "", out.strip())
         assert abs(float(error) - float(expected[0])) < 0.02 and unused == expected[1] == "0"
 
 

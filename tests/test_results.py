@@ -52,18 +52,12 @@ def test_a_block_becomes_the_tables_of_a_file(page, script):
     assert "words" not in text and "a.png" not in text
 
 
-def test_tables_are_taken_by_their_number(page, script):
+def test_a_block_becomes_what_was_printed_before(page, script):
     page.write_text(PAGE.replace("> tables.md", "> tables.md # 2"))
     (page.parent / "two.txt").write_text("| a |\n|---|\n| 1 |\n\nwords\n\n| b |\n|---|\n| 2 |\n")
     script["main"]([str(page), "tables.py", "--printed", "two.txt"])
     text = page.read_text()
-    assert "| b |\n|---|\n| 2 |\n" in text and "| a |" not in text
-
-
-def test_a_block_becomes_what_was_printed_before(page, script):
-    (page.parent / "printed.txt").write_text("ratio 2.5")
-    script["main"]([str(page), "ratio", "--printed", "printed.txt"])
-    assert "ratio 2.5" in page.read_text()
+    assert "| b |\n|---|\n| 2 |\n" in text and "| a |" not in text  # the second table
 
 
 def test_a_command_may_write_its_block_itself(page, script):

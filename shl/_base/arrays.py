@@ -12,7 +12,7 @@ import numpy as np
 from .devices import is_tensor
 
 
-def namespace(value: Any):
+def namespace(value: Any) -> Any:
     """NumPy, or for a tensor what has the same functions."""
     if is_tensor(value):
         from . import tensors

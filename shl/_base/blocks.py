@@ -98,8 +98,8 @@ def compute_rows(function: Callable, X: Any, *constants: Any) -> tuple:
 class Blocks:
     """The blocks of rows of a Dask array, as an iterable with any number of passes.
 
-    A seed decides the order of the blocks and of the rows in each, anew for each pass.  One block
-    is held at a time, while workers compute the next ones.
+    A seed decides the order of the blocks, anew for each pass; learning draws the rows of each in
+    an order of its own.  One block is held at a time, while workers compute the next ones.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Blocks:
         order = rng.permutation(len(self._blocks))
         for block in _compute_ahead(self._blocks[order]):
             if len(block):
-                yield np.asarray(block)[rng.permutation(len(block))]
+                yield np.asarray(block)
 
 
 def _compute_ahead(blocks: Iterable) -> Iterator:

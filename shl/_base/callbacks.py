@@ -1,17 +1,15 @@
 """scikit-learn's callbacks (`set_callbacks`), which it has since version 1.9."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn import callback
 except ImportError:
+    callback = None
 
-    class CallbackSupportMixin:
-        """No callbacks in this version of scikit-learn."""
-
-    def with_callbacks(method: Callable) -> Callable:
-        """The method itself."""
-        return method
+CallbackSupportMixin: Any = getattr(callback, "CallbackSupportMixin", object)
+with_callbacks = getattr(callback, "with_callbacks", lambda method: method)
 
 
 class Task:
@@ -26,8 +24,10 @@ class Task:
         X, and metadata where there are some, as callbacks are told.
     """
 
-    def __init__(self, estimator, n_steps: int | None, **data):
-        self._estimator, self._data, self._fit, self._step = estimator, data, None, None
+    def __init__(self, estimator: Any, n_steps: int | None, **data: Any) -> None:
+        self._estimator, self._data = estimator, data
+        self._fit: Any = None
+        self._step: Any = None
         if getattr(estimator, "_skl_callbacks", None):
             self._fit = estimator._init_callback_context(max_subtasks=n_steps)
             self._fit.call_on_fit_task_begin(estimator=estimator, **data)

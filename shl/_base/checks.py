@@ -3,7 +3,7 @@
 import math
 import numbers
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -155,7 +155,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
 
 
 @contextmanager
-def wants_numbers(name: str):
+def wants_numbers(name: str) -> Iterator[None]:
     """Names the parameter in what scikit-learn and NumPy say of values that are no numbers."""
     try:
         yield

@@ -4,7 +4,7 @@ An annotation carries the constraint, as in `eta: Positive = 0.04`.  From it com
 range in the errors, the command's help and the docs, and the values of the fuzz test.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial, wraps
 from inspect import signature
@@ -54,7 +54,7 @@ def count(least: float = 1, most: float = np.inf) -> Constraint:
     return Constraint(check, text, good, bad)
 
 
-def number(**bounds: float) -> Constraint:
+def number(**bounds: Any) -> Constraint:
     """A finite number; bounds: least, above, most, below."""
     words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
     text = " and ".join(f"{words[bound]} {value:g}" for bound, value in bounds.items())
@@ -108,7 +108,7 @@ Share = Annotated[float, number(least=0, most=1)]  # 0 and 1 included
 PositiveShare = Annotated[float, number(above=0, most=1)]
 ShareBelowOne = Annotated[float, number(least=0, below=1)]
 InnerShare = Annotated[float, number(above=0, below=1)]
-Names = Annotated[list[str], Constraint(check_names, "a list of names", (["a"],), ("a", [1]))]
+Names = Annotated[Sequence[str], Constraint(check_names, "a list of names", (["a"],), ("a", [1]))]
 Interval = Annotated[tuple[float, float], pair(0, 1)]
 Vector = Annotated[np.ndarray, array(1)]
 Matrix = Annotated[np.ndarray, array(2)]
@@ -155,7 +155,8 @@ def constraints_of(owner: Callable) -> Mapping[str, Constraint]:
 
 def check_fields(thing: Any) -> dict[str, Any]:
     """The fields of an object, by name, as the constraints of its class return them."""
-    table = constraints_of(type(thing)).items()
+    owner: Any = type(thing)
+    table = constraints_of(owner).items()
     return {name: constraint.check(getattr(thing, name), name) for name, constraint in table}
 
 

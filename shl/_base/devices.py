@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config
 
 CUDA, CUDA_MANAGED, HOST = 2, 13, 1  # kinds of devices, as DLPack numbers them
 ON_DEVICE = CUDA, CUDA_MANAGED
@@ -18,6 +17,8 @@ def is_on_device(value: Any) -> bool:
     if value is None or isinstance(value, (np.ndarray, np.generic, list, tuple, float, int)):
         return False
     if hasattr(type(value), "__dlpack_device__"):
+        from numba import config
+
         kind = value.__dlpack_device__()[0]
         is_simulated = bool(config.ENABLE_CUDASIM) and kind == HOST and is_tensor(value)
         return kind in ON_DEVICE or is_simulated
@@ -26,7 +27,8 @@ def is_on_device(value: Any) -> bool:
 
 def is_tensor(value: Any) -> bool:
     """Whether a value is a tensor of PyTorch, which need not be installed."""
-    return _is_kind_of_tensor(type(value))
+    kind: Any = type(value)
+    return _is_kind_of_tensor(kind)
 
 
 @cache

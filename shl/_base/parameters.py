@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Self, dataclass_transform
+from typing import Any, Self, dataclass_transform
 
 from sklearn.base import BaseEstimator
 
@@ -78,7 +78,7 @@ def estimator(cls: type) -> type:
     """A class whose annotated fields are the parameters of its `__init__`, in scikit-learn's sense:
     they are kept as they are given, and checked by `fit`.
     """
-    made = dataclass(eq=False, repr=False)(cls)
+    made: Any = dataclass(eq=False, repr=False)(cls)
     made.__init__ = check_keywords(made.__init__)
     return made
 
@@ -86,7 +86,7 @@ def estimator(cls: type) -> type:
 class NamedEstimator(BaseEstimator):
     """A scikit-learn estimator whose `set_params` names the nearest parameter."""
 
-    def set_params(self, **params) -> Self:
+    def set_params(self, **params: Any) -> Self:
         """Set some parameters; ValueError for an unknown one, with the nearest that is known."""
         names = [name.partition("__")[0] for name in params]
         refuse_unknown(names, self.get_params(deep=False), type(self).__name__, ValueError)

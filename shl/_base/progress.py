@@ -4,7 +4,7 @@ import contextlib
 import sys
 import threading
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -54,12 +54,12 @@ def _kind_of_bars(is_shown):
         from tqdm.auto import tqdm
     else:  # tqdm.auto warns in a notebook without ipywidgets
         from tqdm import tqdm
-    kind = type("Bar", (tqdm,), {})
+    kind: Any = type("Bar", (tqdm,), {})
     kind.set_lock(threading.RLock())
     return kind
 
 
-def progress(**options) -> "tqdm":
+def progress(**options: Any) -> "tqdm":
     """A bar of `tqdm` whose writes end nothing; in a log one line, written where the bar closes."""
     is_disabled = options.pop("disable", False) or sys.stderr is None
     file = None if is_disabled else (_Forgiving if _is_redrawn() else _OneLine)(sys.stderr)

@@ -38,9 +38,9 @@ class Samples:
         self.X, self.dtype, self.shape, self.ndim = X, np.dtype(dtype), X.shape, X.ndim
         self.name = name
         self.largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
-        self.exponent = exponent
         if exponent is None:
-            self.exponent = int(np.frexp(self.largest.max())[1])
+            exponent = int(np.frexp(self.largest.max())[1])
+        self.exponent = exponent
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -77,13 +77,14 @@ class Samples:
             if np.isfinite(part.data).all():
                 return abs(part).max(axis=1).toarray().ravel()
         dense = self._dense(part)
-        flat = dense.reshape(len(dense), -1)
-        most = np.maximum(flat.max(axis=1), -flat.min(axis=1))
+        flat, size = dense.reshape(-1), dense.size // len(dense)
+        starts = np.arange(0, flat.size, size)  # twice as fast as along an axis
+        most = np.maximum(np.maximum.reduceat(flat, starts), -np.minimum.reduceat(flat, starts))
         if np.isfinite(most).all():
             return most
         is_fine = np.isfinite(dense) | (allows_nan & np.isnan(dense))
         if is_fine.all():
-            return np.nanmax(np.abs(flat), axis=1, initial=0)
+            return np.nan_to_num(np.fmax.reduceat(np.abs(flat), starts))
         bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
         place = (rows.start + bad[0], *bad[1:])
         if np.ma.isMaskedArray(part) and np.ma.getmaskarray(part)[bad]:

@@ -56,7 +56,7 @@ def check(arrays: Mapping[str, np.ndarray], schema: Mapping[str, Field]) -> dict
     ]
     if missing:
         raise ValueError(f"{missing[0]} is missing")
-    sizes = {}
+    sizes: dict = {}
     return {name: _checked(name, array, schema, sizes) for name, array in arrays.items()}
 
 

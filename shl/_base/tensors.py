@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 class _Larger:
     """`numpy.maximum`."""
 
-    def __call__(self, a: torch.Tensor | float, b: torch.Tensor | float) -> torch.Tensor:
+    def __call__(self, a: Any, b: Any) -> torch.Tensor:
         """The larger of each pair; one of both may be a number."""
         if not isinstance(a, torch.Tensor):
             a, b = b, a

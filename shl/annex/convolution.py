@@ -5,6 +5,7 @@ import io
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ def load_recording(path: str | Path) -> np.ndarray:
 
 
 def run_recording(
-    X: np.ndarray, out: str | Path, sampling_rate: float = 1.0, **parameters: object
+    X: np.ndarray, out: str | Path, sampling_rate: float = 1.0, **parameters: Any
 ) -> dict:
     """Learn waveforms from a recording; write model, events and pictures into a folder.
 
@@ -207,7 +208,7 @@ def measure(model: ConvolutionalSHL, X: np.ndarray) -> dict[str, float | list[in
         their mean; counts, the events of each atom; and the same named `_own` under the model's
         competition.
     """
-    figures = {}
+    figures: dict = {}
     for suffix, gain in (("", None), ("_own", model.gain_)):
         code = model.transform(X, gain=gain)
         residual = X - model.inverse_transform(code, X.shape)
@@ -226,7 +227,7 @@ def run(
     methods: Sequence[str] = METHODS,
     second: Mapping | None = None,
     cache_dir: str | Path | None = None,
-    **parameters: object,
+    **parameters: Any,
 ) -> dict:
     """Learn from raw images once with each rule; write models and pictures into a folder.
 
@@ -263,7 +264,7 @@ def run(
         method: _fit(ConvolutionalSHL(homeo_method=method, **parameters), X, results)
         for method in methods
     }
-    summary = {"rules": {}, "pictures": []}
+    summary: dict[str, Any] = {"rules": {}, "pictures": []}
     for method, model in models.items():
         summary["rules"][method] = {**measure(model, X), "seconds": model.seconds_}
         summary["pictures"] += _draw_model(model, X, method, out)
@@ -282,7 +283,8 @@ def _fit(model, X, results):
         return model.fit(X)
     parameters = model.get_params(deep=False)
     shown = {name: parameters.pop(name) for name in ("n_jobs", "verbose")}
-    path = results.path("conv", key_of({**parameters, "data": digest(X)}), "conv-learn")
+    key = key_of({**parameters, "data": digest(X)}, "convolution")
+    path = results.path("conv", key, "conv-learn")
     found = results.get(path, ConvolutionalSHL.load)
     return checkpoints.fit(model, X, results, path) if found is None else found.set_params(**shown)
 

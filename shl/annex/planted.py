@@ -29,7 +29,7 @@ STUDIED: dict[str, Any] = {
 }
 STUDIED |= {"replace": False, "eta": 0.02, "optimizer": "adam"}
 STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
-SCHEMES = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
+SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
 SCHEMES |= {
     f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
     for rule in STUDY_RULES[2:]
@@ -40,7 +40,9 @@ SCHEMES |= {
     "default": {},
 }
 FEW = ("None", "None, decay, replacement", "default")
-ROBUSTNESS = {  # of what is planted, and of the model; in the world '1/rank'
+ROBUSTNESS: dict[
+    str, tuple[dict, dict]
+] = {  # of what is planted, and of the model; in the world '1/rank'
     "as it is": ({}, {}),
     "noise .1": ({"noise": 0.1}, {}),
     "1000 samples": ({"n_samples": 1000}, {}),
@@ -122,7 +124,7 @@ def _learn_all(study, worlds, seeds):
     calls = [dict(zip(names, world, strict=True)) | {"seed": s} for world in worlds for s in seeds]
     identity = {"version": VERSION, "steps": STEPS, **SparseHebbianLearning().get_params()}
     results = store.open_store(study.opts["cache_dir"])
-    learn = StoredFunction(_learn_planted, "planted", results, identity)
+    learn = StoredFunction(_learn_planted, "planted", results, identity, package="annex")
     records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
     raise_failures(failure_lines(records, "{profile}, {scheme}, {case}, seed {seed}".format_map))
     parts = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
@@ -137,7 +139,7 @@ def _learn_planted(profile, case, scheme, seed):
     sizes = {"n_atoms": 128, "noise": 0.03} if profile == "zipf" else {}
     rng = np.random.default_rng([seed, 0])
     X, atoms, code = make_sparse_coded_signals(profile=profile, random_state=rng, **(sizes | world))
-    options = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
+    options: dict[str, Any] = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
     options |= {"random_state": np.random.default_rng([seed, 1])} | SCHEMES[scheme] | change
     model = SparseHebbianLearning(**options).fit(X)
     is_signed = options.get("learning_algorithm") != "mp"

@@ -95,7 +95,7 @@ def figures_1_and_3(study: Study, out: Path) -> Iterator[str]:
     models = {rule: study.rules.models(homeo_method=rule) for rule in RULES}
     for name, (with_atoms, with_curves) in shown.items():
         fig = new_figure(figsize=(10, 4), layout="constrained")
-        left, right = fig.subfigures(1, 2, width_ratios=(1.2, 1))
+        left, right = fig.subfigures(1, 2, squeeze=False, width_ratios=(1.2, 1))[0]
         for ax, rule in zip(left.subplots(len(with_atoms), 1), with_atoms, strict=True):
             draw_extremes(ax, models[rule][0], COLORS[rule])
             ax.set_ylabel(rule, color=COLORS[rule])
@@ -124,7 +124,7 @@ def figure_2(study: Study, out: Path) -> Iterator[str]:
     """Draw the distributions of coefficients, and F against the rates of learning and rules."""
     patches = study.fresh()
     fig = new_figure(figsize=(10, 5), layout="constrained")
-    left, right = fig.subfigures(1, 2)
+    left, right = fig.subfigures(1, 2, squeeze=False)[0]
     ax = left.subplots()
     for rule in FIGURE_2:
         style = {"color": COLORS[rule], "label": rule, "alpha": 0.03}

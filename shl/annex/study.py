@@ -243,7 +243,7 @@ def evaluate(model: SparseHebbianLearning, patches: np.ndarray) -> dict[str, flo
 
 
 def code(
-    model: SparseHebbianLearning,
+    model: Any,
     patches: np.ndarray,
     competition: Competition = PLAIN,
     do_sym: bool = False,

@@ -44,6 +44,4 @@ def annex_command(args):
     return int(bool(failures))
 
 
-COMMAND = flags.Command(
-    "annex", "run the study again: its figures, and its claims answered", _add_flags, annex_command
-)
+COMMANDS = {"annex": (_add_flags, annex_command)}

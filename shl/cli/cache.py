@@ -1,17 +1,18 @@
 """The command `shl cache`: what is in the folder of results."""
 
 import argparse
-from dataclasses import fields
+import shutil
+import sys
+from collections import Counter
 from pathlib import Path
 
-from .._base.checks import check_number
 from .._base.tables import show_value, table
 from ..store.entries import open_store
 from ..store.files import read_info, write_bytes
-from ..store.index import select
+from ..store.index import SIZES, UNITS, select
 from . import flags
 
-COLUMNS = ("entry", "tag", "kind", "steps", "F", "MB", "days", "what differs from the defaults")
+COLUMNS = ("entry", "tag", "kind", "steps", "F", "size", "age")
 SHOWN = 8  # digits of a key
 
 
@@ -36,7 +37,9 @@ def cache_command(args):
     if results is None or not results.folder.is_dir():
         raise FileNotFoundError(f"cache_dir must be a folder of results, not {args.cache_dir}")
     if args.older_than is not None:
-        args.older = 86400 * check_number(args.older_than, "older_than", least=0)
+        args.older = 86400 * args.older_than
+        if args.older < 0:
+            raise ValueError(f"older_than must be at least 0, not {args.older_than:g}")
     return ACTIONS[args.action](args, results)
 
 
@@ -58,42 +61,44 @@ def _is_named(row, name):
     return row["entry"].startswith(name) or Path(row["path"]).name == Path(name).name
 
 
-def _defaults():
-    """The defaults of an experiment's and a learning's parameters."""
-    from ..experiments.experiment import SHL
-
-    return {field.name: field.default for field in fields(SHL)} | {"random_state": 42}
-
-
-def _differences(row, defaults):
-    """What differs from the defaults; parameters that an experiment has not are left out."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in defaults.items()}
-    found = {
-        name: value
-        for name, value in row["parameters"].items()
-        if name in plain and value != plain[name]
-    }
-    if row["kind"] not in ("dico", "data"):
-        found = row["parameters"]
-    return " ".join(f"{name}={show_value(value)}" for name, value in found.items())
-
-
 def _list(args, results):
     """Print what is stored, and the sum of each kind."""
-    rows, defaults = _select(args, results, args.names), _defaults()
-    cells = [
-        [row["entry"][:SHOWN], row["tag"], row["kind"], row["steps"], row["F"]]
-        + [row["bytes"] / 1e6, row["age"] / 86400, _differences(row, defaults)]
-        for row in rows
-    ]
-    kinds = sorted({row["kind"] for row in rows})
-    sums = [
-        f"{sum(row['bytes'] for row in rows if row['kind'] == kind) / 1e6:9.1f} MB of {kind}"
-        for kind in kinds
-    ]
-    total = sum(row["bytes"] for row in rows) / 1e6
-    last = f"{len(rows)} entries, {total:.1f} MB, in {results.folder}/"
-    flags.report(args, rows, [*(table(COLUMNS, cells) if rows else []), *sums, last])
+    rows, sizes, counts = _select(args, results, args.names), Counter(), Counter()
+    for row in rows:
+        sizes[row["kind"]] += row["bytes"]
+        counts.update((row["kind"], text) for text in _differences(row))
+    cells, ends = [], ["differs from the defaults in"]
+    for row in rows:
+        about = [row["entry"][:SHOWN], row["tag"], row["kind"], row["steps"], row["F"]]
+        cells.append([*about, _size(row["bytes"]), _age(row["age"])])
+        # What few entries have comes first: a terminal may be too narrow for all.
+        texts = sorted(_differences(row), key=lambda text, row=row: counts[row["kind"], text])
+        ends.append(" ".join(texts))
+    lines = zip(table(COLUMNS, cells), ends, strict=True) if rows else ()
+    lines = (f"{line}  {end}".rstrip() for line, end in lines)
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = (line if len(line) <= width else f"{line[: width - 3]}..." for line in lines)
+    sums = [f"{_size(size):>10} of {kind}" for kind, size in sizes.items()]
+    last = f"{_size(sizes.total()):>10} in {len(rows)} entries of {results.folder}/"
+    flags.report(args, rows, [*lines, *sums, last])
+
+
+def _differences(row):
+    """What differs from the defaults, as texts."""
+    return [f"{name}={show_value(row['parameters'].get(name))}" for name in row["changed"]]
+
+
+def _size(n_bytes):
+    """A size as text."""
+    unit = next(unit for unit in "TGMk " if n_bytes >= SIZES[unit.lower().strip()] or unit == " ")
+    return f"{show_value(n_bytes / SIZES[unit.lower().strip()], 3)} {unit.strip()}B"
+
+
+def _age(seconds):
+    """An age as text, such as 3d, in the largest unit of which it has two."""
+    unit = next((unit for unit in "wdhm" if seconds >= 2 * UNITS[unit]), "s")
+    return f"{seconds // UNITS[unit]:.0f}{unit}"
 
 
 def _show(args, results):
@@ -108,7 +113,7 @@ def _show(args, results):
     info = read_info(row["path"])
     lines = [f"{name} = {show_value(value)}" for name, value in row["parameters"].items()]
     lines += [f"{name} {show_value(value)}" for name, value in row["metrics"].items()]
-    head = f"{row['kind']} {row['entry']} ({row['bytes'] / 1e6:.1f} MB): {row['path']}"
+    head = f"{row['kind']} {row['entry']} ({_size(row['bytes'])}): {row['path']}"
     if args.out is not None and "state" in info:
         from .models import draw_pictures, load_model
 
@@ -125,8 +130,8 @@ def _remove(args, results):
             "shl cache rm needs an entry or a filter, such as --older 30d or --max-size"
         )
     rows = [] if args.max_size else _select(args, results, args.names)
-    size = sum(row["bytes"] for row in rows) / 1e6
-    if rows and not args.yes and not _agrees(f"remove {len(rows)} entries, {size:.1f} MB?"):
+    size = _size(sum(row["bytes"] for row in rows))
+    if rows and not args.yes and not _agrees(f"remove {len(rows)} entries, {size}?"):
         flags.report(args, [], ["nothing is removed"])
         return 1
     removed = results.prune() if args.max_size else results.remove([row["path"] for row in rows])
@@ -182,6 +187,4 @@ def _verify(args, results):
 
 ACTIONS = {"ls": _list, "show": _show, "rm": _remove, "export": _export}
 ACTIONS |= {"clear": _clear, "verify": _verify}
-COMMAND = flags.Command(
-    "cache", "list, show, remove, export or check stored results", _add_flags, cache_command
-)
+COMMANDS = {"cache": (_add_flags, cache_command)}

@@ -108,9 +108,4 @@ def _lines(summary, out):
     yield f"{summary['seconds']:.1f} s; models, pictures and summary in {out}/"
 
 
-COMMAND = flags.Command(
-    "conv-learn",
-    "learn convolutional atoms from images, without and with homeostasis, or from a recording",
-    _add_flags,
-    conv_learn_command,
-)
+COMMANDS = {"conv-learn": (_add_flags, conv_learn_command)}

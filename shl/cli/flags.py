@@ -13,15 +13,13 @@ from argparse import (
     ArgumentParser,
     ArgumentTypeError,
     BooleanOptionalAction,
-    Namespace,
 )
-from collections.abc import Callable
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
-from .._base.constraints import constraints_of, kinds_of
 from .._base.tables import printable
 from ..store.entries import DEFAULT_FOLDER
 from ..store.files import json_text, lasting, write_bytes
@@ -111,16 +109,14 @@ class PrintCompletion(Action):
 
 
 class Command(NamedTuple):
-    """A command of `shl`.
+    """A command of `shl`, and the module whose `COMMANDS` has its (add_flags(parser), run(args)).
 
-    add_flags(parser) is called for the command alone that is asked for: what its flags fill may
-    take a second to import.
+    The module is imported for the command alone that is asked for: it may take a second.
     """
 
     name: str
     text: str
-    add_flags: Callable[[ArgumentParser], None]
-    run: Callable[[Namespace], int | None]
+    module: str
 
 
 def add_command(commands, command, is_asked_for):
@@ -131,9 +127,11 @@ def add_command(commands, command, is_asked_for):
         description=command.text[0].upper() + command.text[1:] + ".",
         formatter_class=ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(run=command.run, parser=parser)
     if is_asked_for:
-        command.add_flags(parser)
+        module = import_module(f".{command.module}", __package__)
+        add_flags, run = module.COMMANDS[command.name]
+        parser.set_defaults(run=run, parser=parser)
+        add_flags(parser)
 
 
 def add_parameter(parser, source, name, text, *flags, **options):
@@ -145,6 +143,8 @@ def add_parameter(parser, source, name, text, *flags, **options):
         Names of the flag, if not that of the parameter.
     options : of `ArgumentParser.add_argument`, where they differ from what the parameter says.
     """
+    from .._base.constraints import constraints_of, kinds_of
+
     parameter = inspect.signature(source).parameters[name]
     constraint = None if "type" in options else constraints_of(source).get(name)
     default = options.pop("default", parameter.default)
@@ -253,7 +253,7 @@ def reproducible(args):
             os.environ.pop(name, None)
 
 
-def claim_folder(args) -> Path:
+def claim_folder(args: Any) -> Path:
     """The folder of --out, made where it is missing; stderr says whose files will be replaced."""
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)

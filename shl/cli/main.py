@@ -8,16 +8,8 @@ import warnings
 
 from .. import __version__
 from .._base.tables import show_value, table
-from ..store.jobs import failure_lines
 from . import flags
-from .annex import COMMAND as ANNEX
-from .cache import COMMAND as CACHE
-from .conv_learn import COMMAND as CONV_LEARN
 from .flags import Command, Parser
-from .models import COMMANDS as MODEL_COMMANDS
-from .models import draw_pictures
-from .studies import COMMANDS as STUDY_COMMANDS
-from .teacher_student import COMMAND as TEACHER_STUDENT
 
 EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, learning, the rule
     "color": "learn from colours",
@@ -45,6 +37,41 @@ EXPERIMENT_FLAGS = {  # of an experiment's parameters: of images and patches, le
     "nb_quant": "quantiles of the rule's table",
     "homeo_fade": "the rule fades to plain pursuit between these shares of learning (None: never)",
 }
+LIST = (
+    Command("learn", "learn a dictionary from natural images", "main"),
+    Command("show", "draw a saved model", "models"),
+    Command("encode", "code samples or images by a saved model", "models"),
+    Command("decode", "give the samples that a code stands for", "models"),
+    Command("scan", "learn dictionaries over values of parameters", "main"),
+    Command("annex", "run the study again: its figures, and its claims answered", "annex"),
+    Command(
+        "conv-learn",
+        "learn convolutional atoms from images, without and with homeostasis, or from a recording",
+        "conv_learn",
+    ),
+    Command("cache", "list, show, remove, export or check stored results", "cache"),
+    Command(
+        "regularization",
+        "one softmax layer under five regularisers: table, weight images, accuracy over epochs",
+        "studies",
+    ),
+    Command(
+        "group-sparsity",
+        "L2, L1, group and sparse group lasso: what they leave of a network",
+        "studies",
+    ),
+    Command(
+        "set",
+        "sparse networks that evolve under weight decay: do connections find the pixels that "
+        "matter",
+        "studies",
+    ),
+    Command(
+        "teacher-student",
+        "teach sparse networks to small students: does a penalty leave them the teacher's weights",
+        "teacher_student",
+    ),
+)
 COMPLETION, SHELLS = "--print-completion", ("bash", "zsh", "tcsh")
 # `shl learn` differs from the study's experiment: fewer of its atoms are formless.
 LEARN = {"over_patches": 8, "optimizer": "newton"}
@@ -97,7 +124,7 @@ def _make_parser(name):
         COMPLETION, choices=SHELLS, action=flags.PrintCompletion, metavar="SHELL", help=text
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command in COMMANDS:
+    for command in LIST:
         is_needed = command.name == name or (name or "").startswith(COMPLETION)
         flags.add_command(commands, command, is_needed)
     return parser
@@ -136,6 +163,7 @@ def _add_learn_flags(parser):
 def learn_command(args):
     """Shl learn: a model, four pictures (PNG and PDF) and a summary in a folder."""
     from ..metrics import is_formless
+    from .models import draw_pictures
 
     began = time.perf_counter()
     shl = _make_experiment(args, args.n_jobs)
@@ -200,6 +228,7 @@ def _add_scan_flags(parser):
 def scan_command(args):
     """Shl scan: a table, CSV, JSON and a figure for each variable."""
     from ..experiments.scan import SHL_set
+    from ..store.jobs import failure_lines
 
     experiments = SHL_set(_make_experiment(args, 1), args.tag, args.N_scan, args.base)
     if args.dry_run:
@@ -254,13 +283,4 @@ def _draw_scan(experiments, variables, is_grid, stem):
     save_both(fig, stem)
 
 
-COMMANDS = (
-    Command("learn", "learn a dictionary from natural images", _add_learn_flags, learn_command),
-    *MODEL_COMMANDS,
-    Command("scan", "learn dictionaries over values of parameters", _add_scan_flags, scan_command),
-    ANNEX,
-    CONV_LEARN,
-    CACHE,
-    *STUDY_COMMANDS,
-    TEACHER_STUDENT,
-)
+COMMANDS = {"learn": (_add_learn_flags, learn_command), "scan": (_add_scan_flags, scan_command)}

@@ -9,7 +9,7 @@ from .._base.checks import check_sparse
 from ..images.files import ARRAYS, read_file, read_pixels
 from ..images.photographs import to_grey
 from ..store.files import damage_of, read_info, replace_file
-from .flags import Command, add_shared, claim_folder, report, say, write_report
+from .flags import add_shared, claim_folder, report, say, write_report
 
 EVENTS = ("image", "atom", "row", "column", "value")  # the arrays of a convolutional code
 MODEL = {"metavar": "MODEL", "help": "file that a command or `save` wrote"}
@@ -279,8 +279,8 @@ def _tiles(image, height, width):
     return cut.swapaxes(1, 2).reshape(rows * columns, -1)
 
 
-COMMANDS = (
-    Command("show", "draw a saved model", _add_show_flags, show_command),
-    Command("encode", "code samples or images by a saved model", _add_encode_flags, encode_command),
-    Command("decode", "give the samples that a code stands for", _add_decode_flags, decode_command),
-)
+COMMANDS = {
+    "show": (_add_show_flags, show_command),
+    "encode": (_add_encode_flags, encode_command),
+    "decode": (_add_decode_flags, decode_command),
+}

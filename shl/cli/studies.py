@@ -2,6 +2,7 @@
 
 import inspect
 import time
+from functools import partial
 
 from .._base.checks import check_count
 from .._base.tables import table
@@ -11,25 +12,7 @@ from ..networks.studies.study import done
 from ..plotting.figures import save
 from ..store.entries import open_store
 from ..store.jobs import failure_lines
-from .flags import (
-    Command,
-    add_parameter,
-    add_shared,
-    cache_folder,
-    claim_folder,
-    verbosity,
-    write_report,
-)
-
-
-def _make_command(study):
-    """The command of a study."""
-    return Command(
-        study.name,
-        study.text,
-        lambda parser: _add_flags(parser, study),
-        lambda args: _run(args, study),
-    )
+from .flags import add_parameter, add_shared, cache_folder, claim_folder, verbosity, write_report
 
 
 def _add_flags(parser, study):
@@ -125,4 +108,7 @@ def end_study(args, out, began, records, summary, lines, describe):
     return int(bool(failures))
 
 
-COMMANDS = tuple(_make_command(m.STUDY) for m in (regularization, group_sparsity, set_evolution))
+STUDIES = [module.STUDY for module in (regularization, group_sparsity, set_evolution)]
+COMMANDS = {
+    study.name: (partial(_add_flags, study=study), partial(_run, study=study)) for study in STUDIES
+}

@@ -23,7 +23,7 @@ from ..networks.teacher_student.sweep import COLUMNS, OUT, result_of, summarise_
 from ..store.entries import Store, open_store
 from ..store.files import write, write_bytes
 from ..store.keys import key_of
-from .flags import SHARED, Command, add_shared, cache_folder, verbosity, write_report
+from .flags import SHARED, add_shared, cache_folder, verbosity, write_report
 from .studies import end_study
 
 
@@ -84,12 +84,7 @@ def _slug(runs):
     return f"{runs[0].teacher_type}-{runs[0].student_type}-{keys[:8]}"
 
 
-COMMAND = Command(
-    "teacher-student",
-    "teach sparse networks to small students: does a penalty leave them the teacher's weights",
-    _add_flags,
-    teacher_student_command,
-)
+COMMANDS = {"teacher-student": (_add_flags, teacher_student_command)}
 
 
 def _learn_one(args, run, name, out):

@@ -23,11 +23,12 @@ Gram matrix, bounds), which runs over fixed chunks of rows.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from .._base.arrays import namespace
+from .._base.arrays import astype, namespace, to_host
 from .._base.threads import Threads, chunks, map_serially
 from .._base.warning import warn_user
 from . import kernels
@@ -45,6 +46,7 @@ LEAST_SEEN = 0.05
 # cancel are then at most 3e5 times the residual.
 DEPENDENT = 1e-11
 LOST = 2.0**13  # share of its energy, in eps, below which an energy is not known well enough
+HUGE = 100  # times the energy of a sample: the squares of its coefficients
 HARMLESS = 1e-4  # share that rounding may add to a squared residual
 # Exponents of samples that are not scaled, by the bytes of a number: a fifth of all.
 SAFE = {4: 25, 8: 204}
@@ -55,6 +57,8 @@ LAID_OUT = 1024  # samples for which it pays to lay out the dictionary's transpo
 class PatchCoder:
     """What coders of patches share, whatever library their arrays are of."""
 
+    coding: Coding
+    dictionary: Any  # (n_dictionary, n_pixels)
     n_windows = 1  # residuals that a sample gives
 
     @property
@@ -98,7 +102,7 @@ class PatchCoder:
             )
         why = {
             "mp": f"'mp' ended them after {self.n_steps} steps. Use the algorithm 'omp'",
-            "omp": "the atoms that are left depend on those selected. Use more atoms",
+            "omp": "atoms are nearly dependent. Use more atoms, or float64",
         }[algorithm]
         return f"{samples} did not reach fit_tol = {fit_tol:.3g}: {why}, or a larger fit_tol."
 
@@ -112,6 +116,7 @@ class Coder(PatchCoder):
     filters: np.ndarray  # (n_dictionary, n_pixels)
     columns: np.ndarray  # (n_pixels, n_dictionary), their transpose: rho = X @ columns
     contest: kernels.Contest
+    by_pixel: dict = field(default_factory=dict)  # of each dtype, what `pursue_seen` takes
 
     @property
     def dictionary(self) -> np.ndarray:
@@ -146,7 +151,7 @@ class Coder(PatchCoder):
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=make_contest(self.coding, self.atoms, competition))
 
-    def scale(self, X):
+    def scale(self, X: Any) -> Any:
         """Return samples divided by powers of two, which is exact, and the exponents
         (n_samples, 1).
 
@@ -166,7 +171,7 @@ class Coder(PatchCoder):
             exponents = np.maximum(self.contest.exponent, exponents - most)
         elif is_pursuit:
             exponents[np.abs(exponents) <= most] = 0
-        return np.ldexp(X, -exponents), exponents
+        return (np.ldexp(X, -exponents) if exponents.any() else X), exponents
 
     def code(
         self,
@@ -234,23 +239,29 @@ class Coder(PatchCoder):
         has_tolerance, share = tolerances.size > 0, np.ones(len(X))
         tolerances = tolerances if has_tolerance else np.zeros(len(X))
         whole, is_cut = X, np.zeros(len(X), bool)
+        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
         if self.coding.has_gaps:
             is_missing = np.isnan(X)
-            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
-            whole = np.where(is_missing, X.dtype.type(0), X)
-        start, least = np.empty(len(X), X.dtype), np.empty(len(X))
-        kernels.sum_squares(whole, start)
+            is_cut = is_missing.any(axis=1)
+            if has_tolerance:
+                share = 1 - is_missing.mean(axis=1)
+        if is_cut.all():
+            start[:] = np.fmax(X * X, 0).sum(axis=1)
+        else:
+            whole = np.where(is_missing, X.dtype.type(0), X) if is_cut.any() else X
+            kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
-        kernels.pursue_orthogonal(
-            self._correlate_chunk(whole),
-            self.atoms.gram,
-            self.contest.gain,
-            energy,
-            tolerances,
-            least,
-            events.indices,
-            events.values,
-        )
+        if not is_cut.all():
+            kernels.pursue_orthogonal(
+                self._correlate_chunk(whole),
+                self.atoms.gram,
+                self.contest.gain,
+                energy,
+                tolerances,
+                least,
+                events.indices,
+                events.values,
+            )
         if is_cut.any():
             energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
         is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
@@ -259,23 +270,25 @@ class Coder(PatchCoder):
         if is_left.any():
             exact = self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
             energy[is_left], least[is_left] = exact
-        return int(np.sum((energy > tolerances * share) & (least == 0))) if has_tolerance else 0
+        given = X, events, self.dictionary, start, energy, least, tolerances * share
+        return count_missed(*given) if has_tolerance else 0
 
     def _pursue_by_atoms(self, X, tolerances, events, rows):
         """Fill the events of some rows by the atoms themselves, in the dtype of X."""
         (n_dictionary, n_pixels), dtype = self.dictionary.shape, X.dtype
-        columns, gain = (padded_rows(n, n_dictionary, dtype) for n in (n_pixels, 1))
-        columns[:, :n_dictionary] = self.dictionary.T
-        gain[0, :n_dictionary] = self.contest.gain[:n_dictionary]
+        gain = padded_rows(1, n_dictionary, dtype)[0]
+        gain[:n_dictionary] = self.contest.gain[:n_dictionary]
+        if dtype not in self.by_pixel:
+            columns = padded_rows(n_pixels, n_dictionary, dtype)
+            columns[:, :n_dictionary] = self.dictionary.T
+            self.by_pixel[dtype] = self.dictionary.astype(dtype, copy=False), columns, columns**2
         indices = np.zeros_like(events.indices[rows])
         values, (energy, least) = np.zeros(indices.shape, dtype), np.empty((2, len(indices)))
         dependent = max(DEPENDENT, n_pixels * np.finfo(dtype).eps)
         kernels.pursue_seen(
-            X[rows],
-            self.dictionary.astype(dtype),
-            columns,
-            columns**2,
-            gain[0],
+            X if rows.all() else X[rows],
+            *self.by_pixel[dtype],
+            gain,
             (dtype.type(LEAST_SEEN), dtype.type(dependent)),
             tolerances[rows],
             energy,
@@ -382,6 +395,23 @@ def is_doubtful(values, start, energy, least, has_tolerance):
     return is_lost
 
 
+def count_missed(X, events, dictionary, start, energy, least, tolerances):
+    """Return how many samples X of orthogonal pursuit miss their tolerance; other arguments are
+    those of `is_doubtful`.
+
+    The atoms that are left may depend on those selected.  Or coefficients are so large that to
+    round them to their dtype leaves more: there the energy of the residual is computed again.
+    """
+    xp, values = namespace(X), events.values
+    squares, eps = (values * values).sum(axis=1), float(xp.finfo(values.dtype).eps)
+    is_rough = (tolerances > 0) & (eps**2 * squares > 0.05 * tolerances) & (squares > HUGE * start)
+    for n in np.flatnonzero(to_host(is_rough)):
+        atoms = astype(dictionary[events.indices[n]], xp.float64)
+        energy[n] = xp.nansum((X[n] - astype(values[n], xp.float64) @ atoms) ** 2)
+    is_missed = is_rough & (energy > 1.05 * tolerances)
+    return int((is_missed | ((energy > tolerances) & (least == 0))).sum())
+
+
 def _unscale(events, exponents, first):
     """Multiply the values of samples that were divided by 2^exponents, in place."""
     if not exponents.any():
@@ -398,7 +428,12 @@ def _unscale(events, exponents, first):
 
 
 def make_coder(
-    coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None
+    coding: Coding,
+    dictionary: Any,
+    competition: Competition = PLAIN,
+    precision: Any = None,
+    threads: Any = None,
+    former: Any = None,
 ) -> "Coder":
     """A `Coder` for a validated dictionary: its filters w d / n, Gram matrix and bounds.
 

@@ -1,9 +1,10 @@
 """How atoms compete in pursuit: what homeostasis hands to coding."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .._base.arrays import namespace
 from .._base.checks import check_array, check_number
@@ -31,8 +32,8 @@ class Competition:
         to overlap with it.
     """
 
-    gain: np.ndarray | None = None
-    P_cum: np.ndarray | None = None
+    gain: Any = None
+    P_cum: Any = None
     C: float | None = None
     least: np.ndarray | None = None
     share: np.ndarray | None = None
@@ -53,7 +54,9 @@ PLAIN = Competition()
 CompetitionLike = Annotated[Competition, instance(Competition, text="a Competition")]
 
 
-def check_competition(gain, P_cum, C, n_dictionary, dtype) -> Competition:
+def check_competition(
+    gain: Any, P_cum: Any, C: Any, n_dictionary: int, dtype: DTypeLike | None
+) -> Competition:
     """A `Competition` of valid arrays, or an error that names the one that is not."""
     if gain is not None and P_cum is not None:
         raise ValueError(

@@ -4,6 +4,8 @@
 `shl.coding.competition` how atoms compete, and `shl.coding.coder` how samples are coded.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 
@@ -31,7 +33,9 @@ def default_sparseness(n_pixels: int, n_dictionary: int) -> int:
     return min(max(1, n_pixels // 10), n_dictionary)
 
 
-def limit_sparseness(l0_sparseness, default, algorithm, fit_tol):
+def limit_sparseness(
+    l0_sparseness: int | None, default: int | None, algorithm: str, fit_tol: float | None
+) -> int | None:
     """Return l0_sparseness; if it is None, the default, or no limit if a penalty makes codes
     sparse.
     """
@@ -92,17 +96,17 @@ def refuse_unused(algorithm, gain=None, P_cum=None, precision=None):
 @by_blocks
 @checked
 def sparse_encode(
-    X,
-    dictionary,
-    precision=None,
+    X: Any,
+    dictionary: Any,
+    precision: Any = None,
     *,
     algorithm: Algorithm = "mp",
     l0_sparseness: Count | None = None,
     fit_tol: NotNegative | None = None,
     alpha_MP: PositiveShare = 1.0,
     competition: CompetitionLike | None = None,
-    gain=None,
-    P_cum=None,
+    gain: Any = None,
+    P_cum: Any = None,
     C: Positive | None = None,
     do_sym: Flag = False,
     positive_code: Flag = False,

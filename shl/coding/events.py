@@ -1,7 +1,7 @@
 """What a sparse code is: events, a few for each sample."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -107,7 +107,7 @@ class Events:
 
     def _weights(self, used):
         """The weight of the sample of each used slot."""
-        return np.broadcast_to(self.weight[:, None], used.shape)[used]
+        return np.broadcast_to(np.asarray(self.weight)[:, None], used.shape)[used]
 
     def power_sums(self, power: int) -> np.ndarray:
         """sum_n a_ni^power for each atom i, (n_dictionary,) float64."""
@@ -169,7 +169,7 @@ class Events:
         kernels.count_pairs(self.indices, self.values, pairs)
         return pairs
 
-    def sum_products(self, rows: np.ndarray, threads) -> np.ndarray:
+    def sum_products(self, rows: np.ndarray, threads: Any) -> np.ndarray:
         """Return A^T rows for the code A and rows (n_samples, n_pixels), (n_dictionary, n_pixels).
 
         Each thread owns a range of atoms and takes their events in order, so the sums have the same
@@ -194,7 +194,7 @@ class Events:
         threads.map(add, chunks(self.n_dictionary))
         return total
 
-    def sum_squares(self, rows: np.ndarray, threads) -> np.ndarray:
+    def sum_squares(self, rows: np.ndarray, threads: Any) -> np.ndarray:
         """The sum of rows_n^2 over the samples n that use each atom, (n_dictionary, n_pixels)."""
         values = (self.values != 0).astype(rows.dtype)
         return replace(self, values=values).sum_products(rows * rows, threads)
@@ -216,7 +216,7 @@ class Events:
         return cls(indices, values, parts[0].n_dictionary)
 
     @classmethod
-    def from_dense(cls, code, l0_sparseness: int | None = None) -> "Events":
+    def from_dense(cls, code: Any, l0_sparseness: int | None = None) -> "Events":
         """The events of a dense or CSR code; with l0_sparseness, each sample's largest alone."""
         if sparse.issparse(code):
             code = check_sparse(code, "code").toarray()
@@ -241,9 +241,9 @@ class Events:
 class Batch(NamedTuple):
     """Samples, their code, and what it leaves of them."""
 
-    samples: np.ndarray
-    code: Events
-    residual: np.ndarray
+    samples: Any  # an array, or in convolution perhaps `Images`
+    code: Any  # `Events`, or what has its sums
+    residual: Any  # as samples
 
 
 def seen_entries(batch):

@@ -3,15 +3,23 @@ dictionary is.
 """
 
 from functools import singledispatch
+from typing import Any
 
 from .._base.devices import is_tensor
 from .coder import make_coder
-from .competition import PLAIN
+from .competition import PLAIN, Competition
 from .parameters import Coding
 
 
 @singledispatch
-def prepare(coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None):
+def prepare(
+    coding: Any,
+    dictionary: Any,
+    competition: Competition = PLAIN,
+    precision: Any = None,
+    threads: Any = None,
+    former: Any = None,
+) -> Any:
     """Return the coder of a validated dictionary, in the protocol of `shl.coding.coder`.
 
     A geometry registers a function for its own class of `coding`, as `shl.convolution` does.
@@ -34,8 +42,8 @@ def prepare(coding, dictionary, competition=PLAIN, precision=None, threads=None,
     raise TypeError(f"coding must be a Coding, not {coding!r}")
 
 
-@prepare.register
-def _(coding: Coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None):
+@prepare.register(Coding)
+def _(coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None):
     if is_tensor(dictionary):
         from .gpu.coding import make_device_coder
 

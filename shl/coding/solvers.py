@@ -52,7 +52,8 @@ def _follow_paths(X, dictionary, penalties, coding):
         ends[:] = penalties
     most = l0_sparseness or max(500, 4 * len(D))
     if not is_lasso:
-        most = min(most, np.linalg.matrix_rank(D, rtol=RANK_TOLERANCE))
+        sizes = np.linalg.svd(D, compute_uv=False)
+        most = min(most, np.count_nonzero(sizes > RANK_TOLERANCE * sizes[0]))
     options = {
         "method": "lasso" if is_lasso else "lar",
         "max_iter": most,
@@ -119,7 +120,9 @@ def _solve_exactly(x, dictionary, code, penalty, is_positive):
 
 
 def _gaps(X, dictionary, code, penalties, is_positive):
-    """Return the duality gap of the lasso at each code, as a share of the objective."""
+    """Return the duality gap of the lasso at each code, as a share of the objective, or of what
+    rounding leaves of it.
+    """
     residual = X - code @ dictionary
     rho = residual @ dictionary.T
     most = (rho if is_positive else np.abs(rho)).max(axis=1)
@@ -127,7 +130,8 @@ def _gaps(X, dictionary, code, penalties, is_positive):
     square = (residual**2).sum(axis=1)
     primal = square / 2 + penalties * np.abs(code).sum(axis=1)
     dual = share * (X * residual).sum(axis=1) - share**2 * square / 2
-    return (primal - dual) / np.maximum(primal, np.finfo(float).tiny)
+    unknown = 16 * np.finfo(float).eps / GAP * (X**2).sum(axis=1)
+    return (primal - dual) / np.maximum(primal, unknown + np.finfo(float).tiny)
 
 
 def _end(alphas, residuals):

@@ -57,13 +57,16 @@ def join_blocks(
         (max(0, first - guard) // aligned * aligned, min(n_places, first + size + guard))
         for first in range(0, n_places, size)
     ]
-    done, cuts = [], []
+    done: list[Run] = []
+    cuts: list[int] = []
     for part in run(lambda bound: code_block(*bound), bounds):
-        while done and (cut := find_cut(done[-1], part, reach)) is None:
+        while done:
+            cut = find_cut(done[-1], part, reach)
+            if cut is not None:
+                cuts.append(cut)
+                break
             part = code_block(done.pop().first, part.last)
             del cuts[len(done) - 1 :]
-        if done:
-            cuts.append(cut)
         done.append(part)
     kept = []
     for part, after, until in zip(done, [-1, *cuts], [*cuts, n_places], strict=True):

@@ -4,9 +4,10 @@ What happens to an image depends on that image alone: its code has the same bits
 any number of threads and for any cut of a long signal into blocks.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -14,6 +15,7 @@ from scipy.ndimage import uniform_filter
 from .._base.progress import progress
 from .._base.samples import scale_by
 from .._base.threads import Threads, chunks, map_serially
+from .._base.warning import warn_user
 from ..coding.competition import Competition
 from ..coding.events import Batch
 from . import kernels
@@ -49,6 +51,7 @@ class ConvolutionalCoder:
     noise: np.ndarray | None = None  # (n_dictionary,): standard deviation of correlations
     exponent: int = 0  # images are divided by 2^exponent, and values are not
     is_packed: bool = False  # whether the bits of a signal may depend on those beside it
+    missed: list = field(default_factory=list)  # energies above the tolerance, in `encode`
 
     n_windows = 2  # residuals that an image gives
 
@@ -130,10 +133,11 @@ class ConvolutionalCoder:
         """
         gaps, images = self.filters.find_gaps(images)
         rho, contest = self.filters.correlate(images, run, self.is_packed), self.contest
-        if gaps.index.size:
+        if gaps.places.size:
             stride = self.coding.stride
             kernels.measure_gaps(gaps, self.dictionary, stride, LEAST_SEEN, rho[0])
-        n_images, n_rows, n_tiles = *rho.shape[:2], -(-rho.shape[2] // contest.gains.size)
+        n_images, n_rows, n_columns = rho.shape[:3]
+        n_tiles = -(-n_columns // contest.gains.size)
         dtype = f"i{rho.itemsize}"
         sizes = (n_images, n_rows, n_tiles), (n_images, n_rows), contest.gains.size
         shades = np.zeros(rho.shape if contest.share else (n_images, n_rows, 0), rho.dtype)
@@ -150,16 +154,17 @@ class ConvolutionalCoder:
         """Images as the kernels take them, in units of 2^exponent."""
         return scale_by(np.ascontiguousarray(images, self.dictionary.dtype), -self.exponent)
 
-    def encode(self, X, threads: Threads, residual=None) -> ConvolutionalCode:
+    def encode(self, X: Any, threads: Threads, residual: Any = None) -> ConvolutionalCode:
         """The `ConvolutionalCode` of images X, an array (n_images, n_channels, height, width) or
         `Images`.
 
         residual, where given (of X's shape), receives X minus its reconstruction, 0 where an entry
         is missing.
         """
-        coder = replace(self, is_packed=residual is not None)
+        coder = replace(self, is_packed=residual is not None, missed=[])
         coder = coder if self.coding.floor is None else coder._above_noise(X)
-        small, large = [], []
+        small: list[slice] = []
+        large: list[slice] = []
         for rows in runs_of_size(X):
             shape = X[rows.start].shape
             n_numbers = int(np.prod(self.filters.places(shape))) * len(self.dictionary)
@@ -171,6 +176,12 @@ class ConvolutionalCoder:
         found = threads.map(lambda rows: coder.code_some(X, rows, residual), small)
         run = _show(threads.map, self.coding.is_quiet)
         found += [coder.code_large(X, rows, residual, run) for rows in large]
+        if coder.missed:
+            warn_user(
+                f"{len(coder.missed)} of {len(X)} images did not reach fit_tol = "
+                f"{self.coding.fit_tol:.3g}: no event takes enough off what is left. Use more "
+                f"atoms, or a larger fit_tol."
+            )
         slots = _join(found, self.dictionary.dtype)
         if self.coding.floor is not None and self.filters.is_of_signals:  # in the order of time
             order = np.lexsort((slots.columns, slots.images))
@@ -181,13 +192,15 @@ class ConvolutionalCoder:
         shape = len(X), len(self.dictionary), *self.filters.places(X.shape)
         return ConvolutionalCode(*slots, shape)
 
-    def code_large(self, X, rows, residual, run) -> kernels.Slots:
+    def code_large(self, X: Any, rows: Any, residual: Any, run: Callable) -> kernels.Slots:
         """The events of a single large image."""
         if residual is None and self.may_cut(X[rows.start].shape):
             return self.code_blocks(X[rows.start], rows.start, run)
         return self.code_some(X, rows, residual, run)
 
-    def code_some(self, X, rows, residual=None, run=map_serially) -> kernels.Slots:
+    def code_some(
+        self, X: Any, rows: Any, residual: Any = None, run: Callable = map_serially
+    ) -> kernels.Slots:
         """The events of the images X[rows], all of one size."""
         images = self._load(X[rows])
         missing = np.isnan(images)
@@ -208,7 +221,7 @@ class ConvolutionalCoder:
         slots.images[:] += rows.start
         return slots
 
-    def pursue(self, images, run=map_serially) -> kernels.Slots:
+    def pursue(self, images: Any, run: Callable = map_serially) -> kernels.Slots:
         """The events of images (n_images, n_channels, height, width) of one size, of a single one
         where an entry is missing or with a tolerance.
         """
@@ -218,10 +231,12 @@ class ConvolutionalCoder:
         if tol is None:
             limits = kernels.Limits(most, -np.inf, n_found, np.zeros(len(images)))
             return self._pursue(images, limits, run)
-        found, left = [], images
-        for _ in range(MOST_ROUNDS):  # rounding has piled up in the maps: look at what is left
-            energy = np.nansum(left.astype(np.float64) ** 2)
-            if energy <= tol:
+        found: list[kernels.Slots] = []
+        left = images
+        # Rounding piles up in the maps: look at what is left.
+        while (energy := np.nansum(left.astype(np.float64) ** 2)) > tol:
+            if len(found) == MOST_ROUNDS:
+                self.missed.append(energy)
                 break
             limits = kernels.Limits(most, tol, n_found, np.array([energy]))
             found.append(self._pursue(left, limits, run))
@@ -243,13 +258,13 @@ class ConvolutionalCoder:
             found.append(kernels.Slots(*(part[:n_events] for part in slots)))
         return _join(found, rho.dtype)
 
-    def subtract(self, slots, residuals) -> None:
+    def subtract(self, slots: Any, residuals: Any) -> None:
         """Subtract events from residuals (n_images, n_channels, height, width), in place."""
         kernels.subtract_events(slots, self.coding.stride, self.dictionary, residuals)
 
     # ------------------------------------------------------------------------ floors and blocks
 
-    def _above_noise(self, X) -> "ConvolutionalCoder":
+    def _above_noise(self, X: Any) -> "ConvolutionalCoder":
         """The same coder with the noise level of X: sigma_i = median |rho_i| / .6745 over places of
         some pieces, at least what rounding leaves of the largest.
         """
@@ -275,7 +290,7 @@ class ConvolutionalCoder:
             noise = np.nan_to_num(np.nanmedian(found, axis=0) / 0.6745)
         return replace(self, noise=np.maximum(noise, least).astype(np.float64))
 
-    def may_cut(self, shape) -> bool:
+    def may_cut(self, shape: Any) -> bool:
         """Whether images of this shape are signals that are coded by blocks."""
         return (
             self.noise is not None
@@ -283,7 +298,7 @@ class ConvolutionalCoder:
             and self.filters.places(shape)[1] > BLOCK
         )
 
-    def code_blocks(self, signal, n, run) -> kernels.Slots:
+    def code_blocks(self, signal: Any, n: Any, run: Callable) -> kernels.Slots:
         """The events of a long signal (n_channels, 1, n_times), by blocks that overlap."""
         stride, width = self.coding.stride, self.dictionary.shape[3]
         n_places, guard = self.filters.places(signal.shape)[1], GUARD * width
@@ -300,7 +315,7 @@ class ConvolutionalCoder:
 
     # ------------------------------------------------------------------------------- learning
 
-    def code_batch(self, X, rows, threads: Threads) -> Batch:
+    def code_batch(self, X: Any, rows: Any, threads: Threads) -> Batch:
         """The images X[rows], in the order of X, their code and residuals."""
         # Rows occur once: all of them are X itself.
         samples = X if len(rows) == len(X) and isinstance(X, np.ndarray) else X[np.sort(rows)]
@@ -366,8 +381,8 @@ def _join(found, dtype):
 
 def _allocate(n_events, dtype):
     """Room for events."""
-    numbers = (np.zeros(n_events, np.int32) for _ in range(4))
-    return kernels.Slots(*numbers, np.zeros(n_events, dtype))
+    dtypes = 4 * (np.int32,) + (dtype,)
+    return kernels.Slots(*(np.zeros(n_events, dtype) for dtype in dtypes))
 
 
 def _show(run, is_quiet):

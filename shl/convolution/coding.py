@@ -7,6 +7,7 @@ turns a dictionary and a `shl.coding.Competition` into a `ConvolutionalCoder`, i
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..coding.competition import PLAIN, check_competition
 from ..coding.encode import check_norms
 from ..coding.preparing import prepare
 from .coder import ConvolutionalCoder
+from .events import ConvolutionalCode
 from .layout import read
 from .maps import Filters, places
 
@@ -104,15 +106,8 @@ class ConvolutionalCoding(Checked):
         return 1 / n_dictionary
 
 
-@prepare.register
-def _(
-    coding: ConvolutionalCoding,
-    dictionary,
-    competition=PLAIN,
-    precision=None,
-    threads=None,
-    former=None,
-) -> ConvolutionalCoder:
+@prepare.register(ConvolutionalCoding)
+def _(coding, dictionary, competition=PLAIN, precision=None, threads=None, former=None):
     """Return the `ConvolutionalCoder` of a dictionary (n_dictionary, n_channels, height, width), or
     (n_dictionary, n_channels, n_times).
 
@@ -161,19 +156,19 @@ def _axes_of(X, dictionary):
 
 
 def convolutional_encode(
-    X,
-    dictionary,
+    X: Any,
+    dictionary: Any,
     *,
-    l0_sparseness=None,
-    alpha_MP=1.0,
-    gain=None,
-    do_sym=False,
-    stride=1,
-    n_jobs=None,
-    verbose=0,
-    fit_tol=None,
-    floor=None,
-):
+    l0_sparseness: int | None = None,
+    alpha_MP: float = 1.0,
+    gain: Any = None,
+    do_sym: bool = False,
+    stride: int = 1,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    fit_tol: float | None = None,
+    floor: float | None = None,
+) -> ConvolutionalCode:
     """Code images or signals by atoms, each at any place: X ~ sum over events of value * atom at
     (row, column), or at a time.
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
@@ -208,7 +209,7 @@ class ConvolutionalSHL(HebbianEstimator):
 
     # ------------------------------------------------------------------------------ learning
 
-    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+    def plan(self, shape: tuple, dtype: DTypeLike, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from images (n_images,
         n_channels, height, width) of a dtype in n_steps; None has no end.
         """
@@ -369,10 +370,10 @@ class ConvolutionalSHL(HebbianEstimator):
 
     def transform(
         self,
-        X,
+        X: Any,
         *,
         l0_sparseness: int | None = None,
-        gain=None,
+        gain: Any = None,
         fit_tol: float | None = None,
         floor: float | None = None,
     ) -> ConvolutionalCode:
@@ -388,7 +389,9 @@ class ConvolutionalSHL(HebbianEstimator):
             X, self.components_, how, self._atom_axes, gain, self.n_jobs, "components_"
         )
 
-    def inverse_transform(self, code, shape: tuple | None = None) -> np.ndarray | list[np.ndarray]:
+    def inverse_transform(
+        self, code: Any, shape: tuple | None = None
+    ) -> np.ndarray | list[np.ndarray]:
         """What a code stands for, laid out as the X that was coded.
 
         code is a `ConvolutionalCode` or a dense array (n_images, n_dictionary, n_rows, n_columns),

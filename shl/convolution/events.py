@@ -3,13 +3,16 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from .._base.checks import check_count, check_memory, check_number
 from . import kernels
 from .layout import Layout
+
+if TYPE_CHECKING:
+    import pandas
 
 PARTS = "image", "atom", "row", "column", "value"
 
@@ -91,10 +94,8 @@ class ConvolutionalCode:
         image, atom, row, column = (axis.astype(np.int32) for axis in np.nonzero(code))
         value = code[image, atom, row, column]
         order = np.lexsort((-np.abs(value), image))
-        return cls(
-            *(part[order] for part in (image, atom, row, column, value)),
-            tuple(map(int, code.shape)),
-        )
+        image, atom, row, column = (axis[order] for axis in (image, atom, row, column))
+        return cls(image, atom, row, column, value[order], tuple(map(int, code.shape)))
 
     def __len__(self) -> int:
         """The number of images."""
@@ -192,7 +193,7 @@ class ConvolutionalCode:
         sizes = [self.shape[2:]] * len(self) if self.layout is None else self.layout.sizes
         return self.counts() * (rate / max(1, sum(math.prod(size) for size in sizes)))
 
-    def to_frame(self):
+    def to_frame(self) -> "pandas.DataFrame":
         """Return the events as a `pandas.DataFrame`, one a row.
 
         Columns are signal, atom, time and value.  Of images, they are signal (the index of the

@@ -13,7 +13,7 @@ of non-negative floats are ordered as integers: `keys`, `tops` and `row_tops` ar
 bits are scores.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Contest(NamedTuple):
     gains: np.ndarray  # a tile's worth of the gain of each atom, repeated
     is_signed: bool
     share: float  # of an event that another one must exceed to overlap with it
-    least: int  # the bits of the score that an event must exceed
+    least: Any  # the bits of the score that an event must exceed
 
 
 class Ranking(NamedTuple):
@@ -58,13 +58,13 @@ class Limits(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """Of one image with missing entries: the places where an atom is seen in part; index is empty
+    """Of one image with missing entries: the places where an atom is seen in part; places is empty
     where all entries are there.
     """
 
     residual: np.ndarray  # (n_channels, height, width), 0 where an entry is missing
     is_seen: np.ndarray  # of the same shape
-    index: np.ndarray  # (n_rows, n_columns) int32: which place seen in part, -1 for a whole one
+    places: np.ndarray  # (n_rows, n_columns) int32: which place seen in part, -1 for a whole one
     scales: np.ndarray  # (n_in_part, n_dictionary): 1 / norm of what is seen of an atom, or 0
 
 
@@ -247,9 +247,9 @@ def pursue(rho, gram, contest, alpha, limits, ranking, gaps, dictionary, stride,
             column, atom = index // n_dictionary, index % n_dictionary
             value, height = alpha * maps[row, index], abs(maps[row, index])
             limits.energies[image] -= (2 - alpha) * np.float64(value) * maps[row, index]
-            if gaps.index.size:
-                if gaps.index[row, column] >= 0:
-                    value *= gaps.scales[gaps.index[row, column], atom]
+            if gaps.places.size:
+                if gaps.places[row, column] >= 0:
+                    value *= gaps.scales[gaps.places[row, column], atom]
                 _subtract(gaps.residual, value, dictionary[atom], row * stride, column * stride)
             slots.images[event], slots.atoms[event] = image, atom
             slots.rows[event], slots.columns[event] = row, column
@@ -269,7 +269,7 @@ def pursue(rho, gram, contest, alpha, limits, ranking, gaps, dictionary, stride,
             for y in range(max(0, top), min(n_rows, top + high)):
                 run = gram[atom, y - top, start - left * n_dictionary :]
                 _add_run(maps[y, start:stop], -value, run)
-                if gaps.index.size:
+                if gaps.places.size:
                     places = range(start // n_dictionary, stop // n_dictionary)
                     _correlate_in_part(maps[y], gaps, dictionary, stride, y, places)
                 _rank_run(maps[y], shades[y], contest, tile, last, tops[y], ranking.keys)
@@ -282,7 +282,7 @@ def _correlate_in_part(rho_row, gaps, dictionary, stride, row, places):
     """Correlations, from the residual, at those places of a row where an atom is seen in part."""
     n_dictionary, _, height, width = dictionary.shape
     for column in places:
-        place = gaps.index[row, column]
+        place = gaps.places[row, column]
         if place >= 0:
             top, left = row * stride, column * stride
             window = gaps.residual[:, top : top + height, left : left + width]
@@ -310,16 +310,16 @@ def measure_gaps(gaps, dictionary, stride, least, rho):
     atom is below `least`, and correlations there into the maps rho of an image.
     """
     height, width = dictionary.shape[2:]
-    for row in range(gaps.index.shape[0]):
-        for column in range(gaps.index.shape[1]):
-            place, top, left = gaps.index[row, column], row * stride, column * stride
+    for row in range(gaps.places.shape[0]):
+        for column in range(gaps.places.shape[1]):
+            place, top, left = gaps.places[row, column], row * stride, column * stride
             if place >= 0:
                 seen = gaps.is_seen[:, top : top + height, left : left + width]
                 for atom in range(len(dictionary)):
                     square = _seen_product(dictionary[atom], seen, dictionary[atom])
                     scale = 1 / np.sqrt(square) if square >= least else 0.0
                     gaps.scales[place, atom] = scale
-        places = range(gaps.index.shape[1])
+        places = range(gaps.places.shape[1])
         _correlate_in_part(rho[row], gaps, dictionary, stride, row, places)
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .._base.checks import as_array, check_array, check_magnitude
 from .._base.samples import scale_by
@@ -20,7 +21,7 @@ AXES = {
 class Images(Sequence):
     """Images of several sizes, indexed as an array (n_images, n_channels, height, width) is."""
 
-    def __init__(self, images: Sequence[np.ndarray], dtype=None):
+    def __init__(self, images: Sequence[np.ndarray], dtype: DTypeLike | None = None) -> None:
         self.images = list(images)
         self.dtype = np.dtype(dtype or self.images[0].dtype)
 
@@ -42,7 +43,7 @@ class Images(Sequence):
         is_one_size = len({image.shape for image in images}) == 1
         return np.stack(images) if is_one_size else Images(images, self.dtype)
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: Any = None) -> np.ndarray:
         """All pixels in a row, (n_pixels,)."""
         return np.concatenate([np.ravel(image) for image in self.images]).astype(
             dtype or self.dtype
@@ -93,7 +94,9 @@ class Windows:
         Windows are divided by 2^exponent.
     """
 
-    def __init__(self, signals: Sequence[np.ndarray], width: int, dtype, exponent: int = 0):
+    def __init__(
+        self, signals: np.ndarray | Images, width: int, dtype: DTypeLike, exponent: int = 0
+    ) -> None:
         self.signals, self.dtype, self.exponent = signals, np.dtype(dtype), exponent
         self.width = min([width, *(signal.shape[2] for signal in signals)])
         hop = max(1, self.width // 2)
@@ -148,7 +151,7 @@ def without_gaps(samples: "np.ndarray | Images") -> "np.ndarray | Images":
 
 
 def read(
-    X: ArrayLike, n_axes: int, n_channels: int | None = None, dtype=None
+    X: ArrayLike, n_axes: int, n_channels: int | None = None, dtype: DTypeLike | None = None
 ) -> "tuple[np.ndarray | Images, Layout]":
     """(images, layout) of what the user gave; NaN marks what is missing.
 
@@ -169,7 +172,7 @@ def read(
     layout : Layout
     """
     if isinstance(X, np.ma.MaskedArray):
-        X = X.astype(np.result_type(X.dtype, np.float32)).filled(np.nan)
+        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     sizes = {np.shape(part) for part in X} if isinstance(X, (list, tuple)) else {()}
     if len(sizes) > 1 and all(len(size) > 0 for size in sizes):
         return _read_list(X, n_axes, n_channels, dtype)

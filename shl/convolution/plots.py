@@ -3,6 +3,7 @@
 The error over the steps is drawn by `shl.plotting.time_plot(model, "error_own")`.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,8 @@ def project_atoms(second: np.ndarray, first: np.ndarray, stride: int = 1) -> np.
     images : array of shape (n_dictionary, n_channels, (width - 1) * stride + w, ...)
         Each of norm 1.
     """
-    images = ConvolutionalCode.from_dense(np.asarray(second)).reconstruct(first, None, stride)
+    code = ConvolutionalCode.from_dense(np.asarray(second))
+    images = np.asarray(code.reconstruct(first, None, stride))
     optimizers.normalise(images)
     return images
 
@@ -199,7 +201,7 @@ def show_reconstruction(
 def plot_events(
     ax: "Axes",
     code: ConvolutionalCode,
-    X: ArrayLike,
+    X: np.ndarray | Sequence[np.ndarray],
     dictionary: "ArrayLike | ConvolutionalSHL",
     *,
     start: int = 0,

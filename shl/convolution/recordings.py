@@ -6,8 +6,11 @@ share falls while the dictionary is learned: without that, spare atoms settle on
 """
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .._base.constraints import (
     Checked,
@@ -104,17 +107,14 @@ class FallingFloor:
     stop: float = 0.4
     rate: float = 0.2
 
-    @property
-    def gives(self) -> str:
-        """What the rule gives."""
-        return self.rule.gives
+    gives = property(attrgetter("rule.gives"))
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """The state of the rule, no level and no step."""
         state = self.rule.init(n_dictionary, activity, dtype)
         return {**state, "level": np.zeros(n_dictionary), "floor_step": np.array(0)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch."""
         old, new = state["level"], np.sqrt(code.power_sums(2) / np.maximum(code.counts(), 1))
         level = np.where(old > 0, (1 - self.rate) * old + self.rate * new, new)
@@ -164,8 +164,8 @@ class Centred(Checked):
         gradient: np.ndarray,
         moments: dict,
         step: int,
-        rate: float = 1.0,
-        sums: Sums | None = None,
+        rate: float,
+        sums: Sums,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The moved and centred dictionary, and the norms of its atoms before they were scaled."""
         moved, norms = self.optimizer.step(dictionary, gradient, moments, step, rate, sums)

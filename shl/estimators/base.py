@@ -2,13 +2,16 @@
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -41,6 +44,7 @@ from ..learning.state import (
 )
 from ..learning.stopping import Stopping, Watch
 from ..store.files import damage_of, is_reproducible, read, take, write
+from ..store.index import names_changed
 from .html import learned_html
 from .sparse_coder import check_weight
 
@@ -54,7 +58,7 @@ def _ask(on_step, state):
     try:
         return on_step is not None and on_step(state) in (True,)
     except KeyboardInterrupt as error:
-        error.is_of_user = True
+        vars(error)["is_of_user"] = True
         raise
 
 
@@ -108,7 +112,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     """
 
     @abstractmethod
-    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+    def plan(self, shape: tuple, dtype: DTypeLike, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
 
     @abstractmethod
@@ -136,12 +140,12 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
     def fit(
         self,
-        X,
-        y=None,
+        X: Any,
+        y: Any = None,
         *,
         on_step: Callable[[State], bool | None] | None = None,
         resume: State | None = None,
-    ):
+    ) -> Self:
         """Learn a dictionary from X by n_iter steps.
 
         With record_each, record_num_batches random samples are held out of learning for the
@@ -225,7 +229,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         task.done(lambda: self._fitted(state, plan, per_pass))
         return self
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Go on from the current state with one pass over X, in batches of at most batch_size and
         as equal as they can be; one step if X is no more than one batch.  With record_each, a
         step's own batch is recorded before the atoms move.
@@ -478,7 +482,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         return self.components_
 
     @property
-    def record(self):
+    def record(self) -> Mapping[str, np.ndarray]:
         """record_."""
         return self.record_
 
@@ -506,9 +510,16 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             values = {name: to_host(value) for name, value in values.items()}
             for name in [name for name, value in values.items() if isinstance(value, np.ndarray)]:
                 arrays[f"{prefix}/{name}"] = values[name]
+        parameters = {k: v for k, v in parameters.items() if f"param/{k}" not in arrays}
+        experiment = getattr(self, "_experiment", {})
+        defaults = getattr(self, "_defaults", None) or {
+            name: parameter.default for name, parameter in signature(type(self)).parameters.items()
+        }
         info = {
             "kind": type(self).__name__,
-            "parameters": {k: v for k, v in parameters.items() if f"param/{k}" not in arrays},
+            "parameters": parameters,
+            "experiment": experiment,
+            "changed": names_changed({**experiment, **parameters}, defaults),
             "state": state,
             "C": self.competition_.C,
             "n_dead_": self.n_dead_,
@@ -519,7 +530,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         write(path, arrays, info)
 
     @classmethod
-    def load(cls, path: str | Path, homeo_method: Rule | None = None):
+    def load(cls, path: str | Path, homeo_method: Rule | None = None) -> Self:
         """The fitted model that `save` wrote to path; it codes and learns on as the saved one.
 
         Parameters
@@ -556,7 +567,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
             model = cls(**parameters)._set_fitted(state, competition)
             model.n_dead_ = check_count(info["n_dead_"], "n_dead_", least=0)
             if "l0_sparseness_" in info:
-                limit = check_count(info["l0_sparseness_"], "l0_sparseness_", is_optional=True)
+                limit = info["l0_sparseness_"]
+                limit = None if limit is None else check_count(limit, "l0_sparseness_")
                 model.l0_sparseness_ = limit
         return model
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from copy import copy
 from dataclasses import KW_ONLY, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import constraints
@@ -264,13 +265,13 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def fit(
         self,
-        X,
-        y=None,
-        sample_weight=None,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
         *,
         on_step: Callable[[State], bool | None] | None = None,
         resume: State | None = None,
-    ):
+    ) -> Self:
         """Learn a dictionary from X by n_iter steps, or n_passes.
 
         With record_each or tol, random samples are held out of learning.
@@ -346,8 +347,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         is_free = guess is not None or is_auto(self.n_dictionary)
         if guess is None:
             guess = 4 * X.shape[1] if is_free else self._shape(X.shape)[0]
-        first = None if is_auto(self.l0_sparseness) else self.l0_sparseness
-        first = first or encode.default_sparseness(X.shape[1], guess)
+        first = self.l0_sparseness
+        if first is None or isinstance(first, str):
+            first = encode.default_sparseness(X.shape[1], guess)
 
         def learn(dict_init, **sizes):
             n_iter = self.n_iter if dict_init is None else max(1, self.n_iter // RELEARN)
@@ -359,14 +361,14 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         rows = np.sort(rng.choice(len(X), min(len(X), MOST_ROWS), replace=False))
         return choose(to_host(X[rows]), learn, guess, first, is_free)
 
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Self:
         """Go on from the current state with one pass over X, in batches of at most batch_size and
         as equal as they can be; one step if X is no more than one batch.  With record_each, a
         step's own batch is recorded before the atoms move.
         """
         return self._partial_fit(X, sample_weight)
 
-    def plan(self, shape: tuple, dtype, n_steps: int | None = None) -> Plan:
+    def plan(self, shape: tuple, dtype: DTypeLike, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples (n_samples,
         n_pixels) of a dtype in n_steps; None has no end.
         """
@@ -595,8 +597,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         dtype = host_dtype(X)
         dictionary = self._check_start(shape, dtype)
         if dictionary is None:
-            draw = self._draw_noise if self.one_over_F else rng.standard_normal
-            dictionary = (draw(shape, rng) if self.one_over_F else draw(shape)).astype(dtype)
+            is_noise = self.one_over_F
+            drawn = self._draw_noise(shape, rng) if is_noise else rng.standard_normal(shape)
+            dictionary = drawn.astype(dtype)
         if self.positive_dict:
             dictionary = self._check_positive(dictionary)
         precision = to_host(self.precision_init)
@@ -638,16 +641,16 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     @by_blocks_of_rows
     def transform(
         self,
-        X,
+        X: Any,
         *,
         algorithm: str | None = None,
         l0_sparseness: int | None = None,
         fit_tol: float | None = None,
         alpha_MP: float | None = None,
         competition: Competition | None = None,
-        gain=None,
-        P_cum=None,
-    ):
+        gain: Any = None,
+        P_cum: Any = None,
+    ) -> Any:
         """Code X by plain pursuit, or under a competition.
 
         Parameters

@@ -78,7 +78,8 @@ def choose(
         False keeps that number of atoms.
     """
     most = min(guess, 2 * first)
-    D, found = learn(n_dictionary=guess, l0_sparseness=first, dict_init=None), []
+    D = learn(n_dictionary=guess, l0_sparseness=first, dict_init=None)
+    found: list[dict] = []
     l0_sparseness = _describe(Y, D, most)[0]["l0_sparseness"]
     while not found or len(D) > max(2, most):
         D = learn(n_dictionary=len(D), l0_sparseness=l0_sparseness, dict_init=D)
@@ -92,8 +93,8 @@ def choose(
     is_at_an_end = is_free and best in (0, len(found) - 1)
     if is_at_an_end or curve["l0_sparseness"][best] == most:
         return Selection(guess, first, False, curve)
-    sizes = (int(curve[name][best]) for name in ("n_dictionary", "l0_sparseness"))
-    return Selection(*sizes, True, curve)
+    n_dictionary, l0_sparseness = (int(curve[n][best]) for n in ("n_dictionary", "l0_sparseness"))
+    return Selection(n_dictionary, l0_sparseness, True, curve)
 
 
 def _is_past(found):

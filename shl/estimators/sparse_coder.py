@@ -5,9 +5,10 @@ dictionary.
 from abc import abstractmethod
 from copy import copy
 from dataclasses import KW_ONLY
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import fft, sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
@@ -64,8 +65,10 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """X, of which scikit-learn has looked at names, and at what is no array of numbers."""
         X = from_tensor(X) if is_tensor(X) else X
         is_plain = isinstance(X, np.ndarray) and X.ndim == 2 and X.size and X.dtype.kind in "fiub"
-        options = {} if is_plain else {"accept_sparse": "csr", "dtype": [np.float64, np.float32]}
-        options |= {"skip_check_array": True} if is_plain else {"ensure_all_finite": False}
+        options: dict[str, Any] = {"skip_check_array": True}
+        if not is_plain:
+            kept = [np.float64, np.float32]
+            options = {"accept_sparse": "csr", "dtype": kept, "ensure_all_finite": False}
         with wants_numbers("X"):
             return validate_data(self, X, reset=reset, **options)
 
@@ -80,7 +83,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
 
     @by_blocks_of_rows
-    def inverse_transform(self, X) -> np.ndarray:
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """The samples (n_samples, n_pixels) that codes X (n_samples, n_dictionary), dense or
         sparse, stand for: X @ dictionary; with split_sign, the codes of both signs.
         """
@@ -101,7 +104,7 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             code = code[:, : len(atoms)] - code[:, len(atoms) :]
         return like(code @ atoms, X)
 
-    def score(self, X, y=None, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Minus the error |X - A D| / |X| of `transform`, 0 at best: what a search for parameters
         makes larger.
 
@@ -144,9 +147,10 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _light(self, X):
         """What codes the blocks of a Dask array on its workers: a copy without what learned it."""
         light = copy(self)
+        parts = light.__dict__
         for name in ("_state", "record_"):
-            vars(light).pop(name, None)
-        names = vars(light).pop("feature_names_in_", None)
+            parts.pop(name, None)
+        names = parts.pop("feature_names_in_", None)
         columns = getattr(X, "columns", None)
         if names is not None and columns is not None and list(names) != list(columns):
             raise ValueError(
@@ -193,7 +197,7 @@ def _divide(code, norms, exponents):
     return divided
 
 
-def check_weight(sample_weight, X) -> np.ndarray | None:
+def check_weight(sample_weight: ArrayLike | None, X: Any) -> np.ndarray | None:
     """Weights (n_samples,) of X's dtype, at least 0 and not all 0, or None."""
     if sample_weight is None:
         return None
@@ -283,7 +287,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         tags.requires_fit = False
         return tags
 
-    def fit(self, X, y=None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Check that the dictionary fits X; nothing is learned."""
         check_fields(self)
         X, _ = self._read(X, reset=True)
@@ -291,7 +295,7 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         return self
 
     @by_blocks_of_rows
-    def transform(self, X) -> np.ndarray | sparse.csr_array:
+    def transform(self, X: Any) -> np.ndarray | sparse.csr_array:
         """The code (n_samples, n_dictionary) of X (n_samples, n_pixels); CSR with sparse_output."""
         check_fields(self)
         given, (X, _) = X, self._read(X, reset=False, exponent=0)

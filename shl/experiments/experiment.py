@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
 from ..plotting.figures import close, is_shown
 from ..store.entries import DEFAULT_FOLDER
+from ..store.index import names_changed
 
 # With these, an `SHL` has the study's own settings: a constant rate for three times as many steps.
 STUDY = {"n_iter": 4097, "optimizer": "adam", "eta": 0.02, "eta_decay": None, "replace": False}
@@ -205,7 +207,8 @@ class SHL:
 
     def __post_init__(self):
         self.figures = {}
-        self.datapath, self.name_database = choose_database(self.name_database, self.datapath)
+        path, self.name_database = choose_database(self.name_database, self.datapath)
+        vars(self)["datapath"] = path
         for name, value in self.parameters().items():  # a small integer of NumPy's overflows
             if isinstance(value, np.generic):
                 setattr(self, name, value.item())
@@ -215,14 +218,12 @@ class SHL:
         model = self._estimator()
         most = max(self._downscaled("N_patches"), self._downscaled("batch_size"))
         model.plan((most, int(np.prod(shape))), np.float32)
-        self.store = store.open_store(self.cache_dir)
+        self.store: Any = store.open_store(self.cache_dir)
 
     def __eq__(self, other):
         if not isinstance(other, SHL):
             return NotImplemented
         return store.key_of(self.parameters()) == store.key_of(other.parameters())
-
-    __hash__ = None
 
     @property
     def patches(self) -> Patches:
@@ -250,13 +251,13 @@ class SHL:
             for name in names
         }
 
-    def parameters(self):
+    def parameters(self) -> dict[str, Any]:
         """All parameters as a dict: SHL(**shl.parameters()) is the same experiment."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     # ----------------------------------------------------------------------------------------- data
 
-    def get_data(self, matname=None, patch_width=None):
+    def get_data(self, matname: str | None = None, patch_width: int | None = None) -> np.ndarray:
         """Patches (N_patches, patch_height * patch_width) float32 of the database, or three times
         as many pixels in colour.
 
@@ -270,6 +271,7 @@ class SHL:
             digest, path = store.digest(data), self._data_path(matname)
             if self.store.get(path, _read_digest) != digest:
                 about = {"kind": "data", "digest": digest, "parameters": vars(self.patches)}
+                about["changed"] = names_changed(vars(self.patches), _defaults())
                 self.store.put(path, {}, about)
         return data
 
@@ -300,20 +302,20 @@ class SHL:
             verbose=self.verbose,
         )
         # A parameter is said to have no effect if the user set it: if it is not the default here.
-        model._defaults = {field.name: field.default for field in fields(self)}
+        model._defaults = _defaults()
         return model
 
     @constraints.checked
     def learn_dico(
         self,
-        data=None,
-        dictionary=None,
-        precision=None,
-        P_cum=None,
-        matname=None,
+        data: Any = None,
+        dictionary: Any = None,
+        precision: Any = None,
+        P_cum: Any = None,
+        matname: str | None = None,
         list_figures: constraints.Names = (),
-        fig_kwargs=None,
-    ):
+        fig_kwargs: dict | None = None,
+    ) -> SparseHebbianLearning:
         """A fitted `SparseHebbianLearning` of this experiment.
 
         Parameters
@@ -350,13 +352,16 @@ class SHL:
 
     def _learn_or_load(self, model, data, matname):
         """The model from the store, or learned, from its last checkpoint on, and stored."""
-        path = self.result_path(model, data, matname)
+        digest = store.digest(data)
+        path = self.result_path(model, matname=matname, data_digest=digest)
         found = self.stored(path)
         if found is not None:
             return found
+        if digest == self.data_digest():
+            model._experiment = vars(self.patches)
         return checkpoints.fit(model, data, self.store, path, self.checkpoint_each)
 
-    def stored(self, path):
+    def stored(self, path: str | Path) -> SparseHebbianLearning | None:
         """The model in the store at a `result_path`, or None; one of a rule of one's own is always
         learned again.
         """
@@ -365,7 +370,13 @@ class SHL:
         found = self.store.get(path, SparseHebbianLearning.load)
         return found and found.set_params(n_jobs=self.n_jobs, verbose=self.verbose)
 
-    def result_path(self, model=None, data=None, matname=None, data_digest=None):
+    def result_path(
+        self,
+        model: Any = None,
+        data: Any = None,
+        matname: str | None = None,
+        data_digest: str | None = None,
+    ) -> Path:
         """Where the result of a learning is kept: it depends on all parameters, the data and the
         start values.
         """
@@ -382,15 +393,15 @@ class SHL:
     @constraints.checked
     def code(
         self,
-        data,
-        dico,
+        data: Any,
+        dico: Any,
         coding_algorithm: Algorithm = "mp",
-        matname=None,
-        P_cum=None,
-        fit_tol=None,
-        l0_sparseness=None,
-        gain=None,
-    ):
+        matname: str | None = None,
+        P_cum: Any = None,
+        fit_tol: float | None = None,
+        l0_sparseness: int | None = None,
+        gain: Any = None,
+    ) -> np.ndarray:
         """The code (n_samples, n_dictionary) of data by a learned dictionary, by plain pursuit
         unless told otherwise.
 
@@ -410,7 +421,8 @@ class SHL:
         is_kept = matname is not None and self.store is not None
         if is_kept:
             made_of = {"data": store.digest(data), "dictionary": store.digest(dico.dictionary)}
-            path = self.store.path("code", store.key_of({**options, **made_of}), matname)
+            key = store.key_of({**options, **made_of}, "experiments")
+            path = self.store.path("code", key, matname)
             if (found := self.store.get(path, _read_code)) is not None:
                 return found
         code = sparse_encode(data, dico.dictionary, n_jobs=self.n_jobs, **options)
@@ -418,7 +430,7 @@ class SHL:
             self.store.put(path, {"code": code}, {"kind": "code"})
         return code
 
-    def decode(self, code, dico):
+    def decode(self, code: Any, dico: Any) -> np.ndarray:
         """The patches (n_samples, n_pixels) that a code stands for."""
         return dico.inverse_transform(code)
 
@@ -459,6 +471,12 @@ def _read_digest(path):
     return str(store.read_info(path)["digest"])
 
 
+def _defaults():
+    """The defaults of an experiment, and of the seed as its estimator names it."""
+    defaults = {field.name: field.default for field in fields(SHL)}
+    return defaults | {"random_state": defaults["seed"]}
+
+
 def _options_of(name):
     """The parameters of one of FIGURES."""
     if name in OF_RECORD:
@@ -476,7 +494,8 @@ def _check_options(options, list_figures):
         )
 
 
-SHL.__init__ = check_keywords(SHL.__init__)  # which the dataclass has made
+made: Any = SHL
+made.__init__ = check_keywords(made.__init__)  # which the dataclass has made
 
 # What an experiment hands to its estimator under the same name.
 LEARNING_PARAMETERS = tuple(

@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from ..plotting.figures import get_axes, save
 from ..store.files import json_text, lasting, write_bytes
 from ..store.jobs import Job, as_done, run_jobs
 from .experiment import DATA_PARAMETERS, SHL
+
+if TYPE_CHECKING:
+    import pandas
 
 logger = logging.getLogger("shl")
 
@@ -164,7 +167,7 @@ class SHL_set:
                 "params": dict(zip(names, each, strict=True)),
             }
             for names in ([variables] if grid else [[variable] for variable in variables])
-            for each in itertools.product(*map(values.get, names))
+            for each in itertools.product(*(values[name] for name in names))
         ]
 
     # -------------------------------------------------------------------------------------- running
@@ -238,7 +241,8 @@ class SHL_set:
         """A `Job` for each task; patches are made for those alone that have to be learned."""
         found = self._find(tasks)
         missing = [task for task, result in zip(tasks, found, strict=True) if result is None]
-        shared, jobs = self._shared_data(missing), []
+        shared = self._shared_data(missing)
+        jobs: list[Job] = []
         for task, result in zip(tasks, found, strict=True):
             parameters = self._parameters(task)
             arguments = parameters, shared.get(self._data_key(task)), self.tag
@@ -286,7 +290,7 @@ class SHL_set:
         sources = {}
         for key, group in itertools.groupby(sorted(tasks, key=self._data_key), self._data_key):
             group = list(group)
-            source = self.data if self.data is not None else self._source(group[0])
+            source: Any = self.data if self.data is not None else self._source(group[0])
             is_shared = isinstance(source, SHL) and len(group) > 1
             data = _attempt(source.get_data) if is_shared else None
             sources[key] = source if data is None else data
@@ -322,7 +326,7 @@ class SHL_set:
         """
         return list(self._records)
 
-    def to_frame(self):
+    def to_frame(self) -> "pandas.DataFrame":
         """The records as a pandas DataFrame, with a column for each parameter (needs pandas)."""
         import pandas as pd
 

@@ -3,6 +3,7 @@
 images (height, width) -> crops of one size -> whitened -> patches (n_patches, patch_width^2)
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -459,7 +460,7 @@ class Patches(Checked):
         check_count(self.patch_width, "patch_width", 4, most[0], why)
         name = "patch_width" if self.patch_height is None else "patch_height"
         check_count(self.shape[0], name, 1 if self.patch_height else 4, most[1], why)
-        size = self.N_patches * np.prod(self.shape)
+        size = self.N_patches * math.prod(self.shape)
         check_memory(8 * size, "N_patches", self.N_patches)  # in their order and shuffled
         check_memory(64 * self.height * self.width, "height x width", (self.height, self.width))
         if self.name_database == "dead_leaves" and self.n_image is not None:

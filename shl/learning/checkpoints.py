@@ -9,12 +9,14 @@ import platform
 import signal
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import numba
 import numpy as np
 
-from ..store.files import hold, read
+from ..store.files import flock, hold, read
 from ..store.orphans import is_orphan
 from .state import from_arrays, to_arrays
 
@@ -45,7 +47,7 @@ def _read_state(path):
     return from_arrays(arrays, info["state"]) if info["machine"] == machine() else None
 
 
-def fit(model, X, results, path, each=None):
+def fit(model: Any, X: Any, results: Any, path: str | Path, each: int | None = None) -> Any:
     """The model fitted to X, from its last checkpoint on, and kept at path of a store.
 
     A result that cannot be kept is warned of; its last checkpoint then stays.
@@ -101,7 +103,9 @@ class Checkpoints:
         if number != signal.SIGINT:
             raise SystemExit(128 + number)
         error = KeyboardInterrupt("stopped in the middle of a step")
-        error.is_of_user = True  # no model of a half learning takes the place of the result
+        vars(error)["is_of_user"] = (
+            True  # no model of a half learning takes the place of the result
+        )
         raise error
 
     def last(self):
@@ -120,29 +124,32 @@ class Checkpoints:
         if is_orphan():
             os._exit(1)  # nobody waits for the result
         if self._signal is not None:
-            self._stop(state.step)
+            self._stop(state.step, self._signal)
 
     def _write(self, state):
         """Write a checkpoint; one that cannot be written is warned of."""
         arrays, info = to_arrays(state)
         about = {"kind": "checkpoint", "state": info, "machine": machine()}
-        self._held.close()
-        self.store.put(self.path, arrays, about)
+        former, self._held = self._held, contextlib.ExitStack()
+        with former:  # nobody removes the new one in the place of the old one
+            self.store.put(self.path, arrays, about)
         self._hold()
         self._written, self._unwritten = time.monotonic(), None
 
     def _hold(self):
         """Keep the checkpoint from being cleared while it is needed."""
+        if flock is None:  # Windows replaces no open file
+            return
         with contextlib.suppress(OSError):  # it could not be written
             hold(self._held.enter_context(self.path.open("rb+")))
 
-    def _stop(self, step):
+    def _stop(self, step, number):
         """Leave, as the signal asks for, with how to go on."""
         message = f"stopped after step {step}; the same call goes on from there"
-        if self._signal == signal.SIGINT:
+        if number == signal.SIGINT:
             raise KeyboardInterrupt(message)
         logger.warning("%s", message)
-        raise SystemExit(128 + self._signal)
+        raise SystemExit(128 + number)
 
     def _is_due(self, step):
         """True after every `each` steps, or after EACH_SECONDS."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -43,12 +44,15 @@ class Evidence:
         self, X: np.ndarray, rows: np.ndarray, held_out: np.ndarray | None, plan: Plan, seed: int
     ):
         self.X, self.plan = X, plan
-        self.looks = [int(share * (plan.n_steps or 0)) for share in LOOKS]
-        self.half, self.rows = self.looks[-1], None
+        self.shrinkage, self.n_steps = getattr(plan.optimizer, "shrinkage", 0.0), plan.n_steps or 0
+        self.looks = [int(share * self.n_steps) for share in LOOKS]
+        self.half = self.looks[-1]
+        self.rows: Any = None  # of the test
         self._second = self._first = Batches(len(rows), plan.batch_size, seed, rows)
-        is_asked = getattr(plan.optimizer, "shrinkage", 0) > 0 and self.half > 0
-        if not is_asked or held_out is not None:
-            self.rows = held_out[:MOST_ROWS] if is_asked else None
+        if not self.shrinkage or not self.half:
+            return
+        if held_out is not None:
+            self.rows = held_out[:MOST_ROWS]
             return
         n = min(MOST_ROWS, len(rows) // SHARE, len(rows) - plan.batch_size)
         if n < FEWEST_ROWS:
@@ -59,8 +63,8 @@ class Evidence:
 
     def steps(self, first: int) -> Iterator[np.ndarray]:
         """Return the rows of X of each step, from the first on."""
-        half, last = max(first, self.half), self.plan.n_steps
-        return chain(self._first.steps(first, half), self._second.steps(half, last))
+        half = max(first, self.half)
+        return chain(self._first.steps(first, half), self._second.steps(half, self.n_steps))
 
     def step_done(self, state: State, threads: Threads) -> None:
         """Set the shrinkage in the moments of the state, if it is time and a test asks for it.
@@ -72,7 +76,7 @@ class Evidence:
         """
         if self.rows is None or state.step not in self.looks:
             return
-        least, c = self.plan.optimizer.shrinkage, float(state.moments["c"])
+        least, c = self.shrinkage, float(state.moments["c"])
         if c > 0:
             if state.step == self.half:
                 state.moments["c"] = np.array(max(c / 2, least))

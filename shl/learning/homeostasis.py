@@ -22,9 +22,10 @@ it in `RULES`.
 """
 
 from inspect import signature
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .._base.arrays import astype, beside, copy_of, namespace
 from .._base.checks import check_choice, check_number
@@ -40,10 +41,10 @@ PRIOR_EVENTS = 100  # of HEH: events with which an atom's distribution counts as
 class Rule(Protocol):
     """What learning asks of a rule of homeostasis."""
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """The state before the first batch; activity: the probability that a draw is an atom's."""
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch."""
 
     def competition(self, state: dict) -> Competition:
@@ -55,11 +56,11 @@ class Plain:
 
     gives = "plain"
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """No state."""
         return {}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """No state."""
         return state
 
@@ -71,7 +72,7 @@ class Plain:
 class _Renewing:
     """A rule whose state has values of each atom, by the names in `of_atoms`."""
 
-    of_atoms = ()
+    of_atoms: tuple[str, ...] = ()
 
     def renew(self, state: dict, i: int) -> dict:
         """Return the state after atom i was replaced: its values are the mean of all atoms."""
@@ -110,11 +111,11 @@ class ActivationRule(_WithRate):
 
     of_atoms = ("p",)
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """p_i = target = `activity`: equal gains."""
         return {"p": np.full(n_dictionary, activity, dtype), "target": np.array(activity, dtype)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch."""
         if not code.n_draws:
             return state
@@ -258,7 +259,7 @@ class EpochEXP(_Renewing):
     def __init__(self, eta_homeo: Share = 0.0025, n_batches: Count = 1):
         self.eta_homeo, self.n_batches = eta_homeo, n_batches
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """Gains 1, nothing counted."""
         return {
             "log_gain": np.zeros(n_dictionary, dtype),
@@ -266,7 +267,7 @@ class EpochEXP(_Renewing):
             "n_seen": np.int64(0),
         }
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch; the gain moves after the last batch of an epoch."""
         counts, n_seen = state["counts"] + code.counts(), state["n_seen"] + 1
         if n_seen < self.n_batches:
@@ -305,11 +306,11 @@ class OLS(_WithRate):
 
     of_atoms = ("V",)
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """V_i = 1, the mean."""
         return {"V": np.ones(n_dictionary, dtype)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch; a batch without events changes nothing."""
         variance = code.power_sums(2)
         if variance.sum() == 0:
@@ -372,13 +373,13 @@ class HEH2019(_Renewing):
             )
         self.P_cum = None if P_cum is None else check_P_cum(P_cum, "P_cum", nb_quant=self.nb_quant)
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """A straight ramp 0..1 for each atom, or the given start, and the scale, 0 if not known."""
         ramp = np.linspace(0, 1, self.nb_quant) if self.P_cum is None else self.P_cum
         P_cum = np.broadcast_to(ramp, (n_dictionary, self.nb_quant)).astype(dtype)
         return {"P_cum": P_cum, "C": np.array(self.C)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch; one without events gives no scale."""
         C = self.C or self._adapt(float(state["C"]), code)
         if C == 0:
@@ -444,11 +445,11 @@ class HEH(HEH2019):
         The start, as in `HEH2019`.
     """
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """As of HEH2019, and q: 0, a given start is trusted."""
         return {**super().init(n_dictionary, activity, dtype), "q": np.array(0.0)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch; a batch without draws changes nothing."""
         if not code.n_draws:
             return state
@@ -496,11 +497,11 @@ class Fading:
             self.gives = rule.gives
         self.start, self.stop = start, check_number(stop, "stop", above=start)
 
-    def init(self, n_dictionary: int, activity: float, dtype) -> dict:
+    def init(self, n_dictionary: int, activity: float, dtype: DTypeLike) -> dict:
         """The state of the rule, and the steps so far."""
         return {**self.rule.init(n_dictionary, activity, dtype), "fade_step": np.array(0)}
 
-    def update(self, state: dict, code) -> dict:
+    def update(self, state: dict, code: Any) -> dict:
         """The state after one more batch."""
         return {**self.rule.update(state, code), "fade_step": state["fade_step"] + 1}
 
@@ -523,7 +524,7 @@ class Fading:
         return Competition(P_cum=P_cum, C=full.C)
 
 
-def cumulative_distribution(code, C: float, nb_quant: int) -> np.ndarray:
+def cumulative_distribution(code: Any, C: float, nb_quant: int) -> np.ndarray:
     """Return the CDF of r = 1 - exp(-max(a, 0) / C) for each atom, (n_dictionary, nb_quant)
     float64.
 
@@ -550,7 +551,7 @@ RULES = {
 }
 
 
-def make_rule(homeo_method, **parameters) -> Rule:
+def make_rule(homeo_method: Any, **parameters: Any) -> Rule:
     """Return the rule of a name, or the user's own object unchanged.
 
     Parameters
@@ -587,7 +588,9 @@ def kind_of(rule: Rule, n_dictionary: int) -> str:
     return check_competition_of(rule, state, n_dictionary, np.float32).kind
 
 
-def check_competition_of(rule: Rule, state: dict, n_dictionary: int, dtype) -> Competition:
+def check_competition_of(
+    rule: Rule, state: dict, n_dictionary: int, dtype: DTypeLike
+) -> Competition:
     """What a rule says of the next batch, or an error where it is no competition of these atoms."""
     competition, name = rule.competition(state), type(getattr(rule, "rule", rule)).__name__
     if not isinstance(competition, Competition):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -147,8 +148,7 @@ def _move(state, plan, coder, batch, n_samples, threads):
         eta = getattr(plan.optimizer, "eta", None)
         advice = "scale X" if eta is None else f"a smaller eta than {eta} may help"
         raise FloatingPointError(f"learning diverged in step {state.step}: {advice}")
-    if plan.replacement is not None:
-        replace_atom(state, plan, coder, batch, sums, n_samples)
+    replace_atom(state, plan, coder, batch, sums, n_samples)
 
 
 def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
@@ -184,18 +184,18 @@ def _name_largest(X, rows):
     )
 
 
-def follow(state: State, plan: Plan, code) -> None:
+def follow(state: State, plan: Plan, code: Any) -> None:
     """Homeostasis: the rule's state and the histograms after a batch, one and the same for HEH."""
     state.homeostasis = plan.rule.update(state.homeostasis, code)
     if "P_cum" in state.homeostasis:
         state.histogram = state.homeostasis
-    elif plan.follows_histograms:
-        state.histogram = plan.observer.update(state.histogram, code)
+    elif plan.follower is not None:
+        state.histogram = plan.follower.update(state.histogram, code)
 
 
-def observe(state: State, plan: Plan, code) -> None:
+def observe(state: State, plan: Plan, code: Any) -> None:
     """Set the histograms to those of a batch, if learning has not followed them."""
-    if plan.observer is None or plan.follows_histograms or "P_cum" in state.homeostasis:
+    if plan.observer is None or plan.follower is not None or "P_cum" in state.homeostasis:
         return
     once = HEH2019(1.0, plan.observer.C, plan.observer.nb_quant)
     state.histogram = once.update(state.histogram, code)
@@ -225,6 +225,8 @@ def replace_atom(
 ) -> None:
     """Follow what `Replacement` looks at, and put in an atom that it proposes, if any."""
     replacement, kept, step = plan.replacement, state.replacement, state.step
+    if replacement is None:
+        return
     if replacement.is_over(step, plan.n_steps):
         replacement.forget(kept)
         return
@@ -268,7 +270,7 @@ def renew(state: State, plan: Plan, i: int) -> None:
         state.homeostasis = plan.rule.renew(state.homeostasis, i)
     if is_shared:
         state.histogram = state.homeostasis
-    elif state.histogram:
+    elif state.histogram and plan.observer is not None:
         state.histogram = plan.observer.renew(state.histogram, i)
 
 
@@ -299,7 +301,7 @@ def turn_atoms(
     rows = rows[np.linspace(0, len(rows) - 1, n).astype(int)]
     parts = (rows[part] for part in chunks(n, most=CODED_ROWS, fewest=CODED_ROWS))
     codes = [code_rows(X, part, coder, threads, sample_weight).code for part in parts]
-    sums = sum(code.power_sums(1) for code in codes)
+    sums: Any = sum(code.power_sums(1) for code in codes)
     is_turned = sums < 0
     dictionary, moments = copy_of(state.dictionary), dict(state.moments)
     dictionary[is_turned] *= -1
@@ -326,7 +328,7 @@ class Batches:
         self.n_samples, self.batch_size, self.seed = n_samples, batch_size, seed
         self.rows = rows
         self.per_pass = n_samples // batch_size
-        self._pass = None
+        self._pass = -1
 
     def __call__(self, step: int) -> np.ndarray:
         """The rows of X of a step, (batch_size,)."""
@@ -379,7 +381,7 @@ def code_rows(
 
 def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:
     """Return the batch with a weight of each sample, of coefficients in units of 2^exponent."""
-    options = {} if weight is None else {"weight": weight}
+    options: dict[str, Any] = {} if weight is None else {"weight": weight}
     options |= {"exponent": exponent} if exponent else {}
     return batch._replace(code=replace(batch.code, **options))
 

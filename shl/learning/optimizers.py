@@ -62,8 +62,8 @@ class Optimizer(Protocol):
         gradient: np.ndarray,
         moments: dict,
         step: int,
-        rate: float = 1.0,
-        sums: Sums | None = None,
+        rate: float,
+        sums: Sums,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the moved dictionary, with atoms of norm 1, and their norms before scaling.
 
@@ -231,8 +231,8 @@ class Newton(Checked):
         gradient: np.ndarray,
         moments: dict,
         step: int,
-        rate: float = 1.0,
-        sums: Sums | None = None,
+        rate: float,
+        sums: Sums,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the moved dictionary and the norms of its atoms before they were scaled."""
         xp, n = namespace(dictionary), sums.n

@@ -174,7 +174,7 @@ class Replacement(constraints.Checked):
         if not xp.isfinite(use[i]) or not norms.any():
             return None
         likely = to_host(norms).astype(np.float64) ** 2
-        n_drawn = min(self.n_candidates, np.count_nonzero(likely))
+        n_drawn = min(self.n_candidates, int(np.count_nonzero(likely)))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
         share = self._shares(pool, norms, drawn, is_signed, seen_share)

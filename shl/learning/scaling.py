@@ -9,6 +9,7 @@ from .._base.constraints import choice
 
 Whitening = Annotated[str, choice(("std", "zca"))]
 ROWS = 4096  # of the data, from which the median norm is estimated
+FEW_ROWS = 1024  # of the data, from which a warning about the scales of pixels comes
 LEAST_VARIANCE = 1e-8  # of directions, as a share of the largest, that whitening enlarges
 
 
@@ -75,7 +76,7 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
 
     It is 1 if the pixels have one scale, and 1 / n if one pixel has all variance.
     """
-    some = _some(X, rows)
+    some = _some(X, rows, FEW_ROWS)
     X, some = clip(X, some, 3 * median_norm(X, some))  # outliers say little of the pixels
     X = to_host(X[some]).astype(np.float64)
     seen = ~np.isnan(X)
@@ -86,10 +87,10 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
     return float(v.sum() ** 2 / (len(v) * (v**2).sum())) if len(v) else 1.0
 
 
-def _some(X, rows):
+def _some(X, rows, most=ROWS):
     """Rows of X, evenly spaced among some or all."""
     rows = np.arange(len(X)) if rows is None else rows
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(int)]
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
 
 
 def norms_of(X: np.ndarray, rows: np.ndarray) -> np.ndarray:

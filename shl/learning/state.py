@@ -3,6 +3,7 @@ on disk.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -101,10 +102,11 @@ class Plan:
         return 1.0 if self.decay is None or self.n_steps is None else self.decay(step, self.n_steps)
 
     @property
-    def follows_histograms(self) -> bool:
-        """Whether each step updates the histograms: for records, or from a given start."""
-        is_asked = self.recording.each > 0
-        return self.observer is not None and (is_asked or self.observer.P_cum is not None)
+    def follower(self) -> HEH2019 | None:
+        """The observer, if each step updates the histograms: for records, or from a given start."""
+        observer = self.observer
+        is_idle = observer is not None and self.recording.each == 0 and observer.P_cum is None
+        return None if is_idle else observer
 
     def in_units_of(self, exponent: int) -> "Plan":
         """Return the plan for samples that were divided by 2^exponent."""
@@ -160,7 +162,7 @@ class State:
     moments: dict
     homeostasis: dict
     histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
-    variance: np.ndarray | None  # of x - a_i d_i, shape of the dictionary, with a precision
+    variance: Any  # of x - a_i d_i, as the dictionary; None without a precision
     last_selected: np.ndarray  # (n_dictionary,): the last step that selected the atom, 0 for none
     replacement: dict  # what `Replacement` keeps; {} without
     seed: int  # decides the order of samples
@@ -205,7 +207,7 @@ class State:
         if beside(self.dictionary, X) is self.dictionary:
             return self
         atoms = beside(self.dictionary, X)
-        moved = {name: all_beside(getattr(self, name), atoms) for name in PARTS[:-1]}
+        moved: dict = {name: all_beside(getattr(self, name), atoms) for name in PARTS[:-1]}
         moved |= {
             name: beside(getattr(self, name), atoms) for name in ("variance", "last_selected")
         }
@@ -362,7 +364,7 @@ def from_arrays(arrays: dict, info: dict) -> State:
     arrays = check(arrays, STATE)
     info = {"exponent": 0} | info  # which files of version 0.1 lack
     check_keys(info, NUMBERS, "the state")
-    parts = {part: {} for part in PARTS}
+    parts: dict[str, dict] = {part: {} for part in PARTS}
     for name, array in arrays.items():
         part, _, rest = name.partition("/")
         if rest:

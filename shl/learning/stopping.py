@@ -68,7 +68,8 @@ class Watch:
         self.stopping, self.plan, self.threads = stopping, plan, threads
         self.X, self.rows, self.sample_weight = X, rows, sample_weight
         self.each = max(FEWEST_STEPS, (len(X) - len(rows)) // plan.batch_size)
-        self.best, self.least, self._wanted, self._n_waited = None, np.inf, np.inf, 0
+        self.best: State | None = None
+        self.least, self._wanted, self._n_waited = np.inf, np.inf, 0
 
     def error(self, state: State) -> float:
         """|X - A D| / |X| of the held-out samples, coded by plain pursuit."""
@@ -86,7 +87,7 @@ class Watch:
         if error < self.least:
             self.least, self.best = error, deepcopy(state)
         self._n_waited += 1
-        if error < (1 - self.stopping.tol) * self._wanted:
+        if error < (1 - (self.stopping.tol or 0)) * self._wanted:
             self._wanted, self._n_waited = error, 0
         return self._n_waited >= self.stopping.n_iter_no_change
 

@@ -1,5 +1,7 @@
 """Exact penalties for the nets of skorch."""
 
+from typing import Any
+
 from skorch.callbacks import Callback
 
 from .proximal import Proximal
@@ -22,11 +24,11 @@ class Penalize(Callback):
     def __init__(self, penalties):
         self.penalties = penalties
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Meet the optimizer."""
         self.proximal_ = Proximal(net.optimizer_, self.penalties, net.module_)
 
-    def on_batch_end(self, net, training=False, **kwargs):
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         """Make the proximal step."""
         if training:
             self.proximal_.step()

@@ -1,10 +1,11 @@
 """Multi-layer perceptrons with exact sparsity, as scikit-learn estimators."""
 
 import numbers
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import r2_score
 from sklearn.utils.multiclass import check_classification_targets
@@ -155,7 +156,14 @@ class _SparseMLP(BaseEstimator):
 
     # ------------------------------------------------------------------------------------- learning
 
-    def fit(self, X, y, X_val=None, y_val=None, sample_weight=None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Learn from X (n_samples, n_features) and y, weighted by sample_weight (n_samples,).
 
         X_val and y_val are scored in `history_` and nothing else.
@@ -320,7 +328,7 @@ class _SparseMLP(BaseEstimator):
         found[getattr(self, "inputs_", slice(None))] = np.sqrt((self.coefs_[0] ** 2).sum(axis=1))
         return found
 
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """The predictions for X (n_samples, n_features)."""
         return self._decode(self._forward(X))
 
@@ -360,7 +368,9 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
 
     _takes_many_outputs = False
 
-    def partial_fit(self, X, y, sample_weight=None, classes=None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, classes: Any = None
+    ) -> Self:
         """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was.
 
         classes are all labels that will ever come: needed in the first call, where nothing is
@@ -389,13 +399,13 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
         """The classes of largest output."""
         return self.classes_[outputs.argmax(axis=1)]
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (n_samples, n_classes)."""
         outputs = self._forward(X)
         likely = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return likely / likely.sum(axis=1, keepdims=True)
 
-    def predict_log_proba(self, X) -> np.ndarray:
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`."""
         outputs = self._forward(X)
         outputs = outputs - outputs.max(axis=1, keepdims=True)
@@ -423,7 +433,7 @@ class SparseMLPRegressor(RegressorMixin, _SparseMLP):
         tags.target_tags.multi_output = True
         return tags
 
-    def partial_fit(self, X, y, sample_weight=None) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> Self:
         """One epoch more over X (n_samples, n_features) and y, with the optimizer as it was."""
         return self._partial_fit(X, y, sample_weight)
 

@@ -227,7 +227,7 @@ class SparseLinear(_Dense):
         return len(grown)
 
     @torch.no_grad()
-    def zero_connections(self):
+    def zero_connections(self) -> int:
         """Set the connections that an evolution would remove to zero, before inference: the weakest
         have not learned yet, or will not; return how many.
 

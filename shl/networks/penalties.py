@@ -8,6 +8,7 @@ array of W's shape for an optimizer that gives each weight a step of its own.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +27,17 @@ class Penalty:
     shape and dtype.
     """
 
-    def value(self, w):
+    def value(self, w: Any) -> Any:
         """R(w), a scalar."""
         raise NotImplementedError
 
-    def prox(self, w, step):
+    def prox(self, w: Any, step: Any) -> Any:
         """The minimiser over u of sum (u - w)^2 / (2 step) + R(u); step is a number or has the
         shape of w.
         """
         raise NotImplementedError
 
-    def check(self, w, name="w"):
+    def check(self, w: Any, name: str = "w") -> None:
         """Raise a ValueError where the penalty has no meaning for weights of this shape."""
 
     def __repr__(self):
@@ -48,11 +49,11 @@ class L1(Penalty):
     (Tibshirani 1996).
     """
 
-    def value(self, w):
+    def value(self, w: Any) -> Any:
         """Sum of absolute weights."""
         return abs(_check_weights(w)).sum()
 
-    def prox(self, w, step):
+    def prox(self, w: Any, step: Any) -> Any:
         """Each weight moved towards zero by `step`, exactly zero where it was within."""
         w = _check_weights(w)
         step = _check_step(step, w)
@@ -64,12 +65,12 @@ class L2(Penalty):
     zeros.
     """
 
-    def value(self, w):
+    def value(self, w: Any) -> Any:
         """Half the sum of squared weights."""
         w = _check_weights(w)
         return (w * w).sum() / 2
 
-    def prox(self, w, step):
+    def prox(self, w: Any, step: Any) -> Any:
         """The weights divided by 1 + step."""
         w = _check_weights(w)
         return w / (1 + _check_step(step, w))
@@ -83,7 +84,7 @@ class GroupLasso(Penalty):
     an input or a hidden unit out of the network.
     """
 
-    def value(self, w):
+    def value(self, w: Any) -> Any:
         """Sum of the rows' norms, times the square root of their length.
 
         Its gradient at a row of zeros is zero, not NaN.
@@ -94,7 +95,7 @@ class GroupLasso(Penalty):
         used = squares[squares > 0]
         return math.sqrt(w.shape[1]) * (used**0.5).sum()
 
-    def prox(self, w, step):
+    def prox(self, w: Any, step: Any) -> Any:
         """Each row scaled towards zero; exactly zero where its norm was at most step * sqrt(n_out).
 
         Where each weight has its own step t_ij, U_ij = W_ij n_i / (n_i + sqrt(n_out) t_ij), with
@@ -109,7 +110,7 @@ class GroupLasso(Penalty):
             return w * (1 - threshold / norms.clip(min=TINY)).clip(min=0)[:, None]
         return _scale_rows(w, threshold.clip(min=TINY))
 
-    def check(self, w, name="w"):
+    def check(self, w: Any, name: str = "w") -> None:
         """Raise a ValueError for weights without rows."""
         if w.ndim != 2:
             raise ValueError(
@@ -126,11 +127,11 @@ class SparseGroupLasso(GroupLasso):
     Scardapane et al. 2017, equation 7).
     """
 
-    def value(self, w):
+    def value(self, w: Any) -> Any:
         """The group lasso's value plus the sum of absolute weights."""
         return super().value(w) + L1().value(w)
 
-    def prox(self, w, step):
+    def prox(self, w: Any, step: Any) -> Any:
         """The soft threshold, then the rows scaled."""
         return super().prox(L1().prox(w, step), step)
 
@@ -187,7 +188,7 @@ def _scale_rows(w, threshold):
 PENALTIES = {"l1": L1, "l2": L2, "group_lasso": GroupLasso, "sparse_group_lasso": SparseGroupLasso}
 
 
-def make_penalty(penalty):
+def make_penalty(penalty: Any) -> Penalty:
     """A penalty from None, its name in `PENALTIES`, or an object with `value` and `prox`, which is
     returned.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._base.checks import as_array, check_array, check_choice, check_count, check_memory
-from .figures import drawing, new_figure, save
+from .figures import drawing, get_axes, new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -339,11 +339,11 @@ def show_data(
     n_shown: int = 12,
     fname: str | Path | None = None,
     fig: "Figure | None" = None,
-    axs: "Sequence[Axes] | None" = None,
+    axs: "Sequence[Axes] | np.ndarray | None" = None,
     *,
     patch_shape: PatchShape | None = None,
     kind: str | None = None,
-) -> "tuple[Figure, Sequence[Axes]]":
+) -> "tuple[Figure, Sequence[Axes] | np.ndarray]":
     """Draw the first samples of data, each in axes of its own.
 
     Parameters
@@ -380,7 +380,7 @@ def show_data(
             show_curves(ax, sample[None], 1)
         else:
             show_tiles(ax, sample)
-    fig = fig or axs[0].figure
+    fig, _ = get_axes(fig, axs[0])
     save(fig, fname)
     return fig, axs
 

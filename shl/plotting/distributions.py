@@ -119,7 +119,7 @@ def _variances(sparse_code):
 def _check_code(sparse_code):
     """A code, dense or CSR, whose squares are finite and whose indices have been looked at."""
     code = check_code(sparse_code, "sparse_code")
-    values = code.data if sparse.issparse(code) else code.ravel()
+    values = code.ravel() if isinstance(code, np.ndarray) else code.data
     if values.size:
         most = float(np.finfo(values.dtype).max) ** 0.5 / values.size
         check_magnitude(values, "sparse_code", most)

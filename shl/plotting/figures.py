@@ -150,7 +150,7 @@ def get_axes(
     without data.
     """
     if ax is not None:
-        return ax.figure if fig is None else fig, ax
+        return ax.figure.figure if fig is None else fig, ax
     if fig is None:
         fig = new_figure(figsize, of, layout="constrained")
     free = [axes for axes in fig.axes if not axes.has_data()] or fig.axes[-1:]

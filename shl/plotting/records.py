@@ -197,7 +197,7 @@ def plot_scan(
 
 
 @drawing()
-def plot_selection(ax: "Axes", selection: "Selection", **style: object) -> None:
+def plot_selection(ax: "Axes", selection: "Selection", **style: Any) -> None:
     """Draw the length of a description against the number of atoms, with the minimum.
 
     Parameters

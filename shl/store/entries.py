@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,8 +18,12 @@ from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
 from .index import INDEX, SIZES, describe, parse
 
+if TYPE_CHECKING:
+    import pandas
+
 DEFAULT_FOLDER = "cache_dir"
 MOST_TAG = 80  # bytes of a readable name
+ABANDONED_SECONDS = 3600.0
 
 
 def open_store(cache_dir: str | Path | None = DEFAULT_FOLDER) -> "Store | None":
@@ -55,7 +59,8 @@ class Store:
     """
 
     def __init__(self, folder: str | Path, max_size: str | float | None = None) -> None:
-        self.folder, self._is_swept, self._used = Path(folder), False, set()
+        self.folder, self._is_swept = Path(folder), False
+        self._used: set[Path] = set()
         self.max_size = None if max_size is None else parse(max_size, "max_size", SIZES)
 
     def path(self, kind: str, key: str, tag: str | None = "") -> Path:
@@ -126,16 +131,20 @@ class Store:
         for path, status, _ in sorted(files, key=lambda file: _last_use(file[1])):
             if most is None or left <= most:
                 break
-            if path not in self._used and self._remove([path]):
-                left -= status.st_size
-                removed.append(str(path))
+            if path not in self._used:
+                removed += self._remove([path])
+                left -= 0 if path.exists() else status.st_size  # also if another process was faster
         return removed
 
     def _sweep(self):
-        """Remove, once, what writers that were killed have left."""
+        """Remove, once, what writers that were killed have left.
+
+        Locks of other machines may be unknown here: a part that is being written is young.
+        """
         if not self._is_swept:
-            self._is_swept = True
-            self._remove(path for path, _, _ in self._files() if PART.fullmatch(path.name))
+            self._is_swept, files = True, self._files()
+            parts = (path for path, _, age in files if age >= ABANDONED_SECONDS)
+            self._remove(path for path in parts if PART.fullmatch(path.name))
 
     @staticmethod
     def _remove(paths):
@@ -168,7 +177,7 @@ class Store:
         """
         return sorted(describe(self.folder, [*self._files()]), key=lambda row: -row["age"])
 
-    def entries(self):
+    def entries(self) -> "pandas.DataFrame":
         """Return the entries as a data frame, oldest first, with a column for each parameter.
 
         Needs pandas.

@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,10 +24,8 @@ from typing import IO, Any
 
 import numpy as np
 
-try:
+if sys.platform != "win32":  # which does not remove an open file
     from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
-except ImportError:  # Windows, which does not remove an open file
-    flock = None
 
 SCHEMA = 3
 JSON_KEY, DIGEST_KEY = "__json__", "__digest__"
@@ -62,9 +61,10 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], info: Mapping) -> 
     about = {**info, "schema": SCHEMA, "entry": entry_of(path)}
     text = json.dumps(about, default=_to_json).encode()
     n_bytes = sum(np.asarray(array).nbytes for array in arrays.values()) + len(text)
-    members = {JSON_KEY: text, DIGEST_KEY: hash_of(text).encode()}
-    members = {name: np.frombuffer(content, np.uint8) for name, content in members.items()}
-    replace_file(path, n_bytes, lambda file: np.savez(file, **arrays, **members))
+    members: dict[str, Any] = {**arrays}
+    for name, content in ((JSON_KEY, text), (DIGEST_KEY, hash_of(text).encode())):
+        members[name] = np.frombuffer(content, np.uint8)
+    replace_file(path, n_bytes, lambda file: np.savez(file, **members))
 
 
 def json_text(value: object) -> str:
@@ -118,7 +118,7 @@ def replace_file(path: str | Path, n_bytes: int, fill: Callable[[IO[bytes]], obj
             fill(file)
             file.flush()
             os.fsync(file.fileno())
-            if flock is None:  # Windows does not rename an open file
+            if sys.platform == "win32":  # Windows does not rename an open file
                 file.close()
             os.replace(part, target)
         part = None
@@ -137,7 +137,7 @@ def _open_part(folder):
     """(path, file) of a new part, which this process holds as long as it is open."""
     while True:
         path = folder / f".{secrets.token_hex(8)}.part"
-        file = path.open("xb")
+        file = path.open("x+b")  # NFS locks what may be read
         hold(file)
         if path.exists():  # else `remove_unused` was faster
             return path, file
@@ -149,16 +149,20 @@ def hold(file: IO[bytes]) -> None:
 
     The lock is the system's: it ends with its process, and holds across containers.
     """
-    if flock is not None:
+    if sys.platform != "win32":
         with contextlib.suppress(OSError):  # a file system without locks
             flock(file, LOCK_SH)
 
 
 def remove_unused(path: Path) -> None:
     """Remove a file; an OSError if a process holds it, or if it cannot be removed."""
-    with open(path, "rb+") if flock is not None else contextlib.nullcontext() as file:
-        if flock is not None:
-            flock(file, LOCK_EX | LOCK_NB)
+    if sys.platform == "win32":
+        path.unlink()
+        return
+    with open(path, "rb+") as file:
+        flock(file, LOCK_EX | LOCK_NB)
+        if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise OSError(errno.EBUSY, "another process has just replaced it", str(path))
         path.unlink()
 
 
@@ -240,14 +244,14 @@ class NewerSchema(ValueError):
 
 def _read_members(path, only=None):
     """{name: array} of a file, every size checked before memory is taken for it."""
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("it is not a regular file")  # to open a pipe would wait for ever
-    with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        n_bytes = os.fstat(file.fileno()).st_size  # not of a file that has just replaced it
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
             raise ValueError("a member is compressed")
-        if sum(member.file_size for member in members.values()) > status.st_size:
+        if sum(member.file_size for member in members.values()) > n_bytes:
             raise ValueError("its members are larger than itself")
         names = members if only is None else only
         return {name: _read_array(archive.read(members[name])) for name in names}
@@ -300,5 +304,5 @@ def digest(arrays: np.ndarray | dict[str, np.ndarray]) -> str:
     for name, array in sorted(arrays.items()) if isinstance(arrays, dict) else [("", arrays)]:
         array = np.ascontiguousarray(array)
         hasher.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        hasher.update(array.reshape(-1).view(np.uint8))
+        hasher.update(array.reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()

@@ -10,13 +10,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .files import ENTRY, json_text, read_info, write_bytes
 
 INDEX = ".index.json"
+HEAD = {"steps", "F", "parameters", "metrics", "changed"}  # of an entry
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # of an age
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}  # of a size in bytes
 
@@ -24,8 +25,9 @@ SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}  # of a size in
 def describe(folder: Path, files: Sequence[tuple]) -> list[dict]:
     """A row for each of the (path, status, age in seconds) that is an entry.
 
-    A row has entry, tag, kind, steps, F, bytes, age, path, parameters and metrics; `damage` says
-    why a head cannot be read.
+    A row has entry, tag, kind, steps, F, bytes, age, path, parameters, metrics and changed: the
+    names of the parameters that differ from their defaults.  `damage` says why a head cannot be
+    read.
     """
     known, rows = _read_index(folder), []
     fresh = {}
@@ -49,28 +51,44 @@ def _read_index(folder):
     """{name: [[time, size], head]}, empty if there is no index that can be used."""
     try:
         found = json.loads((folder / INDEX).read_bytes())
-        return {name: [stamp, {**head}] for name, (stamp, head) in found.items()}
+        return {name: [s, head] for name, (s, head) in found.items() if {*head} >= HEAD}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def _head_of(path, status):
     """What the head of an entry says: steps, F, parameters, metrics."""
-    head: dict[str, Any] = {"steps": None, "F": None, "parameters": {}, "metrics": {}}
+    head: dict[str, Any] = {
+        "steps": None,
+        "F": None,
+        "parameters": {},
+        "metrics": {},
+        "changed": [],
+    }
     try:
         info = read_info(path)
         with contextlib.suppress(OSError):  # to look at a head is no use of the entry
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     except (ValueError, OSError) as error:
         return head | {"damage": str(error)}
-    parameters = info.get("parameters", info.get("run"))
-    head |= {"parameters": parameters} if isinstance(parameters, dict) else {}
-    metrics = info.get("metrics")
-    head |= {"metrics": metrics} if isinstance(metrics, dict) else {}
-    state = info.get("state")
-    head["steps"] = state.get("step") if isinstance(state, dict) else None
+    dicts = {name: part for name, part in info.items() if isinstance(part, dict)}
+    for name in ("experiment", "parameters", "run"):
+        head["parameters"] |= dicts.get(name, {})
+    changed = info.get("changed")
+    head["changed"] = changed if isinstance(changed, list) else [*head["parameters"]]
+    head["metrics"] = dicts.get("metrics", {})
+    head["steps"] = dicts.get("state", {}).get("step")
     head["F"] = head["metrics"].get("F")
     return json.loads(json_text(head))
+
+
+def names_changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
+    """The names of the values that differ from their defaults; those without a default not."""
+    values, defaults = (
+        {name: list(value) if isinstance(value, tuple) else value for name, value in part.items()}
+        for part in (values, defaults)
+    )
+    return [name for name in values if name in defaults and values[name] != defaults[name]]
 
 
 def select(

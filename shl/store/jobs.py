@@ -8,10 +8,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from inspect import signature
 from pickle import PicklingError
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from joblib.parallel import get_active_backend
 
 from .._base.progress import progress
 from .entries import Store
@@ -54,7 +55,8 @@ def run_jobs(jobs, n_jobs=1, verbose=0, unit="runs"):
     unit : str, default="runs"
         What the bar counts.
     """
-    outcomes, twins = [], {}
+    outcomes: list = []
+    twins: dict[Any, list[int]] = {}
     for index, job in enumerate(jobs):
         outcomes.append(None if job.found is None else as_done(job.found, is_cached=True))
         if job.found is None:
@@ -119,6 +121,11 @@ def _lost(error):
 def _parallel(jobs, n_jobs):
     """(key, outcome) of jobs from joblib's workers, as they come."""
     parent, options = os.getpid(), {}
+    calls = [(key, job.function, job.arguments, parent) for key, job in jobs.items()]
+    backend, _ = get_active_backend()
+    if type(backend).__name__ == "DaskDistributedBackend":
+        yield from _through_dask(backend, calls)
+        return
     if TAKES_INITIALIZER:  # a worker may wait for its first job when its parent is killed
         options = {"initializer": follow_parent, "initargs": (parent,)}
     options |= {"n_jobs": n_jobs, "batch_size": 1, "pre_dispatch": "n_jobs"}
@@ -127,8 +134,36 @@ def _parallel(jobs, n_jobs):
     except ValueError:  # 'multiprocessing' gives all results at once
         options.pop("initializer", None), options.pop("initargs", None)
         parallel = Parallel(**options)
-    calls = (delayed(_try)(key, job.function, job.arguments, parent) for key, job in jobs.items())
-    yield from parallel(calls)
+    yield from parallel(delayed(_try)(*call) for call in calls)
+
+
+def _through_dask(backend, calls):
+    """(key, outcome) of calls from Dask's workers: joblib waits for ever for a call that Dask gives
+    up, because some workers died with it.
+    """
+    from distributed import as_completed
+
+    def submit(call):
+        future = backend.client.submit(_try, *call, pure=False, **backend.submit_kwargs)
+        futures[future] = call
+        return future
+
+    futures: dict[Any, tuple] = {}
+    tries = dict.fromkeys([call[0] for call in calls], 0)
+    try:
+        done = as_completed([submit(call) for call in calls])
+        for future in done:
+            call, error = futures.pop(future), future.exception()
+            key = call[0]
+            tries[key] += 1
+            if error is None:
+                yield future.result()
+            elif tries[key] > MOST_TRIES:
+                yield key, _failed(_lost(error))
+            else:
+                done.add(submit(call))
+    finally:
+        backend.client.cancel([*futures])
 
 
 def _try(key, function, arguments, parent):
@@ -155,6 +190,8 @@ class StoredFunction:
         What decides a result beside the parameters; it is part of the key.
     tag : str, default=""
         A readable name in front of the results' files.
+    package : str, default=None
+        The sub-package of `shl` that makes the results, see `key_of`.
     """
 
     function: Callable
@@ -162,16 +199,19 @@ class StoredFunction:
     store: Store | None = None
     identity: dict = field(default_factory=dict)
     tag: str = ""
+    package: str | None = None
 
     def key(self, parameters):
         """The hash of all that decides a result."""
-        return key_of({**self.identity, **parameters})
+        return key_of({**self.identity, **parameters}, self.package)
 
     def find(self, parameters, has_arrays=True):
         """The result where it is in the store, with or without its arrays; else None."""
         if self.store is None:
             return None
-        return self.store.get(self._path(parameters), _read if has_arrays else _read_values)
+        return self.store.get(
+            self._path(parameters, self.store), _read if has_arrays else _read_values
+        )
 
     def __call__(self, parameters):
         """The result of `function(**parameters)`, from the store, or computed now and stored."""
@@ -182,11 +222,11 @@ class StoredFunction:
         if self.store is not None:
             arrays, metrics = split_arrays(result)
             info = {"run": parameters, "metrics": metrics}
-            self.store.put(self._path(parameters), arrays, info)
+            self.store.put(self._path(parameters, self.store), arrays, info)
         return result
 
-    def _path(self, parameters):
-        return self.store.path(self.kind, self.key(parameters), self.tag)
+    def _path(self, parameters, store):
+        return store.path(self.kind, self.key(parameters), self.tag)
 
 
 def _read(path):

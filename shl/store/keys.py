@@ -51,16 +51,26 @@ IGNORED |= {"__annotations__", "__annotate__", "__annotate_func__", "__annotatio
 IGNORED |= {"__static_attributes__", "__dataclass_fields__", "__dataclass_params__"}
 IGNORED |= {"__orig_bases__", "__parameters__", "_abc_impl"}
 HEAP_TYPE, IMMUTABLE_TYPE = 1 << 9, 1 << 8  # flags of CPython
-# Packages whose sources decide results.
-SHARED = ("_base", "coding", "images", "learning", "estimators")
-OTHERS = ("convolution", "experiments", "networks", "annex")
+# The sources that decide the results of a sub-package; figures, commands and the store decide none.
+LEARNING = ("_base", "coding", "images", "learning", "estimators", "metrics.py")
+ANNEX = (*LEARNING, "experiments", "convolution", "annex", "datasets.py", "gabor.py", "classic.py")
+USED: dict[str | None, tuple[str, ...]] = {
+    "images": ("_base", "images"),
+    "networks": ("_base", "networks"),
+    "experiments": (*LEARNING, "experiments"),
+    "convolution": (*LEARNING, "convolution"),
+    "annex": ANNEX,
+    None: (*ANNEX, "networks"),
+}
 
 
 def _read_sources(root):
-    """{path in the package: hash} of the sources that decide results."""
-    files = [path for name in (*SHARED, *OTHERS) for path in (root / name).rglob("*.py")]
-    files += root.glob("*.py")
-    return {path.relative_to(root).as_posix(): hash_of(path.read_bytes()) for path in sorted(files)}
+    """{file or sub-package: the hashes of its sources}."""
+    hashes: dict[str, list[tuple[str, str]]] = {}
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root)
+        hashes.setdefault(place.parts[0], []).append((place.as_posix(), hash_of(path.read_bytes())))
+    return hashes
 
 
 # Read at once: the code that runs is that of now, also if a file is edited later.
@@ -70,14 +80,7 @@ SOURCES = _read_sources(Path(__file__).resolve().parents[1])
 @functools.cache
 def sources_of(package: str | None = None) -> str:
     """The hash of the sources that decide the results of a sub-package, or of all (None)."""
-    used = ("_base", "images") if package == "images" else SHARED
-    used += OTHERS if package in (None, "annex") else (package,)
-    files = {
-        name: text
-        for name, text in SOURCES.items()
-        if "/" not in name or name.partition("/")[0] in used
-    }
-    return hash_of(repr(files).encode())
+    return hash_of(repr([SOURCES[name] for name in USED[package]]).encode())
 
 
 def key_of(parameters: Mapping, package: str | None = None) -> str:
@@ -212,7 +215,7 @@ class _Writer:
         made_by, arguments, *state = (*found, None, None, None)[:5]
         return [made_by, arguments, *(list(s) if isinstance(s, Iterator) else s for s in state)]
 
-    def _refuse(self, value) -> NoReturn:
+    def _refuse(self, value: Any) -> NoReturn:
         where = ".".join(filter(None, self._names[1:])) or "a parameter"
         raise TypeError(
             f"{where} is {value!r}, of which no key can be made: its type "

@@ -14,7 +14,7 @@ from shl.cli import main as cli
 from shl.coding.events import Events
 
 
-def test_comparisons_are_paired_tests_adjusted_for_their_number():
+def test_comparisons_are_adjusted_paired_tests():
     low, high = np.array([1.0, 2, 3, 4]), np.array([1.5, 2.4, 3.6, 4.5])
     rows = comparisons([("F", "a", "b", low, high), ("F", "b", "a", high, low)])
     p = stats.ttest_rel(low, high).pvalue
@@ -79,7 +79,7 @@ def test_entropy_and_divergence_agree(rng):
     assert metrics.kl_divergence(found) == pytest.approx(expected)
 
 
-def test_ks_distance_is_the_largest_step_between_distributions():
+def test_ks_distance_is_the_largest_difference():
     P_cum = np.array([[0, 0.5, 1], [0, 0.7, 1], [0, 0.9, 1.0]])
     np.testing.assert_allclose(metrics.ks_distance(P_cum), [0.2, 0, 0.2], atol=1e-12)
 
@@ -158,6 +158,6 @@ def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     assert {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()} == began
 
 
-def test_a_study_has_as_many_learnings_as_are_asked_for():
+def test_a_study_has_n_seeds_learnings():
     study = Study("paper", n_seeds=2)
     assert study.seeds == study.few_seeds == [42, 43] and study.scale.n_planted == 2

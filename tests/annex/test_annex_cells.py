@@ -142,9 +142,15 @@ def test_in_52_to_55_learn_and_ask_for_help(opts, data):
     assert dico.dictionary.mean(axis=1).std() < 0.1
     for name in ("code", "decode", "get_data", "learn_dico", "plot_error", "plot_variance"):
         assert getattr(shl, name).__doc__
-    for draw in (shl.plot_variance, shl.plot_variance_histogram):
-        assert draw(shl.code(data, dico))[1].patches
-    for draw in (shl.plot_error, shl.show_Pcum, shl.show_dico, shl.show_dico_in_order):
+    for draw in (shl.plot_variance, shl.plot_variance_histogram, shl.plot_coefficients):
+        assert draw(shl.code(data, dico))[1].has_data()
+    for draw in (
+        shl.plot_error,
+        shl.plot_proba_histogram,
+        shl.show_Pcum,
+        shl.show_dico,
+        shl.show_dico_in_order,
+    ):
         assert draw(dico)[1].has_data()
     assert shl.time_plot(dico, variable="kurt", N_nosample=1)[1].lines
 

@@ -46,7 +46,7 @@ def study(tmp_path_factory):
         patch.setattr(planted, "STEPS", 20)
         few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
         patch.setattr(planted, "SCHEMES", few)
-        cases = ("as it is", "noise .1")
+        cases = ("as it is", "144 atoms for 96")
         patch.setattr(planted, "ROBUSTNESS", {name: planted.ROBUSTNESS[name] for name in cases})
         patch.setattr(tasks, "load_digits", few_digits)
         patch.setattr(tasks, "RULES", ("HAP",))

@@ -71,7 +71,7 @@ def test_rules_of_the_help_are_all_rules():
     assert set(SHL_set().values_of("homeo_method")) == set(RULES)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", cli.LIST, ids=lambda command: command.name)
 def test_shared_flags_are_alike(command):
     found = actions(command.name)
     assert {"quiet", "json"} <= set(found)
@@ -80,7 +80,13 @@ def test_shared_flags_are_alike(command):
         assert f"--{name.replace('_', '-')}" in found[name].option_strings
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS, ids=lambda command: command.name)
+def test_a_list_of_results_takes_few_imports(tmp_path):
+    code = "import sys; from shl.cli.main import main; main(['cache', 'ls', '--cache-dir', '.']); "
+    code += "sys.exit(bool({'numba', 'scipy', 'sklearn', 'joblib', 'pandas'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", cli.LIST, ids=lambda command: command.name)
 def test_help_says_what_a_command_does(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command.name, "--help"])
@@ -97,7 +103,7 @@ def test_help_says_what_a_command_does(command, capsys):
         (["cache", "ls", "--xyzzy"], "--xyzzy. See shl cache --help\n"),
     ],
 )
-def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsys):
+def test_an_unknown_flag_names_the_nearest(arguments, said, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2
@@ -114,7 +120,9 @@ def test_an_unknown_flag_names_the_nearest_of_its_command(arguments, said, capsy
         (["learn", "--homeo-fade", ".5", ".2"], "--homeo-fade must have its start below its stop"),
         (["learn", "--patch-width", "300"], "--patch-width must be at least 4 and at most 256"),
         (["learn", "--datapath", "/no/where"], "--datapath must be a folder or a file"),
-        (["learn", "--n-patches", "99", "--quiet"], "at least 2048, --batch-size = 1024 to learn"),
+        (["learn", "--n-patches", "99", "--quiet"], "at least 2048, not 99: --batch-size = 1024"),
+        (["learn", "--homeo-method", "HIP"], "argument --homeo-method: invalid choice: 'HIP'"),
+        (["learn", "--database", "nowhere"], "--database must be"),
         (["scan", "--variable", "foo"], "--variable must be one of 'height', "),
         (["scan", "--base", "1"], "argument --base: must be above 1"),
         (["cache", "clear", "--older-than", "-1"], "--older-than must be at least 0"),

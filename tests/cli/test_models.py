@@ -160,7 +160,7 @@ def test_errors_are_of_the_samples_that_were_coded(patches, tmp_path, missing, c
     assert "0 events, error 0.0000" in capsys.readouterr().out
 
 
-def test_colours_and_sounds_are_coded_as_they_were_learned(tmp_path, rng, capsys):
+def test_encode_takes_colours_and_sounds(tmp_path, rng, capsys):
     from scipy.io import wavfile
 
     code = str(tmp_path / "code.npz")

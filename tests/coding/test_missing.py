@@ -35,7 +35,7 @@ def test_whole_samples_are_coded_as_ever(data):
     np.testing.assert_array_equal(code[1::2], whole[1::2])
 
 
-def test_a_dictionary_is_learned_from_half_of_the_entries(data):
+def test_a_dictionary_is_learned_from_half_of_X(data):
     X, atoms = data
     options = {"l0_sparseness": 3, "n_iter": 400, "random_state": 0, "record_each": 100}
     half = SparseHebbianLearning(40, missing="mask", **options).fit(hide(X, 0.5))
@@ -62,7 +62,7 @@ def test_atoms_are_replaced_by_what_is_seen(data):
 
 
 @pytest.mark.slow
-def test_hidden_entries_are_found_nearly_as_well_as_by_whole_data(data):
+def test_hidden_entries_are_found(data):
     X, _ = data
     options = {"l0_sparseness": 3, "n_iter": 1500, "random_state": 0}
     half = SparseHebbianLearning(40, missing="mask", **options).fit(hide(X[:2000], 0.5))

@@ -270,5 +270,5 @@ def test_whitening_keeps_gaps_lists_and_scales():
     X[0, 100] = np.nan
     (one, two), _ = whiten_recording([X, X[:, 2000:]], order=3)
     assert np.isnan(one).sum() == 4 and not np.isnan(two).any() and two.shape == (1, 2000)
-    with pytest.raises(ValueError, match="order=200 needs 6400 samples without missing"):
+    with pytest.raises(ValueError, match="order=200 needs 6400 samples without missing values"):
         whiten_recording(X, order=200)

@@ -362,7 +362,7 @@ def test_bad_images_are_refused(X, match):
         ({"mask": np.full((5, 5), np.nan)}, "mask must hold no NaN"),
         ({"mask": np.zeros((5, 5))}, "not all 0"),
         ({"homeo_method": "HIP"}, "homeo_method must be one of"),
-        ({"homeo_method": "HEH"}, "a rule with a gain, such as 'HAP', not 'HEH'"),
+        ({"homeo_method": "HEH"}, "must be a rule with a gain, such as 'HAP', not 'HEH'"),
         ({"eta_homeo": 2}, "eta_homeo"),
         ({"eta_homeo": -1, "homeo_method": "epochEXP"}, "eta_homeo"),
         ({"alpha_MP": 0}, "alpha_MP"),

@@ -69,6 +69,8 @@ def test_pursuit_to_a_tolerance_keeps_it(rng):
         last = np.flatnonzero(np.diff(code.image, append=4))
         squares = left + code.value[last].astype(float) ** 2
         assert (squares > 20.0).all()
+        with pytest.warns(UserWarning, match="4 of 4 images did not reach fit_tol = 20"):
+            convolutional_encode(X.astype(dtype), dictionary[:1], fit_tol=20.0, do_sym=True)
 
 
 # -------------------------------------------------------------------------------------- blocks
@@ -275,6 +277,7 @@ def test_dense_codes_of_signals_are_decoded(rng):
     assert isinstance(code, ConvolutionalCode)
 
 
+@pytest.mark.filterwarnings("ignore:.* images did not reach fit_tol:UserWarning")
 @pytest.mark.parametrize("dtype, power", [(np.float32, 90), (np.float64, 400)])
 def test_any_scale_gives_the_same_bits(images, dtype, power):
     X, *_ = recording(n_channels=2, n_times=2000)

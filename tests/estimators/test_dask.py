@@ -12,6 +12,8 @@ from scipy import sparse
 
 from shl import SHL_set, SparseCoder, SparseHebbianLearning, sparse_encode
 from shl._base.blocks import Blocks
+from shl.learning.homeostasis import ActivationRule
+from shl.store import digest
 
 da = pytest.importorskip("dask.array")
 CHUNKS = {"even": (30, 24), "ragged": ((7, 60, 3, 20), 24), "features": (40, 10), "one": (90, 24)}
@@ -99,7 +101,7 @@ def test_a_light_coder_travels(X):
 OPTIONS = {"n_iter": 30, "batch_size": 32, "random_state": 0, "l0_sparseness": 3}
 
 
-def test_learning_from_blocks_is_that_from_their_stream(X):
+def test_blocks_are_learned_as_their_stream(X):
     lazy = da.from_array(X, chunks=((50, 0, 40), 24))
     streamed = SparseHebbianLearning(30, **OPTIONS).fit(iter([*Blocks(lazy, 0)] * 1))
     passes = Blocks(lazy, 0)
@@ -111,7 +113,7 @@ def test_learning_from_blocks_is_that_from_their_stream(X):
 
 
 def test_a_seed_decides_the_order_of_blocks(X):
-    lazy = da.from_array(X, chunks=(30, 24))
+    lazy = da.from_array(X, chunks=(10, 24))
     blocks = Blocks(lazy, 0)
     first, second = ([*blocks] for _ in range(2))
     for blocks in (first, second):
@@ -159,7 +161,7 @@ def cluster():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of distributed's own shutdown
-def test_a_scan_on_a_cluster_equals_one_on_this_machine(cluster, tmp_path):
+def test_a_scan_on_a_cluster_equals_a_local_one(cluster, tmp_path):
     def run(folder):
         experiments = SHL_set({**OPTS, "cache_dir": tmp_path / folder}, N_scan=4)
         return [record["F"] for record in experiments.run(["eta"], -1)]
@@ -167,6 +169,38 @@ def test_a_scan_on_a_cluster_equals_one_on_this_machine(cluster, tmp_path):
     with joblib.parallel_config("dask"):
         on_cluster = run("cluster")
     assert on_cluster == run("here")
+
+
+class Deadly(ActivationRule):
+    """A rule that kills its process late in a learning, as often as it is told."""
+
+    def __init__(self, folder, most):
+        super().__init__(0.01, 0.05)
+        self.folder, self.most, self.n_steps = folder, most, 0
+
+    def gain(self, p, target):
+        self.n_steps += 1
+        kills = len([*self.folder.glob(f"{digest(p)}-*")])
+        if self.n_steps == 20 and kills < self.most:
+            (self.folder / f"{digest(p)}-{kills}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return (p / target) ** -0.05
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_scan_survives_killed_workers(cluster, tmp_path):
+    n_values = max(2, int(os.environ.get("SHL_FAULT_KILLS", 4)) // 2)
+
+    def run(most):
+        options = {**OPTS, "homeo_method": Deadly(tmp_path, most), "cache_dir": None}
+        records = SHL_set(options, N_scan=n_values).run(["eta"], -1)
+        return [(record["failure"], record.get("F")) for record in records]
+
+    with joblib.parallel_config("dask"):
+        found = run(1)
+    assert len([*tmp_path.iterdir()]) == n_values
+    assert found == run(0)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from making import make, planted
-from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from shl import SparseCoder, SparseHebbianLearning
@@ -30,11 +29,7 @@ MORE = [
     *(SparseCoder(algorithm=algorithm) for algorithm in ("mp", "lasso_cd", "threshold")),
     SparseCoder(split_sign=True, sparse_output=True),
 ]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning"),
-    # Some checks learn from repeated samples, whose lasso may have no unique code.
-    pytest.mark.filterwarnings("ignore:.* samples have a code whose:UserWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 
 
 @parametrize_with_checks(MODELS)
@@ -56,49 +51,6 @@ def X():
 @pytest.fixture
 def model(X):
     return make(record_each=5, record_num_batches=100).fit(X)
-
-
-def test_init_only_assigns(model):
-    copy = clone(model)
-    assert copy.get_params() == model.get_params()
-    assert not hasattr(copy, "components_")
-
-
-def test_load_refuses_what_is_not_a_model(tmp_path):
-    np.savez(tmp_path / "other.npz", a=np.arange(3))
-    (tmp_path / "text.npz").write_text("no archive")
-    for name in ("other.npz", "text.npz"):
-        with pytest.raises(ValueError, match="damaged or was not written by shl"):
-            SparseHebbianLearning.load(tmp_path / name)
-    with pytest.raises(FileNotFoundError):
-        SparseHebbianLearning.load(tmp_path / "missing.npz")
-
-
-def test_partial_fit_takes_one_step_a_batch(X):
-    model = make(batch_size=100, record_each=10)
-    model.partial_fit(X[:100])
-    assert model.n_iter_ == 1
-    model.partial_fit(X)
-    assert model.n_iter_ == 9
-    score = model.score(X)
-    for _ in range(10):
-        model.partial_fit(X)
-    assert model.score(X) > score
-
-
-def test_fit_starts_anew(X):
-    model = make(n_iter=10)
-    first = model.fit(X).components_.copy()
-    np.testing.assert_array_equal(model.fit(X).components_, first)
-
-
-def test_dense_and_sparse_codes_decode_alike(model, X):
-    code = model.transform(X)
-    sparse = clone(model).set_params(sparse_output=True).fit(X).transform(X)
-    np.testing.assert_array_equal(sparse.toarray(), code)
-    decoded = (model.inverse_transform(each) for each in (sparse, code))
-    np.testing.assert_allclose(*decoded, atol=1e-5)
-    assert model.get_feature_names_out()[1] == "sparsehebbianlearning1"
 
 
 def test_transform_under_another_competition(model, X):
@@ -135,13 +87,6 @@ def test_held_out_patches_are_not_learned(X):
     changed = X.copy()
     changed[(X[:, None] == held_out[None]).all(axis=2).any(axis=1)] = 1.0
     np.testing.assert_array_equal(make(**options).fit(changed).components_, model.components_)
-
-
-def test_start_values_are_used(X):
-    start = np.eye(25, dtype=np.float32)
-    options = {"optimizer": "adam", "eta": 1e-9, "learning_algorithm": "mp", "n_iter": 1}
-    model = make(n_dictionary=25, dict_init=start, **options).fit(X)
-    np.testing.assert_allclose(model.components_, start, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import making
 import numpy as np
 import pytest
 
+import shl
 from shl import sparse_encode
 
 X = np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32)
@@ -91,7 +92,7 @@ def test_masked_entries_are_missing():
         sparse_encode(X, masked[:20])
 
 
-def test_batches_are_checked_as_the_numbers_that_are_used():
+def test_batches_are_checked_in_the_dtype_in_use():
     model = make().partial_fit(X)
     before = model.components_.copy()
     with pytest.raises(ValueError, match=r"X must hold no NaN or infinity, but it is inf at \(3"):
@@ -197,3 +198,35 @@ def test_parameters_without_effect_are_warned_of():
         with pytest.warns(UserWarning, match=words) as caught:
             make(**options).fit(X)
         assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("options", [{}, {"record_each": 10, "record_num_batches": 50}])
+def test_a_memory_map_is_learned_from_and_never_copied(tmp_path, options):
+    path = tmp_path / "data"
+    X.tofile(path)
+    mapped = np.memmap(path, X.dtype, "r", shape=X.shape)
+    seen = []
+
+    class Model(shl.SparseHebbianLearning):
+        def _start(self, X, *rest):
+            seen.append(X)
+            return super()._start(X, *rest)
+
+    parameters = make(**options).get_params()
+    model = Model(**parameters).fit(mapped)
+    assert np.shares_memory(seen[0].X, mapped)
+    np.testing.assert_array_equal(model.components_, make(**options).fit(X).components_)
+
+
+def test_an_iterable_is_gone_through_again():
+    X = making.planted(np.random.default_rng(0), 600, n_pixels=16, n_atoms=20)[0]
+    parts = np.array_split(X, 6)
+    first, model, again = (make(n_iter=n_iter).fit(parts) for n_iter in (1, 100, 100))
+    assert model.n_iter_ == 100 and model.score(X) > 0.8 * first.score(X)
+    np.testing.assert_array_equal(model.components_, again.components_)
+
+
+def test_an_iterator_has_one_pass():
+    model = make(n_iter=100).fit(X[i : i + 80] for i in range(0, 200, 80))
+    assert model.n_iter_ == 2 * 2 + 1  # of 80 rows, and 40 at last
+    assert make(n_iter=100).fit(iter([X, X]), on_step=lambda state: state.step == 2).n_iter_ == 2

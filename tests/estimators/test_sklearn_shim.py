@@ -6,6 +6,7 @@ out is listed in LEFT_OUT, with the reason.
 """
 
 import warnings
+from dataclasses import KW_ONLY, make_dataclass
 from fnmatch import fnmatch
 from inspect import signature
 from pathlib import Path
@@ -62,28 +63,25 @@ def keep_defaults(shim):
     return shim
 
 
+def initialiser(first, **defaults):
+    """An `__init__` with one parameter that may be positional, and others with these defaults."""
+    others = [(name, object, default) for name, default in defaults.items()]
+    return make_dataclass("Parameters", [first, ("_", KW_ONLY), *others]).__init__
+
+
 @keep_defaults
 class SparseCoder(shl.SparseCoder):
     """Theirs, by our SparseCoder."""
 
-    def __init__(
-        self,
-        dictionary,
-        *,
+    __init__ = initialiser(
+        "dictionary",
         transform_algorithm="omp",
         transform_n_nonzero_coefs=None,
         transform_alpha=None,
         split_sign=False,
         n_jobs=None,
         positive_code=False,
-    ):
-        self.dictionary = dictionary
-        self.transform_algorithm = transform_algorithm
-        self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
-        self.transform_alpha = transform_alpha
-        self.split_sign = split_sign
-        self.n_jobs = n_jobs
-        self.positive_code = positive_code
+    )
 
     algorithm = property(lambda self: self.transform_algorithm)
     l0_sparseness = property(lambda self: self.transform_n_nonzero_coefs)
@@ -106,61 +104,23 @@ def sparse_encode(
     n_jobs=None,
 ):
     """Theirs, by our SparseCoder."""
-    coder = SparseCoder(
-        dictionary,
-        transform_algorithm=algorithm,
-        transform_n_nonzero_coefs=n_nonzero_coefs,
-        transform_alpha=alpha,
-        positive_code=positive,
-        n_jobs=n_jobs,
-    )
-    return coder.transform(X)
+    how = {"transform_algorithm": algorithm, "transform_n_nonzero_coefs": n_nonzero_coefs}
+    how |= {"transform_alpha": alpha, "positive_code": positive, "n_jobs": n_jobs}
+    return SparseCoder(dictionary, **how).transform(X)
 
 
 @keep_defaults
 class DictionaryLearning(shl.SparseHebbianLearning):
     """Theirs, by our SparseHebbianLearning: a lasso of penalty alpha learns."""
 
-    def __init__(
-        self,
-        n_components=None,
-        *,
-        alpha=1,
-        max_iter=1000,
-        fit_algorithm="lars",
-        transform_algorithm="omp",
-        transform_n_nonzero_coefs=None,
-        transform_alpha=None,
-        n_jobs=None,
-        dict_init=None,
-        verbose=False,
-        split_sign=False,
-        random_state=None,
-        positive_code=False,
-        positive_dict=False,
-        batch_size=None,
-        tol=None,
-        max_no_improvement=10,
-        shuffle=True,
-    ):
-        self.n_components = n_components
-        self.alpha = alpha
-        self.max_iter = max_iter
-        self.fit_algorithm = fit_algorithm
-        self.transform_algorithm = transform_algorithm
-        self.transform_n_nonzero_coefs = transform_n_nonzero_coefs
-        self.transform_alpha = transform_alpha
-        self.n_jobs = n_jobs
-        self.dict_init = dict_init
-        self.verbose = verbose
-        self.split_sign = split_sign
-        self.random_state = random_state
-        self.positive_code = positive_code
-        self.positive_dict = positive_dict
-        self.batch_size = batch_size
-        self.tol = tol
-        self.max_no_improvement = max_no_improvement
-        self.shuffle = shuffle
+    __init__ = initialiser(
+        ("n_components", object, None),
+        **{"alpha": 1, "max_iter": 1000, "fit_algorithm": "lars", "transform_algorithm": "omp"},
+        **dict.fromkeys(("transform_n_nonzero_coefs", "transform_alpha", "n_jobs", "dict_init")),
+        **dict.fromkeys(("verbose", "split_sign", "positive_code", "positive_dict"), False),
+        **dict.fromkeys(("random_state", "batch_size", "tol")),
+        **{"max_no_improvement": 10, "shuffle": True},
+    )
 
     homeo_method = "None"
 
@@ -208,17 +168,8 @@ def dict_learning_online(X, n_components=2, *, method="lars", return_code=True, 
     return (code, dictionary) if return_code else dictionary
 
 
-SHIMS = {
-    shim.__name__: shim
-    for shim in (
-        SparseCoder,
-        sparse_encode,
-        DictionaryLearning,
-        MiniBatchDictionaryLearning,
-        dict_learning,
-        dict_learning_online,
-    )
-}
+SHIMS = [SparseCoder, sparse_encode, DictionaryLearning, MiniBatchDictionaryLearning]
+SHIMS += [dict_learning, dict_learning_online]
 
 
 def load_tests():
@@ -226,8 +177,8 @@ def load_tests():
     space = {"__name__": __name__}
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", pytest.PytestUnknownMarkWarning)  # its own marks
-        for name, shim in SHIMS.items():
-            patch.setattr(sklearn.decomposition, name, shim)
+        for shim in SHIMS:
+            patch.setattr(sklearn.decomposition, shim.__name__, shim)
         exec(compile(SOURCE.read_text(encoding="utf-8"), SOURCE, "exec"), space)
     return {name: value for name, value in space.items() if name.startswith("test_")}
 

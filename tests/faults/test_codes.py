@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from shl import metrics, plotting
+from shl import SparseCoder, metrics, plotting
+from shl.coding.events import Events
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL
 
 
@@ -61,7 +62,7 @@ def test_a_code_that_no_image_has_cannot_be_built(model, how):
 @pytest.mark.parametrize(
     "how", [name for name in BAD if "__setitem__" in BAD[name].__code__.co_names]
 )
-def test_a_code_that_was_edited_is_refused_where_it_is_used(model, how, use):
+def test_an_edited_code_is_rejected_at_its_use(model, how, use):
     code = model[0].transform(model[1])
     USES[use](model[0], code)
     BAD[how](vars(code))  # its arrays are edited in place
@@ -69,7 +70,7 @@ def test_a_code_that_was_edited_is_refused_where_it_is_used(model, how, use):
         USES[use](model[0], code)
 
 
-def test_a_reconstruction_needs_atoms_and_pixels_that_fit(model):
+def test_reconstruct_rejects_what_does_not_fit(model):
     fitted, images = model
     code = fitted.transform(images)
     atoms = fitted.components_
@@ -99,17 +100,25 @@ OF_SPARSE = {
     "usage": metrics.usage,
     "variance": metrics.variance,
     "mutual information": metrics.mutual_information,
-    "plot_variance": lambda code: plotting.plot_variance(code),
+    "plot_variance": plotting.plot_variance,
     "plot_coefficients": plotting.plot_coefficients,
+    "events": Events.from_dense,
+    "decode": SparseCoder(np.eye(3)).inverse_transform,
 }
 
 
 @pytest.mark.parametrize("name", OF_SPARSE)
-def test_a_sparse_code_is_looked_at_before_it_is_measured_or_drawn(name):
-    code = sparse.csr_array(np.eye(3))
-    code.indices[1] = 10**6
-    with pytest.raises(ValueError, match="code is a damaged sparse array"):
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "coo"])
+def test_a_sparse_code_edited_by_hand_is_rejected(name, kind):
+    """SciPy looks at the indices once."""
+    code = getattr(sparse.csr_array(np.eye(3)), f"to{kind}")()
+    (code.row if kind == "coo" else code.indices)[1] = 10**6
+    with pytest.raises(ValueError, match="(X|code) is a damaged sparse array"):
         OF_SPARSE[name](code)
+
+
+@pytest.mark.parametrize("name", [*OF_SPARSE][:5])
+def test_what_is_measured_or_drawn_has_no_nan(name):
     code = sparse.csr_array(np.diag([1.0, np.nan, 1.0]))
     with pytest.raises(ValueError, match="code must hold no NaN"):
         OF_SPARSE[name](code)

@@ -20,7 +20,7 @@ with warnings.catch_warnings(record=True) as caught:
     from shl.coding import kernels
     code = shl.sparse_encode(np.array([[0.5, 2.0], [3.0, 1.0]]), np.eye(2), l0_sparseness=1)
     code += shl.sparse_encode(np.array([[0.5, 2.0], [3.0, 1.0]]), np.eye(2), l0_sparseness=2)
-ours = [str(w.message) for w in caught if "compiled kernels" in str(w.message)]
+ours = [str(w.message) for w in caught if "Compiled kernels" in str(w.message)]
 hits = sum(kernels.pursue.stats.cache_hits.values())
 print(shl.__file__, hits, len(ours), code.tolist(), *ours, sep="\\n")
 """
@@ -78,7 +78,7 @@ def test_kernels_compile_without_a_folder_to_write(package, tmp_path, home):
     file = str(block(tmp_path, "file"))
     hits, warnings = use(package, **{k: file if v == "file" else v for k, v in home.items()})
     assert hits == 0
-    assert len(warnings) == 1 and "NUMBA_CACHE_DIR names a folder" in warnings[0]
+    assert len(warnings) == 1 and "Set NUMBA_CACHE_DIR to a folder" in warnings[0]
 
 
 def test_a_cache_is_used(compiled):

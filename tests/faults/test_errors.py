@@ -76,7 +76,7 @@ FITS = [
     ("positive_dict must be True or False, not 'yes'", {"positive_dict": "yes"}),
     ("homeo_fade", {"homeo_fade": (0.5, 0.5)}),
     (r"dict_init must have shape \(20, 16\), not \(3, 4\)", {"dict_init": np.ones((3, 4))}),
-    ("dict_init must have no atom of zeros", {"dict_init": np.zeros((20, 16))}),
+    ("dict_init must have no row of zeros", {"dict_init": np.zeros((20, 16))}),
     ("dict_init must be at least 0", {"positive_dict": True, "dict_init": -np.ones((20, 16))}),
     (
         "do_precision needs learning_algorithm='mp'",
@@ -99,9 +99,9 @@ FITS = [
     ("batch_size must be at least 1 and at most 2", {"X": [X[0], X[1]], "batch_size": 50}),
     ("X must hold numbers", {"X": {"a": X}}),
     ("Expected 2D array", {"X": iter([3])}),
-    ("X is an iterable of no batches", {"X": iter([])}),
-    ("n_passes must be None where X is an", {"X": iter([X]), "n_passes": 2, "n_iter": 2000}),
-    ("tol must be None where X is an iterable, not 0.1", {"X": iter([X]), "tol": 0.1}),
+    ("X is an iterable without batches", {"X": iter([])}),
+    ("n_passes must be None if X is an", {"X": iter([X]), "n_passes": 2, "n_iter": 2000}),
+    ("tol must be None if X is an iterable, not 0.1", {"X": iter([X]), "tol": 0.1}),
 ]
 CODES = [
     ("X must have 2 axes", {"X": np.ones(16)}),
@@ -110,7 +110,7 @@ CODES = [
     ("X is empty", {"X": np.empty((0, 16))}),
     ("X must be an array of real numbers", {"X": np.array([["a"] * 16])}),
     ("X must be an array", {"X": [[1.0], [2.0, 3.0]]}),
-    ("dictionary must have rows of unit norm; row 0 has norm 2", {"dictionary": 2 * ATOMS}),
+    ("dictionary must have rows of unit norm, but row 0 has norm 2", {"dictionary": 2 * ATOMS}),
     ("row 0 is all zeros", {"dictionary": np.zeros((5, 16))}),
     ("dictionary", {"dictionary": None}),
     ("algorithm must be one of 'mp'.*not 'magic'", {"algorithm": "magic"}),
@@ -121,19 +121,19 @@ CODES = [
     ("alpha_MP must be above 0 and at most 1, not 1.5", {"alpha_MP": 1.5}),
     ("alpha_MP", {"alpha_MP": 10**400}),
     ("do_sym must", {"do_sym": np.array([1, 0])}),
-    ("gain must be non-negative", {"gain": -np.ones(16)}),
+    ("gain must be at least 0, not -1", {"gain": -np.ones(16)}),
     (r"gain must have shape \(16,\), not \(3,\)", {"gain": np.ones(3)}),
     ("gain must be an array", {"gain": [[1], [1, 2]]}),
     ("P_cum must have shape", {"P_cum": np.ones((16, 1))}),
     ("P_cum must be non-decreasing", {"P_cum": np.tile([1.0, 0.0], (16, 1))}),
-    ("gain and P_cum: give one of them", {"P_cum": np.ones((16, 4)), "gain": np.ones(16)}),
+    ("gain and P_cum are both given", {"P_cum": np.ones((16, 4)), "gain": np.ones(16)}),
     ("C must be above 0, not 0.0", {"P_cum": np.ones((16, 4)), "C": 0.0}),
     ("P_cum has no effect", {"P_cum": np.ones((16, 4)), "algorithm": "omp"}),
-    ("precision must be positive", {"precision": np.zeros((16, 16))}),
+    ("precision must be above 0, not 0", {"precision": np.zeros((16, 16))}),
 ]
 CODERS = [
     ("Dictionary and X have different numbers", {"dictionary": np.ones((3, 5))}),
-    ("dictionary: row 0 is all zeros", {"dictionary": np.zeros((3, 16))}),
+    ("dictionary must have no row of zeros", {"dictionary": np.zeros((3, 16))}),
     ("competition must be a Competition, not 3", {"competition": 3}),
     ("l0_sparseness.*at most 16", {"l0_sparseness": 17}),
     ("Positive constraint not supported for 'omp'", {"positive_code": True}),
@@ -154,9 +154,9 @@ SETS = [
     ("variable must be one of", partial(scan, lambda scan: scan.values_of("cache_dir"))),
     ("fit_tol cannot be scanned", partial(scan, lambda scan: scan.values_of("fit_tol"))),
     ("changes the data", partial(scan, lambda s: s.values_of("patch_width"), data=np.ones((9, 4)))),
-    ("no record to write: call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
+    ("no record to write. Call run", partial(scan, lambda scan: scan.to_csv("empty.csv"))),
     (
-        "SHL_set.run .*'variable': did you mean variables",
+        "SHL_set.run .*'variable'. Did you mean variables",
         partial(scan, lambda s: s.run(variable=1)),
     ),
 ]
@@ -171,7 +171,7 @@ OTHERS = [
     ("eta must be above 0, not nan", lambda: shl(eta=float("nan"))),
     ("list_figures must be one of 'show_dico'", lambda: shl().learn_dico(list_figures=["all"])),
     ("list_figures", lambda: shl().learn_dico(list_figures="show_dico")),
-    ("SHL.learn_dico .*'list_figure': did you mean", lambda: shl().learn_dico(list_figure=[1])),
+    ("SHL.learn_dico .*'list_figure'. Did you mean", lambda: shl().learn_dico(list_figure=[1])),
     ("X must be codes", lambda: decode(None)),
     ("X must be", lambda: decode("abc")),
     ("Expected 20, got 16", lambda: decode(X)),
@@ -182,7 +182,7 @@ OTHERS = [
     ("P_cum needs the C of its scale", lambda: HEH(C=0, P_cum=np.linspace(0, 1, 128))),
     ("start must be", lambda: Decay(1.5, 0.1)),
     ("least_cosine must be at least 0 and at most 1, not 2", lambda: Replacement(least_cosine=2)),
-    ("record_each was 0.  Learn again with record_each", lambda: History().to_frame()),
+    ("record_each was 0. Learn again with record_each", lambda: History().to_frame()),
     ("C must be above 0, not 0", lambda: classic.rescaling([1.0], C=0)),
     ("r must have 2 columns, not 3", lambda: classic.quantile(np.ones((2, 4)), np.ones((1, 3)))),
     (r"r must be in \[0, 1\), but is in", lambda: classic.inv_rescaling([0.5, 1.0])),
@@ -240,15 +240,15 @@ NEAREST = {  # class: a name that it has not, and the nearest that it has
 @pytest.mark.parametrize("owner", NEAREST)
 def test_unknown_parameters_name_the_nearest(owner):
     for theirs, ours in NEAREST[owner].items():
-        with pytest.raises(TypeError, match=f"no parameter '{theirs}': did you mean {ours}"):
+        with pytest.raises(TypeError, match=f"no parameter '{theirs}'. Did you mean {ours}"):
             owner(**{theirs: 3})
         if hasattr(owner, "set_params"):
-            with pytest.raises(ValueError, match=f"no parameter '{theirs}': did you mean {ours}"):
+            with pytest.raises(ValueError, match=f"no parameter '{theirs}'. Did you mean {ours}"):
                 owner().set_params(**{theirs: 3})
 
 
 def test_names_without_a_near_one_list_all():
-    with pytest.raises(TypeError, match="'zzzzzz': it has n_dictionary, "):
+    with pytest.raises(TypeError, match="'zzzzzz'. It has n_dictionary, "):
         small_model(zzzzzz=3)
 
 
@@ -264,7 +264,7 @@ def test_bad_weights_are_named(weight, words):
     for learn in (make().fit, make().partial_fit, make(n_iter=2).fit(X).score):
         with pytest.raises(ValueError, match=words):
             learn(X, sample_weight=weight)
-    with pytest.raises(ValueError, match="sample_weight must be None where X is an iterable"):
+    with pytest.raises(ValueError, match="sample_weight must be None if X is an iterable"):
         make().fit(iter([X]), sample_weight=weight)
 
 

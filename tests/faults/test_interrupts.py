@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make
 
 import shl
 from shl import SparseHebbianLearning
@@ -13,8 +14,6 @@ from shl import SparseHebbianLearning
 pytestmark = pytest.mark.filterwarnings("ignore:learning was interrupted")
 FOLDER = str(Path(shl.__file__).parent)
 X = np.random.default_rng(0).standard_normal((300, 16)).astype(np.float32)
-OPTIONS = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 6, "batch_size": 40}
-OPTIONS |= {"random_state": 0, "record_each": 2, "record_num_batches": 0}
 
 
 class Injected:
@@ -57,67 +56,48 @@ def stream():
     return iter([X[:120], X[120:240], X[60:]])
 
 
-def refit(model):
-    return model.fit(X[::-1])
-
-
-WAYS = {
-    "fit": (lambda model: model.fit(X), False),
-    "refit": (refit, True),
+WAYS = {  # what learns, and whether the model was fitted before
+    "fit": (lambda model, **options: model.fit(X, **options), False),
+    "refit": (lambda model, **options: model.fit(X[::-1], **options), True),
     "partial_fit": (lambda model: model.partial_fit(X), True),
     "first partial_fit": (lambda model: model.partial_fit(X), False),
-    "stream": (lambda model: model.fit(stream()), False),
+    "stream": (lambda model, **options: model.fit(stream(), **options), False),
 }
 
 
 def start(is_fitted):
-    model = SparseHebbianLearning(**OPTIONS)
+    model = make(n_iter=6, batch_size=40, record_each=2, record_num_batches=0)
     return model.fit(X[:150]) if is_fitted else model
 
 
 def good_steps(call, is_fitted):
     """What a model may have learned when it is interrupted: before, and after each whole step."""
-    model = start(is_fitted)
-    found = {learned_of(model)}
+    found = {learned_of(start(is_fitted))}
     for n_steps in range(1, 7):
         twin = start(is_fitted)
-
-        def stop(state, n_steps=n_steps):
-            return state.step == n_steps
-
-        if call is WAYS["fit"][0]:
-            twin.fit(X, on_step=stop)
-        elif call is refit:
-            twin.fit(X[::-1], on_step=stop)
-        elif call is WAYS["stream"][0]:
-            twin.fit(stream(), on_step=stop)
+        call(twin, on_step=lambda state, n_steps=n_steps: state.step == n_steps)
         found.add(learned_of(twin))
     return found
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_interrupt_leaves_a_whole_model(way, tmp_path, n_interrupts=2):
-    call, is_fitted = WAYS[way]
-    check_interrupts(call, is_fitted, tmp_path, n_interrupts)
+    check_interrupts(way, tmp_path, n_interrupts)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_100_interrupts_leave_whole_models(way, tmp_path):
+    check_interrupts(way, tmp_path, 100)
+
+
+def check_interrupts(way, tmp_path, n_interrupts):
     call, is_fitted = WAYS[way]
-    check_interrupts(call, is_fitted, tmp_path, 100)
-
-
-def check_interrupts(call, is_fitted, tmp_path, n_interrupts):
     with Injected() as counted:
         call(start(is_fitted))
     places = np.random.default_rng(n_interrupts).integers(1, counted.count, n_interrupts)
     before = learned_of(start(is_fitted))
-    whole = (
-        None
-        if call in (WAYS["partial_fit"][0], WAYS["first partial_fit"][0])
-        else good_steps(call, is_fitted)
-    )
+    whole = None if "partial" in way else good_steps(call, is_fitted)
     for place in places:
         model = start(is_fitted)
         try:

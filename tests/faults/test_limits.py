@@ -1,6 +1,5 @@
 """What cannot be is refused at once, by the name of its parameter."""
 
-import os
 import time
 
 import numpy as np
@@ -186,18 +185,3 @@ def test_workers_record_what_fails(tmp_path):
     records = experiments.run(["homeo_method"], n_jobs=2)
     assert [r["status"] for r in records] == ["failed", "done", "failed", "done"]
     assert "lost" in records[0]["failure"] and "gain must hold no NaN" in records[2]["failure"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="a pipe")
-def test_a_database_that_cannot_be_used_stops_nothing_else(tmp_path):
-    bad = tmp_path / "bad"
-    bad.mkdir()
-    (bad / "x.png").mkdir()
-    os.mkfifo(bad / "y.png")
-    (bad / "z.png").symlink_to(bad / "z.png")
-    opts = {**SMALL, "datapath": str(tmp_path), "cache_dir": tmp_path / "cache"}
-    experiments = SHL_set(opts, values={"name_database": ["bad", "sample"]})
-    with pytest.warns(UserWarning, match="skipped"):
-        records = experiments.run(["name_database"])
-    assert [record["status"] for record in records] == ["failed", "done"]
-    assert "no usable image" in records[0]["failure"]

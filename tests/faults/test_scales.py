@@ -20,7 +20,7 @@ def problem(dtype, n_samples=40):
 
 @pytest.mark.parametrize("algorithm", ["omp", "lars", "lasso_lars"])
 @pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-7, 1e-6])
-def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, distance):
+def test_twin_atoms_get_no_large_coefficients(algorithm, distance):
     for dtype in (np.float32, np.float64):
         X, atoms = problem(dtype)
         rng = np.random.default_rng(1)
@@ -31,24 +31,6 @@ def test_atoms_that_are_nearly_the_same_get_no_large_coefficients(algorithm, dis
         assert np.abs(code).max() < 100
         residual = np.linalg.norm(X - code @ both, axis=1)
         assert (residual <= np.linalg.norm(X, axis=1) * (1 + 1e-5)).all()
-
-
-@pytest.mark.parametrize("optimizer", ["newton", "adam"])
-@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-20, 1e-10, 1e9, 1e18])
-def test_the_records_of_any_scale_are_finite(scale, optimizer):
-    X, _ = problem(np.float32, 200)
-    options = {"n_dictionary": 20, "l0_sparseness": 3, "n_iter": 4, "batch_size": 50}
-    options |= {"record_each": 1, "record_num_batches": 50, "random_state": 0}
-    options |= {"eta": 1e-3, "beta1": 0.0} if optimizer == "adam" else {}
-    model = SparseHebbianLearning(**options, homeo_method="None", optimizer=optimizer)
-    try:
-        model.fit(X * np.float32(scale))
-    except FloatingPointError as error:
-        assert scale > 1e9 and "sample" in str(error)
-        return
-    for name in ("F", "error", "F_own", "qerror"):
-        assert np.isfinite(model.record_[name]).all(), name
-    assert 0 < model.record_["error"][0] < 1
 
 
 def test_the_error_of_any_scale_is_the_same():
@@ -65,7 +47,7 @@ def test_the_error_of_any_scale_is_the_same():
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_coefficients_that_overflow_are_refused_by_place(algorithm, dtype):
+def test_coefficients_that_overflow_are_named(algorithm, dtype):
     X, atoms = problem(dtype)
     most = np.finfo(dtype).max
     options = {"algorithm": algorithm, "l0_sparseness": 5}
@@ -90,7 +72,7 @@ LEARNINGS = {
     "precision": {"do_precision": True, "eta_precision": 0.1},
     "mask": {"missing": "mask"},
     "weights": {"weighted": True},
-    "early": {"tol": 1e-3, "record_each": 2},
+    "early": {"tol": 1e-3},
 }
 
 
@@ -104,7 +86,11 @@ def test_learning_at_any_scale_has_the_same_bits(name, dtype):
         X[::3, ::4] = np.nan
 
     def results(X):
-        model = make(**{"n_iter": 12, "batch_size": 50, **options}).fit(X, sample_weight=weight)
+        records = {"record_each": 2, "record_num_batches": 50}
+        model = make(**{"n_iter": 12, "batch_size": 50, **records, **options})
+        model.fit(X, sample_weight=weight)
+        for kind in ("F", "F_own", "qerror"):
+            assert np.isfinite(model.record_[kind]).all()
         found = [model.components_, model.score(X), model.transform(X) != 0]
         return [*found, model.partial_fit(X[:80]).components_, model.record_.get("error", 0)]
 
@@ -199,7 +185,7 @@ def test_an_experiment_keeps_python_numbers():
     assert one == two and all(type(getattr(two, name)) is int for name in options)
 
 
-def test_events_of_atoms_that_are_not_there_are_refused():
+def test_events_reject_indices_out_of_range():
     good = Events(np.array([[0, 2]], np.int32), np.ones((1, 2)), 3)
     good.to_dense()
     bad = [

@@ -196,15 +196,17 @@ def test_no_worker_outlives_its_parent(tmp_path, number):
     os.mkfifo(tmp_path / "pipe")
     code = BUSY.replace("sys.argv[1]", repr(str(tmp_path / "cache")))
     code = code.replace("sys.argv[2]", repr(str(tmp_path / "pipe")))
-    process, learning = python(code, start_new_session=True), ""
+    process, learning = python(code, start_new_session=True), b""
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that it has a reader all the time
     while len(learning) < 2:
-        learning += (tmp_path / "pipe").read_text()
+        learning += os.read(pipe, 2)
+    os.close(pipe)
     assert_gone(process, number)
     assert not store.Store(tmp_path / "cache").verify()
 
 
 @pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
-def test_no_worker_waits_for_its_first_job_after_its_parent():
+def test_an_idle_worker_ends_with_its_parent():
     process = python(IDLE, start_new_session=True)
     assert process.stdout.readline() == "on its way\n"
     assert_gone(process, signal.SIGKILL)

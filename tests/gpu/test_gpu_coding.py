@@ -77,7 +77,7 @@ def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dict
     options = options_of(name, dictionary.shape)
     code = sparse_encode(put(X), put(dictionary), **moved(options, put))
     np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
-    with pytest.raises(ValueError, match="dictionary has 21 atoms, whose Gram matrix does not fit"):
+    with pytest.raises(ValueError, match="dictionary has 21 atoms, and their Gram matrix does not"):
         sparse_encode(put(X), put(dictionary), algorithm="omp")
 
 
@@ -148,7 +148,7 @@ def test_arrays_of_two_devices_are_refused_by_name(put, X):
         check_device(tensor.to("meta"), "gain", tensor.device)
 
 
-def test_arrays_of_another_library_come_back_as_its_own(put, get, monkeypatch, X, dictionary):
+def test_arrays_of_other_libraries_come_back(put, get, monkeypatch, X, dictionary):
     import torch
 
     class Array:

@@ -40,7 +40,7 @@ def test_every_rule_learns_as_on_the_cpu(put, get, X, rule):
     assert all(map(is_tensor, (*arrays, *there._state.moments.values())[:5]))
 
 
-def test_orthogonal_pursuit_with_replacement_fading_and_decay(put, get, X):
+def test_omp_with_replacement_fading_and_decay(put, get, X):
     here, _ = compare(put, get, X, replace=OFTEN, homeo_fade=(0.2, 0.8), eta_decay=(0.3, 0.1))
     assert here.n_replaced_ > 1
 

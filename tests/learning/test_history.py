@@ -20,7 +20,7 @@ def test_columns_are_arrays_over_records(history):
     assert repr(History()) == "History(0 records of )"
 
 
-def test_the_last_record_and_the_frame_have_the_scalars(history):
+def test_last_and_to_frame_have_the_scalars(history):
     assert history.last() == {"steps": 8, "error": 1 / 9}
     frame = history.to_frame()
     assert list(frame.index) == [0, 8] and list(frame.columns) == ["error"]

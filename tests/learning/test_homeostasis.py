@@ -28,7 +28,7 @@ def events(rng, n_samples=50, n_atoms=8, l0=3):
     return Events(indices, rng.exponential(0.3, (n_samples, l0)), n_atoms)
 
 
-def test_equal_matching_pursuit_leaves_an_atom_after_a_batch_without_events(rng):
+def test_emp_leaves_an_atom_after_an_empty_batch(rng):
     rule = EMP(eta_homeo=0.5)
     state = rule.update(rule.init(8, 3 / 8, np.float64), events(rng))
     silent = Events(np.zeros((50, 3), np.int32), np.zeros((50, 3)), 8)
@@ -39,7 +39,7 @@ def test_equal_matching_pursuit_leaves_an_atom_after_a_batch_without_events(rng)
 
 
 @pytest.mark.parametrize("kind", [HEH, HEH2019])
-def test_a_scale_of_zero_adapts_to_the_mean_coefficient(rng, kind):
+def test_a_scale_of_0_adapts_to_the_coefficients(rng, kind):
     rule = kind(eta_homeo=0.2, C=0)
     state = rule.init(8, 3 / 8, np.float64)
     assert rule.competition(state).kind == "plain" and kind_of(rule, 8) == "table"
@@ -151,7 +151,7 @@ def test_a_fading_table_goes_to_one_for_all_atoms(rng, kind):
     assert rule.competition(rule.update(state, events(rng))).P_cum is None
 
 
-def test_learning_with_a_rule_that_fades_ends_in_plain_pursuit(X):
+def test_a_fading_rule_ends_in_plain_pursuit(X):
     model = make(homeo_fade=(0.2, 0.6), n_iter=10).fit(X)
     assert model.gain_ is None
     assert model.set_params(homeo_fade=None).fit(X).gain_ is not None

@@ -96,10 +96,6 @@ def test_gradient_equals_the_oracle(X, dictionary, code):
     np.testing.assert_allclose(found, naive.gradient(X, code, dictionary), atol=1e-12)
 
 
-def test_events_of_each_atom_are_counted(code):
-    np.testing.assert_array_equal(Events.from_dense(code).counts(), (code != 0).sum(axis=0))
-
-
 @pytest.mark.parametrize("n_pixels", [1, 31, 32, 33, 70])
 def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
     atoms = rng.standard_normal((5, n_pixels))
@@ -111,7 +107,7 @@ def test_atoms_are_scaled_to_norm_1_but_for_zeros(rng, n_pixels):
 
 
 @pytest.mark.parametrize("n_pixels", [7, 31, 32, 33, 64, 70])
-def test_sums_over_events_in_several_parts_are_the_product(rng, n_pixels):
+def test_sums_over_events_are_the_product(rng, n_pixels):
     code = rng.standard_normal((1100, 300)) * (rng.random((1100, 300)) < 0.03)
     code[:, :5] = 0  # atoms that no sample uses
     events, rows = Events.from_dense(code), rng.standard_normal((1100, n_pixels))
@@ -140,7 +136,7 @@ def test_adam_equals_the_oracle(dictionary, rng):
     )
 
 
-def test_variance_is_the_mean_square_of_what_atoms_leave_over(X, dictionary, code):
+def test_variance_is_a_mean_square_of_residuals(X, dictionary, code):
     plan = Plan(Coding(), homeostasis.Plain(), optimizers.Adam(), eta_precision=1.0)
     state = start_state(dictionary, plan, seed=0)
     with Threads() as threads:

@@ -46,7 +46,7 @@ def test_newton_remembers_a_share_of_a_stream():
     newton, D = Newton(kappa=2.0), np.eye(3)
     moments = newton.init(D)
     for n in (10, 30):
-        newton.step(D, np.zeros((3, 3)), moments, 0, sums=Sums(n, np.full(3, n), np.full(3, n)))
+        newton.step(D, np.zeros((3, 3)), moments, 0, 1.0, Sums(n, np.full(3, n), np.full(3, n)))
     np.testing.assert_allclose(moments["V"], 30 + 10 * (1 - 30 / 40) ** 2)
 
 
@@ -54,7 +54,7 @@ def test_newton_moves_no_atom_far_or_unused():
     newton, D = Newton(), np.eye(4)
     moments = newton.init(D)
     sums = Sums(10, np.array([1e-9, 1.0, 0.0, 0.0]), np.array([1, 5, 0, 0]))
-    found, _ = newton.step(D, -D[[3, 3, 3, 3]], moments, 0, sums=sums)
+    found, _ = newton.step(D, -D[[3, 3, 3, 3]], moments, 0, 1.0, sums)
     np.testing.assert_allclose(found[:2], unit(D[:2] + 0.3 * D[3]), atol=1e-12)
     np.testing.assert_array_equal(found[2:], D[2:])
 
@@ -64,7 +64,7 @@ def test_missing_entries_lengthen_the_step():
     moves = []
     for share in (1.0, 0.5):
         sums = Sums(10, np.full(3, 10.0), np.full(3, 10), share)
-        found, norms = newton.step(D, slope, newton.init(D), 0, sums=sums)
+        found, norms = newton.step(D, slope, newton.init(D), 0, 1.0, sums)
         moves.append(norms[:, None] * found - D)
     np.testing.assert_allclose(moves[1], 2 * moves[0])
 

@@ -12,7 +12,7 @@ from shl.learning.replacement import Replacement, unexplained
 
 @pytest.mark.parametrize("n_atoms", [20, 32, 70])
 @pytest.mark.parametrize("is_signed", [False, True])
-def test_what_others_cannot_explain_equals_the_oracle(rng, is_signed, n_atoms):
+def test_unexplained_shares_equal_the_oracle(rng, is_signed, n_atoms):
     D = unit(rng.standard_normal((n_atoms, 6)))
     found = unexplained(D @ D.T, is_signed)
     np.testing.assert_allclose(found, naive.unexplained(D, is_signed), atol=1e-12)

@@ -53,8 +53,8 @@ def test_a_start_is_mapped_into_whitened_space(X, scales):
     start = np.random.default_rng(1).standard_normal((20, 16))
     start /= np.linalg.norm(start, axis=1, keepdims=True)
     adam = {"optimizer": "adam", "eta": 1e-9, "learning_algorithm": "mp", "n_iter": 1}
-    for whiten in ("std", "zca"):
-        model = make(whiten=whiten, dict_init=start, **adam).fit(X * scales)
+    for whiten in (None, "std", "zca"):
+        model = make(whiten=whiten, dict_init=start, **adam).fit(X * (scales if whiten else 1))
         np.testing.assert_allclose(model.components_, start, atol=1e-6)
 
 

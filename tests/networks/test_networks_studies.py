@@ -96,8 +96,8 @@ def test_command_needs_torch(name, monkeypatch, tmp_path, capsys):
 
 def test_command_line_imports_no_torch():
     code = (
-        "import sys; from shl.cli.main import COMMANDS, _make_parser; "
-        "[_make_parser(command.name) for command in COMMANDS]; "
+        "import sys; from shl.cli.main import LIST, _make_parser; "
+        "[_make_parser(command.name) for command in LIST]; "
         "sys.exit(bool({'torch', 'skorch', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,14 +1,12 @@
 """Figures are shown as those of other packages, in a kernel and by a script's `plt.show()`."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from running import run
 
 START = Path(__file__).resolve().parents[2] / "docs" / "start.md"
 LEARN = """
@@ -87,15 +85,6 @@ def test_a_loop_in_a_notebook_leaves_no_figure_open(tmp_path):
     assert count[1].startswith("[] ") and int(count[1].split()[1]) <= 5
 
 
-def run_script(script, **environment):
-    """What a script prints, warnings being errors."""
-    command = [sys.executable, "-W", "error", "-c", script]
-    environment = {**os.environ, **environment}
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
-
-
 PYPLOT = "import matplotlib.pyplot as plt\n"
 DRAW = """
 import numpy as np
@@ -109,9 +98,9 @@ plot_usage(np.ones(9))
 def test_a_script_shows_figures_by_pyplot(tmp_path, script):
     (tmp_path / "saying.py").write_text(BACKEND)
     environment = {"MPLBACKEND": "module://saying", "PYTHONPATH": str(tmp_path)}
-    assert run_script(script + "plt.show()", **environment) == "shown [1, 1]\n"
+    assert run(script + "plt.show()", env=environment) == (0, "shown [1, 1]\n", "")
 
 
-def test_a_script_without_a_display_leaves_no_figure_open():
+def test_a_script_leaves_no_figure_open():
     script = PYPLOT + "from shl import SHL" + LOOP.replace("100", "3") + "print(plt.get_fignums())"
-    assert run_script(script, MPLBACKEND="agg") == "[]\n"
+    assert run(script, env={"MPLBACKEND": "agg"}) == (0, "[]\n", "")

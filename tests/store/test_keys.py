@@ -3,11 +3,8 @@
 import functools
 import importlib
 import operator
-import os
 import re
 import shutil
-import subprocess
-import sys
 import threading
 import types
 import weakref
@@ -22,12 +19,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from making import EXPERIMENT
+from running import run
 from scipy import sparse
 
 import shl
 from shl import SHL, store
 from shl.learning import checkpoints
 from shl.learning.homeostasis import ActivationRule
+from shl.store import keys
 
 OPTS = EXPERIMENT | {"N_patches": 300, "n_dictionary": 20, "batch_size": 50, "record_each": 0}
 RULE = """
@@ -46,7 +45,7 @@ def make_rule(strength=1, power=0.5, comment="pass"):
     return names["Mine"](0.05, 0.05)
 
 
-def test_an_edited_rule_does_not_go_on_from_a_checkpoint(tmp_path):
+def test_an_edited_rule_uses_no_checkpoint(tmp_path):
     def last_step(rule):
         shl = SHL(**OPTS, homeo_method=rule, cache_dir=tmp_path)
         path = shl.result_path(data=shl.get_data(), matname="own")
@@ -292,55 +291,52 @@ def test_a_key_does_not_change_by_use():
 
 def test_a_key_follows_the_modules_of_a_user(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    keys = []
+    found = []
     for n in (1, 2):
         (tmp_path / f"mine_{n}.py").write_text(f"def helper(p):\n    return p + {n}\n")
         module = importlib.import_module(f"mine_{n}")
-        keys += [store.key_of({"f": module.helper})]
-        keys += [store.key_of({"f": written("def it(p): return helper(p)", helper=module.helper)})]
-        keys += [store.key_of({"f": written("def it(p): return m.helper(p)", m=module)})]
-    assert len({*keys}) == 6
+        found += [store.key_of({"f": module.helper})]
+        found += [store.key_of({"f": written("def it(p): return helper(p)", helper=module.helper)})]
+        found += [store.key_of({"f": written("def it(p): return m.helper(p)", m=module)})]
+    assert len({*found}) == 6
 
 
-EDITED = f"""
-from shl import SHL
-dico = SHL(**{OPTS | {"record_num_batches": 50}!r}, cache_dir="results").learn_dico(matname="x")
-print(dico.components_.sum())
-"""
+@pytest.mark.parametrize(
+    ("file", "stale"),
+    [
+        ("learning/optimizers.py", {"experiments", "convolution", "annex", None}),
+        ("images/patches.py", {"images", "experiments", "convolution", "annex", None}),
+        ("networks/mlp.py", {"networks", None}),
+        ("plotting/atoms.py", set()),
+        ("cli/main.py", set()),
+    ],
+)
+def test_an_edit_of_the_package_is_noticed(file, stale, tmp_path, monkeypatch):
+    """Results are stale whose sources were edited, and no others."""
 
+    def list_keys(root):
+        monkeypatch.setattr(keys, "SOURCES", keys._read_sources(root))
+        return {package: keys.sources_of.__wrapped__(package) for package in keys.USED}
 
-def test_an_edit_of_the_package_is_noticed(tmp_path):
-    shutil.copytree(Path(shl.__file__).parent, tmp_path / "shl")
-
-    def run():
-        command = [sys.executable, "-c", EDITED]
-        env = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_DISABLE_JIT": "1"}
-        done = subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
-        return float(done.stdout)
-
-    first, path = run(), tmp_path / "shl" / "learning" / "optimizers.py"
-    text = path.read_text()
-    assert "self.eta" in text
-    path.write_text(text.replace("self.eta", "(0.1 * self.eta)"))
-    edited = run()
-    shutil.rmtree(tmp_path / "results")
-    assert edited == run() != first
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(shl.__file__).parent, tmp_path / "shl", ignore=ignored)
+    before = list_keys(tmp_path / "shl")
+    assert before == list_keys(Path(shl.__file__).parent)
+    with (tmp_path / "shl" / file).open("a") as source:
+        source.write("\n")
+    assert {
+        name for name, key in list_keys(tmp_path / "shl").items() if key != before[name]
+    } == stale
 
 
 def test_keys_are_the_same_in_every_process():
     code = (
         "from shl import store\n"
-        "from shl.learning.homeostasis import ActivationRule\n"
-        "class Mine(ActivationRule):\n"
+        "class Mine:\n"
         "    names = {'a', 'b', 'c'}\n"
         "    def gain(self, p, target):\n"
         "        return p if str(p) in {'x', 'yy', 'zzz'} else target\n"
         "print(store.key_of({'rule': Mine(), 'set': {'x', 'y', 'z'}}))\n"
     )
-    command = [sys.executable, "-c", code]
-    options = {"check": True, "capture_output": True, "text": True}
-    keys = {
-        subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": seed}, **options).stdout
-        for seed in "12"
-    }
+    keys = {run(code, env={"PYTHONHASHSEED": seed})[1] for seed in "12"}
     assert len(keys) == 1 and len(keys.pop().strip()) == 32

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..coder import DEPENDENT, SAFE, PatchCoder, is_doubtful, split_scale
+from ..coder import DEPENDENT, SAFE, PatchCoder, count_missed, is_doubtful, split_scale
 from ..competition import PLAIN, Competition
 from ..events import Batch
 from ..parameters import PURSUITS, Coding
@@ -154,14 +155,14 @@ class DeviceCoder(PatchCoder):
         rows, weight = batch.residual[:n_most], batch.code.weight
         return rows if weight is None else rows * torch.sqrt(weight[:n_most, None] / weight.mean())
 
-    def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads=None) -> Batch:
+    def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads: Any = None) -> Batch:
         """The samples X[rows], their events and residuals."""
         samples = X[torch.from_numpy(rows).to(X.device)].to(self.dictionary.dtype)
         events, residual = self._encode(samples), samples.clone()
         events.subtract_from(residual, self.dictionary)
         return Batch(samples, events, residual)
 
-    def gradient(self, batch: Batch, threads=None) -> torch.Tensor:
+    def gradient(self, batch: Batch, threads: Any = None) -> torch.Tensor:
         """-(A^T R) / n_samples for code A and residuals R: (n_dictionary, n_pixels)."""
         rows, weight = batch.residual, batch.code.weight
         total = batch.code.sum_products(rows if weight is None else rows * weight[:, None])
@@ -171,7 +172,7 @@ class DeviceCoder(PatchCoder):
         """The same coder under another competition."""
         return replace(self, contest=make_contest(self.coding, self.dictionary, competition))
 
-    def encode(self, X: torch.Tensor, threads=None) -> DeviceEvents:
+    def encode(self, X: torch.Tensor, threads: Any = None) -> DeviceEvents:
         """The events of all samples, in chunks of rows that depend on sizes alone."""
         events = self._encode(X)
         if not torch.isfinite(events.values).all() and torch.isfinite(self.dictionary).all():
@@ -273,7 +274,8 @@ class DeviceCoder(PatchCoder):
                 some, (some * some).sum(dim=1), tolerances[is_left], exact
             )
             events.indices[is_left], events.values[is_left] = exact.indices, exact.values.float()
-        return int(((energy > tolerances) & (least == 0)).sum()) if has_tolerance else 0
+        given = X, events, self.dictionary, start, energy, least, tolerances
+        return count_missed(*given) if has_tolerance else 0
 
     def _select_orthogonal(self, X, start, tolerances, events):
         """Fill events; return the squared norms that are left, and the smallest pivots."""

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -113,11 +113,11 @@ class DeviceEvents:
         used = (self.to_dense() != 0).double()
         return used.T @ (used if self.weight is None else used * self.weight[:, None])
 
-    def sum_products(self, rows: torch.Tensor, threads=None) -> torch.Tensor:
+    def sum_products(self, rows: torch.Tensor, threads: Any = None) -> torch.Tensor:
         """A^T rows for the code A, (n_dictionary, n_pixels)."""
         return self._sum_rows(kernels.accumulate, self.by_atom, rows)
 
-    def sum_squares(self, rows: torch.Tensor, threads=None) -> torch.Tensor:
+    def sum_squares(self, rows: torch.Tensor, threads: Any = None) -> torch.Tensor:
         """The sum of rows_n^2 over the samples n that use each atom, (n_dictionary, n_pixels)."""
         return self._sum_rows(kernels.accumulate_squares, self.by_atom[:2], rows)
 

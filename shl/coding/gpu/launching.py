@@ -59,7 +59,7 @@ def count_blocks(device: torch.device) -> int:
     return 16 * torch.cuda.get_device_properties(device).multi_processor_count
 
 
-def launch(kernel, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int = 0) -> None:
+def launch(kernel: Any, grid: int | tuple, n_threads: int, *args: Any, n_bytes: int = 0) -> None:
     """Run a kernel over tensors, on PyTorch's current stream of their device.
 
     n_bytes of dynamic shared memory; Python's floats are float64 to a kernel, NumPy's are theirs.
@@ -84,6 +84,6 @@ def _in_host(arg):
     return arg.numpy() if isinstance(arg, torch.Tensor) else arg
 
 
-def number(dtype: torch.dtype):
+def number(dtype: torch.dtype) -> Any:
     """NumPy's scalar type of a tensor's dtype."""
     return {torch.float32: np.float32, torch.float64: np.float64}[dtype]

@@ -119,7 +119,6 @@ def _draw(records, data):
 
 STUDY = Study(
     name="group-sparsity",
-    text="L2, L1, group and sparse group lasso: what they leave of a network",
     learn=learn_one,
     varied={"penalty": PENALTIES, "alpha": (None,)},
     settings=settings_of,

@@ -6,6 +6,7 @@ l2_loss(y - target) / (n_classes batch_size), half the squared error of the outp
 """
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from .study import Study, with_std
 
 METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
 LOSSES = ("squared error", "cross-entropy")
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "epochs": 500,
     "learning_rate": 1e-4,
     "batch_size": 32,
@@ -168,7 +169,6 @@ def _draw(records, data):
 
 STUDY = Study(
     name="regularization",
-    text="one softmax layer under five regularisers: table, weight images, accuracy over epochs",
     learn=learn_one,
     varied={"method": METHODS},
     settings=lambda data: SETTINGS,

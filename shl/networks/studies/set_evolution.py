@@ -144,8 +144,6 @@ def _draw(records, data):
 
 STUDY = Study(
     name="set",
-    text="sparse networks that evolve under weight decay: do connections find the pixels that "
-    "matter",
     learn=evolve_one,
     varied={"weight_decay": (0.0, 1e-3, 5e-3)},
     settings=settings_of,

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -24,8 +25,8 @@ class Study:
 
     Parameters
     ----------
-    name, text : str
-        Name and help of the command.
+    name : str
+        Name of the command.
     learn : callable
         Learns once.  Its keyword parameters are data, seed, epochs, n_samples, those of `varied`,
         and others; it returns a dict of arrays and JSON values, seconds among them.
@@ -52,7 +53,6 @@ class Study:
     """
 
     name: str
-    text: str
     learn: Callable[..., dict]
     varied: Mapping[str, tuple]
     settings: Callable[[str], dict]
@@ -74,7 +74,7 @@ class Study:
         n_jobs: int = 1,
         store: Store | None = None,
         verbose: int = 0,
-        **values,
+        **values: Any,
     ) -> list[dict]:
         """Return a record for each data set, seed and combination of the varied parameters.
 
@@ -108,7 +108,7 @@ class Study:
                 for seed in (self.seeds if seeds is None else seeds)
                 for combination in itertools.product(*axes.values())
             ]
-            function = StoredFunction(self.learn, self.name, store, identity)
+            function = StoredFunction(self.learn, self.name, store, identity, package="networks")
             missing = [call for call in calls if function.find(call, has_arrays=False) is None]
             if verbose and missing:
                 _announce(self.learn, missing, n_jobs)
@@ -147,7 +147,7 @@ def _announce(learn, calls, n_jobs):
         announce(total, work)
 
 
-def fit_timed(model, X, X_test, y, y_test) -> float:
+def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
     """Fit an estimator to (X, y), score (X_test, y_test) beside; return the seconds."""
     began = time.perf_counter()
     model.fit(X, y, X_test, y_test)
@@ -182,7 +182,8 @@ def summarise(
     more : callable, default=None
         What else to say of a group's records that did not fail, as a dict.
     """
-    groups, rows = {}, []
+    groups: dict[tuple, list] = {}
+    rows = []
     for record in records:
         groups.setdefault(tuple(str(record[name]) for name in by), []).append(record)
     for group in groups.values():

@@ -51,8 +51,8 @@ def _check_clipping(value, name):
 
 
 def _numbers(**options):
-    """A list with a constraint on its numbers."""
-    return Annotated[list, Constraint(partial(_check_numbers, **options), "numbers")]
+    """A constraint on the numbers of a list."""
+    return Constraint(partial(_check_numbers, **options), "numbers")
 
 
 Text = Annotated[str, instance(str, text="a text")]
@@ -104,10 +104,10 @@ class Config(Checked):
     patience: Count = 100
     dataset_size: Annotated[int, count(10)] = 5120
     num_epochs: Count = 50000
-    lr: _numbers(above=0) = field(default_factory=lambda: [0.005])
-    l1_norm: _numbers(least=0) = field(default_factory=lambda: [1e-5])
-    l2_norm: _numbers(least=0) = field(default_factory=lambda: [0.0])
-    l1_path: _numbers(least=0, may_be_empty=True) = field(default_factory=list)
+    lr: Annotated[list, _numbers(above=0)] = field(default_factory=lambda: [0.005])
+    l1_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [1e-5])
+    l2_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [0.0])
+    l1_path: Annotated[list, _numbers(least=0, may_be_empty=True)] = field(default_factory=list)
     scaled: Flag = False
     restarts: Count = 1
     loss_func: Annotated[str, choice(("MSE",))] = "MSE"

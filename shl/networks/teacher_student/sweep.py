@@ -35,7 +35,7 @@ COLUMNS = {
 
 def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag)
+    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag, "networks")
 
 
 def _learn(watch, /, **parameters):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from making import EXPERIMENT
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 300  # after which something hangs, on the slowest machine
 # A small experiment, as parameters and as flags.
 SMALL = EXPERIMENT | {"N_patches": 300, "n_iter": 6, "n_dictionary": 20, "l0_sparseness": 2}
