@@ -503,7 +503,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         if not isinstance(parameters["random_state"], (int, np.integer)):
             parameters["random_state"] = None
         if not isinstance(parameters["homeo_method"], (str, type(None))):
-            parameters["homeo_method"] = {"custom": type(parameters["homeo_method"]).__name__}
+            custom = {"custom": type(parameters["homeo_method"]).__name__}
+            if parameters.get("learning_algorithm", "") is None:  # the rule decides it
+                atoms = self.components_
+                custom["learning_algorithm"] = self._coding(atoms.shape[1], len(atoms)).algorithm
+            parameters["homeo_method"] = custom
         if isinstance(parameters["replace"], Replacement):
             parameters["replace"] = asdict(parameters["replace"])
         for prefix, values in (("param", parameters), ("competition", vars(self.competition_))):
@@ -553,8 +557,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         with damage_of(path):
             pairs = {k: tuple(v) for k, v in info["parameters"].items() if isinstance(v, list)}
             parameters = info["parameters"] | pairs | take(arrays, "param/")
-            if isinstance(parameters["homeo_method"], dict):
+            custom = parameters["homeo_method"]
+            if isinstance(custom, dict):
                 parameters["homeo_method"] = homeo_method or "None"
+                if homeo_method is None and "learning_algorithm" in custom:
+                    parameters["learning_algorithm"] = custom["learning_algorithm"]
             if isinstance(parameters.get("replace"), dict):
                 parameters["replace"] = Replacement(**parameters["replace"])
             competition = Competition(**take(arrays, "competition/"), C=info["C"])

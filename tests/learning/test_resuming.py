@@ -81,7 +81,7 @@ def test_a_user_defined_rule_and_a_file(X, rule, tmp_path):
         for name in ("gain", "P_cum", "C"):
             pair = (getattr(each.competition_, name) for each in (loaded, model))
             np.testing.assert_array_equal(*pair)
-    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
+        np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
     if isinstance(rule, Root):
         assert not np.allclose(model.gain_, 1)
     else:
