@@ -72,14 +72,14 @@ class Evidence:
         The test asks whether atoms that are soft-thresholded once, by twice the shrinkage, code its
         samples with less error: the mean over samples of (|r|^2 - |r'|^2) / |x|^2, in standard
         errors.  Of thresholds of 1, 2 and 4 times the shrinkage, learning continues with the best,
-        and from half of the steps on with half of it, but at least with the shrinkage.
+        and from half of the steps on with the shrinkage itself.
         """
         if self.rows is None or state.step not in self.looks:
             return
-        least, c = self.shrinkage, float(state.moments["c"])
-        if c > 0:
+        least = self.shrinkage
+        if float(state.moments["c"]) > 0:
             if state.step == self.half:
-                state.moments["c"] = np.array(max(c / 2, least))
+                state.moments["c"] = np.array(least)
             return
         shrinkages = [factor * least for factor in FACTORS]
         plain = self._errors(state, threads)
