@@ -663,7 +663,7 @@ def test_results_without_values_are_computed_again(tmp_path, info):
     function = StoredFunction(lambda x: {"y": x + 1}, "sum", store.Store(tmp_path))
     assert function({"x": 1}) == {"y": 2}
     for has_arrays in (True, False):
-        store.write(function._path({"x": 1}), {}, info)
+        store.write(function._path({"x": 1}, function.store), {}, info)
         with pytest.warns(UserWarning, match="set aside"):
             assert function.find({"x": 1}, has_arrays) is None
     assert function({"x": 1}) == function.find({"x": 1}, has_arrays=False) == {"y": 2}

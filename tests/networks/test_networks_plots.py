@@ -71,7 +71,7 @@ def test_curves_and_histograms_draw_in_given_axes(rng):
     ax = fig.add_subplot()
     curves = {"a": ([1, 2], [3, 4])}
     assert plots.plot_curves(curves, ylabel="accuracy", fig=fig, ax=ax) == (fig, ax)
-    assert ax.get_ylabel() == "accuracy" and ax.get_legend() is None
+    assert ax.get_ylabel() == "accuracy" and len(ax.get_legend().get_texts()) == 1
     weights = {"a": rng.standard_normal((10, 3)), "b": np.zeros(5)}
     fig, ax = plots.plot_weight_histogram(weights, bins=7)
     assert len(ax.get_legend().get_texts()) == 2
