@@ -195,8 +195,8 @@ def all_finite(result):
 ATTACK = """
 import sys, json, warnings
 warnings.simplefilter("ignore")
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
+sys.path[:0] = [sys.argv[1], str(Path(sys.argv[1]).parent)]
 from test_damage import attack
 print(json.dumps(attack(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))))
 """
