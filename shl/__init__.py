@@ -40,28 +40,5 @@ _PACKAGES = (
     "store",
 )
 
-__all__ = [
-    "SHL",
-    "ConvolutionalSHL",
-    "Replacement",
-    "SHL_set",
-    "Selection",
-    "SparseCoder",
-    "SparseHebbianLearning",
-    "__version__",
-    "plot_P_cum",
-    "plot_coefficients",
-    "plot_error",
-    "plot_proba_histogram",
-    "plot_usage",
-    "plot_variance",
-    "plot_variance_histogram",
-    "select",
-    "show_data",
-    "show_dico",
-    "show_dico_in_order",
-    "sparse_encode",
-    "time_plot",
-]
-
+__all__ = ["__version__", *(name for names in _NAMES.values() for name in names)]
 __getattr__, __dir__ = lazy(__name__, _NAMES, _PACKAGES)
