@@ -83,4 +83,4 @@ print("found:", np.sort(60 * code.rates(RATE)).round(1), "planted:", np.sort(rat
 
 # %%
 # Each kind of beat has an atom, although nothing said how many beats there are. All 121 early beats
-# are found. Their atom has one event more, at a beat of the other kind.
+# are found. Their atom has 122 events, one more than there are early beats.
