@@ -128,7 +128,7 @@ def test_an_unknown_flag_names_the_nearest(arguments, said, capsys):
         (["cache", "clear", "--older-than", "-1"], "--older-than must be at least 0"),
         (["cache", "ls", "--cache-dir", "/no/where"], "--cache-dir must be a folder of results"),
         (["annex", "--n-seeds", "1"], "--n-seeds must be at least 2"),
-        (["set", "--epochs", "0"], "--epochs must be at least 1"),
+        (["conv-learn", "--n-iter", "0"], "argument --n-iter: must be at least 1"),
     ],
 )
 def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_path):

@@ -117,7 +117,7 @@ signal.signal(signal.SIGUSR1, stop)
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         process.send_signal(number)
     code, _, error = end(process)
-    assert code == 1 and "Alarm: enough" in error and error.count("mine") == 1
+    assert code == 1 and "Alarm: enough" in error and error.splitlines().count("mine") == 1
     assert finish(tmp_path, undisturbed) == 20
 
 
