@@ -8,7 +8,12 @@ try:
 except ImportError:
     callback = None
 
-CallbackSupportMixin: Any = getattr(callback, "CallbackSupportMixin", object)
+
+class _NoCallbacks:
+    """The mixin of a scikit-learn without callbacks."""
+
+
+CallbackSupportMixin: Any = getattr(callback, "CallbackSupportMixin", _NoCallbacks)
 with_callbacks = getattr(callback, "with_callbacks", lambda method: method)
 
 
