@@ -207,9 +207,12 @@ def read_samples(path, model):
 def _only(arrays):
     """The only array of a file, or 'data'."""
     names = list(arrays)
-    if len(names) == 1 or "data" in names:
-        return arrays["data" if "data" in names else names[0]]
-    raise ValueError(f"it must hold one array or 'data', not {', '.join(names)}")
+    if len(names) != 1 and "data" not in names:
+        raise ValueError(f"it must hold one array or 'data', not {', '.join(names)}")
+    array = arrays["data" if "data" in names else names[0]]
+    if 0 in array.shape:
+        raise ValueError(f"it holds no samples, its shape is {array.shape}")
+    return array
 
 
 @contextlib.contextmanager

@@ -166,7 +166,8 @@ class SparseTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         if is_tensor(code) and self.sparse_output:
             raise ValueError("split_sign must be False for sparse codes on a GPU")
         if sparse.issparse(code):
-            return sparse.hstack([code.maximum(0), (-code).maximum(0)], format="csr")
+            both = sparse.hstack([code.maximum(0), (-code).maximum(0)], format="csr")
+            return both.astype(code.dtype, copy=False)  # SciPy 1.14 makes it float64
         xp = namespace(code)
         return xp.hstack([xp.maximum(code, 0), xp.maximum(-code, 0)])
 
