@@ -93,8 +93,9 @@ def test_100_interrupts_leave_whole_models(way, tmp_path):
 
 def check_interrupts(way, tmp_path, n_interrupts):
     call, is_fitted = WAYS[way]
-    with Injected() as counted:
-        call(start(is_fitted))
+    for _ in range(2):  # the first time, Python 3.12 traces no opcode
+        with Injected() as counted:
+            call(start(is_fitted))
     places = np.random.default_rng(n_interrupts).integers(1, counted.count, n_interrupts)
     before = learned_of(start(is_fitted))
     whole = None if "partial" in way else good_steps(call, is_fitted)
