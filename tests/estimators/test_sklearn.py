@@ -120,10 +120,9 @@ def test_positive_atoms_are_found():
     atoms = rng.random((8, 16)) * (rng.random((8, 16)) < 0.4)
     atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
     X = (rng.gamma(2, 1, (800, 8)) * (rng.random((800, 8)) < 0.2)) @ atoms
-    model = make(n_dictionary=8, n_iter=800, positive_dict=True).fit(X)
+    model = make(n_dictionary=8, n_iter=2000, positive_dict=True).fit(X)
     assert (model.components_ >= 0).all()
-    cosines = (model.components_ @ atoms.T).max(axis=0)
-    assert cosines.min() > 0.95 and cosines.mean() > 0.99
+    assert (model.components_ @ atoms.T).max(axis=0).min() > 0.98
 
 
 def test_an_atom_that_would_vanish_stays(X):
