@@ -239,9 +239,7 @@ def replace_atom(
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
         return
-    found = replacement.propose(
-        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows, sums.seen_share
-    )
+    found = replacement.propose(kept, coder, [state.seed, step], sums.seen_share)
     if found is None:
         return
     i, atom, gain = found
