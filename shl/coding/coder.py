@@ -236,20 +236,15 @@ class Coder(PatchCoder):
 
         No Gram matrix serves samples that each see other entries.
         """
-        has_tolerance, share = tolerances.size > 0, np.ones(len(X))
+        has_tolerance = tolerances.size > 0
         tolerances = tolerances if has_tolerance else np.zeros(len(X))
-        whole, is_cut = X, np.zeros(len(X), bool)
+        whole, is_cut, share = X, np.zeros(len(X), bool), 1.0
         start, least = np.empty(len(X), X.dtype), np.empty(len(X))
         if self.coding.has_gaps:
             is_missing = np.isnan(X)
-            is_cut = is_missing.any(axis=1)
-            if has_tolerance:
-                share = 1 - is_missing.mean(axis=1)
-        if is_cut.all():
-            start[:] = np.fmax(X * X, 0).sum(axis=1)
-        else:
+            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
             whole = np.where(is_missing, X.dtype.type(0), X) if is_cut.any() else X
-            kernels.sum_squares(whole, start)
+        kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
         if not is_cut.all():
             kernels.pursue_orthogonal(

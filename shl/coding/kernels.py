@@ -116,17 +116,18 @@ class _Vectors:
 
     def multiply_add(self, a, b, c):
         """A * b + c, rounded once where the processor has such an instruction."""
-        name = f"llvm.fmuladd.v{self.lanes}f{self.bits}"
-        kind = ir.FunctionType(self.numbers, [self.numbers] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [a, b, c])
+        return self.call(f"llvm.fmuladd.v{self.lanes}f{self.bits}", self.numbers, a, b, c)
 
     def reduce(self, name, vector):
         """One of LLVM's reductions of a vector of integers to one."""
         name = f"llvm.vector.reduce.{name}.v{self.lanes}i{self.bits}"
-        kind = ir.FunctionType(self.integer, [self.integers])
+        return self.call(name, self.integer, vector)
+
+    def call(self, name, result, *values):
+        """Call one of LLVM's functions."""
+        kind = ir.FunctionType(result, [value.type for value in values])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [vector])
+        return self.builder.call(function, values)
 
     def zeros(self, count):
         """Places of vectors of zeros, which stay in registers."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..._base.arrays import host_dtype
 from ..coder import DEPENDENT, SAFE, PatchCoder, count_missed, is_doubtful, split_scale
 from ..competition import PLAIN, Competition
 from ..events import Batch
@@ -20,7 +21,6 @@ from .launching import (
     count_blocks,
     count_threads,
     launch,
-    number,
     split_atoms,
     total_memory,
 )
@@ -70,7 +70,7 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
         gain = dictionary.new_ones(n_dictionary) if gain is None else gain.contiguous()
         return Contest(gain, none, 1.0, none[0], none, coding.do_sym)
     P_cum = competition.P_cum.to(dictionary.dtype).contiguous()
-    nb_quant, scalar = P_cum.shape[1], number(P_cum.dtype)
+    nb_quant, scalar = P_cum.shape[1], host_dtype(P_cum).type
     C, exponent = split_scale(competition.C, scalar)
     levels = P_cum.mean(dim=0, dtype=torch.float64)
     levels[0] = 0
@@ -203,7 +203,7 @@ class DeviceCoder(PatchCoder):
 
     def _pursue(self, X, tolerances, events, is_by_gram):
         """Fill events by matching pursuit; return how many samples miss their tolerance."""
-        scalar, contest, n_steps = number(X.dtype), self.contest, self.n_steps
+        scalar, contest, n_steps = host_dtype(X).type, self.contest, self.n_steps
         has_tolerance, rho = self.coding.fit_tol is not None, X @ self.filters.T
         residual = X.clone() if has_tolerance else X[:1]
         table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
@@ -256,7 +256,7 @@ class DeviceCoder(PatchCoder):
 
     def _select_orthogonal(self, X, start, tolerances, events):
         """Fill events; return the squared norms that are left, and the smallest pivots."""
-        scalar, n_slots = number(X.dtype), self.n_slots
+        scalar, n_slots = host_dtype(X).type, self.n_slots
         dependent = max(DEPENDENT, len(self.dictionary) * float(np.finfo(scalar).eps))
         most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
         n_blocks = min(len(X), count_blocks(X.device), most)
