@@ -421,3 +421,6 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
             "MI": metrics.mutual_information(plain.code),
         }
     state.record.append(**found)
+
+
+__all__ = ["Batches", "advance", "code_all", "code_rows", "learn", "one_pass", "record", "weigh"]

@@ -314,3 +314,6 @@ def normalise(atoms: np.ndarray) -> np.ndarray:
     scale = xp.normalise if is_tensor(flat) else kernels.normalise
     scale(flat, norms)
     return norms
+
+
+__all__ = ["Adam", "Decay", "GradientDescent", "Optimizer", "make_optimizer", "normalise"]

@@ -214,3 +214,6 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     c, e = np.empty(len(gram)), np.empty(len(gram))
     kernels.explain(gram, c, e)
     return np.maximum(1 - np.minimum(c, 1) ** 2 - np.clip(e, c, 1) ** 2, 0)
+
+
+__all__ = ["Replacement", "unexplained"]

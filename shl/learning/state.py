@@ -376,3 +376,6 @@ def from_arrays(arrays: dict, info: dict) -> State:
         scaling=parts["scaling"],
         exponent=check_count(info["exponent"], "exponent", least=-1100, most=1100),
     )
+
+
+__all__ = ["Plan", "Recording", "State", "check_state", "from_arrays", "start_state", "to_arrays"]
