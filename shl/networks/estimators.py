@@ -19,7 +19,11 @@ from .._base.parameters import NamedEstimator, estimator
 from ..learning.history import History
 from . import mlp, training
 
-PARAMETERS = """
+
+@estimator
+class _SparseMLP(NamedEstimator):
+    """What the classifier and the regressor share.
+
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, default=(100,)
@@ -94,12 +98,7 @@ PARAMETERS = """
     Start values, batches and Adam are those of scikit-learn's `MLPClassifier` and `MLPRegressor`,
     but for sigmoid, which starts from smaller weights there.  Sample weights are divided by their
     mean over all samples, there by that over each batch.
-"""
-
-
-@estimator
-class _SparseMLP(NamedEstimator):
-    """What the classifier and the regressor share."""
+    """
 
     hidden_layer_sizes: object = (100,)
     activation: Annotated[str, of.choice(mlp.ACTIVATIONS)] = "relu"
@@ -314,7 +313,8 @@ def _outputs(module, X):
 
 def _documented(cls):
     """Add the parameters, which both estimators share, to the docstring."""
-    cls.__doc__ = (cls.__doc__ or "") + PARAMETERS
+    if cls.__doc__:  # python -OO has none
+        cls.__doc__ += _SparseMLP.__doc__.partition("\n")[2]
     return cls
 
 
