@@ -1,7 +1,7 @@
 """The command `shl teacher-student`."""
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from ..networks.teacher_student.configs import (
     MODEL_ACTIVATIONS,
     MODELS,
     NORMAL,
-    Run,
+    StudentRun,
     config_names,
     load_config,
     single_run,
@@ -189,7 +189,7 @@ def _learn_several(args, runs, name, out):
 
 
 def _label(record):
-    return Run(**{name: record[name] for name in Run.__dataclass_fields__}).label()
+    return StudentRun(**{item.name: record[item.name] for item in fields(StudentRun)}).label()
 
 
 def _best_runs(runs, records):

@@ -146,7 +146,7 @@ class _SparseMLP(NamedEstimator):
         if X_val is not None:
             X_val = validate_data(self, X_val, reset=False, dtype=samples.X.dtype)
             y_val = np.asarray(y_val)
-            validation = training.Samples(X_val, y_val, self._encode_known(y_val))
+            validation = training.Supervised(X_val, y_val, self._encode_known(y_val))
         with mlp.one_thread():
             return self._learn(samples, goes_on, self.max_iter, validation)
 
@@ -179,7 +179,7 @@ class _SparseMLP(NamedEstimator):
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
             )
-        return training.Samples(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
+        return training.Supervised(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
 
     def _learn(self, samples, goes_on, epochs, validation=None, before=None):
         """Train the network, a new one or that which is there."""

@@ -38,7 +38,7 @@ def mean_half_squared_error(prediction, target, weight=None):
 
 
 @dataclass
-class Samples:
+class Supervised:
     """X, labels, what the network is to say, and weights or None: arrays of equal length."""
 
     X: np.ndarray
@@ -48,7 +48,7 @@ class Samples:
 
     def take(self, places):
         """Some of the samples."""
-        return Samples(*(None if a is None else a[places] for a in vars(self).values()))
+        return Supervised(*(None if a is None else a[places] for a in vars(self).values()))
 
     def tensors(self):
         """(X, target, weight) for PyTorch; weights have mean 1, or are None."""
@@ -104,7 +104,7 @@ def train(
     model : estimator
     module : nn.Sequential
         A network of `make_mlp`, changed in place.
-    samples, held, validation : Samples
+    samples, held, validation : Supervised
         Samples to learn from, samples for early stopping or None, and samples that are scored and
         nothing else or None.
     epochs : int

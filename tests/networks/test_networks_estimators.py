@@ -19,7 +19,7 @@ from shl._base.checks import check_generator  # noqa: E402
 from shl.networks import L1, SparseMLPClassifier, SparseMLPRegressor, shrink  # noqa: E402
 from shl.networks.mlp import layers_of, make_generator, weight_matrices  # noqa: E402
 from shl.networks.penalties import make_penalty  # noqa: E402
-from shl.networks.training import Samples, hold_out  # noqa: E402
+from shl.networks.training import Supervised, hold_out  # noqa: E402
 
 FAST = {"learning_rate_init": 0.03, "max_iter": 25}
 MODELS = [SparseMLPClassifier((20,), penalty="l1", **FAST), SparseMLPRegressor((20,), **FAST)]
@@ -386,7 +386,7 @@ def test_early_stopping_keeps_the_best_network():
     assert waits[-1] == 7 and max(waits[:-1]) <= 6
     rng = check_generator(0, "random_state")
     make_generator(rng)  # the network's draws come first
-    held = hold_out(Samples(np.arange(len(Y)), Y), 0.2, True, rng)[1].X
+    held = hold_out(Supervised(np.arange(len(Y)), Y), 0.2, True, rng)[1].X
     assert len(held) == 360
     assert accuracy_score(Y[held], model.predict(X[held])) == max(scores)
     other = regressor(early_stopping=True, learning_rate_init=0.03).fit(INPUTS, TARGETS)

@@ -176,7 +176,7 @@ def test_long_study_is_announced(cache, capsys):
 
     study = replace(set_evolution.STUDY, learn=learn, varied={})
     study.run(epochs=100, store=Store(cache), verbose=1)
-    assert "about 8 minutes: 3 runs on 1 workers, 1.5 s an epoch" in capsys.readouterr().err
+    assert "about 8 minutes: 300 epochs of 1.5 s, 3 runs on 1 workers" in capsys.readouterr().err
     study.run(epochs=100, store=Store(cache), verbose=1)
     study.run(epochs=5, verbose=1)
     assert "about" not in capsys.readouterr().err

@@ -4,7 +4,7 @@ from ..._base.checks import check_count, check_number
 from ...plotting.figures import new_figure
 from . import plots
 from .data import load_labelled, split
-from .study import Study, fit_timed, with_std
+from .study import NetworkStudy, fit_timed, with_std
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
@@ -117,7 +117,7 @@ def _draw(records, data):
     return figures
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="group-sparsity",
     learn=learn_one,
     varied={"penalty": PENALTIES, "alpha": (None,)},

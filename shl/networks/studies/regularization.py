@@ -13,7 +13,7 @@ import numpy as np
 from ..._base.checks import check_choice, check_count
 from . import plots
 from .data import load_labelled, split
-from .study import Study, with_std
+from .study import NetworkStudy, with_std
 
 METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
 LOSSES = ("squared error", "cross-entropy")
@@ -167,7 +167,7 @@ def _draw(records, data):
     }
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="regularization",
     learn=learn_one,
     varied={"method": METHODS},

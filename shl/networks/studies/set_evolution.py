@@ -10,7 +10,7 @@ from ..._base.checks import check_flag, check_number
 from ...plotting.figures import new_figure
 from . import plots
 from .data import load_labelled, split
-from .study import Study, fit_timed, with_std
+from .study import NetworkStudy, fit_timed, with_std
 
 # Digits have their raw grey levels 0..16; others have 0..1 and the sizes of the study of 2019.
 STUDY_OF_2019 = {"hidden_layer_sizes": (512, 128), "epsilon": 11, "learning_rate_init": 0.01}
@@ -152,7 +152,7 @@ def _draw(records, data):
     }
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="set",
     learn=evolve_one,
     varied={"weight_decay": (0.0, 1e-3, 5e-3)},

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ LONG = 30  # seconds: what takes longer is announced
 
 
 @dataclass(frozen=True)
-class Study:
+class NetworkStudy:
     """A study: a function that learns, the values that it is given, and what its table says.
 
     Parameters
@@ -111,9 +112,15 @@ class Study:
             function = StoredFunction(self.learn, self.name, store, identity, package="networks")
             missing = [call for call in calls if function.find(call, has_arrays=False) is None]
             if verbose and missing:
-                _announce(self.learn, missing, n_jobs)
+                n_epochs = sum(call["epochs"] for call in missing)
+                time_epoch = partial(self._time_epoch, missing[0])
+                announce_runs(time_epoch, n_epochs, len(missing), n_jobs, least=LONG)
             records += run_function(function, calls, n_jobs, verbose, "runs")
         return records
+
+    def _time_epoch(self, call):
+        """The seconds of an epoch; the first learning of a process is slow."""
+        return min(self.learn(**call | {"epochs": 1})["seconds"] for _ in range(2))
 
     def tabulate(self, records: list[dict]) -> list[dict]:
         """Return a row for each data set and combination: means and deviations over the seeds.
@@ -133,18 +140,26 @@ class Study:
         ]
 
 
-def _announce(learn, calls, n_jobs):
-    """Say how long runs will take, where that is long, after an epoch of one of them."""
-    n_workers = min(effective_n_jobs(n_jobs), len(calls))
-    for _ in range(2):  # the first learning of a process is slow
-        try:
-            seconds = learn(**calls[0] | {"epochs": 1})["seconds"]
-        except Exception:  # of any kind: it will be that run's failure
-            return
-    total = seconds * sum(call["epochs"] for call in calls) / n_workers
-    if total > LONG:
-        work = f"{len(calls)} runs on {n_workers} workers, {seconds:.2g} s an epoch"
-        announce(total, work)
+def announce_runs(
+    time_epoch: Callable[[], float],
+    n_epochs: int,
+    n_runs: int,
+    n_jobs: int = 1,
+    least: float = 0,
+    is_bound: bool = False,
+) -> None:
+    """Write how long runs of n_epochs in all will take, or take at most, if that is over `least`.
+
+    time_epoch() learns an epoch of a run and returns its seconds.
+    """
+    try:
+        seconds = time_epoch()
+    except Exception:  # of any kind: it will be that run's failure
+        return
+    n_workers = min(effective_n_jobs(n_jobs), n_runs)
+    if (total := n_epochs * seconds / n_workers) > least:
+        work = f"{n_epochs} epochs of {seconds:.2g} s, {n_runs} runs on {n_workers} workers"
+        announce(total, work, is_bound)
 
 
 def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
