@@ -42,26 +42,30 @@ def command(name, tmp_path, *arguments):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--epochs", "0"], "epochs must be at least 1, not 0"),
-        (["--seeds", "-1"], "seeds must be at least 0, not -1"),
-        (["--data", "boston"], "data must be 'digits', 'mnist', 'diabetes'"),
+        (["--epochs", "0"], "argument --epochs: must be at least 1, not 0"),
+        (["--n-samples", "7"], "argument --n-samples: must be at least 8, not 7"),
+        (["--seeds", "-1"], "--seeds must be at least 0, not -1"),
+        (["--data", "boston"], "--data must be 'digits', 'mnist', 'diabetes'"),
     ],
 )
 def test_command_names_bad_flags(name, flags, words, tmp_path, capsys):
-    assert command(name, tmp_path, *flags) == 2
-    assert f"--{words}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    try:
+        code = command(name, tmp_path, *flags)
+    except SystemExit as end:
+        code = end.code
+    assert code == 2 and words in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_command_names_bad_values(tmp_path, capsys):
-    for name, flag, words in (
-        ("group-sparsity", "--alpha", "alpha must be at least 0, not -1"),
-        ("set", "--weight-decay", "weight_decay must be at least 0, not -1"),
-        ("regularization", "--loss", "loss must be one of 'squared error'"),
+    for name, flag in (("group-sparsity", "alpha"), ("set", "weight_decay")):
+        assert command(name, tmp_path, f"--{flag}".replace("_", "-"), "-1", "--epochs", "1") == 1
+        assert f"{flag} must be at least 0, not -1" in capsys.readouterr().err
+    for value, words in (
+        ({"method": "l3"}, "method must be one of 'none', .*not 'l3'"),
+        ({"loss": "-1"}, "loss must be one of 'squared error', .*not '-1'"),
     ):
-        assert command(name, tmp_path, flag, "-1", "--epochs", "1") == 1
-        assert words in capsys.readouterr().err
-    with pytest.raises(ValueError, match="method must be one of 'none', .*not 'l3'"):
-        regularization.learn_one("l3", 0)
+        with pytest.raises(ValueError, match=words):
+            regularization.learn_one(**{"method": "none", "seed": 0} | value)
 
 
 @studies

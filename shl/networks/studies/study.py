@@ -14,7 +14,7 @@ from ..._base.progress import announce
 from ..._base.tables import mean_std, show_mean_std
 from ...store.entries import Store
 from ...store.jobs import StoredFunction, run_function
-from .data import NAMES, identity_of
+from .data import identity_of
 
 VERSION = 3  # raise it when a learning would give another result: stored ones are then not used
 LONG = 30  # seconds: what takes longer is announced
@@ -102,7 +102,7 @@ class NetworkStudy:
         for name in self.data if data is None else data:
             settings = self.settings(name)
             identity = {"study": self.name, "version": VERSION, "settings": settings}
-            identity["content"] = None if name in NAMES else identity_of(name)
+            identity["content"] = identity_of(name)
             same = {"data": name, "epochs": epochs or settings["epochs"], **values}
             calls = [
                 {**same, "seed": seed, **dict(zip(axes, combination, strict=True))}
@@ -127,17 +127,15 @@ class NetworkStudy:
 
         `relative_time` is the median time of a learning over that of the first row.
         """
-        rows = summarise(
-            records,
-            ["data", *self.varied],
-            self.averaged,
-            lambda found: {"times": [record["seconds"] for record in found]},
-        )
-        times = [np.median(row.pop("times") or np.nan) for row in rows]
-        return [
-            {**row, "relative_time": float(own / times[0])}
-            for row, own in zip(rows, times, strict=True)
-        ]
+        rows = summarise(records, ["data", *self.varied], self.averaged, _time)
+        first = rows[0]["relative_time"]
+        return [{**row, "relative_time": row["relative_time"] / first} for row in rows]
+
+
+def _time(records):
+    """The median time of some learnings; NaN for none."""
+    times = [record["seconds"] for record in records]
+    return {"relative_time": float(np.median(times or np.nan))}
 
 
 def announce_runs(
@@ -175,6 +173,11 @@ def done(records: list[dict]) -> list[dict]:
     if not found:
         raise RuntimeError(f"all {len(records)} runs failed: {records[0]['failure']}")
     return found
+
+
+def of_first_seed(records: list[dict]) -> list[dict]:
+    """Return the records that have the seed of the first."""
+    return [record for record in records if record["seed"] == records[0]["seed"]]
 
 
 def summarise(
