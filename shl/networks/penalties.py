@@ -189,6 +189,12 @@ def _scale_rows(w, norms, threshold):
 PENALTIES = {"l1": L1, "l2": L2, "group_lasso": GroupLasso, "sparse_group_lasso": SparseGroupLasso}
 
 
+def check_weights(penalty: Any, w: Any, name: str) -> None:
+    """Raise the ValueError of a penalty, of this package or a user's, that rejects weights."""
+    if hasattr(penalty, "check"):
+        penalty.check(w, name)
+
+
 def make_penalty(penalty: Any) -> Penalty:
     """A penalty from None, its name in `PENALTIES`, or an object with `value` and `prox`, which is
     returned.
