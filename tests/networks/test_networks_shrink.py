@@ -10,13 +10,6 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from shl.networks import SparseMLPClassifier, SparseMLPRegressor, shrink  # noqa: E402
-from shl.networks.mlp import one_thread  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def on_one_thread():
-    with one_thread():
-        yield
 
 
 def mlp():
