@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._base.checks import check_count, check_flag, check_number
+from .._base.checks import check_choice, check_count, check_flag, check_number
 
 
 def uniform_(tensor, bound, generator):
@@ -171,9 +171,8 @@ class SparseLinear(_Dense):
             raise ValueError(f"in_features must be at least 1, not {in_features!r}")
         self.density = _density(density, epsilon, self.in_features, self.out_features)
         self.zeta = check_number(zeta, "zeta", least=0, most=1)
-        if new_weights not in ("normal", "zero"):
-            raise ValueError(f"new_weights must be one of 'normal', 'zero', not {new_weights!r}")
-        self.new_weights, self.generator = new_weights, generator
+        self.new_weights = check_choice(new_weights, "new_weights", ("normal", "zero"))
+        self.generator = generator
         n_connections = max(1, round(self.density * n_pairs))
         chosen = torch.randperm(n_pairs, generator=generator)[:n_connections].sort().values
         self.register_buffer("connections", chosen)
@@ -238,9 +237,16 @@ class SparseLinear(_Dense):
         return len(weakest)
 
     def _find_weakest(self, most):
-        """Places, among the connections, of those that an evolution removes, on the CPU."""
-        weights = self.weight.view(-1)[self.connections].float().cpu()
-        return _weakest(weights, self.zeta, most)
+        """Places, among the connections, of those that an evolution removes, on the CPU: the
+        floor(zeta n) weakest of the positive and of the negative ones, at most `most` in all.
+        """
+        weights = self.weight.view(-1)[self.connections].float().cpu().numpy()
+        chosen = [np.empty(0, np.int64)]
+        for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
+            n = min(math.floor(self.zeta * len(places)), most - sum(map(len, chosen)))
+            if n:  # NumPy finds the n smallest without sorting the others
+                chosen.append(places[np.argpartition(np.abs(weights[places]), n - 1)[:n]])
+        return torch.from_numpy(np.concatenate(chosen))
 
     def to_csr(self) -> "CSRLinear":
         """Return the same function as a layer for inference that computes by a sparse product."""
@@ -312,43 +318,22 @@ def _density(density, epsilon, n_in, n_out):
     return min(1.0, density)
 
 
-def _weakest(weights, zeta, most):
-    """Places of the floor(zeta n) weakest of the positive and of the negative weights, at most
-    `most` in all.
-    """
-    weights, chosen = weights.numpy(), []  # NumPy finds the n smallest without sorting the others
-    for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
-        n_removed = min(math.floor(zeta * len(places)), most - sum(map(len, chosen)))
-        if n_removed:
-            chosen.append(
-                places[np.argpartition(np.abs(weights[places]), n_removed - 1)[:n_removed]]
-            )
-    return torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64))
-
-
 def _draw_free(mask, n_free, n, generator):
     """N different places among the n_free of the flattened mask where it is zero, all equally
     likely.
     """
     flat, n_pairs = mask.view(-1), mask.numel()
-    if (
-        2 * n_free < n_pairs or 4 * n > n_free
-    ):  # draws would often miss or meet each other: count the free pairs
+    # Where draws would often miss or meet each other: count the free pairs.
+    if 2 * n_free < n_pairs or 4 * n > n_free:
         free = (flat == 0).nonzero().view(-1)
         return free[torch.randperm(len(free), generator=generator)[:n]]
-    found = torch.empty(0, dtype=torch.int64)
+    found = np.empty(0, np.int64)
     while len(found) < n:
         drawn = torch.randint(n_pairs, (2 * n + 16,), generator=generator)
-        found = _first_of_each(torch.cat((found, drawn[flat[drawn] == 0])))
-    return found[:n]
-
-
-def _first_of_each(values):
-    """The values without repetitions, in the order of their first appearance: no place is favoured
-    by its number.
-    """
-    places = np.sort(np.unique(values.numpy(), return_index=True)[1])
-    return values[torch.from_numpy(places)]
+        found = np.append(found, drawn[flat[drawn] == 0].numpy())
+        # In the order of drawing: no place is favoured by its number.
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    return torch.from_numpy(found[:n])
 
 
 def _reset_state(optimizer, parameter, places):

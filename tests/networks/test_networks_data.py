@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shl.cli.main import main
 from shl.networks.studies import data
 
 SHAPE = (6, 5)
@@ -144,43 +143,39 @@ def test_images_without_patches_are_named(tmp_path, rng):
             data.draw_inputs(str(path), (4, 3), 20, rng)
 
 
-def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
+def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, command, capsys):
     def fail(*args, **kwargs):
         raise OSError("no route to host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
     data._load.cache_clear()
     pytest.importorskip("torch")
-    assert main(["set", "--data", "mnist", "--out", str(tmp_path / "out")]) == 1
+    assert command("set", "--data", "mnist") == 1
     error = capsys.readouterr().err
     assert "no route to host" in error
     assert "Give a folder of its IDX files, or an .npz file with X and y" in error
     assert not (tmp_path / "out").exists()
 
 
-def test_students_take_files(folder, tmp_path, capsys):
-    arguments = ["teacher-student", "--data", str(folder), "--config_path", str(tmp_path / "c")]
-    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache"), "--json"]
-    values = {"dataset_size": 80, "num_epochs": 2, "batch_size": 8}
-    (tmp_path / "c").write_text(json.dumps(values))
-    assert main(arguments) == 0
+def test_students_take_files(folder, command, config, capsys):
+    arguments = ["teacher-student", "--config_path", config(dataset_size=80), "--json", "--data"]
+    assert command(*arguments, folder) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["run"]["data"] == str(folder)
     assert summary["run"]["data_hash"] == data.identity_of(str(folder))
-    assert main([*arguments, "--data", "boston"]) == 2
+    assert command(*arguments, "boston") == 2
     assert "--data must be 'digits', 'mnist'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("regularization", "folder"), ("set", "file"), ("group-sparsity", "file")]
 )
-def test_commands_take_files(name, kind, folder, file, tmp_path, capsys):
+def test_commands_take_files(name, kind, folder, file, tmp_path, command, capsys):
     pytest.importorskip("torch")
     place = str({"folder": folder, "file": file}[kind])
-    arguments = [name, "--data", place, "--epochs", "3", "--seeds", "0", "1", "--n-jobs", "1"]
-    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache")]
+    arguments = [name, "--data", place, "--epochs", "3", "--seeds", "0", "1"]
     arguments += ["--path-epochs", "2"] if name == "group-sparsity" else []
-    assert main(arguments) == 0
+    assert command(*arguments) == 0
     printed = capsys.readouterr().out
     assert "loss" in printed and ("exact zeros" in printed) == (name == "group-sparsity")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -190,25 +185,24 @@ def test_commands_take_files(name, kind, folder, file, tmp_path, capsys):
     rows = summary["tables"][place]
     assert max(row.get("accuracy") or row["test_score"] for row in rows) > 0.3
     if name == "set":
-        assert main([*arguments, "--json"]) == 0
+        assert command(*arguments, "--json") == 0
         again = json.loads(capsys.readouterr().out)
         assert again | {"seconds": 0} == summary | {"seconds": 0}
 
 
-def test_group_sparsity_takes_own_targets(tmp_path, rng, capsys):
+def test_group_sparsity_takes_own_targets(tmp_path, rng, command, capsys):
     pytest.importorskip("torch")
     X = rng.normal(size=(200, 13))
     np.savez(tmp_path / "own.npz", X=X, y=2 * X[:, 0] + X[:, 1] ** 2)
-    place, out = str(tmp_path / "own.npz"), str(tmp_path / "out")
-    arguments = ["--data", place, "--epochs", "60", "--seed", "0", "--cache-dir", "none"]
-    arguments += ["--out", out, "--n-jobs", "1"]
-    assert main(["group-sparsity", *arguments, "--path-epochs", "0", "--json"]) == 0
+    place = str(tmp_path / "own.npz")
+    arguments = ["--data", place, "--epochs", "60", "--seed", "0"]
+    assert command("group-sparsity", *arguments, "--path-epochs", "0", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["tables"][place]
     assert max(row["test_score"] for row in rows) > 0.3
     X, X_test, y, _ = data.split(place, 0, takes_targets=True)
     assert abs(X.mean(0)).max() < 1e-6 and y.std() == pytest.approx(1)
     for name in ("set", "regularization"):
-        assert main([name, *arguments]) == 1
+        assert command(name, *arguments) == 1
         assert "has targets of a regression" in capsys.readouterr().err
 
 

@@ -87,10 +87,11 @@ def test_no_neighbour_of_prox_is_lower(penalty, case, v, seed):
 
 
 @names
-def test_equal_steps_are_one_step(penalty, rng):
-    w = rng.standard_normal((8, 5))
-    for step in (0.0, 0.1, 0.7):
-        one, each = penalty.prox(w, step), penalty.prox(w, np.full(w.shape, step))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_steps_are_one_step(penalty, dtype, rng):
+    w = rng.standard_normal((8, 5)).astype(dtype)
+    for step in (0.0, 1e-30, 1e-15, 1e-6, 0.1, 0.7):
+        one, each = penalty.prox(w, step), penalty.prox(w, np.full(w.shape, step, dtype))
         np.testing.assert_allclose(each, one, atol=1e-6)
 
 

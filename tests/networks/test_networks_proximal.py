@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from shl.networks import L1, L2, GroupLasso, Penalize, Proximal, SparseGroupLasso  # noqa: E402
-from shl.networks.mlp import one_thread  # noqa: E402
 
 
 class Mine(torch.optim.Adam):
@@ -37,14 +36,6 @@ def cnn(seed=0):
     torch.manual_seed(seed)
     features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 2))
     return nn.Sequential(features, nn.Flatten(), nn.Linear(5 * 4, 3))
-
-
-@pytest.fixture(autouse=True)
-def own_state():
-    state = torch.random.get_rng_state()
-    with one_thread():
-        yield
-    torch.random.set_rng_state(state)
 
 
 def learn_a_step(model, optimizer, proximal=None, seed=0):

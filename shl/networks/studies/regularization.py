@@ -6,14 +6,14 @@ l2_loss(y - target) / (n_classes batch_size), half the squared error of the outp
 """
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from ..._base.checks import check_choice, check_count
+from ..._base import constraints as of
 from . import plots
-from .data import load_labelled, split
-from .study import Study, with_std
+from .data import SampleCount, load_labelled, split
+from .study import NetworkStudy, of_first_seed, with_std
 
 METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
 LOSSES = ("squared error", "cross-entropy")
@@ -29,13 +29,14 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@of.checked
 def learn_one(
-    method: str,
-    seed: int,
-    epochs: int = SETTINGS["epochs"],
+    method: Annotated[str, of.choice(METHODS)],
+    seed: of.CountOrZero,
+    epochs: of.Count = SETTINGS["epochs"],
     data: str = "digits",
-    n_samples: int | None = None,
-    loss: str = "squared error",
+    n_samples: SampleCount | None = None,
+    loss: Annotated[str, of.choice(LOSSES)] = "squared error",
 ) -> dict:
     """Learn one softmax layer under a regulariser.
 
@@ -66,8 +67,6 @@ def learn_one(
 
     from ..mlp import make_generator, one_thread
 
-    check_choice(method, "method", METHODS), check_choice(loss, "loss", LOSSES)
-    check_count(epochs, "epochs")
     X, X_test, y, y_test = split(data, seed, n_samples)
     classes, y = np.unique(y, return_inverse=True)
     generator = make_generator(np.random.default_rng(seed))
@@ -106,7 +105,8 @@ def learn_one(
         thinned = accuracy(thin(X_test)) if method == "dropout" else None
     steps, accuracies, losses = (np.array(column) for column in zip(*records, strict=True))
     late = accuracies[steps > (1 - SETTINGS["late"]) * epochs]
-    weights = _weights_of(layer)
+    weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
+    weights = weight.detach().numpy().T.copy()
     is_gaussian = method == "gaussian"
     return {
         **{"accuracy": float(late.mean()), "late_range": float(np.ptp(late))},
@@ -134,12 +134,6 @@ def _make_layer(method, n_in, n_out, generator):
     return layer
 
 
-def _weights_of(layer):
-    """The weights (n_in, n_out) in evaluation, an array."""
-    weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
-    return weight.detach().numpy().T.copy()
-
-
 def _loss_of(outputs, targets, loss):
     """The mean loss of a batch."""
     from torch.nn import functional
@@ -152,7 +146,7 @@ def _loss_of(outputs, targets, loss):
 def _draw(records, data):
     """Weight images of the first seed, accuracy and loss over its epochs."""
     shape = load_labelled(data).shape
-    shown = {r["method"]: r for r in records if r["seed"] == records[0]["seed"]}
+    shown = {record["method"]: record for record in of_first_seed(records)}
     images = {method: record["weights"] for method, record in shown.items()}
     if "gaussian" in shown:
         images["sigma of gaussian"] = shown["gaussian"]["sigma"]
@@ -167,7 +161,7 @@ def _draw(records, data):
     }
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="regularization",
     learn=learn_one,
     varied={"method": METHODS},

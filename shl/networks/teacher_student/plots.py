@@ -10,7 +10,7 @@ from ..studies.plots import put_legend_beside
 MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
 
-def plot_match(arrays, title=None, is_rescaled=False, fname=None):
+def plot_match(arrays, run, fname=None):
     """Draw the teacher's and the matched student's weights as heat maps; return (fig, axs).
 
     A column is a layer, whose rows are inputs and whose columns are units, all of them.  Zeros are
@@ -21,10 +21,9 @@ def plot_match(arrays, title=None, is_rescaled=False, fname=None):
     ----------
     arrays : dict
         The arrays of `shl.networks.teacher_student.sweep.result_of`.
-    title : str, default=None
-    is_rescaled : bool, default=False
-        Whether titles say that the student has the teacher's scale: of two relu networks the
-        weights that enter a matched hidden unit have the norm of the teacher's.
+    run : StudentRun
+        Their run.  Of two relu networks the weights that enter a matched hidden unit have the norm
+        of the teacher's, which the titles say.
     fname : str or path, default=None
     """
     n_layers = sum(name.startswith("student_map_") for name in arrays)
@@ -38,11 +37,10 @@ def plot_match(arrays, title=None, is_rescaled=False, fname=None):
             image = layer.reshape(-1, layer.shape[2])
             fig.colorbar(_draw_weights(ax, image, abs(image).max() or 1.0), ax=ax, shrink=0.8)
             head = f"{who}, layer {i + 1}: {np.count_nonzero(image)} weights"
-            if is_rescaled and who == "student":
+            if who == "student" and run.teacher_activation == run.student_activation == "relu":
                 head += ",\non the teacher's scale"
             ax.set_title(head, fontsize="small")
-    if title:
-        fig.suptitle(title, fontsize="medium")
+    fig.suptitle(run.label(), fontsize="medium")
     save(fig, fname)
     return fig, axs
 
