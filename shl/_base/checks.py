@@ -81,6 +81,15 @@ def check_number(
     return number
 
 
+def check_sizes(
+    value: object, name: str, wanted: str, lengths: Sequence[int] = (2, 3)
+) -> tuple[int, ...]:
+    """Whole numbers above 0, as many as one of some lengths; `wanted` says which."""
+    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    return tuple(check_count(size, name) for size in value)
+
+
 def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:
     """(start, stop) with least <= start < stop <= most."""
     if not isinstance(value, (tuple, list)) or len(value) != 2:
@@ -168,7 +177,7 @@ def wants_numbers(name: str) -> Iterator[None]:
 def check_array(
     value: Any,
     name: str,
-    ndim: int,
+    ndim: int | tuple[int, ...],
     dtype: DTypeLike | None = None,
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
@@ -182,8 +191,8 @@ def check_array(
         Real numbers.
     name : str
         Of the parameter, for the errors.
-    ndim : int
-        Axes it must have.
+    ndim : int or tuple of int
+        Axes it must have, or the numbers of axes that it may have.
     dtype : dtype, default=None
         Of the result; None keeps float32 and float64 and makes all others float64.
     shape : tuple of int, default=None
@@ -195,7 +204,7 @@ def check_array(
 
     Returns
     -------
-    array : array of `ndim` axes
+    array : array
         The value itself where its dtype is that of the result.
 
     Raises
@@ -226,13 +235,15 @@ def check_array(
 def check_shape(
     array: Any,
     name: str,
-    ndim: int,
+    ndim: int | tuple[int, ...],
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
 ) -> None:
     """An error for an array that is empty or of another shape."""
-    if array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, not shape {tuple(array.shape)}")
+    allowed = ndim if isinstance(ndim, tuple) else (ndim,)
+    if array.ndim not in allowed:
+        wanted = " or ".join(map(str, allowed))
+        raise ValueError(f"{name} must have {wanted} axes, not shape {tuple(array.shape)}")
     if shape is not None and tuple(array.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, not {tuple(array.shape)}")
     if 0 in array.shape:
@@ -253,9 +264,14 @@ def _refuse_non_finite(array, name, allows_nan, rows=4096):
         if allows_nan and not is_fine.all():
             is_fine |= xp.isnan(part)
         if not is_fine.all():
-            bad = tuple(int(i) for i in xp.argwhere(~is_fine)[0])
-            place = (start + bad[0], *bad[1:])
+            bad, place = first_place(~is_fine, start)
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def first_place(is_bad: Any, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The first bad place: among these rows, and in the array that they begin at `start`."""
+    row, *columns = (int(i) for i in namespace(is_bad).argwhere(is_bad)[0])
+    return (row, *columns), (start + row, *columns)
 
 
 def check_squares(patches: np.ndarray, name: str) -> int:
@@ -301,9 +317,7 @@ def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096)
     for start in range(0, len(array), rows):
         part = array[start : start + rows]
         if max(part.max(), -part.min()) > most:
-            xp = namespace(part)
-            bad = tuple(int(i) for i in xp.argwhere(xp.abs(part) > most)[0])
-            place = (start + bad[0], *bad[1:])
+            bad, place = first_place(abs(part) > most, start)
             raise ValueError(
                 f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} "
                 f"cannot hold, but it is {part[bad]:.3g} at {place}. Scale {name}."

@@ -21,6 +21,7 @@ from .checks import (
     check_names,
     check_number,
     check_path,
+    check_sizes,
 )
 from .parameters import check_keywords
 
@@ -78,6 +79,13 @@ def pair(least: float, most: float) -> Constraint:
     bad = ((most, least), (least,), (least, most + 1), 0.5, "ab")
     check = partial(check_interval, least=least, most=most)
     return Constraint(check, text, ((least, most),), bad)
+
+
+def sizes(text: str) -> Constraint:
+    """Two or three whole numbers above 0, such as the shape of a patch."""
+    bad = (4, (4,), (0, 4), (4, 4.5), "44")
+    check = partial(check_sizes, wanted=text)
+    return Constraint(check, text, ((4, 4), [2, 8], (1, 16, 1)), bad)
 
 
 def array(ndim: int, **options: Any) -> Constraint:

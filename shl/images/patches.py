@@ -12,17 +12,8 @@ from typing import Annotated
 import numpy as np
 
 from .. import store
-from .._base.checks import as_array, check_array, check_count, check_magnitude, check_memory
-from .._base.constraints import (
-    Checked,
-    Constraint,
-    Count,
-    CountOrZero,
-    Flag,
-    PathLike,
-    checked,
-    count,
-)
+from .._base.checks import check_array, check_count, check_magnitude, check_memory
+from .._base.constraints import Checked, Count, CountOrZero, Flag, PathLike, checked, count, sizes
 from .._base.progress import progress
 from .photographs import BUILT_IN, files_of, load_images
 
@@ -31,22 +22,7 @@ MOST_DRAWS = 100  # of a crop with enough contrast
 PatchWidth = Annotated[int, count(4)]
 
 
-def _check_patch_shape(value, name):
-    """Return (height, width) or (height, width, n_channels) as a tuple of integers."""
-    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
-        raise TypeError(f"{name} must be (height, width) or with n_channels too, not {value!r}")
-    return tuple(check_count(size, f"each of {name}") for size in value)
-
-
-PatchShape = Annotated[
-    tuple[int, ...],
-    Constraint(
-        _check_patch_shape,
-        "(height, width), or (height, width, n_channels)",
-        good=((4, 4), [2, 8], (1, 16, 1)),
-        bad=(4, (4,), (0, 4), (4, 4.5), "44"),
-    ),
-]
+PatchShape = Annotated[tuple[int, ...], sizes("(height, width), or (height, width, n_channels)")]
 
 
 @checked
@@ -101,8 +77,7 @@ def centre(image: np.ndarray) -> np.ndarray:
 
 def _check_image(image):
     """A finite image, grey or with channels, whose sums are finite too."""
-    image = as_array(image, "image")
-    image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2)
+    image = check_array(image, "image", ndim=(2, 3))
     check_magnitude(image, "image", float(np.finfo(image.dtype).max) / (8 * image.size))
     return image
 

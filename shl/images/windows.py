@@ -8,12 +8,10 @@
 NaN marks missing pixels: with `missing="mask"` the same lines fill them in.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._base.checks import as_array, check_array, check_count, check_memory
+from .._base.checks import check_array, check_count, check_memory, check_sizes
 
 PatchShape = int | tuple[int, int]
 
@@ -53,8 +51,7 @@ def extract(
     >>> patches.shape, means.ravel()
     ((4, 4), array([2., 3., 5., 6.]))
     """
-    image = as_array(image, "image")
-    image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2, allows_nan=True)
+    image = check_array(image, "image", ndim=(2, 3), allows_nan=True)
     (height, rows), (width, columns) = _grid(image.shape, patch_shape, stride)
     image = image.reshape(*image.shape[:2], -1)
     n_channels, n_patches = image.shape[2], len(rows) * len(columns)
@@ -107,9 +104,7 @@ def reconstruct(
     """
     patches = check_array(patches, "patches", ndim=2)
     means = check_array(means, "means", ndim=2, dtype=patches.dtype)
-    if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
-        raise ValueError(f"shape must be (height, width) or with n_channels too, not {shape!r}")
-    shape = tuple(check_count(size, f"each of shape {shape}") for size in shape)
+    shape = check_sizes(shape, "shape", "(height, width) or (height, width, n_channels)")
     n_channels = shape[2] if len(shape) == 3 else 1
     side = max(1, round((patches.shape[1] / n_channels) ** 0.5))
     (height, rows), (width, columns) = _grid(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._base.checks import as_array, check_array, check_choice, check_count, check_memory
+from .._base.checks import (
+    as_array,
+    check_array,
+    check_choice,
+    check_count,
+    check_memory,
+    check_sizes,
+)
 from .figures import drawing, get_axes, new_figure, save
 
 if TYPE_CHECKING:
@@ -70,7 +77,7 @@ def shape_samples(
         Whether samples are signals.
     """
     check_choice(kind, "kind", (None, *KINDS))
-    samples = check_array(samples, name, ndim=min(max(2, getattr(samples, "ndim", 2)), 4))
+    samples = check_array(samples, name, ndim=(2, 3, 4))
     patch_shape = samples.shape[1:] if samples.ndim > 2 else patch_shape
     samples = samples.reshape(len(samples), -1).astype(np.float64, copy=False)
     n_features = samples.shape[1]
@@ -85,7 +92,7 @@ def shape_samples(
         patch_shape = (side, side) if is_image else (n_features,)
     elif isinstance(patch_shape, (int, np.integer)):
         patch_shape = (patch_shape, patch_shape)
-    shape = _check_sizes(patch_shape, "patch_shape", "(height, width) or (length,)", (1, 2, 3))
+    shape = check_sizes(patch_shape, "patch_shape", "(height, width) or (length,)", (1, 2, 3))
     is_signal = kind == "signal" or (kind is None and (len(shape) == 1 or shape[0] == 1))
     if is_signal and len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
@@ -102,13 +109,6 @@ def shape_samples(
     if is_signal:
         return samples.reshape(len(samples), shape[0], -1), True
     return samples.reshape(len(samples), *(shape[:2] if shape[2:] == (1,) else shape)), False
-
-
-def _check_sizes(value, name, wanted, lengths):
-    """Whole numbers above 0, as many as one of some lengths."""
-    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
-    return tuple(check_count(size, name) for size in value)
 
 
 def _count_columns(n_pictures, height, width):
@@ -132,7 +132,7 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
     image : array of shape (height, width[, 3]), float64
         NaN between and after the pictures.
     """
-    pictures = check_array(pictures, "pictures", ndim=4 if np.ndim(pictures) == 4 else 3)
+    pictures = check_array(pictures, "pictures", ndim=(3, 4))
     n_pictures, height, width = pictures.shape[:3]
     n_columns, gap = check_count(n_columns, "n_columns"), check_count(gap, "gap", least=0)
     n_rows = -(-n_pictures // n_columns)
@@ -202,7 +202,7 @@ def _count_shown(dico, dim_graph):
     n_atoms = len(_atoms_of(dico))
     if dim_graph is None:
         return n_atoms
-    return min(n_atoms, math.prod(_check_sizes(dim_graph, "dim_graph", "(rows, columns)", (2,))))
+    return min(n_atoms, math.prod(check_sizes(dim_graph, "dim_graph", "(rows, columns)", (2,))))
 
 
 @drawing((8, 8))
@@ -252,7 +252,7 @@ def show_dico(
         order = "minmax" if order else "index"
     check_choice(order, "order", ORDERS)
     if _atoms_of(dico) is dico:
-        check_array(dico, "dico", ndim=min(max(2, getattr(dico, "ndim", 2)), 4))
+        check_array(dico, "dico", ndim=(2, 3, 4))
     picked = _pick_atoms(dico, data, _count_shown(dico, dim_graph), order, seed)
     return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
 

@@ -199,7 +199,7 @@ OTHERS = [
     (r"pixels must .*not \(4, 4, 2\)", lambda: images.to_grey(np.zeros((4, 4, 2), np.uint8))),
     (r"pixels must .*not \(4,\)", lambda: images.to_grey(np.zeros(4))),
     ("pixels must .*not of dtype complex128", lambda: images.to_grey(np.zeros((4, 4), complex))),
-    ("image must have 2 axes", lambda: images.extract(X[0], 3)),
+    ("image must have 2 or 3 axes", lambda: images.extract(X[0], 3)),
     ("patch_shape must be at least 1 and at most 16", lambda: images.extract(X, 17)),
     ("patch_shape must be an int or", lambda: images.extract(X, (3, 4, 5))),
     ("stride must be at least 1 and at most 3", lambda: images.extract(X, 3, 4)),
