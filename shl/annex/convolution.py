@@ -21,7 +21,7 @@ from ..learning import checkpoints
 from ..learning.homeostasis import RULES
 from ..plotting import time_plot
 from ..plotting.figures import COLORS, new_figure, save_both
-from ..store.entries import Store, open_store
+from ..store.entries import open_store
 from ..store.files import digest, write_bytes
 from ..store.keys import key_of
 
@@ -172,7 +172,6 @@ def run_recording(
         n_events, rates (events a second of each atom), and pictures, their names.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     model = ConvolutionalSHL(**parameters).fit(X)
     code = model.transform(X)
     model.save(out / "model.npz")
@@ -188,7 +187,7 @@ def run_recording(
         "events": plots.plot_events(code, X, model, **stretch),
         "rates": plots.plot_rates(code, sampling_rate=sampling_rate),
     }
-    pictures = [_save(fig, out / name) for name, (fig, _) in drawn.items()]
+    pictures = [save_both(fig, out / name) for name, (fig, _) in drawn.items()]
     rates = code.rates(sampling_rate).tolist()
     return {"n_events": code.n_events, "rates": rates, "pictures": pictures}
 
@@ -254,9 +253,7 @@ def run(
     """
     for method in methods:
         check_choice(method, "methods", RULES)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    X = preprocess(X)
+    out, X = Path(out), preprocess(X)
     parameters = {"patch_width": 9, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     results = open_store(cache_dir)
@@ -271,9 +268,10 @@ def run(
         model.save(out / f"model_{method}.npz")
     summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence"))
     if second is not None:
-        summary["second"] = run_second(
-            models[methods[-1]], X, second, out, summary["pictures"], results
-        )
+        model, code = _learn_second(models[methods[-1]], X, second, results)
+        summary["second"] = {**measure(model, code), "seconds": model.seconds_}
+        summary["pictures"].append(_draw_second(model, models[methods[-1]], out))
+        model.save(out / "model_second.npz")
     return summary
 
 
@@ -300,13 +298,7 @@ def _draw_model(model, X, method, out):
             X, model.inverse_transform(code, X.shape), title=title
         ),
     }
-    return [_save(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
-
-
-def _save(fig, stem):
-    """Write a picture as PNG and as PDF; returns the name of the PNG."""
-    save_both(fig, stem)
-    return f"{stem}.png"
+    return [save_both(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
 
 
 def _draw_comparison(models, figures, stem):
@@ -325,54 +317,21 @@ def _draw_comparison(models, figures, stem):
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     axs[0].set_ylabel("error (own competition)")
     axs[0].legend()
-    return _save(fig, stem)
+    return save_both(fig, stem)
 
 
-def run_second(
-    first: ConvolutionalSHL,
-    X: np.ndarray,
-    parameters: Mapping,
-    out: Path,
-    pictures: list[str],
-    results: Store | None = None,
-) -> dict:
-    """Learn a second layer on the dense code of the first and draw its atoms as images.
-
-    Parameters
-    ----------
-    first : ConvolutionalSHL
-        The fitted first layer.
-    X : array of shape (n_images, 1, height, width)
-        Preprocessed images.
-    parameters : mapping
-        Of the second layer.
-    out : Path
-        A folder that is there.
-    pictures : list of str
-        The name of the picture is appended.
-    results : Store, default=None
-        Where the learned layer is kept.
-
-    Returns
-    -------
-    figures : dict
-        As of `measure`, and the seconds of learning.
-    """
+def _learn_second(first, X, parameters, results):
+    """(a fitted second layer, the dense code of the first that it learned from)."""
     code = first.transform(X, gain=first.gain_).toarray()
-    parameters = {
-        **SECOND,
-        "random_state": first.random_state,
-        "n_jobs": first.n_jobs,
-        "verbose": first.verbose,
-        **parameters,
-    }
+    shared = {name: getattr(first, name) for name in ("random_state", "n_jobs", "verbose")}
+    parameters = {**SECOND, **shared, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters)
-    model = _fit(model, code, results)
-    fig, _ = plots.show_atoms(
-        plots.project_atoms(model.components_, first.components_, first.stride),
-        title="second layer: atoms, seen through the first",
-    )
-    pictures.append(_save(fig, out / "atoms_second"))
-    model.save(out / "model_second.npz")
-    return {**measure(model, code), "seconds": model.seconds_}
+    return _fit(model, code, results), code
+
+
+def _draw_second(model, first, out):
+    """Atoms of a second layer as images; returns the picture's name."""
+    atoms = plots.project_atoms(model.components_, first.components_, first.stride)
+    fig, _ = plots.show_atoms(atoms, title="second layer: atoms, seen through the first")
+    return save_both(fig, out / "atoms_second")

@@ -9,11 +9,12 @@ import numpy as np
 from .. import store
 from ..datasets import PROFILES, make_sparse_coded_signals, similarity
 from ..estimators.dictionary import SparseHebbianLearning
+from ..experiments.experiment import STUDY
 from ..plotting import plot_recovery
-from ..plotting.figures import new_figure, save_both
+from ..plotting.figures import new_figure
 from ..store.jobs import StoredFunction, failure_lines, run_function
-from .study import FADE, Study, raise_failures
-from .tables import claims_of, claims_table, means_table
+from .study import FADE, RULES, Study, raise_failures
+from .tables import claims_of, claims_table, means_table, picture
 
 STEPS = 2000
 LEAST = 0.95  # cosine at which an atom is found
@@ -21,18 +22,10 @@ DRAWN = ("HAP", 0)  # the scheme and seed whose coefficients are drawn
 VERSION = 3  # raise it when a run would give another result: stored ones are then not used
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
-STUDIED: dict[str, Any] = {
-    "learning_algorithm": "mp",
-    "homeo_fade": None,
-    "C": 3.0,
-    "eta_decay": None,
-}
-STUDIED |= {"replace": False, "eta": 0.02, "optimizer": "adam"}
-STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
-SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
+STUDIED: dict[str, Any] = {**STUDY, "learning_algorithm": "mp", "homeo_fade": None, "C": 3.0}
+SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in RULES}
 SCHEMES |= {
-    f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
-    for rule in STUDY_RULES[2:]
+    f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE} for rule in RULES[2:]
 }
 SCHEMES |= {
     "None, decay": {**STUDIED, "homeo_method": "None", "eta_decay": (0.6, 0.05)},
@@ -40,9 +33,8 @@ SCHEMES |= {
     "default": {},
 }
 FEW = ("None", "None, decay, replacement", "default")
-ROBUSTNESS: dict[
-    str, tuple[dict, dict]
-] = {  # of what is planted, and of the model; in the world '1/rank'
+Changes = tuple[dict, dict]  # of what is planted, and of the model
+ROBUSTNESS: dict[str, Changes] = {  # in the world '1/rank'
     "as it is": ({}, {}),
     "noise .1": ({"noise": 0.1}, {}),
     "1000 samples": ({"n_samples": 1000}, {}),
@@ -102,8 +94,7 @@ def _draw(found, out):
     for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
         record = found[profile, "as it is", scheme][seed]
         plot_recovery(record["true"], record["found"], title=f"{scheme}, {profile}", ax=ax)
-    save_both(fig, out / "planted")
-    yield "![True against recovered coefficients](planted.png)\n"
+    yield f"{picture(fig, out, 'planted', 'True against recovered coefficients')}\n"
     fig = new_figure(figsize=(4 * len(PROFILES), 3), layout="constrained")
     axs = fig.subplots(1, len(PROFILES), sharey=True)
     for ax, profile in zip(axs, PROFILES, strict=True):
@@ -114,8 +105,8 @@ def _draw(found, out):
         ax.set(title=profile, xlabel="planted atom, in order")
     axs[0].set_ylabel("cosine with the nearest learned atom")
     axs[0].legend()
-    save_both(fig, out / "replacement")
-    yield "What replacement finds:\n\n![Cosines without and with replacement](replacement.png)\n"
+    shown = picture(fig, out, "replacement", "Cosines without and with replacement")
+    yield f"What replacement finds:\n\n{shown}\n"
 
 
 def _learn_all(study, worlds, seeds):
@@ -139,8 +130,8 @@ def _learn_planted(profile, case, scheme, seed):
     sizes = {"n_atoms": 128, "noise": 0.03} if profile == "zipf" else {}
     rng = np.random.default_rng([seed, 0])
     X, atoms, code = make_sparse_coded_signals(profile=profile, random_state=rng, **(sizes | world))
-    options: dict[str, Any] = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
-    options |= {"random_state": np.random.default_rng([seed, 1])} | SCHEMES[scheme] | change
+    options = SCHEMES[scheme] | {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
+    options |= {"random_state": np.random.default_rng([seed, 1])} | change
     model = SparseHebbianLearning(**options).fit(X)
     is_signed = options.get("learning_algorithm") != "mp"
     cosines = similarity(model.components_, atoms, is_signed)

@@ -68,7 +68,6 @@ def write_report(
         list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
     )
     out = Path(out)
-    (out / "sections").mkdir(parents=True, exist_ok=True)
     for name in names:
         began, failure = time.perf_counter(), None
         title, section = SECTIONS[name]

@@ -21,9 +21,9 @@ from .._base.tables import summary_of
 from ..coding.encode import sparse_encode
 from ..estimators.dictionary import SparseHebbianLearning
 from ..images.photographs import load_images
-from ..plotting.figures import new_figure, save_both
+from ..plotting.figures import new_figure
 from .study import RULES, Study
-from .tables import markdown
+from .tables import markdown, picture
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 # Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
@@ -113,8 +113,7 @@ def denoising(study: Study, out: Path) -> Iterator[str]:
     for ax, (title, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
         ax.imshow(image, cmap="gray", vmin=0, vmax=1)
         ax.set(title=title, xticks=[], yticks=[])
-    save_both(fig, out / "denoising")
-    yield "![A photograph, denoised](denoising.png)\n"
+    yield f"{picture(fig, out, 'denoising', 'A photograph, denoised')}\n"
 
 
 def psnr(clean: np.ndarray, image: np.ndarray) -> float:

@@ -287,11 +287,12 @@ def save(fig: "Figure", fname: str | Path | None, dpi: float = 150) -> None:
     write_bytes(path, picture.getvalue())
 
 
-def save_both(fig: "Figure", stem: str | Path) -> None:
-    """Write a figure as PNG and as PDF, stem.png and stem.pdf, and close it."""
+def save_both(fig: "Figure", stem: str | Path) -> str:
+    """Write a figure as stem.png and stem.pdf, and close it; return the name of the PNG."""
     for suffix in (".png", ".pdf"):
         save(fig, f"{stem}{suffix}")
     close(fig)
+    return f"{stem}.png"
 
 
 __all__ = ["COLORS"]
