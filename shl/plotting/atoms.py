@@ -191,10 +191,7 @@ def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
 
 def _atoms_of(dico):
     """The atoms of a model, or the array of atoms that is given."""
-    for name in ("components_", "dictionary"):  # the latter of a SparseCoder
-        if hasattr(dico, name):
-            return getattr(dico, name)
-    return dico
+    return getattr(dico, "components_", getattr(dico, "dictionary", dico))  # of a SparseCoder
 
 
 def _count_shown(dico, dim_graph):

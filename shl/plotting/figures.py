@@ -70,7 +70,9 @@ label : str, default=None
     Label in the legend."""
 
 
-def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
+def drawing(
+    figsize: tuple[float, float] = (6, 4), x: tuple[str, ...] = (), y: tuple[str, ...] = ()
+) -> Callable:
     """Make a public figure from a function `draw(ax, first, ...)` that draws into axes.
 
     The figure takes SHARED too, and STYLE where `draw` has `**style`, and returns (fig, ax).  A
@@ -81,6 +83,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
     ----------
     figsize : (width, height), default=(6, 4)
         Size of a new figure, in inches, unless `draw` returns another.
+    x, y : tuple of str, default=()
+        Labels of the axes, from the longest to the shortest, see `set_label`.
     """
 
     def decorate(draw: Callable) -> "Callable[..., tuple[Figure, Axes]]":
@@ -108,6 +112,9 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
             fig, ax = get_axes(fig, ax, figsize, first)
             try:
                 size = draw(ax, *values, **options)
+                for axis, texts in ((ax.xaxis, x), (ax.yaxis, y)):
+                    if texts:
+                        set_label(axis, *texts)
                 if is_new and size is not None:
                     fig.set_size_inches(size)
                 if title:
