@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,31 +53,26 @@ def check_memory(n_bytes: float, name: str, value: object) -> None:
         )
 
 
-def check_number(
-    value: object,
-    name: str,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> float:
-    """A finite real number within the bounds: least <= value <= most, above < value < below."""
+# Bounds of numbers: how a range is written, and what holds for a number and its bound.
+BOUNDS = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+
+
+def check_number(value: object, name: str, **bounds: float) -> float:
+    """A finite real number within some BOUNDS: least <= value <= most, above < value < below."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
         number = float(value)
     except OverflowError:  # an int or a fraction that no float can hold
         number = np.inf
-    is_fine = (
-        math.isfinite(number)
-        and (least is None or number >= least)
-        and (above is None or number > above)
-        and (most is None or number <= most)
-        and (below is None or number < below)
-    )
-    if not is_fine:
-        bounds = {"at least": least, "above": above, "at most": most, "below": below}
-        wanted = " and ".join(f"{words} {at}" for words, at in bounds.items() if at is not None)
+    is_within = all(BOUNDS[bound][1](number, at) for bound, at in bounds.items())
+    if not math.isfinite(number) or not is_within:
+        wanted = " and ".join(f"{BOUNDS[bound][0]} {at}" for bound, at in bounds.items())
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
     return number
 

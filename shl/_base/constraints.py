@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 import numpy as np
 
 from .checks import (
+    BOUNDS,
     check_array,
     check_choice,
     check_count,
@@ -57,8 +58,7 @@ def count(least: float = 1, most: float = np.inf) -> Constraint:
 
 def number(**bounds: Any) -> Constraint:
     """A finite number; bounds: least, above, most, below."""
-    words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
-    text = " and ".join(f"{words[bound]} {value:g}" for bound, value in bounds.items())
+    text = " and ".join(f"{BOUNDS[bound][0]} {value:g}" for bound, value in bounds.items())
     good = tuple(float(bounds[bound]) for bound in ("least", "most") if bound in bounds)
     signs = {"least": -1, "above": 0, "most": 1, "below": 0}
     outside = tuple(value + signs[bound] * (1 + abs(value)) for bound, value in bounds.items())
@@ -109,6 +109,7 @@ def instance(*kinds: type, text: str) -> Constraint:
 Count = Annotated[int, count()]
 CountOrZero = Annotated[int, count(0)]
 Quantiles = Annotated[int, count(2)]
+Text = Annotated[str, instance(str, text="a text")]
 Flag = Annotated[bool, Constraint(check_flag, "True or False", (True, 0), (2, "yes", None, 0.5))]
 Positive = Annotated[float, number(above=0)]
 NotNegative = Annotated[float, number(least=0)]

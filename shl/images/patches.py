@@ -15,7 +15,7 @@ from .. import store
 from .._base.checks import check_array, check_count, check_magnitude, check_memory
 from .._base.constraints import Checked, Count, CountOrZero, Flag, PathLike, checked, count, sizes
 from .._base.progress import progress
-from .photographs import BUILT_IN, files_of, load_images
+from .photographs import BUILT_IN, DATAPATH, files_of, load_images
 
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
@@ -402,7 +402,7 @@ def _digest_of_file(path):
 
 @dataclass(frozen=True)
 class Patches(Checked):
-    """All that decides a set of patches; the parameters are those of `shl.SHL`.
+    """All that decides a set of patches; parameters and defaults are those of `shl.SHL`.
 
     Parameters
     ----------
@@ -412,19 +412,19 @@ class Patches(Checked):
         Whether patches have colours.
     """
 
-    height: Count
-    width: Count
-    patch_width: PatchWidth
-    N_patches: Count
-    datapath: PathLike
-    name_database: PathLike
-    do_mask: Flag
-    do_bandpass: Flag
-    over_patches: Count
-    patch_ds: Count
-    patch_norm: Flag
-    n_image: Count | None
-    seed: CountOrZero
+    height: Count = 256
+    width: Count = 256
+    patch_width: PatchWidth = 21
+    N_patches: Count = 65536
+    datapath: PathLike = DATAPATH
+    name_database: PathLike = "sample"
+    do_mask: Flag = True
+    do_bandpass: Flag = True
+    over_patches: Count = 16
+    patch_ds: Count = 1
+    patch_norm: Flag = False
+    n_image: Count | None = None
+    seed: CountOrZero = 42
     patch_height: Count | None = None
     color: Flag = False
 

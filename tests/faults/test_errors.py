@@ -141,7 +141,7 @@ CODERS = [
 ]
 SETS = [
     ("opts must be a dict of parameters or an SHL, not 3", lambda: SHL_set(3)),
-    ("tag must be a str, not 3", partial(scan, tag=3)),
+    ("tag must be a text, not 3", partial(scan, tag=3)),
     ("values", partial(scan, values=[1, 2])),
     (r"values\['eta'\]", partial(scan, values={"eta": 0.1})),
     ("is empty", partial(scan, values={"eta": []})),

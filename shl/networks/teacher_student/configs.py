@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ..._base.checks import check_choice, check_count, check_file_name, check_number
-from ..._base.constraints import Checked, Constraint, Count, Flag, Positive, choice, count, instance
+from ..._base.constraints import Checked, Constraint, Count, Flag, Positive, Text, choice, count
 from ...store.keys import key_of
 from ..studies.data import identity_of, name_of
 
@@ -53,9 +53,6 @@ def _check_clipping(value, name):
 def _numbers(**options):
     """A constraint on the numbers of a list."""
     return Constraint(partial(_check_numbers, **options), "numbers")
-
-
-Text = Annotated[str, instance(str, text="a text")]
 
 
 @dataclass(frozen=True)
