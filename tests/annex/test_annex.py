@@ -58,13 +58,8 @@ def test_denoising_by_codes_and_by_pca_removes_noise(rng):
 
 
 def test_scales_are_those_of_the_study():
-    paper = SCALES["paper"]
-    assert (
-        paper.opts["patch_width"] ** 2,
-        paper.opts["n_dictionary"],
-        paper.opts["l0_sparseness"],
-    ) == (441, 676, 21)
-    assert paper.opts["n_iter"] == 4097 and paper.n_seeds == 10
+    wanted = {"patch_width": 21, "n_dictionary": 676, "l0_sparseness": 21, "n_iter": 4097}
+    assert wanted.items() <= SCALES["paper"].opts.items() and SCALES["paper"].n_seeds == 10
 
 
 def test_bad_scales_and_sections_are_named(tmp_path, capsys):
