@@ -43,13 +43,10 @@ def statistics(study: Study, out: Path) -> Iterator[str]:
     yield from markdown(["", "shape", "mean", "energy"], rows)
     yield from (f"{each}\n" for each in pictures)
     runs = study.run({"do_mask": masks, "homeo_method": SOME})
-    found = {
-        (do_mask, rule): each
-        for do_mask in masks
-        for rule, each in runs.measure(
-            study.fresh(do_mask=do_mask), values=SOME, do_mask=do_mask
-        ).items()
-    }
+    found: dict[tuple, dict] = {}
+    for do_mask in masks:
+        measured = runs.measure(study.fresh(do_mask=do_mask), values=SOME, do_mask=do_mask)
+        found |= {(do_mask, rule): each for rule, each in measured.items()}
     yield from means_table(["do_mask", "rule"], MEANS, found)
 
 
@@ -111,14 +108,12 @@ def scans(study: Study, out: Path) -> Iterator[str]:
             for rule, each in found.items():
                 style = {"color": COLORS[rule], "label": rule, "ylabel": name}
                 plot_scan(values, each[name], variable, name, ax=ax, **style)
-        yield from markdown(
-            [variable, "rule", *measures],
-            [
-                [value, rule, *(each[name][i] for name in measures)]
-                for rule, each in found.items()
-                for i, value in enumerate(values)
-            ],
-        )
+        lines = [
+            [value, rule, *(each[name][i] for name in measures)]
+            for rule, each in found.items()
+            for i, value in enumerate(values)
+        ]
+        yield from markdown([variable, "rule", *measures], lines)
     yield f"{picture(fig, out, 'scans', 'Scans')}\n"
 
 

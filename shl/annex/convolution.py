@@ -290,13 +290,12 @@ def _fit(model, X, results):
 def _draw_model(model, X, method, out):
     """Atoms, places and a reconstruction of one model; returns the pictures' names."""
     code = model.transform(X, gain=model.gain_)
+    made = model.inverse_transform(code, X.shape)
     title = f"{method}: {model.l0_sparseness} events an image, own competition"
     drawn = {
         "atoms": plots.show_atoms(model, title=f"{method}: atoms"),
         "where": plots.show_where(code, title=f"{method}: where each atom was used"),
-        "reconstruction": plots.show_reconstruction(
-            X, model.inverse_transform(code, X.shape), title=title
-        ),
+        "reconstruction": plots.show_reconstruction(X, made, title=title),
     }
     return [save_both(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
 
@@ -307,13 +306,9 @@ def _draw_comparison(models, figures, stem):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
-        plots.plot_counts(
-            figures[method]["counts_own"],
-            color=COLORS.get(method),
-            ax=ax,
-            title=f"{method}: cv {figures[method]['cv_own']:.2f}",
-        )
+        color, title = COLORS.get(method), f"{method}: cv {figures[method]['cv_own']:.2f}"
+        time_plot(model, "error_own", color=color, label=method, ax=axs[0])
+        plots.plot_counts(figures[method]["counts_own"], color=color, ax=ax, title=title)
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     axs[0].set_ylabel("error (own competition)")
     axs[0].legend()

@@ -52,11 +52,11 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
     cases = [("1/rank", case, scheme) for case in ROBUSTNESS for scheme in FEW]
     found = _learn_all(study, list(dict.fromkeys(worlds + cases)), seeds)
 
-    def shares(profile, case, scheme):
-        return [record["share"] for record in found[profile, case, scheme]]
+    def values(profile, case, scheme, name="share"):
+        return [record[name] for record in found[profile, case, scheme]]
 
     by_world = {
-        scheme: {profile: shares(profile, "as it is", scheme) for profile in PROFILES}
+        scheme: {profile: values(profile, "as it is", scheme) for profile in PROFILES}
         for scheme in SCHEMES
     }
     yield (
@@ -72,18 +72,13 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
     yield from claims_table(claims_of(by_world, PROFILES, pairs), "profile")
     yield "Where the world or the model is another, with atoms used as 1 / rank:\n"
     by_case = {
-        scheme: {case: shares("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
+        scheme: {case: values("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
     }
     yield from means_table(["scheme"], list(ROBUSTNESS), by_case)
-    counts = {
-        scheme: {
-            name: [record[name] for record in found["1/rank", "144 atoms for 96", scheme]]
-            for name in ("n_replaced", "n_dead")
-        }
-        for scheme in FEW
-    }
+    names, case = ("n_replaced", "n_dead"), "144 atoms for 96"
+    counts = {scheme: {n: values("1/rank", case, scheme, n) for n in names} for scheme in FEW}
     yield "Replacements, and atoms that no sample of the last pass selects, of 144 for 96:\n"
-    yield from means_table(["scheme"], ["n_replaced", "n_dead"], counts)
+    yield from means_table(["scheme"], names, counts)
     yield from _draw(found, out)
 
 

@@ -112,8 +112,7 @@ def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
     rows, columns = GRID
     picked = extremes(model.record_["prob_active"][-1], rows * columns)
     show_tiles(ax, tile(model.components_[picked], columns))
-    for spine in ax.spines.values():
-        spine.set_color(color)
+    ax.spines[:].set_color(color)
 
 
 # ----------------------------------------------------------------------------------------- figure 2

@@ -226,14 +226,14 @@ def environment(args):
     if getattr(args, "reproducible", False):  # asks matplotlib too for files without times
         wanted["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH", "0")
     wanted = {name: value for name, value in wanted.items() if value is not None}
-    former = {name: os.environ.pop(name, None) for name in wanted}
+    former = dict(os.environ)
     try:
         os.environ.update(wanted)
         yield
     finally:
-        for name, value in former.items():
+        for name in wanted:
             del os.environ[name]
-            os.environ.update({} if value is None else {name: value})
+        os.environ.update({name: former[name] for name in wanted & former.keys()})
 
 
 def cache_folder(args):

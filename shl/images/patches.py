@@ -219,20 +219,15 @@ def draw_patches(
         Of mean 0 over the patches, pixel by pixel.  Channels come last.
     """
     image = _check_image(image)
-    height, width = patch_height or patch_width, patch_width
-    for name, size, most in zip(
-        ("patch_height", "patch_width"), (height, width), image.shape, strict=False
-    ):
-        check_count(size, name, most=most, why="the side of the image")
+    height, width, why = patch_height or patch_width, patch_width, "the side of the image"
+    check_count(height, "patch_height", most=image.shape[0], why=why)
+    check_count(width, "patch_width", most=image.shape[1], why=why)
     check_memory(8 * n_patches * height * width, "n_patches", n_patches)
     windows = np.lib.stride_tricks.sliding_window_view(image, (height, width), axis=(0, 1))
     if image.ndim == 3:  # channels last, after the pixels of a patch
         windows = np.moveaxis(windows, 2, -1)
-    places = rng.choice(
-        windows.shape[0] * windows.shape[1],
-        min(n_patches * over_patches, windows.shape[0] * windows.shape[1]),
-        replace=False,
-    )
+    n_places = math.prod(windows.shape[:2])
+    places = rng.choice(n_places, min(n_patches * over_patches, n_places), replace=False)
     places = places if len(places) >= n_patches else rng.choice(places, n_patches)
     deviations = _window_std(image, height, width).ravel()[places]
     best = np.sort(places[np.argsort(-deviations, kind="stable")[:n_patches]])
@@ -323,10 +318,8 @@ def extract_patches(
     patch_height = patch_height or patch_width
     check_memory(8 * n_patches * patch_height * patch_width, "n_patches", n_patches)
     check_count(patch_ds, "patch_ds", most=min(height, width), why="the crops")
-    is_list = isinstance(images, (list, tuple)) and len(images) > 0
-    if not is_list or not all(
-        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in images
-    ):
+    pairs = images if isinstance(images, (list, tuple)) else ()
+    if not pairs or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"images must be a list of (name, array), not {images!r}")
     per_image = np.diff(np.linspace(0, n_patches, len(images) + 1).astype(int))
     parts = []

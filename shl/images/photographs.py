@@ -391,10 +391,8 @@ def dead_leaves(
     n_leaves = max(200, 8 * height * width // 64)
     draws = rng.random((n_leaves, 6 if color else 4))
     radii = (least**-2 + draws[:, 0] * (most**-2 - least**-2)) ** -0.5
-    rows, columns = (
-        draws[:, 1] * (height + 2 * most) - most,
-        draws[:, 2] * (width + 2 * most) - most,
-    )
+    rows = draws[:, 1] * (height + 2 * most) - most
+    columns = draws[:, 2] * (width + 2 * most) - most
     image = np.full((height, width, 3) if color else (height, width), 0.5)
     levels = draws[:, 3:] if color else draws[:, 3]
     for radius, row, column, level in zip(radii, rows, columns, levels, strict=True):

@@ -118,22 +118,20 @@ def reconstruct(
             f"{wanted[0]} and {wanted[1]} for patches of {height} x {width} pixels and "
             f"stride={stride}, not {patches.shape} and {means.shape}"
         )
-    total, strip_counts = np.zeros((*shape[:2], n_channels)), np.zeros(shape[1])
-    for column in columns:
-        strip_counts[column : column + width] += 1
-    row_counts = np.zeros(shape[0])
-    for row, part, mean in zip(
-        rows,
-        patches.reshape(len(rows), len(columns), height, width, n_channels),
-        means.reshape(len(rows), len(columns), 1, n_channels),
-        strict=True,
-    ):
-        row_counts[row : row + height] += 1
+    total = np.zeros((*shape[:2], n_channels))
+    patches = patches.reshape(len(rows), len(columns), height, width, n_channels)
+    means = means.reshape(len(rows), len(columns), 1, n_channels)
+    for row, part, mean in zip(rows, patches, means, strict=True):
         strip = total[row : row + height]
         for j in range(width):  # no pixel stands twice in columns + j
             strip[:, columns + j] += (part[:, :, j] + mean).swapaxes(0, 1)
-    total /= (row_counts[:, None] * strip_counts)[:, :, None]
+    total /= np.multiply.outer(_count(rows, height), _count(columns, width))[:, :, None]
     return total.reshape(shape).astype(patches.dtype, copy=False)
+
+
+def _count(starts, side):
+    """How many of the patches of a side hold each row or column of an image."""
+    return np.bincount(np.add.outer(starts, np.arange(side)).ravel())
 
 
 def _grid(shape, patch_shape, stride):
