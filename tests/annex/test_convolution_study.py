@@ -1,9 +1,7 @@
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
+import running
 from making import small_model
 from PIL import Image
 from scipy.io import savemat, wavfile
@@ -28,10 +26,9 @@ def test_figures_show_what_they_are_given(images, tmp_path):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
     _, ax = plots.show_where(code)
     assert np.nansum(ax.images[0].get_array()) == code.n_events
-    plots.show_reconstruction(
-        images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
-    )
-    assert (tmp_path / "reconstruction.png").stat().st_size > 0
+    path = tmp_path / "reconstruction.png"
+    plots.show_reconstruction(images, model.inverse_transform(code), fname=path)
+    assert path.stat().st_size > 0
 
 
 def test_signals_are_drawn_as_curves_and_events(rng, tmp_path):
@@ -114,19 +111,12 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
 
 def test_faces_need_a_network(tmp_path):
     """A proxy that refuses every connection, and an empty folder of data."""
-    nowhere = dict.fromkeys(
-        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
-    )
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     flags = [*FLAGS, "--database", "faces", "--datapath", tmp_path, "--out", tmp_path / "out"]
-    run = subprocess.run(
-        [sys.executable, "-m", "shl.cli", *flags],
-        env={**os.environ, **nowhere},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 1 and run.stdout == ""
-    assert "The faces are not on this machine" in run.stderr
-    assert "cannot be downloaded" in run.stderr
+    code = "import sys; from shl.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    found = running.run(code, *flags, env=dict.fromkeys(names, "http://127.0.0.1:9"))
+    assert found[:2] == (1, "")
+    assert "The faces are not on this machine" in found[2] and "cannot be downloaded" in found[2]
 
 
 def test_the_command_learns_from_recordings(tmp_path, capsys, rng):

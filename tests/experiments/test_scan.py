@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -28,7 +29,8 @@ def table(records):
 
 
 def test_values_of_variables():
-    experiments = SHL_set({**EXPERIMENT, "cache_dir": None}, N_scan=3)
+    opts = {**EXPERIMENT, "cache_dir": None}
+    experiments = SHL_set(opts, N_scan=3)
     assert experiments.values_of("eta") == pytest.approx([0.01, 0.04, 0.16])
     assert experiments.values_of("seed") == [42, 43, 44]
     assert experiments.values_of("alpha_MP") == pytest.approx([0.25, 0.5, 1])
@@ -37,10 +39,7 @@ def test_values_of_variables():
     assert experiments.values_of("do_sym") == [False, True]
     assert experiments.values_of("homeo_method") == list(RULES)
     assert experiments.values_of("learning_algorithm") == list(ALGORITHMS)
-    assert SHL_set({**EXPERIMENT, "cache_dir": None}, values={"eta": [1, 2]}).values_of("eta") == [
-        1,
-        2,
-    ]
+    assert SHL_set(opts, values={"eta": [1, 2]}).values_of("eta") == [1, 2]
 
 
 def test_results_ignore_jobs_order_and_backend(opts, tmp_path):
@@ -76,9 +75,8 @@ def test_equal_values_are_learned_once(opts):
 def test_a_grid_has_every_combination(opts):
     experiments = SHL_set(opts, values={"eta": [0.01, 0.02], "seed": [1, 2, 3]})
     records = experiments.run(["eta", "seed"], grid=True)
-    assert [record["value"] for record in records] == [
-        (a, b) for a in (0.01, 0.02) for b in (1, 2, 3)
-    ]
+    wanted = list(itertools.product((0.01, 0.02), (1, 2, 3)))
+    assert [record["value"] for record in records] == wanted
     assert len({record["F"] for record in records}) == 6
     assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
 
