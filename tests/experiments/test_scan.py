@@ -1,7 +1,5 @@
 import itertools
 import json
-import os
-import signal
 
 import joblib
 import numpy as np
@@ -12,7 +10,7 @@ from shl import SHL, SHL_set, store
 from shl.cli import main as cli
 from shl.coding.parameters import ALGORITHMS
 from shl.learning import checkpoints
-from shl.learning.homeostasis import RULES, ActivationRule
+from shl.learning.homeostasis import RULES
 
 METRICS = ("F", "error", "qerror", "entropy", "MI", "MC", "logL", "perror", "F_own")
 
@@ -79,31 +77,6 @@ def test_a_grid_has_every_combination(opts):
     assert [record["value"] for record in records] == wanted
     assert len({record["F"] for record in records}) == 6
     assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
-
-
-class Killer(ActivationRule):
-    """A rule that kills its worker, once if a marker can be made, else always."""
-
-    def __init__(self, marker):
-        super().__init__()
-        self.marker = marker
-
-    def gain(self, p, target):
-        if not os.path.exists(self.marker):
-            if not self.marker.endswith("never"):
-                open(self.marker, "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return np.ones_like(p)
-
-
-@pytest.mark.slow  # test_jobs.py kills workers that start faster
-@pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
-def test_a_value_of_a_killed_worker_is_tried_again(opts, tmp_path):
-    once, never = (Killer(str(tmp_path / name)) for name in ("once", "never"))
-    values = {"homeo_method": ["None", once, "HAP", never]}
-    records = SHL_set(opts, values=values).run(["homeo_method"], n_jobs=2)
-    assert [record["status"] for record in records] == ["done", "done", "done", "failed"]
-    assert "its worker was killed" in records[3]["failure"]
 
 
 def test_tables_and_figures(opts, tmp_path):
