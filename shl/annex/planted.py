@@ -12,8 +12,8 @@ from ..estimators.dictionary import SparseHebbianLearning
 from ..experiments.experiment import STUDY
 from ..plotting import plot_recovery
 from ..plotting.figures import new_figure
-from ..store.jobs import StoredFunction, failure_lines, run_function
-from .study import FADE, RULES, Study, raise_failures
+from ..store.jobs import StoredFunction, run_function
+from .study import FADE, RULES, Study, raise_failure
 from .tables import claims_of, claims_table, means_table, picture
 
 STEPS = 2000
@@ -112,7 +112,7 @@ def _learn_all(study, worlds, seeds):
     results = store.open_store(study.opts["cache_dir"])
     learn = StoredFunction(_learn_planted, "planted", results, identity, package="annex")
     records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
-    raise_failures(failure_lines(records, "{profile}, {scheme}, {case}, seed {seed}".format_map))
+    raise_failure(records, "{profile}, {scheme}, {case}, seed {seed}".format_map)
     parts = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
     return dict(zip(worlds, parts, strict=True))
 

@@ -131,7 +131,7 @@ class Study:
         records = experiments.run(
             list(variables), n_jobs=self.n_jobs, verbose=self.verbose, grid=True
         )
-        raise_failures(failure_lines(records, "{params}".format_map))
+        raise_failure(records, "{params}".format_map)
         return Runs(experiments, records)
 
     @cached_property
@@ -154,9 +154,9 @@ class Study:
         return self.rules.measure(self.fresh(), "homeo_method", RULES)
 
 
-def raise_failures(lines):
+def raise_failure(records, describe):
     """An error that says what failed first, if anything did."""
-    if lines:
+    if lines := failure_lines(records, describe):
         raise RuntimeError(lines[0])
 
 
