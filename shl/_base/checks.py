@@ -107,13 +107,6 @@ def check_file_name(value: object, name: str) -> str:
     return value
 
 
-def check_path(value: object, name: str) -> str | Path:
-    """A place of the disk, as a text or a path."""
-    if not isinstance(value, str | Path):
-        raise TypeError(f"{name} must be a text or a path, not {value!r}")
-    return value
-
-
 def check_names(values: object, name: str) -> tuple[str, ...]:
     """Texts; one alone is not a sequence of its letters."""
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) for v in values):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial, wraps
 from inspect import signature
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
@@ -21,7 +22,6 @@ from .checks import (
     check_interval,
     check_names,
     check_number,
-    check_path,
     check_sizes,
 )
 from .parameters import check_keywords
@@ -95,7 +95,7 @@ def array(ndim: int, **options: Any) -> Constraint:
     return Constraint(check, f"an array of {ndim} axes", (np.ones((1,) * ndim),), bad)
 
 
-def instance(*kinds: type, text: str) -> Constraint:
+def instance(*kinds: type, text: str, good: tuple = ()) -> Constraint:
     """An object of one of the classes."""
 
     def check(value, name):
@@ -103,7 +103,7 @@ def instance(*kinds: type, text: str) -> Constraint:
             raise TypeError(f"{name} must be {text}, not {value!r}")
         return value
 
-    return Constraint(check, text, bad=(0.5, object()))
+    return Constraint(check, text, good, bad=(0.5, object()))
 
 
 Count = Annotated[int, count()]
@@ -121,7 +121,7 @@ Names = Annotated[Sequence[str], Constraint(check_names, "a list of names", (["a
 Interval = Annotated[tuple[float, float], pair(0, 1)]
 Vector = Annotated[np.ndarray, array(1)]
 Matrix = Annotated[np.ndarray, array(2)]
-PathLike = Annotated[str, Constraint(check_path, "a text or a path", ("folder",), (0.5, None))]
+PathLike = Annotated[str, instance(str, Path, text="a text or a path", good=("folder",))]
 
 
 # ------------------------------------------------------------------------------- tables of a class

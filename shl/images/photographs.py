@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._base.checks import as_array, check_memory, check_path
+from .._base.checks import as_array, check_memory
 from .._base.constraints import Count, Flag, PathLike, checked
 from .._base.tables import printable
 from .files import PICTURES, READERS, read_pixels
@@ -83,8 +83,9 @@ def load_images(
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
+@checked
 def choose_database(
-    name_database: str | None, datapath: str | Path = DATAPATH
+    name_database: str | None, datapath: PathLike = DATAPATH
 ) -> tuple[str | Path, str]:
     """Return (datapath, name_database) of the images that a user named.
 
@@ -98,7 +99,7 @@ def choose_database(
     """
     if name_database is not None:
         return datapath, name_database
-    if Path(check_path(datapath, "datapath")) == Path(DATAPATH):
+    if Path(datapath) == Path(DATAPATH):
         return datapath, "sample"
     folder, name = find_database(datapath)
     return str(folder), name
