@@ -5,12 +5,13 @@ import io
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from .. import metrics
 from .._base.checks import check_choice, check_count, check_memory
+from .._base.constraints import Count, CountOrZero, PathLike, checked, count
 from ..convolution import plots
 from ..convolution.estimator import ConvolutionalSHL
 from ..convolution.preprocessing import gaussian_mask, preprocess
@@ -32,12 +33,13 @@ FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794
 SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
 
 
+@checked
 def load(
     database: str | None = None,
-    datapath: str | Path = DATAPATH,
-    n_images: int = 400,
-    size: int = 65,
-    seed: int = 42,
+    datapath: PathLike = DATAPATH,
+    n_images: Count = 400,
+    size: Annotated[int, count(2)] = 65,
+    seed: CountOrZero = 42,
 ) -> np.ndarray:
     """Grey images before `preprocess`.
 
@@ -66,13 +68,12 @@ def load(
     ValueError
         If the file of the faces is another, or a parameter is out of its range.
     """
-    n_images, size = check_count(n_images, "n_images"), check_count(size, "size", least=2)
     check_memory(8 * n_images * size**2, "n_images", n_images)
-    rng = np.random.default_rng(check_count(seed, "seed", least=0))
+    rng = np.random.default_rng(seed)
     if database == "faces":
         return _faces(n_images, size, rng, datapath)
-    datapath, database = choose_database(database, datapath)
-    images = load_images(database, datapath, height=size, width=size, rng=rng)
+    folder, database = choose_database(database, datapath)
+    images = load_images(database, folder, height=size, width=size, rng=rng)
     crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
     return np.stack(crops)[:, None].astype(np.float32)
 

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 import running
 from making import small_model
 from PIL import Image
@@ -96,17 +97,16 @@ def test_the_command_learns_quietly_from_a_folder(tmp_path, capsys, rng):
     assert not (tmp_path / "out" / "model_second.npz").exists()
 
 
-def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    cases = {
-        "--homeo-method must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
-        "--size must be at least 9, not 8": ["--size", "8"],
-        "--database must be": ["--database", "nowhere"],
-        "--n-images must be at least 1": ["--n-images", "0"],
-        "--l0-sparseness must be at least 1 and at most 625 (the": ["--l0-sparseness", "626"],
-    }
-    for words, flags in cases.items():
-        assert run(tmp_path / "out", *flags) == 2
-        assert words in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--homeo-method", "HIP", "must be one of 'None', 'OLS'"),
+        ("--l0-sparseness", "626", "must be at least 1 and at most 625 (the"),
+    ],
+)
+def test_the_command_says_what_is_wrong(flag, value, words, tmp_path, capsys):
+    assert run(tmp_path / "out", flag, value) == 2
+    assert f"{flag} {words}" in capsys.readouterr().err
 
 
 def test_faces_need_a_network(tmp_path):

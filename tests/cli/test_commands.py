@@ -120,6 +120,9 @@ def test_an_unknown_flag_names_the_nearest(arguments, said, capsys):
         (["cache", "ls", "--cache-dir", "/no/where"], "--cache-dir must be a folder of results"),
         (["annex", "--n-seeds", "1"], "--n-seeds must be at least 2"),
         (["conv-learn", "--n-iter", "0"], "argument --n-iter: must be at least 1"),
+        (["conv-learn", "--n-images", "0"], "argument --n-images: must be at least 1"),
+        (["conv-learn", "--size", "8"], "--size must be at least 9, not 8"),
+        (["conv-learn", "--database", "nowhere"], "--database must be"),
     ],
 )
 def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_path):
