@@ -72,9 +72,8 @@ def fit_gabor(
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
     starts = _choose_starts(atoms, x, y, side, n_starts)
-    found = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
-    )
+    pairs = zip(atoms, starts, strict=True)
+    found = Parallel(n_jobs)(delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in pairs)
     fits = _name_columns(np.array(found))
     fits["amplitude"] *= scales
     return fits

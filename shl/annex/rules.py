@@ -178,9 +178,8 @@ def _robustness(variable, values, F, new):
 
 def selection(study: Study, out: Path) -> Iterator[str]:
     """Compare how equally the rules select atoms, on new patches."""
-    names = [
-        f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")
-    ]
+    kinds = ("entropy", "perror", "KL", "unused")
+    names = [*kinds, *(f"{kind}_own" for kind in kinds)]
     yield (
         f"Usage on {study.scale.n_fresh} new patches: relative entropy (1 if equal), share of the "
         "events that would have to move (perror), divergence from equal use in nats (KL), atoms "

@@ -164,9 +164,8 @@ def _export(args, results):
         mixed = [name for name in frame if frame[name].dtype == object]
         content = frame.astype(dict.fromkeys(mixed, "string")).to_parquet(index=False)
     write_bytes(target, content)
-    flags.report(
-        args, {"file": str(target), "entries": len(rows)}, [f"{len(rows)} entries in {target}"]
-    )
+    summary = {"file": str(target), "entries": len(rows)}
+    flags.report(args, summary, [f"{len(rows)} entries in {target}"])
 
 
 def _clear(args, results):

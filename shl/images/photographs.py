@@ -69,9 +69,8 @@ def load_images(
         images = _sample_images(color)
     elif name_database == "dead_leaves":
         shape = max(height, 64), max(width, 64)
-        images = [
-            (f"dead_leaves_{i}", dead_leaves(*shape, rng, color)) for i in range(n_image or 16)
-        ]
+        leaves = [dead_leaves(*shape, rng, color) for _ in range(n_image or 16)]
+        images = [(f"dead_leaves_{i}", image) for i, image in enumerate(leaves)]
     else:
         images = _folder_images(Path(datapath) / name_database, height, width, color)
     if n_image is None or n_image == len(images):

@@ -107,9 +107,8 @@ def reconstruct(
     shape = check_sizes(shape, "shape", "(height, width) or (height, width, n_channels)")
     n_channels = shape[2] if len(shape) == 3 else 1
     side = max(1, round((patches.shape[1] / n_channels) ** 0.5))
-    (height, rows), (width, columns) = _grid(
-        shape, side if patch_shape is None else patch_shape, stride
-    )
+    patch_shape = side if patch_shape is None else patch_shape
+    (height, rows), (width, columns) = _grid(shape, patch_shape, stride)
     n_patches = len(rows) * len(columns)
     wanted = (n_patches, height * width * n_channels), (n_patches, n_channels)
     if (patches.shape, means.shape) != wanted:

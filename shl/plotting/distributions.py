@@ -68,9 +68,8 @@ def plot_P_cum(
     ymin = min(0.95, table[:, 1].min() - 0.02) if ymin is None else ymin
     ratio = np.arange(table.shape[1]) / table.shape[1]
     color = color or c
-    ax.add_collection(
-        LineCollection([np.column_stack((ratio, row)) for row in table], colors=color, alpha=alpha)
-    )
+    lines = [np.column_stack((ratio, row)) for row in table]
+    ax.add_collection(LineCollection(lines, colors=color, alpha=alpha))
     ax.plot(ratio, table.mean(axis=0), color=color, lw=1.5, label=label)
     ax.set(xlim=(0, 1), ylim=(ymin, ymax))
     set_label(ax.xaxis, r"rescaled coefficient $1 - e^{-a/C}$", "$1 - e^{-a/C}$")

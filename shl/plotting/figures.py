@@ -131,9 +131,8 @@ def drawing(
                 raise
             return fig, ax
 
-        keywords = [
-            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in added
-        ]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        keywords = [inspect.Parameter(name, kind, default=None) for name in added]
         drawn.__signature__ = inspect.Signature([*taken, *keywords])  # type: ignore[attr-defined]
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")

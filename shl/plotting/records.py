@@ -85,9 +85,8 @@ def time_plot(
         with np.errstate(invalid="ignore"):
             low, middle, high = _percentiles(values)
         (line,) = ax.plot(steps, middle, **style)
-        ax.fill_between(
-            steps, low, high, color=line.get_color(), alpha=0.2 * (line.get_alpha() or 1), lw=0
-        )
+        alpha = 0.2 * (line.get_alpha() or 1)
+        ax.fill_between(steps, low, high, color=line.get_color(), alpha=alpha, lw=0)
     unit = f" ({unit})" if unit else ""
     names = [ylabel] if ylabel else _names_of(variable)
     set_label(ax.xaxis, "learning step", "step")
