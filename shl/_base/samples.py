@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from .arrays import host_dtype, namespace, to_host
-from .checks import as_array, check_array, check_shape, check_sparse
+from .arrays import host_dtype, namespace, number_type, to_host
+from .checks import as_array, check_array, check_shape, check_sparse, first_place
 from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 ROWS = 4096  # that are looked at together, so that a memory map stays one
@@ -85,8 +85,7 @@ class Samples:
         is_fine = np.isfinite(dense) | (allows_nan & np.isnan(dense))
         if is_fine.all():
             return np.nan_to_num(np.fmax.reduceat(np.abs(flat), starts))
-        bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
-        place = (rows.start + bad[0], *bad[1:])
+        bad, place = first_place(~is_fine, rows.start)
         if np.ma.isMaskedArray(part) and np.ma.getmaskarray(part)[bad]:
             raise ValueError(
                 f"{self.name} is a masked array, and its entry at {place} is masked. Pass "
@@ -130,14 +129,9 @@ def scale_by(array: Any, exponent: int) -> Any:
     if not exponent:
         return array
     most = 127 if str(array.dtype).endswith("32") else 1023
-    first = min(exponent, most)
-    scaled = array * _number(array, first)
-    return scaled if first == exponent else scaled * _number(array, exponent - first)
-
-
-def _number(array, exponent):
-    """2^exponent of an array's dtype."""
-    return 2.0**exponent if is_tensor(array) else array.dtype.type(2.0**exponent)
+    first, number = min(exponent, most), number_type(array)
+    scaled = array * number(2.0**first)
+    return scaled if first == exponent else scaled * number(2.0 ** (exponent - first))
 
 
 def read_samples(

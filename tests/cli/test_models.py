@@ -172,10 +172,8 @@ def test_encode_takes_colours_and_sounds(tmp_path, rng, capsys):
         model.save(tmp_path / "model.npz")
         found = models.read_samples(tmp_path / name, model)
         assert found.shape == (n_samples, np.prod(shape))
-        assert (
-            cli.main(["encode", str(tmp_path / "model.npz"), str(tmp_path / name), "--out", code])
-            == 0
-        )
+        files = [str(tmp_path / "model.npz"), str(tmp_path / name)]
+        assert cli.main(["encode", *files, "--out", code]) == 0
         assert sparse.load_npz(code).shape == (n_samples, 12)
     X = rng.standard_normal((5, 3, 20, 24))
     model = ConvolutionalSHL(**SMALL, patch_width=5, l0_sparseness=6).fit(X)

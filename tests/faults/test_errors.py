@@ -141,7 +141,7 @@ CODERS = [
 ]
 SETS = [
     ("opts must be a dict of parameters or an SHL, not 3", lambda: SHL_set(3)),
-    ("tag must be a str, not 3", partial(scan, tag=3)),
+    ("tag must be a text, not 3", partial(scan, tag=3)),
     ("values", partial(scan, values=[1, 2])),
     (r"values\['eta'\]", partial(scan, values={"eta": 0.1})),
     ("is empty", partial(scan, values={"eta": []})),
@@ -199,7 +199,7 @@ OTHERS = [
     (r"pixels must .*not \(4, 4, 2\)", lambda: images.to_grey(np.zeros((4, 4, 2), np.uint8))),
     (r"pixels must .*not \(4,\)", lambda: images.to_grey(np.zeros(4))),
     ("pixels must .*not of dtype complex128", lambda: images.to_grey(np.zeros((4, 4), complex))),
-    ("image must have 2 axes", lambda: images.extract(X[0], 3)),
+    ("image must have 2 or 3 axes", lambda: images.extract(X[0], 3)),
     ("patch_shape must be at least 1 and at most 16", lambda: images.extract(X, 17)),
     ("patch_shape must be an int or", lambda: images.extract(X, (3, 4, 5))),
     ("stride must be at least 1 and at most 3", lambda: images.extract(X, 3, 4)),
