@@ -179,6 +179,7 @@ def test_a_value_that_fails_stops_nothing_else(tmp_path, how):
         assert records[0]["failure"] and "F" not in records[0]
 
 
+@pytest.mark.slow  # test_jobs.py has workers that start faster
 def test_workers_record_what_fails(tmp_path):
     values = [FAILING["a rule that raises KeyError"][1], "HAP", FAILING["a gain of NaN"][1], "None"]
     experiments = SHL_set({**SMALL, "cache_dir": tmp_path}, values={"homeo_method": values})
