@@ -92,7 +92,9 @@ def cpu_of(coder, X):
 def warm_up():
     """Load what coding and learning need."""
     X = np.random.default_rng(0).standard_normal((2 * BATCH, PIXELS), np.float32)
-    SparseHebbianLearning(200, n_iter=2, batch_size=BATCH).fit(X).transform(X)
+    model = SparseHebbianLearning(200, n_iter=2, batch_size=BATCH).fit(X)
+    model.transform(X)
+    SparseCoder(model.components_, algorithm="mp", l0_sparseness=10).transform(X)
 
 
 def forget_peak():

@@ -8,7 +8,7 @@ import functools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -128,16 +128,22 @@ class Blocks:
 def _compute_ahead(blocks: Iterable) -> Iterator:
     """The values of delayed blocks, in order; the next ones are computed meanwhile."""
     with ThreadPoolExecutor(1) as pool:
-        submit, ahead = (lambda block: pool.submit(block.compute)), 1  # they are held here
-        if "distributed" in sys.modules:
+        submit, gather, ahead = (lambda block: pool.submit(block.compute)), Future.result, 1
+        if "distributed" in sys.modules:  # else the blocks ahead are held in this process
             import distributed
 
             with contextlib.suppress(ValueError):  # no client
-                submit, ahead = distributed.default_client().compute, AHEAD
+                client = distributed.default_client()
+                # A scheduler in this process would only pass the blocks on, at the cost of copies.
+                is_here = isinstance(
+                    getattr(client.cluster, "scheduler", None), distributed.Scheduler
+                )
+                submit, ahead = client.compute, AHEAD
+                gather = functools.partial(client.gather, direct=is_here or None)
         futures: deque = deque()
         for block in blocks:
             futures.append(submit(block))
             if len(futures) > ahead:
-                yield futures.popleft().result()
+                yield gather(futures.popleft())
         while futures:
-            yield futures.popleft().result()
+            yield gather(futures.popleft())
