@@ -160,21 +160,18 @@ def _show_bound(row):
     return most + (", **missed**" if most and row["ratio"] > row["at most"] else "")
 
 
-def print_measured(rows, head="measured"):
+def print_measured(rows):
     """Print rows (work, value, bound), a negative bound being the most, as they come."""
-    print(f"| work | {head} | bound |\n|---|---|---|", flush=True)
+    print("| work | measured | bound |\n|---|---|---|", flush=True)
     for work, value, bound in rows:
         print(f"| {work} | {value:.3g} | {judge(('', value, bound))} |", flush=True)
 
 
-def judge(*asked):
+def judge(*asked, signs=("at least", "at most")):
     """Bounds from (name, value, least, or minus the most), and which are missed."""
     missed = [name for name, value, bound in asked if (-value if bound <= 0 else value) < bound]
-    bounds = ", ".join(
-        f"{name} at {'most' if bound <= 0 else 'least'} {abs(bound):g}".strip()
-        for name, _, bound in asked
-    )
-    return bounds + (f", **missed {', '.join(missed)}".rstrip() + "**" if missed else "")
+    bounds = [f"{name} {signs[bound <= 0]} {abs(bound):g}".strip() for name, _, bound in asked]
+    return ", ".join(bounds) + (f": **missed {', '.join(missed)}".rstrip() + "**" if missed else "")
 
 
 class Kept:

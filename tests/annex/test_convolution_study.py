@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 from making import small_model
@@ -112,21 +109,14 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
         assert words in capsys.readouterr().err
 
 
-def test_faces_need_a_network(tmp_path):
+def test_faces_need_a_network(tmp_path, monkeypatch, capsys):
     """A proxy that refuses every connection, and an empty folder of data."""
-    nowhere = dict.fromkeys(
-        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
-    )
-    flags = [*FLAGS, "--database", "faces", "--datapath", tmp_path, "--out", tmp_path / "out"]
-    run = subprocess.run(
-        [sys.executable, "-m", "shl.cli", *flags],
-        env={**os.environ, **nowhere},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 1 and run.stdout == ""
-    assert "The faces are not on this machine" in run.stderr
-    assert "cannot be downloaded" in run.stderr
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(tmp_path / "out", "--database", "faces", "--datapath", str(tmp_path)) == 1
+    printed, said = capsys.readouterr()
+    assert printed == "" and "The faces are not on this machine" in said
+    assert "cannot be downloaded" in said
 
 
 def test_the_command_learns_from_recordings(tmp_path, capsys, rng):
