@@ -13,7 +13,7 @@ from shl.annex.study import SCALES, Scale, Study
 
 OPTS = EXPERIMENT | {"N_patches": 400, "n_dictionary": 12, "n_iter": 9, "record_each": 8}
 OPTS["one_over_F"] = False
-TINY = Scale(OPTS, n_seeds=3, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
+TINY = Scale(OPTS, n_seeds=2, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
 WITH_PICTURE = ("figure_2", "selection", "orientation", "scans", "decaying", "denoising")
 PICTURES = dict.fromkeys(WITH_PICTURE, 1) | {"figures_1_3": 2, "coders": 5}
 PICTURES |= {"statistics": 2, "planted": 2}

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-import running
 from making import small_model
 from PIL import Image
 from scipy.io import savemat, wavfile
@@ -109,14 +108,14 @@ def test_the_command_says_what_is_wrong(flag, value, words, tmp_path, capsys):
     assert f"{flag} {words}" in capsys.readouterr().err
 
 
-def test_faces_need_a_network(tmp_path):
+def test_faces_need_a_network(tmp_path, monkeypatch, capsys):
     """A proxy that refuses every connection, and an empty folder of data."""
-    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
-    flags = [*FLAGS, "--database", "faces", "--datapath", tmp_path, "--out", tmp_path / "out"]
-    code = "import sys; from shl.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    found = running.run(code, *flags, env=dict.fromkeys(names, "http://127.0.0.1:9"))
-    assert found[:2] == (1, "")
-    assert "The faces are not on this machine" in found[2] and "cannot be downloaded" in found[2]
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(tmp_path / "out", "--database", "faces", "--datapath", str(tmp_path)) == 1
+    printed, said = capsys.readouterr()
+    assert printed == "" and "The faces are not on this machine" in said
+    assert "cannot be downloaded" in said
 
 
 def test_the_command_learns_from_recordings(tmp_path, capsys, rng):

@@ -79,9 +79,9 @@ LEARNINGS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", LEARNINGS)
 def test_learning_at_any_scale_has_the_same_bits(name, dtype):
-    X, _ = problem(dtype, 200)
+    X, _ = problem(dtype, 100)
     options = dict(LEARNINGS[name])
-    weight = np.linspace(0, 2, 200) if options.pop("weighted", False) else None
+    weight = np.linspace(0, 2, 100) if options.pop("weighted", False) else None
     if name == "mask":
         X[::3, ::4] = np.nan
 
@@ -92,7 +92,7 @@ def test_learning_at_any_scale_has_the_same_bits(name, dtype):
         for kind in ("F", "F_own", "qerror"):
             assert np.isfinite(model.record_[kind]).all()
         found = [model.components_, model.score(X), model.transform(X) != 0]
-        return [*found, model.partial_fit(X[:80]).components_, model.record_.get("error", 0)]
+        return [*found, model.partial_fit(X[:60]).components_, model.record_.get("error", 0)]
 
     plain = results(X)
     least, most = (np.log2(float(x)) for x in (np.finfo(dtype).tiny, np.finfo(dtype).max))

@@ -2,6 +2,7 @@
 worker outlives its parent.
 """
 
+import itertools
 import json
 import os
 import re
@@ -152,13 +153,15 @@ def descendants(pid):
     return found + [grandchild for child in found for grandchild in descendants(child)]
 
 
-def assert_gone(process, number):
-    """Kill a process that has workers; they end, too."""
-    watched = [os.pidfd_open(pid) for pid in descendants(process.pid)]
-    assert len(watched) >= 2
-    process.send_signal(number)
-    process.communicate(timeout=SECONDS)
-    for descriptor in watched:  # readable once its process has ended
+def assert_gone(processes, number):
+    """Kill processes that have workers; they end, too."""
+    watched = [[os.pidfd_open(pid) for pid in descendants(each.pid)] for each in processes]
+    assert min(map(len, watched)) >= 2
+    for process in processes:
+        process.send_signal(number)
+    for process in processes:
+        process.communicate(timeout=SECONDS)
+    for descriptor in itertools.chain(*watched):  # readable once its process has ended
         assert select.select([descriptor], [], [], 60)[0]  # joblib's own limit is 300 s
         os.close(descriptor)
 
@@ -193,23 +196,20 @@ jobs.run_jobs([jobs.Job(n, print, (Endless(),)) for n in range(2)], n_jobs=2)
 
 @pytest.mark.parametrize("number", some_slow([signal.SIGKILL, signal.SIGTERM]))
 def test_no_worker_outlives_its_parent(tmp_path, number):
+    """Neither one that learns, nor one that waits for its first job."""
     os.mkfifo(tmp_path / "pipe")
     code = BUSY.replace("sys.argv[1]", repr(str(tmp_path / "cache")))
     code = code.replace("sys.argv[2]", repr(str(tmp_path / "pipe")))
-    process, learning = python(code, start_new_session=True), b""
+    processes, learning = [python(code, start_new_session=True)], b""
+    if jobs.TAKES_INITIALIZER:  # of joblib 1.6, else workers do not know their parent at once
+        processes.append(python(IDLE, start_new_session=True))
+        assert processes[1].stdout.readline() == "on its way\n"
     pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that it has a reader all the time
     while len(learning) < 2:
         learning += os.read(pipe, 2)
     os.close(pipe)
-    assert_gone(process, number)
+    assert_gone(processes, number)
     assert not store.Store(tmp_path / "cache").verify()
-
-
-@pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
-def test_an_idle_worker_ends_with_its_parent():
-    process = python(IDLE, start_new_session=True)
-    assert process.stdout.readline() == "on its way\n"
-    assert_gone(process, signal.SIGKILL)
 
 
 # ------------------------------------------------------------------- kills, at one point each

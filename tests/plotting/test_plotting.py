@@ -312,7 +312,7 @@ def test_a_figure_names_an_unknown_parameter(dico):
 
 def test_no_figure_stays_open():
     open_before = plt.get_fignums()
-    for _ in range(30):
+    for _ in range(22):
         dico = SparseHebbianLearning(4, n_iter=2, random_state=0).fit(np.eye(9))
         fig, _ = plotting.show_dico(dico)
         assert plt.gcf() is fig
@@ -320,7 +320,7 @@ def test_no_figure_stays_open():
         plotting.show_dico(dico, order="best")
     del dico
     assert plt.get_fignums() == open_before
-    for _ in range(30):
+    for _ in range(22):
         fig, _ = plotting.plot_usage(np.ones(3))
         assert plt.gcf() is fig
     assert len(plt.get_fignums()) <= len(open_before) + 20
