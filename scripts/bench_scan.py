@@ -175,7 +175,7 @@ def dask_arrays(args):
 SIZES = {
     "n-learnings": {"type": int, "default": 8},
     "n-samples": {"type": int, "default": 10_000_000},
-    "n-few": {"type": int, "default": 1_000_000},
+    "n-few": {"type": int, "default": 4_000_000},
 }
 
 
