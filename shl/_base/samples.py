@@ -37,7 +37,8 @@ class Samples:
     def __init__(self, X: Any, dtype: Any, name: str, allows_nan: bool, exponent: int | None):
         self.X, self.dtype, self.shape, self.ndim = X, np.dtype(dtype), X.shape, X.ndim
         self.name = name
-        self.largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
+        parts = (slice(start, start + ROWS) for start in range(0, len(self), ROWS))
+        self.largest = np.concatenate([self._look(part, allows_nan) for part in parts])
         if exponent is None:
             exponent = int(np.frexp(self.largest.max())[1])
         self.exponent = exponent
@@ -65,9 +66,6 @@ class Samples:
             dense = np.asarray(part, self.dtype)
         hidden = np.ma.getmaskarray(part) if np.ma.isMaskedArray(part) else None
         return dense if hidden is None else np.where(hidden, self.dtype.type(np.nan), dense)
-
-    def _parts(self) -> Iterator[slice]:
-        return (slice(start, start + ROWS) for start in range(0, len(self), ROWS))
 
     def _look(self, rows, allows_nan):
         """Return the largest magnitude of each row, or an error for what is not finite."""

@@ -96,8 +96,8 @@ def drawing(
 
         @wraps(draw)
         def drawn(*values, title=None, fname=None, fig=None, ax=None, **options):
-            if _is_experiment(values[:1]):
-                values = values[1:]
+            if values and (values[0] is None or hasattr(values[0], "learn_dico")):
+                values = values[1:]  # an `SHL`, or None in its place
                 if not values and names[0] not in options:
                     raise TypeError(
                         f"{draw.__name__} needs {names[0]}, but only an SHL or None was given.  "
@@ -143,11 +143,6 @@ def drawing(
         return drawn
 
     return decorate
-
-
-def _is_experiment(values):
-    """Whether the only value is an `SHL`, or None in its place."""
-    return bool(values) and (values[0] is None or hasattr(values[0], "learn_dico"))
 
 
 def get_axes(
