@@ -66,6 +66,23 @@ class PatchCoder:
         """Whether coefficients may be negative."""
         return self.coding.is_signed
 
+    def seen_share(self, batch: Batch) -> float:
+        """The share of the entries of a batch that are not missing."""
+        return float(seen_entries(batch).mean()) if self.coding.has_gaps else 1.0
+
+    def cut_residuals(self, batch: Batch, n_most: int) -> Any:
+        """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
+        that their squares count as often, those of which a share p is seen by p^-1.5: two of them
+        share p^2 of their entries, and a unit vector along one has grown by p^-.5.
+        """
+        rows, weight = batch.residual[:n_most], batch.code.weight
+        if self.coding.has_gaps:
+            share = np.maximum(seen_entries(batch)[:n_most].mean(axis=1), LEAST_SEEN)
+            rows = rows * (share**-1.5).astype(rows.dtype)[:, None]
+        if weight is None:
+            return rows
+        return rows * namespace(rows).sqrt(weight[:n_most, None] / weight.mean())
+
     @property
     def n_slots(self) -> int:
         """The most events of a sample."""
@@ -130,23 +147,6 @@ class Coder(PatchCoder):
             return self.atoms.gram[:, : len(self.dictionary)]  # without the padding of its rows
         return self.dictionary @ self.dictionary.T
 
-    def cut_residuals(self, batch: Batch, n_most: int) -> np.ndarray:
-        """At most so many residuals of a batch, (n, n_pixels), those of weighted samples scaled so
-        that their squares count as often, those of which a share p is seen by p^-1.5: two of them
-        share p^2 of their entries, and a unit vector along one has grown by p^-.5.
-        """
-        rows, weight = batch.residual[:n_most], batch.code.weight
-        if self.coding.has_gaps:
-            share = np.maximum(seen_entries(batch)[:n_most].mean(axis=1), LEAST_SEEN)
-            rows = rows * (share**-1.5).astype(rows.dtype)[:, None]
-        if weight is None:
-            return rows
-        return rows * np.sqrt(weight[:n_most, None] / weight.mean(), dtype=rows.dtype)
-
-    def seen_share(self, batch: Batch) -> float:
-        """The share of the entries of a batch that are not missing."""
-        return float(seen_entries(batch).mean()) if self.coding.has_gaps else 1.0
-
     def compete(self, competition: Competition) -> "Coder":
         """The same coder under another competition: all else, above all the Gram matrix, stays."""
         return replace(self, contest=make_contest(self.coding, self.atoms, competition))
@@ -167,7 +167,7 @@ class Coder(PatchCoder):
             return X, exponents
         size = np.nan_to_num(np.fmax.reduce(np.abs(X), axis=1))
         exponents[:, 0] = np.frexp(size)[1]
-        if self.contest.P_cum.size:  # far above C, all quantiles are 1 at any scale
+        if self.contest.has_table:  # far above C, all quantiles are 1 at any scale
             exponents = np.maximum(self.contest.exponent, exponents - most)
         elif is_pursuit:
             exponents[np.abs(exponents) <= most] = 0
@@ -236,20 +236,15 @@ class Coder(PatchCoder):
 
         No Gram matrix serves samples that each see other entries.
         """
-        has_tolerance, share = tolerances.size > 0, np.ones(len(X))
+        has_tolerance = tolerances.size > 0
         tolerances = tolerances if has_tolerance else np.zeros(len(X))
-        whole, is_cut = X, np.zeros(len(X), bool)
+        whole, is_cut, share = X, np.zeros(len(X), bool), 1.0
         start, least = np.empty(len(X), X.dtype), np.empty(len(X))
         if self.coding.has_gaps:
             is_missing = np.isnan(X)
-            is_cut = is_missing.any(axis=1)
-            if has_tolerance:
-                share = 1 - is_missing.mean(axis=1)
-        if is_cut.all():
-            start[:] = np.fmax(X * X, 0).sum(axis=1)
-        else:
+            is_cut, share = is_missing.any(axis=1), 1 - is_missing.mean(axis=1)
             whole = np.where(is_missing, X.dtype.type(0), X) if is_cut.any() else X
-            kernels.sum_squares(whole, start)
+        kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
         if not is_cut.all():
             kernels.pursue_orthogonal(
@@ -474,7 +469,7 @@ def make_contest(coding, atoms, competition):
         gain[:n_dictionary] = 1 if competition.gain is None else competition.gain
         no_table, no_bounds = np.empty((n_dictionary, 0), dtype), np.empty((0, 0), dtype)
         levels = np.empty(0, dtype)
-        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, is_signed, 0)
+        return kernels.Contest(gain, no_table, dtype.type(1), levels, no_bounds, is_signed)
     P_cum = np.require(competition.P_cum, dtype, ("C", "A", "W"))
     levels = np.empty(P_cum.shape[1], dtype)
     bounds = padded_rows(len(levels), n_dictionary, dtype)

@@ -51,14 +51,21 @@ def check_dictionary(dictionary, dtype, n_pixels=None, name="dictionary"):
     return dictionary
 
 
-def check_norms(atoms, name):
-    """Raise an error unless atoms (n_dictionary, n_pixels) have unit norms."""
-    norms = namespace(atoms).linalg.norm(atoms, axis=1)
-    if not norms.all():
+def check_directions(atoms, name):
+    """Raise an error if one of the atoms (n_dictionary, n_pixels) is all zeros."""
+    has_direction = (atoms != 0).any(axis=1)
+    if not has_direction.all():
+        row = int(namespace(atoms).nonzero(~has_direction)[0][0])
         raise ValueError(
             f"{name} must have no row of zeros, because an atom needs a direction, but "
-            f"row {int(norms.argmin())} is all zeros"
+            f"row {row} is all zeros"
         )
+
+
+def check_norms(atoms, name):
+    """Raise an error unless atoms (n_dictionary, n_pixels) have unit norms."""
+    check_directions(atoms, name)
+    norms = namespace(atoms).linalg.norm(atoms, axis=1)
     worst = int(abs(norms - 1).argmax())
     if abs(norms[worst] - 1) > 1e-3:
         raise ValueError(

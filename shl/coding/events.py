@@ -1,11 +1,12 @@
 """What a sparse code is: events, a few for each sample."""
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 
+from .._base.arrays import namespace
 from .._base.checks import check_count, check_memory, check_sparse
 from .._base.threads import chunks
 from . import kernels
@@ -44,7 +45,9 @@ class Events:
     @property
     def n_draws(self) -> float:
         """Of how many draws `counts` counts the successes: each sample uses an atom or not."""
-        return len(self) if self.weight is None else self.weight.sum(dtype=np.float64)
+        if self.weight is None:
+            return len(self)
+        return float(self.weight.sum(dtype=namespace(self.weight).float64))
 
     def check(self) -> None:
         """ValueError for events of atoms that are not there: kernels look at no bounds."""
@@ -200,19 +203,17 @@ class Events:
         return replace(self, values=values).sum_products(rows * rows, threads)
 
     @classmethod
-    def join(cls, parts: list["Events"]) -> "Events":
+    def join(cls, parts: list[Self]) -> Self:
         """The events of several chunks in order, each padded to the most slots among them."""
-        n_slots = max(part.values.shape[1] for part in parts)
-
-        def stack(arrays):
-            padding = [((0, 0), (0, n_slots - array.shape[1])) for array in arrays]
-            padded = [
-                np.pad(array, pad) if pad[1][1] else array
-                for array, pad in zip(arrays, padding, strict=True)
-            ]
-            return np.concatenate(padded)
-
-        indices, values = stack([p.indices for p in parts]), stack([p.values for p in parts])
+        if len(parts) == 1:
+            return parts[0]
+        shape = sum(map(len, parts)), max(part.values.shape[1] for part in parts)
+        first, given = 0, (parts[0].indices, parts[0].values)
+        indices, values = (namespace(array).zeros_like(array, shape=shape) for array in given)
+        for part in parts:
+            place = slice(first, first + len(part)), slice(part.values.shape[1])
+            indices[place], values[place] = part.indices, part.values
+            first += len(part)
         return cls(indices, values, parts[0].n_dictionary)
 
     @classmethod

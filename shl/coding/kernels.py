@@ -16,7 +16,7 @@ vectors.
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -46,23 +46,31 @@ class Atoms(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns."""
+    """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns.
 
-    gain: np.ndarray  # (n_padded,): of the score gain_i a, which bounds the quantiles
-    P_cum: np.ndarray  # (n_dictionary, nb_quant), or (n_dictionary, 0) for gains alone
+    Arrays are NumPy's, or tensors on a GPU.
+    """
+
+    gain: Any  # (n_padded,): of the score gain_i a, which bounds the quantiles
+    P_cum: Any  # (n_dictionary, nb_quant), or (n_dictionary, 0) for gains alone
     C: float
-    levels: np.ndarray  # (nb_quant,), see `bound_scores`
-    bounds: np.ndarray  # (nb_quant, n_padded)
+    levels: Any  # (nb_quant,), see `bound_scores`
+    bounds: Any  # (nb_quant, n_padded)
     is_signed: bool  # a is |rho|, else max(rho, 0)
-    exponent: int  # samples come divided by 2^exponent, as C is
+    exponent: int = 0  # samples come divided by 2^exponent, as C is
+
+    @property
+    def has_table(self) -> bool:
+        """Whether atoms compete by quantiles."""
+        return self.P_cum.shape[1] > 1
 
 
 class ByAtom(NamedTuple):
-    """Events ordered by atom, those of one atom by sample."""
+    """Events ordered by atom, those of one atom by sample; arrays as in `Contest`."""
 
-    starts: np.ndarray  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
-    samples: np.ndarray  # (n_events,)
-    values: np.ndarray  # (n_events,)
+    starts: Any  # (n_dictionary + 1,): those of atom i are starts[i] to starts[i + 1]
+    samples: Any  # (n_events,)
+    values: Any  # (n_events,)
 
 
 # ----------------------------------------------------------------------------------------- vectors
@@ -108,17 +116,18 @@ class _Vectors:
 
     def multiply_add(self, a, b, c):
         """A * b + c, rounded once where the processor has such an instruction."""
-        name = f"llvm.fmuladd.v{self.lanes}f{self.bits}"
-        kind = ir.FunctionType(self.numbers, [self.numbers] * 3)
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [a, b, c])
+        return self.call(f"llvm.fmuladd.v{self.lanes}f{self.bits}", self.numbers, a, b, c)
 
     def reduce(self, name, vector):
         """One of LLVM's reductions of a vector of integers to one."""
         name = f"llvm.vector.reduce.{name}.v{self.lanes}i{self.bits}"
-        kind = ir.FunctionType(self.integer, [self.integers])
+        return self.call(name, self.integer, vector)
+
+    def call(self, name, result, *values):
+        """Call one of LLVM's functions."""
+        kind = ir.FunctionType(result, [value.type for value in values])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return self.builder.call(function, [vector])
+        return self.builder.call(function, values)
 
     def zeros(self, count):
         """Places of vectors of zeros, which stay in registers."""

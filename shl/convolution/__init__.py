@@ -23,15 +23,5 @@ _NAMES = {
     ),
 }
 
-__all__ = [
-    "ConvolutionalCode",
-    "ConvolutionalSHL",
-    "convolutional_encode",
-    "gaussian_mask",
-    "normalise_local_contrast",
-    "preprocess",
-    "radial_window",
-    "whiten_recording",
-]
-
+__all__ = [*(name for names in _NAMES.values() for name in names)]
 __getattr__, __dir__ = lazy(__name__, _NAMES)

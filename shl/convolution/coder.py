@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 TILE = 320  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
 LARGE = 1 << 22  # numbers in an image's maps above which its strips are shared among threads
-MAPS = 120_000  # numbers in the maps of small images that are coded in one call
+MAPS = 400_000  # numbers in the maps of small images that are coded in one call
 LEAST_SEEN = 0.05  # of an atom's squared norm, for it to be selected where entries are missing
 BLOCK = 1 << 15  # places of a block of a signal
 GUARD = 16  # lengths of an atom by which blocks of a signal overlap on either side

@@ -326,14 +326,10 @@ class ConvolutionalSHL(HebbianEstimator):
 
     _n_axes = 4  # of a batch of images: lists of arrays with fewer axes are images or signals
 
-    def _validate(self, X, reset):
-        """X as images, or the windows of signals, with the channels and dtype of the atoms where
-        there are some.
-        """
-        return self._read(X, reset)[0]
-
     def _read(self, X, reset, state=None):
-        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
+        """Return (images or windows of signals, exponent) of X, divided by 2^exponent: that of a
+        state, if given.  They have the channels and dtype of the atoms where there are some.
+        """
         constraints.check_fields(self)
         has_atoms = not reset and hasattr(self, "components_")
         n_channels = self.n_channels_in_ if has_atoms else None

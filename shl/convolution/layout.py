@@ -171,8 +171,6 @@ def read(
     images : array of shape (n_images, n_channels, height, width), or Images
     layout : Layout
     """
-    if isinstance(X, np.ma.MaskedArray):
-        X = np.ma.filled(X.astype(np.result_type(X.dtype, np.float32)), np.nan)
     sizes = {np.shape(part) for part in X} if isinstance(X, (list, tuple)) else {()}
     if len(sizes) > 1 and all(len(size) > 0 for size in sizes):
         return _read_list(X, n_axes, n_channels, dtype)

@@ -23,8 +23,8 @@ from .._base.constraints import (
 )
 from ..coding.competition import Competition
 from ..learning.homeostasis import Rule
-from ..learning.optimizers import Optimizer, Sums, normalise
-from ..learning.replacement import Replacement
+from ..learning.optimizers import Array, Optimizer, Sums, normalise
+from ..learning.replacement import Proposal, Replacement
 
 FLOOR = 5.0  # noise levels that an event must exceed while a dictionary is learned
 N_ITER, N_WINDOWS, LENGTHS = 120, 64, 8  # steps, windows of a step, atoms in a window's length
@@ -52,19 +52,11 @@ class TwinReplacement(Replacement):
     n_pooled: Count = 2 * N_WINDOWS
     n_rows: Count = 2 * N_WINDOWS
 
-    def propose(
-        self,
-        kept: dict,
-        gram: np.ndarray,
-        is_signed: bool,
-        seed: list[int],
-        n_windows: int = 1,
-        seen_share: float = 1.0,
-    ) -> tuple[int, np.ndarray, float] | None:
+    def propose(self, kept: dict, coder: Any, seed: list[int], seen_share: float = 1.0) -> Proposal:
         """Return an atom's index, what takes its place, of norm 1, and the energy it begins with;
         None where no atom is a twin or weak.
         """
-        energy, cosines = kept["energy"], np.array(gram, np.float64)
+        energy, cosines = kept["energy"], np.array(coder.cosines(), np.float64)
         np.fill_diagonal(cosines, 0)
         is_less_used = energy[:, None] <= energy
         is_bad = ((cosines > self.least_cosine) & is_less_used).any(axis=1)
@@ -159,14 +151,8 @@ class Centred(Checked):
         return self.optimizer.init(dictionary, energy)
 
     def step(
-        self,
-        dictionary: np.ndarray,
-        gradient: np.ndarray,
-        moments: dict,
-        step: int,
-        rate: float,
-        sums: Sums,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, dictionary: Array, gradient: Array, moments: dict, step: int, rate: float, sums: Sums
+    ) -> tuple[Array, Array]:
         """The moved and centred dictionary, and the norms of its atoms before they were scaled."""
         moved, norms = self.optimizer.step(dictionary, gradient, moments, step, rate, sums)
         if step % self.each == self.each - 1:

@@ -27,12 +27,13 @@ from .._base.samples import Samples, batches_of, check_range, is_stream
 from .._base.threads import Threads
 from .._base.warning import warn_user
 from ..coding.competition import Competition, check_competition
+from ..coding.encode import check_directions
 from ..learning import loop
 from ..learning.evidence import Evidence
 from ..learning.homeostasis import Rule
 from ..learning.optimizers import Decay
 from ..learning.replacement import Replacement
-from ..learning.scaling import median_norm, unwhiten, whiten
+from ..learning.scaling import median_norm, some_of, unwhiten, whiten
 from ..learning.state import (
     Plan,
     Recording,
@@ -50,7 +51,6 @@ from .sparse_coder import check_weight
 
 logger = logging.getLogger("shl")
 FIRE_TOGETHER = (0.04, 0.12)  # share of negative coefficients that such atoms leave
-ENERGY_ROWS = 4096  # of the data, from which its mean square is estimated
 
 
 def _ask(on_step, state):
@@ -99,15 +99,15 @@ def _advise(negative_share):
         )
 
 
-def _in_units_of(plan, state):
-    """Return the plan for samples as a state scales them; whitened ones have their own unit."""
-    return plan.in_units_of(0 if "whitening" in state.scaling else state.exponent)
+def _usable(X, weight):
+    """Return the rows of X that have a weight above 0."""
+    return np.arange(len(X)) if weight is None else np.flatnonzero(to_host(weight))
 
 
 class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     """What the estimators of patches and of images share: learning, stopping and going on, disk.
 
-    A subclass gives `plan`, `_validate`, `_shape` and `_start_dictionary`, and may extend
+    A subclass gives `plan`, `_read`, `_shape` and `_start_dictionary`, and may extend
     `_set_fitted`.
     """
 
@@ -115,18 +115,17 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def plan(self, shape: tuple, dtype: DTypeLike, n_steps: int | None = None) -> Plan:
         """The validated `shl.learning.Plan` of the parameters, to learn from samples of a shape."""
 
-    @abstractmethod
-    def _validate(self, X, reset):
-        """X as a finite float array of samples; reset: it may have another shape than before."""
-
     def _warn_unused(self):
         """Warn of parameters that were set and have no effect."""
 
     _n_axes = 2  # of a batch, by which a list of batches is known
 
+    @abstractmethod
     def _read(self, X, reset, state=None):
-        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given."""
-        return self._validate(X, reset), 0
+        """Return (samples, exponent) of X, divided by 2^exponent: that of a state, if given.
+
+        reset: X may have another shape than before.
+        """
 
     @abstractmethod
     def _shape(self, shape):
@@ -180,22 +179,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         model, told = copy(self), {"X": X, "y": y}
         X, exponent = model._read_to_learn(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
-        rng = check_generator(self.random_state, "random_state")
-        seed = int(rng.integers(2**63))
-        rows, held_out = self._hold_out(len(X), weight, stopping, rng)
-        n_samples = len(X) if rows is None else len(rows)
-        shape = (n_samples, *X.shape[1:])
+        drawn = self._draw()
+        rows, held_out = self._hold_out(_usable(X, weight), stopping, drawn[1])
+        shape = (len(rows), *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
-        X, scaling = self._scale(X, plan, rows, weight, resume)
-        state = resume
-        if resume is None:
-            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
-        state = check_state(state, plan, X, self._shape(X.shape))
-        plan = _in_units_of(plan, state)
-        rows = np.arange(n_samples) if rows is None else rows
+        X, plan, state = self._begin(X, exponent, plan, resume, rows, weight, drawn)
         evidence = Evidence(X, rows, held_out, plan, state.seed)
-        per_pass = n_samples // plan.batch_size
+        per_pass = len(rows) // plan.batch_size
         if weight is not None:
             told["metadata"] = {"sample_weight": weight}
         task = Task(self, max(0, n_steps - state.step), **told)
@@ -250,19 +241,11 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         model, state = copy(self), self._state.own() if hasattr(self, "components_") else None
         X, exponent = model._read_to_learn(X, reset=state is None, state=state)
         weight = check_weight(sample_weight, X)
-        rows = None if weight is None else np.flatnonzero(to_host(weight))
-        n_samples = len(X) if rows is None else len(rows)
-        plan = self._plan_batches(X, n_samples)
-        X, scaling = self._scale(X, plan, rows, weight, state)
-        if state is None:
-            rng = check_generator(self.random_state, "random_state")
-            seed = int(rng.integers(2**63))
-            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
-        state = check_state(state, plan, X, self._shape(X.shape))
-        plan, n_done = _in_units_of(plan, state), state.step
-        batches = loop.one_pass(n_samples, plan.batch_size, state)
-        if rows is not None:
-            batches = [rows[batch] for batch in batches]
+        rows = _usable(X, weight)
+        plan = self._plan_batches(X, len(rows))
+        X, plan, state = self._begin(X, exponent, plan, state, rows, weight)
+        batches = loop.one_pass(len(rows), plan.batch_size, state)
+        batches, n_done = [rows[batch] for batch in batches], state.step
         try:
             with Threads(self.n_jobs) as threads:
                 loop.learn(X, batches, state, plan, threads, sample_weight=weight)
@@ -284,11 +267,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         X, exponent = model._read_to_learn(first, reset=True)
         n_steps = self._n_steps(X.shape, is_stream=True)
         plan, task = self._plan_batches(X, len(X), n_steps), Task(self, n_steps)
-        X, scaling = self._scale(X, plan)
-        rng = check_generator(self.random_state, "random_state")
-        seed = int(rng.integers(2**63))
-        state = self._start(X, plan, seed, rng, exponent, scaling=scaling)
-        plan = _in_units_of(plan, state)
+        X, plan, state = self._begin(X, exponent, plan)
 
         def step_done(state):
             nonlocal is_over
@@ -339,10 +318,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         n_most = max(n_samples, self.batch_size or 0)
         return self.plan((n_most, *X.shape[1:]), host_dtype(X), n_steps)
 
-    def _hold_out(self, n_samples, weight, stopping, rng):
-        """(rows to learn from, rows held out of it); None, None is all, and none."""
-        usable = None if weight is None else np.flatnonzero(to_host(weight))
-        n_usable = n_samples if usable is None else len(usable)
+    def _hold_out(self, usable, stopping, rng):
+        """(rows to learn from, rows held out of it, None for none) of the usable rows."""
+        n_usable = len(usable)
         if stopping.tol is not None and n_usable < 2:
             raise ValueError(
                 "tol must be None, or X must have 2 samples or more, because one is held "
@@ -352,8 +330,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         if not n_held_out:
             return usable, None
         order = rng.permutation(n_usable)
-        parts = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
-        return parts if usable is None else (usable[parts[0]], usable[parts[1]])
+        return usable[np.sort(order[n_held_out:])], usable[np.sort(order[:n_held_out])]
 
     def _n_steps(self, shape, is_stream=False):
         """Return the steps of a fit to samples, or to a stream of arrays, of this shape."""
@@ -394,19 +371,34 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _whitening(self, X, rows, weight):
         """Return what whitens samples, or None."""
 
-    def _start(self, X, plan, seed, rng, exponent, rows=None, weight=None, scaling=None):
+    def _draw(self):
+        """Return the seed of a learning, and the generator of its start."""
+        rng = check_generator(self.random_state, "random_state")
+        return int(rng.integers(2**63)), rng
+
+    def _begin(self, X, exponent, plan, state=None, rows=None, weight=None, drawn=None):
+        """Return what learning begins with: X in the space in which it is learned from, the plan in
+        its unit, and the given state, or the first one, from what was drawn.
+        """
+        X, scaling = self._scale(X, plan, rows, weight, state)
+        if state is None:
+            seed, rng = drawn or self._draw()
+            state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
+        state = check_state(state, plan, X, self._shape(X.shape))
+        is_whitened = "whitening" in state.scaling  # such samples have their own unit
+        return X, plan.in_units_of(0 if is_whitened else state.exponent), state
+
+    def _start(self, X, plan, seed, rng, exponent, rows, weight, scaling):
         """The state before the first step."""
         dictionary, variance = self._start_dictionary(X, plan, rng)
         if self.dict_init is not None:
-            dictionary = whiten(dictionary, (scaling or {}).get("whitening"))
+            dictionary = whiten(dictionary, scaling.get("whitening"))
         start = beside(dictionary, X), plan, seed, beside(variance, X)
         return start_state(*start, self._energy(X, rows, weight) or 1.0, exponent, scaling)
 
     def _energy(self, X, rows, weight):
         """Return the mean square of some samples among the rows of X, the unit of gradients."""
-        n_samples = len(X) if rows is None else len(rows)
-        some = np.linspace(0, n_samples - 1, min(n_samples, ENERGY_ROWS)).astype(int)
-        some = some if rows is None else rows[some]
+        some = some_of(X, rows)
         xp = namespace(X)
         squares = (astype(X[some], xp.float64) ** 2).reshape(len(some), -1)
         share = (
@@ -422,10 +414,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         dictionary = check_array(
             to_host(self.dict_init), "dict_init", ndim=len(shape), dtype=dtype, shape=shape
         )
-        if not dictionary.reshape(len(dictionary), -1).any(axis=1).all():
-            raise ValueError(
-                "dict_init must have no row of zeros, because an atom needs a direction"
-            )
+        check_directions(dictionary.reshape(len(dictionary), -1), "dict_init")
         return dictionary
 
     def _progress(self, first, n_steps):
@@ -437,11 +426,8 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
     def _fitted(self, state, plan, per_pass):
         """The fitted attributes of a model that learned up to a copy of this state."""
         model = copy(self)._set_learned(deepcopy(state), plan, per_pass)
-        return {name: value for name, value in vars(model).items() if name not in vars(self)} | {
-            name: value
-            for name, value in vars(model).items()
-            if name.endswith("_") or name == "_state"
-        }
+        learned = vars(model).items()
+        return {k: v for k, v in learned if k not in vars(self) or k.endswith("_") or k == "_state"}
 
     def _set_learned(self, state, plan, per_pass):
         """The fitted attributes after learning, in so many steps a pass of the data."""

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import constraints
 from .._base.arrays import beside, host_dtype, like, to_host
 from .._base.blocks import by_blocks_of_rows, is_dask
-from .._base.checks import check_array, check_choice, check_count, check_generator, check_memory
+from .._base.checks import check_array, check_count, check_generator, check_memory
 from .._base.parameters import estimator
 from .._base.samples import is_stream
 from .._base.warning import warn_user
@@ -384,7 +384,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         n_dictionary = self._shape(shape)[0]
         how = self._coding(shape[1], n_dictionary)
         how.check_fits(n_dictionary)
-        self._check_transform(n_dictionary)
+        check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
         if self.whiten is not None:
             self._check_whitens()
         if self.do_precision and how.algorithm != "mp":
@@ -535,10 +535,6 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             self.missing,
         )
 
-    def _check_transform(self, n_dictionary):
-        """Errors for what `transform` could not use."""
-        check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
-
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
         n_pixels = shape[1]
@@ -600,24 +596,19 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         dtype = host_dtype(X)
         dictionary = self._check_start(shape, dtype)
         if dictionary is None:
-            is_noise = self.one_over_F
-            drawn = self._draw_noise(shape, rng) if is_noise else rng.standard_normal(shape)
-            dictionary = drawn.astype(dtype)
+            draw = self._draw_noise if self.one_over_F else np.random.Generator.standard_normal
+            dictionary = draw(rng, shape).astype(dtype)
         if self.positive_dict:
-            dictionary = self._check_positive(dictionary)
+            if self.dict_init is not None and dictionary.min() < 0:
+                raise ValueError(
+                    f"dict_init must be at least 0 with positive_dict, not {dictionary.min():.3g}"
+                )
+            dictionary = np.abs(dictionary)  # noise loses its signs
         precision = to_host(self.precision_init)
         precision = encode.check_precision(precision, shape, dtype, "precision_init")
         return dictionary, None if precision is None else 1 / precision
 
-    def _check_positive(self, dictionary):
-        """Atoms without negative pixels: noise loses its signs, dict_init must have none."""
-        if self.dict_init is not None and dictionary.min() < 0:
-            raise ValueError(
-                f"dict_init must be at least 0 with positive_dict, not {dictionary.min():.3g}"
-            )
-        return np.abs(dictionary)
-
-    def _draw_noise(self, shape, rng):
+    def _draw_noise(self, rng, shape):
         """Draw patches of 1/f noise."""
         n_dictionary, n_pixels = shape
         side = round(n_pixels**0.5)
@@ -678,18 +669,12 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         code = encode.sparse_encode(
             X,
             beside(self.components_, X),
-            algorithm=how.algorithm,
             precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
-            l0_sparseness=how.l0_sparseness,
-            fit_tol=how.fit_tol,
-            alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
+            **vars(how if alpha_MP is None else replace(how, alpha_MP=alpha_MP)),
             competition=competition,
             gain=gain,
             P_cum=P_cum,
             C=None if P_cum is None else self.C_,
-            do_sym=how.do_sym,
-            positive_code=how.positive_code,
-            missing=how.missing,
             sparse_output=self.sparse_output,
             n_jobs=self.n_jobs,
         )
@@ -698,10 +683,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):
         """How `transform` codes, by its arguments, by the transform_... or as learning does."""
         constraints.check_fields(self)
-        self._check_transform(len(self.components_))
-        learned = self._coding(self.n_features_in_, len(self.components_))
+        n_dictionary = len(self.components_)
+        check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
+        learned = self._coding(self.n_features_in_, n_dictionary)
         name = algorithm or self.transform_algorithm or learned.algorithm
-        check_choice(name, "algorithm", encode.ALGORITHMS)
         if l0_sparseness is None:
             l0_sparseness = self.transform_l0_sparseness
         if fit_tol is None:
@@ -712,7 +697,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         if has_penalty == had_penalty:  # else neither means the same
             l0_sparseness = self._size("l0_sparseness") if l0_sparseness is None else l0_sparseness
             fit_tol = learned.fit_tol if fit_tol is None else fit_tol
-        default = encode.default_sparseness(self.n_features_in_, len(self.components_))
+        default = encode.default_sparseness(self.n_features_in_, n_dictionary)
         l0_sparseness = encode.limit_sparseness(l0_sparseness, default, name, fit_tol)
         return replace(learned, algorithm=name, l0_sparseness=l0_sparseness, fit_tol=fit_tol)
 

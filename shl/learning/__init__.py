@@ -1,74 +1,20 @@
 """Learning: homeostasis, optimizers, replacement of atoms, and the loop that they share."""
 
-from .history import History
-from .homeostasis import (
-    EHAP,
-    EMP,
-    EXP,
-    HAP,
-    HEH,
-    HEH2019,
-    OLS,
-    RULES,
-    ActivationRule,
-    EpochEXP,
-    Fading,
-    Plain,
-    Rule,
-    ShareHAP,
-    cumulative_distribution,
-    kind_of,
-    make_rule,
-    scale,
-)
-from .loop import Batches, advance, code_all, code_rows, learn, one_pass, record, weigh
-from .optimizers import Adam, Decay, GradientDescent, Optimizer, make_optimizer, normalise
-from .replacement import Replacement, unexplained
-from .state import Plan, Recording, State, check_state, from_arrays, start_state, to_arrays
-from .stopping import Stopping
+from . import history, homeostasis, loop, optimizers, replacement, state, stopping
+from .history import *
+from .homeostasis import *
+from .loop import *
+from .optimizers import *
+from .replacement import *
+from .state import *
+from .stopping import *
 
 __all__ = [
-    "EHAP",
-    "EMP",
-    "EXP",
-    "HAP",
-    "HEH",
-    "HEH2019",
-    "OLS",
-    "RULES",
-    "ActivationRule",
-    "Adam",
-    "Batches",
-    "Decay",
-    "EpochEXP",
-    "Fading",
-    "GradientDescent",
-    "History",
-    "Optimizer",
-    "Plain",
-    "Plan",
-    "Recording",
-    "Replacement",
-    "Rule",
-    "ShareHAP",
-    "State",
-    "Stopping",
-    "advance",
-    "check_state",
-    "code_all",
-    "code_rows",
-    "cumulative_distribution",
-    "from_arrays",
-    "kind_of",
-    "learn",
-    "make_optimizer",
-    "make_rule",
-    "normalise",
-    "one_pass",
-    "record",
-    "scale",
-    "start_state",
-    "to_arrays",
-    "unexplained",
-    "weigh",
+    *history.__all__,
+    *homeostasis.__all__,
+    *loop.__all__,
+    *optimizers.__all__,
+    *replacement.__all__,
+    *state.__all__,
+    *stopping.__all__,
 ]

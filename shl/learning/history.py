@@ -89,3 +89,6 @@ class History(Mapping[str, np.ndarray]):
             raise ValueError(NO_RECORD)
         scalars = {name: self[name] for name in self if self[name].ndim == 1}
         return pd.DataFrame(scalars).set_index("steps")
+
+
+__all__ = ["History"]

@@ -604,3 +604,25 @@ def check_competition_of(
             f"homeo_method: the competition of {name} is not valid, {error}"
         ) from None
     return competition
+
+
+__all__ = [
+    "EHAP",
+    "EMP",
+    "EXP",
+    "HAP",
+    "HEH",
+    "HEH2019",
+    "OLS",
+    "RULES",
+    "ActivationRule",
+    "EpochEXP",
+    "Fading",
+    "Plain",
+    "Rule",
+    "ShareHAP",
+    "cumulative_distribution",
+    "kind_of",
+    "make_rule",
+    "scale",
+]

@@ -160,14 +160,12 @@ def rectify(atoms: np.ndarray, former: np.ndarray) -> None:
 
 def _copy(state):
     """Return the state with copies of what a step, or a rule, writes to in place."""
-    is_shared, homeostasis = state.histogram is state.homeostasis, deepcopy(state.homeostasis)
     # The next step writes over what a failed one put into the pool, which is large.
     kept = {k: v if k == "pool" else copy_of(v) for k, v in state.replacement.items()}
     return replace(
         state,
         moments=dict(state.moments),
-        homeostasis=homeostasis,
-        histogram=homeostasis if is_shared else state.histogram,
+        homeostasis=deepcopy(state.homeostasis),
         variance=None if state.variance is None else copy_of(state.variance),
         last_selected=copy_of(state.last_selected),
         replacement=kept,
@@ -187,18 +185,15 @@ def _name_largest(X, rows):
 def follow(state: State, plan: Plan, code: Any) -> None:
     """Homeostasis: the rule's state and the histograms after a batch, one and the same for HEH."""
     state.homeostasis = plan.rule.update(state.homeostasis, code)
-    if "P_cum" in state.homeostasis:
-        state.histogram = state.homeostasis
-    elif plan.follower is not None:
-        state.histogram = plan.follower.update(state.histogram, code)
+    if plan.follower is not None and state.observed:
+        state.observed = plan.follower.update(state.observed, code)
 
 
 def observe(state: State, plan: Plan, code: Any) -> None:
     """Set the histograms to those of a batch, if learning has not followed them."""
-    if plan.observer is None or plan.follower is not None or "P_cum" in state.homeostasis:
-        return
-    once = HEH2019(1.0, plan.observer.C, plan.observer.nb_quant)
-    state.histogram = once.update(state.histogram, code)
+    if plan.observer is not None and plan.follower is None and state.observed:
+        once = HEH2019(1.0, plan.observer.C, plan.observer.nb_quant)
+        state.observed = once.update(state.observed, code)
 
 
 def update_variance(state: State, rate: float, batch: Batch, threads: Threads) -> None:
@@ -239,9 +234,7 @@ def replace_atom(
     replacement.follow(kept, energy, coder.cut_residuals(batch, replacement.n_rows), n_most)
     if not replacement.is_due(step, plan.n_steps):
         return
-    found = replacement.propose(
-        kept, coder.cosines(), coder.is_signed, [state.seed, step], coder.n_windows, sums.seen_share
-    )
+    found = replacement.propose(kept, coder, [state.seed, step], sums.seen_share)
     if found is None:
         return
     i, atom, gain = found
@@ -265,13 +258,10 @@ def replace_atom(
 
 def renew(state: State, plan: Plan, i: int) -> None:
     """Homeostasis after atom i was replaced; a rule without `renew` is left as it is."""
-    is_shared = state.histogram is state.homeostasis
     if hasattr(plan.rule, "renew"):
         state.homeostasis = plan.rule.renew(state.homeostasis, i)
-    if is_shared:
-        state.histogram = state.homeostasis
-    elif state.histogram and plan.observer is not None:
-        state.histogram = plan.observer.renew(state.histogram, i)
+    if state.observed and plan.observer is not None:
+        state.observed = plan.observer.renew(state.observed, i)
 
 
 def turn_atoms(
@@ -431,3 +421,6 @@ def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads)
             "MI": metrics.mutual_information(plain.code),
         }
     state.record.append(**found)
+
+
+__all__ = ["Batches", "advance", "code_all", "code_rows", "learn", "one_pass", "record", "weigh"]

@@ -28,6 +28,8 @@ from .._base.constraints import (
 from .._base.devices import is_tensor
 from ..coding import kernels
 
+Array = np.ndarray  # or a tensor
+
 
 class Sums(NamedTuple):
     """What a batch says of each atom, beside the gradient.
@@ -57,14 +59,8 @@ class Optimizer(Protocol):
         """Return the moments before the first step; energy is the mean square of the data."""
 
     def step(
-        self,
-        dictionary: np.ndarray,
-        gradient: np.ndarray,
-        moments: dict,
-        step: int,
-        rate: float,
-        sums: Sums,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, dictionary: Array, gradient: Array, moments: dict, step: int, rate: float, sums: Sums
+    ) -> tuple[Array, Array]:
         """Return the moved dictionary, with atoms of norm 1, and their norms before scaling.
 
         step counts from 0, and rate scales the optimizer's own rate.  The dictionary is not
@@ -107,14 +103,8 @@ class Adam(Checked):
         return {"mean": zeros, "square": copy_of(zeros), "energy": np.array(energy)}
 
     def step(
-        self,
-        dictionary: np.ndarray,
-        gradient: np.ndarray,
-        moments: dict,
-        step: int,
-        rate: float = 1.0,
-        sums: Sums | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, dictionary: Array, gradient: Array, moments: dict, step: int, rate: float, sums: Sums
+    ) -> tuple[Array, Array]:
         """The moved dictionary (n_dictionary, n_pixels), and the norms of its atoms before they
         were scaled; the moments become new arrays.
         """
@@ -164,14 +154,8 @@ class GradientDescent(Checked):
         return {} if self.is_normalised else {"energy": np.array(energy)}
 
     def step(
-        self,
-        dictionary: np.ndarray,
-        gradient: np.ndarray,
-        moments: dict,
-        step: int,
-        rate: float = 1.0,
-        sums: Sums | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, dictionary: Array, gradient: Array, moments: dict, step: int, rate: float, sums: Sums
+    ) -> tuple[Array, Array]:
         """The moved dictionary, and the norms of its atoms before they were scaled; the gradient is
         scaled in place.
         """
@@ -226,14 +210,8 @@ class Newton(Checked):
         return {"V": zeros, "used": zeros, "n_seen": np.array(0.0), "c": np.array(0.0)}
 
     def step(
-        self,
-        dictionary: np.ndarray,
-        gradient: np.ndarray,
-        moments: dict,
-        step: int,
-        rate: float,
-        sums: Sums,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, dictionary: Array, gradient: Array, moments: dict, step: int, rate: float, sums: Sums
+    ) -> tuple[Array, Array]:
         """Return the moved dictionary and the norms of its atoms before they were scaled."""
         xp, n = namespace(dictionary), sums.n
         atoms, slope = (a.reshape(len(a), -1) for a in (dictionary, gradient))
@@ -336,3 +314,6 @@ def normalise(atoms: np.ndarray) -> np.ndarray:
     scale = xp.normalise if is_tensor(flat) else kernels.normalise
     scale(flat, norms)
     return norms
+
+
+__all__ = ["Adam", "Decay", "GradientDescent", "Optimizer", "make_optimizer", "normalise"]

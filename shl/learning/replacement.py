@@ -7,7 +7,7 @@ the dictionary, the code and the residuals.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .._base.arrays import astype, copy_of, namespace, to_host
 from .._base.checks import check_flag
 from .._base.devices import is_tensor
 from ..coding import kernels
+
+Proposal = tuple[int, np.ndarray, float] | None
 
 
 @dataclass(frozen=True)
@@ -138,15 +140,7 @@ class Replacement(constraints.Checked):
         """Drop the residuals, in place, when no atom will be replaced any more."""
         kept["pool"] = copy_of(kept["pool"][:0])
 
-    def propose(
-        self,
-        kept: dict,
-        gram: np.ndarray,
-        is_signed: bool,
-        seed: list[int],
-        n_windows: int = 1,
-        seen_share: float = 1.0,
-    ) -> tuple[int, np.ndarray, float] | None:
+    def propose(self, kept: dict, coder: Any, seed: list[int], seen_share: float = 1.0) -> Proposal:
         """An atom's index, what should take its place, (n_pixels,) of norm 1, and the gain of that;
         None where nothing would gain enough.
 
@@ -154,18 +148,14 @@ class Replacement(constraints.Checked):
         ----------
         kept : dict
             As `init` makes it.
-        gram : array of shape (n_dictionary, n_dictionary)
-            The atoms' cosines; not changed.
-        is_signed : bool
-            Whether coefficients may be negative.
+        coder : Coder or ConvolutionalCoder
+            Of the dictionary.
         seed : list of int
             Of the draw.
-        n_windows : int, default=1
-            Residuals of a sample: of an image there are several.
         seen_share : float, default=1.0
             Of the entries of samples that are not missing: cosines are smaller by it.
         """
-        use = kept["energy"] * unexplained(gram, is_signed)
+        use = kept["energy"] * unexplained(coder.cosines(), coder.is_signed)
         use[kept["age"] < self.min_age] = np.inf
         i = int(use.argmin())
         pool = kept["pool"][: int(kept["n_seen"])]
@@ -177,8 +167,8 @@ class Replacement(constraints.Checked):
         n_drawn = min(self.n_candidates, int(np.count_nonzero(likely)))
         rng = np.random.default_rng(seed)
         drawn = rng.choice(len(norms), n_drawn, replace=False, p=likely / likely.sum())
-        share = self._shares(pool, norms, drawn, is_signed, seen_share)
-        gains = (astype(share, xp.float64) ** 2).sum(axis=1) * n_windows / len(norms)
+        share = self._shares(pool, norms, drawn, coder.is_signed, seen_share)
+        gains = (astype(share, xp.float64) ** 2).sum(axis=1) * coder.n_windows / len(norms)
         k = int(gains.argmax())
         if gains[k] <= self.margin * use[i] or gains[k] <= self.floor * kept["energy"].mean():
             return None
@@ -224,3 +214,6 @@ def unexplained(gram: np.ndarray, is_signed: bool = False) -> np.ndarray:
     c, e = np.empty(len(gram)), np.empty(len(gram))
     kernels.explain(gram, c, e)
     return np.maximum(1 - np.minimum(c, 1) ** 2 - np.clip(e, c, 1) ** 2, 0)
+
+
+__all__ = ["Replacement", "unexplained"]

@@ -76,7 +76,7 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
 
     It is 1 if the pixels have one scale, and 1 / n if one pixel has all variance.
     """
-    some = _some(X, rows, FEW_ROWS)
+    some = some_of(X, rows, FEW_ROWS)
     X, some = clip(X, some, 3 * median_norm(X, some))  # outliers say little of the pixels
     X = to_host(X[some]).astype(np.float64)
     seen = ~np.isnan(X)
@@ -87,8 +87,8 @@ def evenness(X: np.ndarray, rows: np.ndarray | None = None) -> float:
     return float(v.sum() ** 2 / (len(v) * (v**2).sum())) if len(v) else 1.0
 
 
-def _some(X, rows, most=ROWS):
-    """Rows of X, evenly spaced among some or all."""
+def some_of(X: np.ndarray, rows: np.ndarray | None, most: int = ROWS) -> np.ndarray:
+    """Return rows of X, evenly spaced among some or all."""
     rows = np.arange(len(X)) if rows is None else rows
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
 
@@ -102,7 +102,7 @@ def norms_of(X: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def median_norm(X: np.ndarray, rows: np.ndarray | None = None) -> float:
     """Return the median norm of the samples that are not all 0; infinity if all are."""
-    norms = to_host(norms_of(X, _some(X, rows)))
+    norms = to_host(norms_of(X, some_of(X, rows)))
     return float(np.median(norms[norms > 0])) if (norms > 0).any() else np.inf
 
 

@@ -138,21 +138,6 @@ class Plan:
         how = coding or self.coding
         return prepare(how, state.dictionary, competition, state.precision, threads, former)
 
-    def init_homeostasis(self, dictionary: np.ndarray) -> tuple[dict, dict]:
-        """The first states of the rule and of the histograms."""
-        n_dictionary = len(dictionary)
-        sizes = n_dictionary, self.coding.activity(n_dictionary), host_dtype(dictionary)
-        homeostasis = all_beside(self.rule.init(*sizes), dictionary)
-        if "P_cum" in homeostasis:  # the rule follows them itself
-            return homeostasis, homeostasis
-        histogram = {} if self.observer is None else self.observer.init(*sizes)
-        return homeostasis, all_beside(histogram, dictionary)
-
-    def init_replacement(self, dictionary: np.ndarray) -> dict:
-        """What replacement keeps, before the first step; {} without."""
-        kept = {} if self.replacement is None else self.replacement.init(dictionary)
-        return all_beside(kept, dictionary)
-
 
 @dataclass
 class State:
@@ -161,7 +146,7 @@ class State:
     dictionary: np.ndarray  # (n_dictionary, ...), atoms of norm 1
     moments: dict
     homeostasis: dict
-    histogram: dict  # of HEH, followed under every rule of patches; {} where it is not followed
+    observed: dict  # histograms of patches under a rule that follows none, as of HEH; or {}
     variance: Any  # of x - a_i d_i, as the dictionary; None without a precision
     last_selected: np.ndarray  # (n_dictionary,): the last step that selected the atom, 0 for none
     replacement: dict  # what `Replacement` keeps; {} without
@@ -171,6 +156,11 @@ class State:
     record: History = field(default_factory=History)
     scaling: dict = field(default_factory=dict)  # of samples: most_norm, whitening; or {}
     exponent: int = 0  # samples are divided by 2^exponent
+
+    @property
+    def histogram(self) -> dict:
+        """The histograms of coefficients: the rule's own, or those observed."""
+        return self.homeostasis if "P_cum" in self.homeostasis else self.observed
 
     @property
     def precision(self) -> np.ndarray | None:
@@ -195,24 +185,18 @@ class State:
                 for name, value in part.items()
             }
 
-        is_shared, rest = self.histogram is self.homeostasis, owned(vars(self))
-        parts = ("moments", "homeostasis", "histogram", "replacement")
-        rest |= {name: owned(getattr(self, name)) for name in parts}
-        if is_shared:
-            rest["histogram"] = rest["homeostasis"]
-        return State(**rest)
+        parts = ("moments", "homeostasis", "observed", "replacement")
+        return State(**owned(vars(self)) | {name: owned(getattr(self, name)) for name in parts})
 
     def beside(self, X: np.ndarray) -> "State":
         """The same state where X is: itself, or a copy on another device."""
         if beside(self.dictionary, X) is self.dictionary:
             return self
         atoms = beside(self.dictionary, X)
-        moved: dict = {name: all_beside(getattr(self, name), atoms) for name in PARTS[:-1]}
-        moved |= {
-            name: beside(getattr(self, name), atoms) for name in ("variance", "last_selected")
-        }
-        if self.histogram is self.homeostasis:
-            moved["histogram"] = moved["homeostasis"]
+        parts = ("moments", "homeostasis", "observed", "replacement", "scaling")
+        moved: dict = {name: all_beside(getattr(self, name), atoms) for name in parts}
+        arrays = ("variance", "last_selected")
+        moved |= {name: beside(getattr(self, name), atoms) for name in arrays}
         return replace(self, dictionary=atoms, **moved)
 
 
@@ -236,15 +220,19 @@ def start_state(
         variance = namespace(dictionary).ones_like(dictionary)
     if variance is not None:
         variance = number_type(dictionary)(energy) * variance
-    homeostasis, histogram = plan.init_homeostasis(dictionary)
+    n_dictionary = len(dictionary)
+    sizes = n_dictionary, plan.coding.activity(n_dictionary), host_dtype(dictionary)
+    homeostasis, observer = plan.rule.init(*sizes), plan.observer
+    observed = {} if observer is None or "P_cum" in homeostasis else observer.init(*sizes)
+    kept = {} if plan.replacement is None else plan.replacement.init(dictionary)
     return State(
         dictionary,
         plan.optimizer.init(dictionary, energy),
-        homeostasis,
-        histogram,
+        all_beside(homeostasis, dictionary),
+        all_beside(observed, dictionary),
         variance,
-        beside(np.zeros(len(dictionary), np.int64), dictionary),
-        plan.init_replacement(dictionary),
+        beside(np.zeros(n_dictionary, np.int64), dictionary),
+        all_beside(kept, dictionary),
         seed,
         scaling=scaling or {},
         exponent=exponent,
@@ -260,20 +248,19 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
         raise ValueError(
             f"resume must hold atoms of shape {shape}, not {tuple(state.dictionary.shape)}"
         )
-    homeostasis, histogram = plan.init_homeostasis(state.dictionary)
+    fresh = start_state(state.dictionary, plan, state.seed)
     wanted, found = (
         [{name: np.shape(value) for name, value in part.items()} for part in parts]
-        for parts in ((homeostasis, histogram), (state.homeostasis, state.histogram))
+        for parts in ((s.homeostasis, s.histogram) for s in (fresh, state))
     )
-    C = float(histogram.get("C", 0))  # 0 adapts
+    C = float(fresh.histogram.get("C", 0))  # 0 adapts
     if wanted != found or (C and float(state.histogram["C"]) != C):
         raise ValueError(
             "homeo_method, homeo_fade, nb_quant and C must not change when learning "
             "resumes. Call fit to start anew. To resume a loaded model with a "
             "user-defined rule, call load(path, homeo_method=rule)."
         )
-    moments = plan.optimizer.init(state.dictionary)
-    if moments.keys() != state.moments.keys():
+    if fresh.moments.keys() != state.moments.keys():
         raise ValueError(
             "optimizer must not change, nor beta1 become or leave 0, when learning "
             "resumes. Call fit to start anew."
@@ -282,7 +269,7 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
         raise ValueError(
             "do_precision must not become True when learning resumes. Call fit to start anew."
         )
-    kept = plan.init_replacement(state.dictionary)
+    kept = fresh.replacement
     if not state.replacement:  # as after a fit to fewer samples than atoms
         state.replacement = kept
     if kept and kept.keys() != state.replacement.keys():
@@ -293,7 +280,7 @@ def check_state(state: State, plan: Plan, X: np.ndarray, shape: tuple) -> State:
         raise ValueError(f"replacement/pool must have {kept['pool'].shape[1]} columns")
     if not is_tensor(state.dictionary):  # what is on a GPU was made or moved there by us
         check(_parts_of(state), STATE)
-    for name, moment in moments.items():
+    for name, moment in fresh.moments.items():
         if state.moments[name].dtype != moment.dtype:
             raise ValueError(f"moments/{name} must have the dtype of the atoms, {moment.dtype}")
     check_competition_of(
@@ -378,7 +365,7 @@ def from_arrays(arrays: dict, info: dict) -> State:
         arrays["dictionary"],
         parts["moments"],
         parts["homeostasis"],
-        parts["histogram"],
+        {} if "P_cum" in parts["homeostasis"] else parts["histogram"],
         arrays.get("variance"),
         arrays["last_selected"],
         parts["replacement"],
@@ -389,3 +376,6 @@ def from_arrays(arrays: dict, info: dict) -> State:
         scaling=parts["scaling"],
         exponent=check_count(info["exponent"], "exponent", least=-1100, most=1100),
     )
+
+
+__all__ = ["Plan", "Recording", "State", "check_state", "from_arrays", "start_state", "to_arrays"]

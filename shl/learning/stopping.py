@@ -96,3 +96,6 @@ class Watch:
         if state.step % self.each:
             self._look(state)
         return state if self.best is None else self.best
+
+
+__all__ = ["Stopping"]

@@ -15,7 +15,7 @@ from shl._base.blocks import Blocks
 from shl.learning.homeostasis import ActivationRule
 from shl.store import digest
 
-da = pytest.importorskip("dask.array")
+dask, da = pytest.importorskip("dask"), pytest.importorskip("dask.array")
 CHUNKS = {"even": (30, 24), "ragged": ((7, 60, 3, 20), 24), "features": (40, 10), "one": (90, 24)}
 
 
@@ -155,7 +155,12 @@ OPTS = EXPERIMENT | {"n_iter": 30, "record_each": 10}
 def cluster():
     distributed = pytest.importorskip("distributed")
     options = {"threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(n_workers=2, **options) as cluster, distributed.Client(cluster):
+    # A cluster gives a worker up for good that is just being started anew so long after its loss.
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 h"}),
+        distributed.LocalCluster(n_workers=2, **options) as cluster,
+        distributed.Client(cluster),
+    ):
         yield cluster
 
 

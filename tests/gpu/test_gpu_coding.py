@@ -4,10 +4,11 @@ import types
 import numpy as np
 import pytest
 from codings import IN_TURN, ON_DEVICE, assert_right, options_of, rescale
+from making import unit
 
 from shl import SparseCoder, sparse_encode
 from shl._base import devices
-from shl._base.devices import CUDA, CUDA_MANAGED
+from shl._base.devices import CUDA, CUDA_MANAGED, is_tensor
 
 
 @pytest.fixture
@@ -18,99 +19,103 @@ def in_place(monkeypatch):
     monkeypatch.setattr(launching, "MOST_BYTES", 0)
 
 
+@pytest.fixture
+def encode(put, get):
+    """A function that codes on the device, from arrays to an array."""
+
+    def call(X, dictionary, **options):
+        options = {k: put(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        code = sparse_encode(put(X), put(dictionary), **options)
+        assert type(code).__module__ == "torch"
+        return get(code)
+
+    return call
+
+
 SLOW = "mp-signed", "mp-table", "mp-precision"
 
 
 @pytest.mark.parametrize(("name", "dtype"), [way for way in IN_TURN if way[0] in ON_DEVICE])
-def test_code_equals_the_oracle(put, get, X, dictionary, name, dtype):
+def test_code_equals_the_oracle(encode, X, dictionary, name, dtype):
     X, dictionary = X.astype(dtype), dictionary.astype(dtype)
     options = options_of(name, dictionary.shape)
-    code = sparse_encode(put(X), put(dictionary), **moved(options, put))
-    assert type(code).__module__ == "torch" and get(code).dtype == dtype
-    assert_right(get(code), X, dictionary, options)
+    code = encode(X, dictionary, **options)
+    assert code.dtype == dtype
+    assert_right(code, X, dictionary, options)
 
 
 @pytest.mark.parametrize("name", ["mp-table", "omp-tolerance"])
-def test_scales_are_exact(put, get, X, dictionary, name):
+def test_scales_are_exact(encode, X, dictionary, name):
     X, dictionary = X.astype(np.float32), dictionary.astype(np.float32)
     options = options_of(name, dictionary.shape)
-    code = get(sparse_encode(put(X), put(dictionary), **moved(options, put)))
+    code = encode(X, dictionary, **options)
     for k in (-100, 100):
-        changed = moved(rescale(options, k), put)
-        found = get(sparse_encode(put(np.ldexp(X, k)), put(dictionary), **changed))
+        found = encode(np.ldexp(X, k), dictionary, **rescale(options, k))
         np.testing.assert_array_equal(found, np.ldexp(code, k))
 
 
-def test_coefficients_that_overflow_are_refused(put, dictionary):
-    X = np.sign(dictionary[:2]) * np.finfo(np.float64).max
-    X[0] = 1
-    with pytest.raises(ValueError, match="X: sample 1 has a coefficient that torch.float64 cannot"):
-        sparse_encode(put(X), put(dictionary), l0_sparseness=1)
-
-
-def test_float32_keeps_a_tolerance_beside_an_offset(put, get, X, dictionary):
+def test_float32_keeps_a_tolerance_beside_an_offset(encode, X, dictionary):
     X, dictionary = (X + 1000).astype(np.float32), dictionary.astype(np.float32)
-    code = get(sparse_encode(put(X), put(dictionary), algorithm="omp", fit_tol=2.0))
+    code = encode(X, dictionary, algorithm="omp", fit_tol=2.0)
     exact = [np.asarray(a, np.float64) for a in (X, code, dictionary)]
     assert (((exact[0] - exact[1] @ exact[2]) ** 2).sum(axis=1) <= 2.1).all()
 
 
-def moved(options, put):
-    return {k: put(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-
-
 @pytest.mark.parametrize("algorithm", ["mp", "omp"])
-def test_more_atoms_than_registers_hold(put, get, in_place, X, dictionary, algorithm):
+def test_more_atoms_than_registers_hold(encode, in_place, X, dictionary, algorithm):
     options = {"l0_sparseness": 4, "algorithm": algorithm}
-    code = sparse_encode(put(X), put(dictionary), **options)
     expected = sparse_encode(X, dictionary, **options)
-    np.testing.assert_allclose(get(code), expected, atol=1e-12)
+    np.testing.assert_allclose(encode(X, dictionary, **options), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
     "name", ["mp-tolerance", *(pytest.param(n, marks=pytest.mark.slow) for n in SLOW)]
 )
-def test_without_a_gram_matrix_codes_are_the_same(put, get, monkeypatch, X, dictionary, name):
+def test_without_a_gram_matrix_codes_are_the_same(encode, monkeypatch, X, dictionary, name):
     from shl.coding.gpu import coding
 
     monkeypatch.setattr(coding, "total_memory", lambda device: 0)
     options = options_of(name, dictionary.shape)
-    code = sparse_encode(put(X), put(dictionary), **moved(options, put))
-    np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, **options), atol=1e-12)
+    expected = sparse_encode(X, dictionary, **options)
+    np.testing.assert_allclose(encode(X, dictionary, **options), expected, atol=1e-12)
     with pytest.raises(ValueError, match="dictionary has 21 atoms, and their Gram matrix does not"):
-        sparse_encode(put(X), put(dictionary), algorithm="omp")
+        encode(X, dictionary, algorithm="omp")
 
 
-def test_several_chunks_and_no_events(put, get, monkeypatch, X, dictionary):
+def test_several_chunks_and_no_events(encode, monkeypatch, X, dictionary):
     from shl.coding.gpu import coding
 
     monkeypatch.setattr(coding, "CHUNK_BYTES", 1)
     X[2] = 0
-    code = sparse_encode(put(X), put(dictionary), fit_tol=6.0)
-    np.testing.assert_allclose(get(code), sparse_encode(X, dictionary, fit_tol=6.0), atol=1e-12)
-    assert not get(code)[2].any()
+    code = encode(X, dictionary, fit_tol=6.0)
+    np.testing.assert_allclose(code, sparse_encode(X, dictionary, fit_tol=6.0), atol=1e-12)
+    assert not code[2].any()
 
 
-def test_an_atom_selected_again_uses_one_slot(put, get, rng):
-    X, dictionary = rng.standard_normal((3, 6)), rng.standard_normal((70, 6))
-    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
+def test_an_atom_selected_again_uses_one_slot(encode, rng):
+    X, dictionary = rng.standard_normal((3, 6)), unit(rng.standard_normal((70, 6)))
     options = {"l0_sparseness": 30, "alpha_MP": 0.5}
-    code = get(sparse_encode(put(X), put(dictionary), **options))
+    code = encode(X, dictionary, **options)
     assert ((code != 0).sum(axis=1) < 30).all()
     np.testing.assert_allclose(code, sparse_encode(X, dictionary, **options), atol=1e-12)
 
 
-def test_ties_go_to_the_lowest_atom(put, get):
-    X, dictionary = np.ones((2, 4)), np.vstack((np.eye(4), np.eye(4)))
-    code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=4))
+def test_ties_go_to_the_lowest_atom(encode):
+    code = encode(np.ones((2, 4)), np.vstack((np.eye(4), np.eye(4))), l0_sparseness=4)
     np.testing.assert_array_equal(code, [[1] * 4 + [0] * 4] * 2)
 
 
-def test_sparse_output_is_the_same_code(put, get, X, dictionary):
+def test_whole_numbers_become_float64(encode, dictionary):
+    X = np.arange(24).reshape(2, 12)
+    expected = sparse_encode(X, dictionary, l0_sparseness=2)
+    np.testing.assert_allclose(encode(X, dictionary, l0_sparseness=2), expected, atol=1e-12)
+
+
+def test_sparse_output_is_the_same_code(put, get, encode, X, dictionary):
     X[1] = 0
-    code = sparse_encode(put(X), put(dictionary), l0_sparseness=3)
+    code = encode(X, dictionary, l0_sparseness=3)
     rows = sparse_encode(put(X), put(dictionary), l0_sparseness=3, sparse_output=True)
-    np.testing.assert_array_equal(get(rows.to_dense()), get(code))
+    np.testing.assert_array_equal(get(rows.to_dense()), code)
     columns = [
         get(part) for part in rows.col_indices().tensor_split(rows.crow_indices()[1:-1].cpu())
     ]
@@ -137,6 +142,29 @@ def test_arrays_in_two_places_are_refused_by_name(put, X, dictionary):
         sparse_encode(X, put(dictionary))
     with pytest.raises(TypeError, match="gain must be an array on a GPU"):
         sparse_encode(put(X), put(dictionary), gain=np.ones(len(dictionary)))
+
+
+def test_bad_arrays_are_refused_by_name(put, X, dictionary):
+    def refuse(error, words, X, dictionary, **options):
+        with pytest.raises(error, match=words):
+            sparse_encode(X if is_tensor(X) else put(X), put(dictionary), **options)
+
+    words = "X must be a dense tensor of real numbers"
+    refuse(TypeError, f"{words}, not torch.comp", X + 1j, dictionary)
+    refuse(TypeError, f"{words}.*sparse_csr", put(np.eye(12)).to_sparse_csr(), dictionary)
+    words = "is not possible for arrays on a GPU"
+    refuse(ValueError, f"algorithm='lars' {words}", X, dictionary, algorithm="lars")
+    options = {"algorithm": "omp", "missing": "mask"}
+    refuse(ValueError, f"missing='mask' {words}", X, dictionary, **options)
+    refuse(ValueError, "X is empty, its shape is", X[:0], dictionary)
+    refuse(ValueError, "dictionary must have rows of unit norm, but row 0", X, 2 * dictionary)
+    large = np.sign(dictionary[:2]) * np.finfo(np.float64).max
+    large[0] = 1
+    words = "X: sample 1 has a coefficient that torch.float64 cannot"
+    refuse(ValueError, words, large, dictionary, l0_sparseness=1)
+    dictionary[4], X[3, 5] = 0, np.nan
+    refuse(ValueError, "dictionary must have no row of zeros, .*row 4", X[:2], dictionary)
+    refuse(ValueError, r"X must hold no NaN.*it is nan at \(3, 5", X, dictionary)
 
 
 def test_arrays_of_two_devices_are_refused_by_name(put, X):
@@ -176,33 +204,3 @@ def test_arrays_of_other_libraries_come_back(put, get, monkeypatch, X, dictionar
     np.testing.assert_allclose(get(code.tensor), expected, atol=1e-12)
     with pytest.raises(ValueError, match="sparse_output must be False for arrays of otherpy"):
         sparse_encode(*given, l0_sparseness=3, sparse_output=True)
-
-
-def test_what_is_not_for_a_gpu_is_refused_by_name(put, X, dictionary):
-    with pytest.raises(ValueError, match="algorithm='lars' is not possible for arrays on a GPU"):
-        sparse_encode(put(X), put(dictionary), algorithm="lars")
-    with pytest.raises(ValueError, match="missing='mask' is not possible for arrays on a GPU"):
-        sparse_encode(put(X), put(dictionary), algorithm="omp", missing="mask")
-    with pytest.raises(TypeError, match="X must be a dense tensor of real numbers, not torch.comp"):
-        sparse_encode(put(X + 1j), put(dictionary))
-    with pytest.raises(TypeError, match="X must be a dense tensor of real numbers.*sparse_csr"):
-        sparse_encode(put(np.eye(12)).to_sparse_csr(), put(dictionary))
-
-
-def test_bad_numbers_are_refused_by_place(put, X, dictionary):
-    X[3, 5] = np.nan
-    with pytest.raises(ValueError, match=r"X must hold no NaN.*it is nan at \(3, 5"):
-        sparse_encode(put(X), put(dictionary))
-    with pytest.raises(ValueError, match="dictionary must have rows of unit norm, but row 0"):
-        sparse_encode(put(X[:2]), put(2 * dictionary))
-    with pytest.raises(ValueError, match="dictionary must have no row of zeros, .*row 4"):
-        dictionary[4] = 0
-        sparse_encode(put(X[:2]), put(dictionary))
-    with pytest.raises(ValueError, match="X is empty, its shape is"):
-        sparse_encode(put(X[:0]), put(dictionary))
-
-
-def test_whole_numbers_become_float64(put, get, dictionary):
-    X = np.arange(24).reshape(2, 12)
-    code = get(sparse_encode(put(X), put(dictionary), l0_sparseness=2))
-    np.testing.assert_allclose(code, sparse_encode(X, dictionary, l0_sparseness=2), atol=1e-12)

@@ -126,9 +126,9 @@ def test_sums_over_events_are_the_product(rng, n_pixels):
 def test_adam_equals_the_oracle(dictionary, rng):
     gradients = rng.standard_normal((3, *dictionary.shape))
     adam, found = optimizers.Adam(0.02, beta1=0.9, beta2=0.99, epsilon=8), dictionary.copy()
-    moments = adam.init(found)
+    moments, sums = adam.init(found), optimizers.Sums(90, np.ones(70), np.ones(70))
     for step, slope in enumerate(gradients):
-        found, norms = adam.step(found, slope, moments, step)
+        found, norms = adam.step(found, slope, moments, step, 1.0, sums)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-12)
     assert (norms > 1.0001).any()
     np.testing.assert_allclose(

@@ -4,6 +4,7 @@ import pytest
 from making import planted, unit
 
 from shl import SparseHebbianLearning
+from shl.coding import Coding, prepare
 from shl.convolution import ConvolutionalSHL
 from shl.learning.homeostasis import RULES, make_rule
 from shl.learning.optimizers import Decay
@@ -20,40 +21,37 @@ def test_unexplained_shares_equal_the_oracle(rng, is_signed, n_atoms):
     np.testing.assert_array_equal(unexplained(twins @ twins.T) == 0, [True, True, False, False])
 
 
+def propose(D, pool, energy, ages=1000, is_signed=False, **options):
+    """What replaces an atom after one batch with these residuals."""
+    replacement = Replacement(n_pooled=len(pool), n_rows=len(pool), **options)
+    kept = replacement.init(D)
+    replacement.follow(kept, energy, pool)
+    kept["age"][:] = ages
+    return replacement.propose(kept, prepare(Coding(do_sym=is_signed), D), [1, 2])
+
+
 @pytest.mark.parametrize("is_signed", [False, True])
 def test_a_proposal_equals_the_oracle(rng, is_signed):
     D, pool = unit(rng.standard_normal((9, 5))), rng.standard_normal((40, 5))
     pool[:20] = 3 * unit(pool[:20] * 0.1 + pool[0])  # something that is badly coded, often
-    replacement = Replacement(n_pooled=40, n_rows=40, n_candidates=40)
-    kept = replacement.init(D)
     energy = rng.uniform(0.5, 1, 9)
-    replacement.follow(kept, energy, pool)
-    kept["age"][:] = 1000
-    i, atom, gain = replacement.propose(kept, D @ D.T, is_signed, [1, 2])
+    i, atom, gain = propose(D, pool, energy, is_signed=is_signed, n_candidates=40)
     best, wanted, best_gain = naive.proposal(D, energy, pool, 0.5, is_signed)
     assert i == best
     assert gain == pytest.approx(best_gain)
     np.testing.assert_allclose(atom, wanted, atol=1e-12)
 
 
-def test_a_single_outlier_gains_nothing(rng):
-    D, pool = np.eye(6)[:4], np.zeros((30, 6))
+def test_a_single_outlier_gains_nothing():
+    pool = np.zeros((30, 6))
     pool[7, 5] = 100.0
-    replacement = Replacement(n_pooled=30, n_rows=30)
-    kept = replacement.init(D)
-    replacement.follow(kept, np.ones(4), pool)
-    kept["age"][:] = 1000
-    assert replacement.propose(kept, D @ D.T, False, [0]) is None
+    assert propose(np.eye(6)[:4], pool, np.ones(4)) is None
 
 
-def test_young_atoms_are_left_alone(rng):
-    D, pool = np.eye(6)[[0, 0, 1]], np.tile(np.eye(6)[5], (30, 1))
-    replacement = Replacement(n_pooled=30, n_rows=30)
-    kept = replacement.init(D)
-    replacement.follow(kept, np.ones(3), pool)
-    assert replacement.propose(kept, D @ D.T, False, [0]) is None
-    kept["age"][1] = 100
-    assert replacement.propose(kept, D @ D.T, False, [0])[0] == 1
+def test_young_atoms_are_left_alone():
+    given = np.eye(6)[[0, 0, 1]], np.tile(np.eye(6)[5], (30, 1)), np.ones(3)
+    assert propose(*given, ages=1) is None
+    assert propose(*given, ages=[1, 100, 1])[0] == 1
 
 
 def test_the_pool_holds_each_sample_of_a_pass_once(rng):

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..._base.arrays import host_dtype
 from ..coder import DEPENDENT, SAFE, PatchCoder, count_missed, is_doubtful, split_scale
 from ..competition import PLAIN, Competition
 from ..events import Batch
+from ..kernels import Contest
 from ..parameters import PURSUITS, Coding
 from . import kernels
 from .events import DeviceEvents
@@ -19,7 +21,6 @@ from .launching import (
     count_blocks,
     count_threads,
     launch,
-    number,
     split_atoms,
     total_memory,
 )
@@ -60,19 +61,6 @@ def make_device_coder(
     return DeviceCoder(coding, dictionary, filters, scale, contest)
 
 
-@dataclass(frozen=True)
-class Contest:
-    """How atoms compete, as `shl.coding.kernels.Contest` says."""
-
-    gain: torch.Tensor
-    has_table: bool
-    P_cum: torch.Tensor
-    C: float
-    levels: torch.Tensor
-    bounds: torch.Tensor
-    exponent: int = 0
-
-
 def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competition) -> Contest:
     """What the kernels need of a competition, with the bounds of a table."""
     coding.check_heeds(competition)
@@ -80,9 +68,9 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
     if competition.kind != "table":
         gain = competition.gain
         gain = dictionary.new_ones(n_dictionary) if gain is None else gain.contiguous()
-        return Contest(gain, False, none, 1.0, none[0], none)
+        return Contest(gain, none, 1.0, none[0], none, coding.do_sym)
     P_cum = competition.P_cum.to(dictionary.dtype).contiguous()
-    nb_quant, scalar = P_cum.shape[1], number(P_cum.dtype)
+    nb_quant, scalar = P_cum.shape[1], host_dtype(P_cum).type
     C, exponent = split_scale(competition.C, scalar)
     levels = P_cum.mean(dim=0, dtype=torch.float64)
     levels[0] = 0
@@ -105,7 +93,7 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
         bounds,
     )
     levels[1:] += 8 * float(eps)
-    return Contest(gain, True, P_cum, C, levels, bounds, exponent)
+    return Contest(gain, P_cum, C, levels, bounds, coding.do_sym, exponent)
 
 
 @dataclass(frozen=True)
@@ -143,17 +131,6 @@ class DeviceCoder(PatchCoder):
         """D D^T, (n_dictionary, n_dictionary)."""
         is_gram = self.filters is self.dictionary
         return self.gram if is_gram else self.dictionary @ self.dictionary.T
-
-    def seen_share(self, batch: Batch) -> float:
-        """The share of entries that are seen: all."""
-        return 1.0
-
-    def cut_residuals(self, batch: Batch, n_most: int) -> torch.Tensor:
-        """At most so many residuals of a batch, those of weighted samples scaled so that their
-        squares count as often.
-        """
-        rows, weight = batch.residual[:n_most], batch.code.weight
-        return rows if weight is None else rows * torch.sqrt(weight[:n_most, None] / weight.mean())
 
     def code_batch(self, X: torch.Tensor, rows: np.ndarray, threads: Any = None) -> Batch:
         """The samples X[rows], their events and residuals."""
@@ -226,11 +203,11 @@ class DeviceCoder(PatchCoder):
 
     def _pursue(self, X, tolerances, events, is_by_gram):
         """Fill events by matching pursuit; return how many samples miss their tolerance."""
-        scalar, contest, n_steps = number(X.dtype), self.contest, self.n_steps
+        scalar, contest, n_steps = host_dtype(X).type, self.contest, self.n_steps
         has_tolerance, rho = self.coding.fit_tol is not None, X @ self.filters.T
         residual = X.clone() if has_tolerance else X[:1]
         table = contest.P_cum, scalar(contest.C), contest.levels, contest.bounds
-        competition = (contest.gain, self.coding.do_sym, *table)
+        competition = (contest.gain, contest.is_signed, *table)
         found = scalar(self.coding.alpha_MP), tolerances, events.indices, events.values
         if not is_by_gram:
             return self._step(rho, residual, competition, n_steps, found)
@@ -279,7 +256,7 @@ class DeviceCoder(PatchCoder):
 
     def _select_orthogonal(self, X, start, tolerances, events):
         """Fill events; return the squared norms that are left, and the smallest pivots."""
-        scalar, n_slots = number(X.dtype), self.n_slots
+        scalar, n_slots = host_dtype(X).type, self.n_slots
         dependent = max(DEPENDENT, len(self.dictionary) * float(np.finfo(scalar).eps))
         most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
         n_blocks = min(len(X), count_blocks(X.device), most)
@@ -305,7 +282,7 @@ class DeviceCoder(PatchCoder):
     def _in_double(self):
         """The same coder in float64."""
         atoms, contest = self.dictionary.double(), self.contest
-        contest = replace(contest, gain=contest.gain.double())
+        contest = contest._replace(gain=contest.gain.double())
         return DeviceCoder(self.coding, atoms, atoms, self.scales.double(), contest)
 
     @property

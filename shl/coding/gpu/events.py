@@ -3,23 +3,17 @@
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numba import config
 
 from ..._base.arrays import to_host
+from ..events import Events
+from ..kernels import ByAtom
 from . import kernels
 from .launching import ITEMS_OF_THREAD, count_threads, launch
-
-
-class ByAtom(NamedTuple):
-    """Events ordered by atom: those of atom i are starts[i] to starts[i + 1], unused slots last."""
-
-    starts: torch.Tensor  # (n_dictionary + 1,), int64
-    samples: torch.Tensor  # (n_samples * n_slots,), int32
-    values: torch.Tensor
 
 
 def sum_segments(starts: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -32,28 +26,17 @@ def sum_segments(starts: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class DeviceEvents:
+class DeviceEvents(Events):
     """A sparse code, as `shl.coding.Events` has it, on a GPU."""
 
-    indices: torch.Tensor  # (n_samples, n_slots), int32
-    values: torch.Tensor  # (n_samples, n_slots)
-    n_dictionary: int
-    weight: torch.Tensor | None = None  # (n_samples,)
-    exponent: int = 0
-
-    def __len__(self) -> int:
-        """The number of samples."""
-        return len(self.indices)
-
-    @property
-    def n_draws(self) -> float:
-        """Of how many draws `counts` counts the successes."""
-        return len(self) if self.weight is None else float(self.weight.sum(dtype=torch.float64))
+    indices: torch.Tensor
+    values: torch.Tensor
+    weight: torch.Tensor | None = None
 
     @cached_property
-    def by_atom(self) -> "ByAtom":
-        """The events ordered by atom, those of one atom by sample: sums over them need no atomics,
-        whose order would change bits.
+    def by_atom(self) -> ByAtom:
+        """The events ordered by atom, those of one atom by sample, unused slots last: sums over
+        them need no atomics, whose order would change bits.
         """
         atoms = torch.where(self.values != 0, self.indices, self.n_dictionary)
         atoms, order = torch.sort(atoms.reshape(-1), stable=True)
@@ -104,8 +87,7 @@ class DeviceEvents:
             samples = order // self.values.shape[1]
             counts = sum_segments(starts, self._weigh(torch.ones_like(samples), samples))
         counts = counts.reshape(self.n_dictionary, n_bins)
-        total = len(self) if self.weight is None else self.n_draws
-        counts[:, 0] += total - counts.sum(dim=1)
+        counts[:, 0] += self.n_draws - counts.sum(dim=1)
         return counts
 
     def count_pairs(self) -> torch.Tensor:
@@ -155,22 +137,6 @@ class DeviceEvents:
         with warnings.catch_warnings():  # PyTorch says once that such tensors are new
             warnings.simplefilter("ignore", UserWarning)
             return torch.sparse_csr_tensor(*parts, size=(len(self), self.n_dictionary))
-
-    @classmethod
-    def join(cls, parts: list["DeviceEvents"]) -> "DeviceEvents":
-        """The events of several chunks in order, each padded to the most slots among them."""
-        if len(parts) == 1:
-            return parts[0]
-        n_slots = max(part.values.shape[1] for part in parts)
-
-        def stack(arrays):
-            padded = [
-                torch.nn.functional.pad(array, (0, n_slots - array.shape[1])) for array in arrays
-            ]
-            return torch.cat(padded)
-
-        indices, values = stack([p.indices for p in parts]), stack([p.values for p in parts])
-        return cls(indices, values, parts[0].n_dictionary)
 
     def trim(self) -> "DeviceEvents":
         """The same events without the slots that no sample uses."""

@@ -3,7 +3,6 @@
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 from numba import config, cuda
 
@@ -82,8 +81,3 @@ def launch(kernel: Any, grid: int | tuple, n_threads: int, *args: Any, n_bytes: 
 def _in_host(arg):
     """An argument as the simulator takes it."""
     return arg.numpy() if isinstance(arg, torch.Tensor) else arg
-
-
-def number(dtype: torch.dtype) -> Any:
-    """NumPy's scalar type of a tensor's dtype."""
-    return {torch.float32: np.float32, torch.float64: np.float64}[dtype]
