@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from ranges import assert_rejects
 
 from shl.networks.teacher_student.configs import (
     Config,
@@ -72,21 +73,11 @@ def test_a_base_holds_what_a_file_has_not(tmp_path):
     [
         ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are base, batch_size"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
-        ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
-        ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
-        ({"dataset_size": 5}, ValueError, "dataset_size must be at least 10"),
         ({"lr": []}, ValueError, "lr must hold at least one number"),
         ({"lr": [0]}, ValueError, r"lr\[0\] must be above 0"),
         ({"l1_norm": [1e-5, -1]}, ValueError, r"l1_norm\[1\] must be at least 0, not -1"),
         ({"l1_path": [-0.1]}, ValueError, r"l1_path\[0\] must be at least 0"),
-        ({"l2_norm": "0"}, TypeError, "l2_norm must be a list of numbers, not '0'"),
-        ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
-        ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
-        ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
-        ({"clipping": "no"}, TypeError, "clipping must be a number, not 'no'"),
         ({"clipping": True}, TypeError, "clipping must be a number, not True"),
-        ({"scaled": "no"}, TypeError, "scaled must be True or False"),
-        ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
         ([1], TypeError, "must hold a JSON object"),
     ],
 )
@@ -96,6 +87,10 @@ def test_bad_values_are_named_with_their_file(tmp_path, values, error, message):
     with pytest.raises(error, match=message) as caught:
         load_config(path)
     assert str(path) in str(caught.value)
+
+
+def test_values_out_of_range_are_rejected():
+    assert_rejects(Config, lambda **values: make_config(values, "mine"), head="^mine: ")
 
 
 def test_missing_files_are_named():
