@@ -3,9 +3,11 @@ import warnings
 
 import numpy as np
 import pytest
+from ranges import assert_rejects
 
 torch = pytest.importorskip("torch")
 
+from shl._base.constraints import constraints_of  # noqa: E402
 from shl.networks.layers import GaussianLinear, NormalizedLinear, SparseLinear, _draw_free  # noqa: E402
 
 
@@ -81,8 +83,10 @@ def test_epsilon_is_the_density_of_the_paper():
     assert len(layer.connections) == round(11 * (784 + 512))
     weights = layer.weight.detach().view(-1)[layer.connections]
     assert float(weights.std()) == pytest.approx(math.sqrt(2 / 784), rel=0.03)
-    with pytest.warns(UserWarning, match="epsilon 11 asks for a density of 2.2 .*clipped to 1"):
+    words = "epsilon 11 asks for a density of 2.2 .*clipped to 1"
+    with pytest.warns(UserWarning, match=words) as caught:
         assert SparseLinear(10, 10).density == 1
+    assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SparseLinear(1000, 1000)
@@ -159,22 +163,11 @@ def test_normalized_weights_have_norm_one():
     assert abs(float((layer.direction.grad * layer.direction.detach()).sum())) < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: SparseLinear(5, 5, density=1.5), "density must be above 0 and at most 1, not 1.5"),
-        (lambda: SparseLinear(5, 5, density=0), "density must be above 0"),
-        (lambda: SparseLinear(5, 5, epsilon=-1), "epsilon must be above 0, not -1"),
-        (lambda: SparseLinear(5, 5, density=0.5, zeta=2), "zeta must be at least 0 and at most 1"),
-        (lambda: SparseLinear(5, 5, density=0.5, new_weights="one"), "new_weights must be one of"),
-        (lambda: SparseLinear(0, 5, density=0.5), "in_features must be at least 1"),
-        (lambda: NormalizedLinear(5, 0), "out_features must be at least 1"),
-        (lambda: GaussianLinear(5, 5, init_scale=-1), "init_scale must be at least 0"),
-    ],
-)
-def test_bad_layers_are_named(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
+@pytest.mark.parametrize("cls", [SparseLinear, GaussianLinear, NormalizedLinear])
+def test_values_out_of_range_are_rejected(cls):
+    sizes = {"in_features": 5, "out_features": 5}
+    assert_rejects(cls, lambda **values: cls(**sizes | values))
+    assert set(sizes) <= set(constraints_of(cls))
 
 
 def test_zero_connections_sets_the_weakest_to_zero():
