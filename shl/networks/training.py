@@ -312,23 +312,22 @@ class _Evolution:
     """
 
     def __init__(self, model, module, optimizer, rng):
-        each = model.evolve_each
-        self.epochs = self.probability = None
-        if isinstance(each, numbers.Integral):
-            self.epochs = check_count(each, "evolve_each")
+        self.each = model.evolve_each
+        if isinstance(self.each, numbers.Integral):
+            check_count(self.each, "evolve_each")
         else:
-            self.probability = check_number(each, "evolve_each", above=0, below=1)
+            check_number(self.each, "evolve_each", above=0, below=1)
         self.layers = [layer for layer in module if isinstance(layer, SparseLinear)]
         self.optimizer, self.generator = optimizer, make_generator(rng)
 
     def after_epoch(self, epoch):
         """Evolve in turn."""
-        if self.epochs and epoch % self.epochs == 0:
+        if self.each >= 1 and epoch % self.each == 0:
             self._evolve()
 
     def after_batch(self):
         """Evolve by chance."""
-        if self.probability and torch.rand((), generator=self.generator) < self.probability:
+        if self.each < 1 and torch.rand((), generator=self.generator) < self.each:
             self._evolve()
 
     def _evolve(self):

@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
+from ranges import assert_rejects
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.feature_selection import SelectFromModel
@@ -143,7 +144,9 @@ def test_pipeline_and_grid_search():
     assert regressor(max_iter=5).fit(INPUTS, targets).predict(INPUTS).shape == targets.shape
 
 
-SET = {"connectivity": "set", "epsilon": 1}
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_values_out_of_range_are_rejected(make):
+    assert_rejects(type(make()), lambda **values: make((9,), **values).fit(X[:30], Y[:30]))
 
 
 @pytest.mark.parametrize(
@@ -152,22 +155,10 @@ SET = {"connectivity": "set", "epsilon": 1}
         ({"activation": "softsign"}, "activation must be one of 'relu', .*not 'softsign'"),
         ({"penalty": "l3"}, "penalty must be one of"),
         ({"alpha": -1}, "alpha must be at least 0, not -1"),
-        ({"solver": "lbfgs"}, "solver must be one of"),
-        ({"learning_rate_init": 0}, "learning_rate_init must be above 0"),
-        ({"momentum": 1, "solver": "sgd"}, "momentum must be .* below 1"),
         ({"batch_size": 0}, "batch_size must be"),
-        ({"max_iter": 0}, "max_iter must be at least 1"),
-        ({"connectivity": "sparse"}, "connectivity must be one of"),
-        ({**SET, "zeta": 2}, "zeta must be"),
-        ({**SET, "epsilon": 0}, "epsilon must be"),
-        ({**SET, "evolve_each": 1.5}, "evolve_each must be above 0 and below 1"),
+        ({"connectivity": "set", "evolve_each": 1.5}, "evolve_each must be above 0 and below 1"),
         ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes must be at least 1"),
-        ({"record_each": 0}, "record_each must"),
-        ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction must be above"),
         ({"early_stopping": True, "validation_fraction": 1e-3}, "validation_fraction must hold|at"),
-        ({"early_stopping": True, "n_iter_no_change": 0}, "n_iter_no_change must be at least 1"),
-        ({"early_stopping": True, "tol": -1}, "tol must be at least 0"),
-        ({"early_stopping": "no"}, "early_stopping must be True or False"),
         ({"alpha": "lasso"}, "alpha must be one of 'path', not 'lasso'"),
         ({"alpha": "path"}, "alpha is 'path', but penalty is None"),
         ({"alpha": []}, "alpha has no strengths"),

@@ -272,24 +272,29 @@ def test_a_shrunk_network_learns_on():
 # ---------------------------------------------------------------------------- what is not followed
 
 
-TWICE = nn.Linear(3, 3)
-TIED = nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)
-TIED[2].weight = TIED[0].weight
+def shared(is_layer):
+    """Two layers that are one, or have one weight."""
+    first, second, third = (nn.Linear(3, 3) for _ in range(3))
+    third.weight = second.weight
+    return first, nn.ReLU(), second, nn.ReLU(), second if is_layer else third
 
 
 @pytest.mark.parametrize(
-    ("parts", "words"),
+    ("make", "words"),
     [
-        ((nn.Linear(3, 3), nn.LSTM(3, 2)), r"_1 \(lstm\)"),
-        ((nn.Conv1d(3, 4, 1), nn.Conv1d(4, 4, 1, groups=2)), r"\(conv1d\)"),
-        ((nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)), r"\(batchnorm1d\)"),
-        ((nn.Linear(3, 3), nn.ReLU(), TWICE, nn.ReLU(), TWICE), r"_2 \(linear\)"),
-        ((nn.Linear(3, 3), nn.ReLU(), *TIED), r"_2 \(linear\)"),
+        (lambda: (nn.Linear(3, 3), nn.LSTM(3, 2)), r"_1 \(lstm\)"),
+        (lambda: (nn.Conv1d(3, 4, 1), nn.Conv1d(4, 4, 1, groups=2)), r"\(conv1d\)"),
+        (
+            lambda: (nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)),
+            r"\(batchnorm1d\)",
+        ),
+        (lambda: shared(True), r"_2 \(linear\)"),
+        (lambda: shared(False), r"_2 \(linear\)"),
     ],
 )
 @torch.no_grad()
-def test_shrink_names_what_it_cannot_follow(parts, words):
-    model = nn.Sequential(*parts).eval()
+def test_shrink_names_what_it_cannot_follow(make, words):
+    model = nn.Sequential(*make()).eval()
     for parameter in model.parameters():
         parameter[: len(parameter) // 2] = 0
     with pytest.warns(UserWarning, match=f"shrink cannot follow .*{words}"):
@@ -300,19 +305,19 @@ def test_shrink_names_what_it_cannot_follow(parts, words):
 
 
 @pytest.mark.parametrize(
-    "parts",
+    "make",
     [
-        (nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)),
-        (nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)),
-        (nn.Conv1d(2, 2, 1), nn.Linear(2, 3)),
-        (nn.Linear(2, 4), nn.MaxPool1d(2), nn.Linear(2, 2)),
-        (nn.Linear(2, 4), nn.Flatten(0), nn.Unflatten(0, (8, 1))),
+        lambda: (nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)),
+        lambda: (nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)),
+        lambda: (nn.Conv1d(2, 2, 1), nn.Linear(2, 3)),
+        lambda: (nn.Linear(2, 4), nn.MaxPool1d(2), nn.Linear(2, 2)),
+        lambda: (nn.Linear(2, 4), nn.Flatten(0), nn.Unflatten(0, (8, 1))),
     ],
 )
 @pytest.mark.filterwarnings("ignore:shrink cannot follow")
 @torch.no_grad()
-def test_shrink_keeps_units_that_are_mixed(parts):
-    model = nn.Sequential(*parts).eval()
+def test_shrink_keeps_units_that_are_mixed(make):
+    model = nn.Sequential(*make()).eval()
     model[0].weight[:1] = 0
     if hasattr(model[-1], "weight"):
         model[-1].weight[:, 0] = 0

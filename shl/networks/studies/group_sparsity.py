@@ -1,7 +1,6 @@
 """Penalties that take weights, inputs and units out of a network (after Scardapane et al. 2017)."""
 
 from ..._base import constraints as of
-from ...plotting.figures import new_figure
 from . import plots
 from .data import SampleCount, load_labelled, split
 from .study import NetworkStudy, fit_timed, of_first_seed, with_std
@@ -97,15 +96,15 @@ def _draw(records, data):
     """
     first = of_first_seed(records)
     shown = {r["penalty"]: r for r in first if r["alpha"] == first[0]["alpha"]}
-    figures = {"units": new_figure(figsize=(4 * len(shown), 3.5), layout="constrained")}
-    axs = figures["units"].subplots(1, len(shown), squeeze=False)[0]
-    for ax, (penalty, record) in zip(axs, shown.items(), strict=True):
+    n = len(shown)
+    units, axs = plots.make_panels((1, n), (4 * n, 3.5), squeeze=False)
+    for ax, (penalty, record) in zip(axs[0], shown.items(), strict=True):
         history = {"steps": record["steps"], "units": record["units_left"]}
-        plots.plot_units_left(history, record["sizes"], title=penalty, fig=figures["units"], ax=ax)
+        plots.plot_units_left(history, record["sizes"], title=penalty, fig=units, ax=ax)
     curves = {name: (record["steps"], record["objectives"]) for name, record in shown.items()}
-    label = "training loss + penalty"
-    figures["objective"], ax = plots.plot_curves(curves, ylabel=label)
+    objective, ax = plots.plot_curves(curves, ylabel="training loss + penalty")
     ax.set_yscale("log")
+    figures = {"units": units, "objective": objective}
     if len({record["alpha"] for record in first}) > 1:
         points = {
             penalty: [

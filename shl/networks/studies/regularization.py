@@ -71,13 +71,8 @@ def learn_one(
     classes, y = np.unique(y, return_inverse=True)
     generator = make_generator(np.random.default_rng(seed))
     layer = _make_layer(method, X.shape[1], len(classes), generator)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
     X, X_test = torch.from_numpy(X), torch.from_numpy(X_test)
     targets = torch.nn.functional.one_hot(torch.from_numpy(y), len(classes)).to(X.dtype)
-
-    def thin(X):
-        keep = 1 - SETTINGS["dropout"]
-        return X * torch.empty_like(X).bernoulli_(keep, generator=generator) / keep
 
     def accuracy(X):
         with torch.no_grad():
@@ -85,36 +80,53 @@ def learn_one(
 
     records, began = [], time.perf_counter()
     with one_thread():
-        for epoch in range(1, epochs + 1):
-            total = 0.0
-            for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
-                x = thin(X[places]) if method == "dropout" else X[places]
-                cost = _loss_of(layer(x), targets[places], loss)
-                total += cost.item() * len(places)
-                if method == "l2":
-                    cost = cost + SETTINGS["l2"] * layer.weight.square().sum() / 2
-                optimizer.zero_grad()
-                cost.backward()
-                optimizer.step()
+        means = _learn_epochs(layer, X, targets, method, loss, generator)
+        for epoch, mean in zip(range(1, epochs + 1), means, strict=False):
             if epoch == epochs or epoch % max(1, epochs // 50) == 0:
                 layer.eval()
-                records.append((epoch, accuracy(X_test), total / len(X)))
+                records.append((epoch, accuracy(X_test), mean))
                 layer.train()
         seconds = time.perf_counter() - began
         layer.eval()
-        thinned = accuracy(thin(X_test)) if method == "dropout" else None
+        thinned = accuracy(_thin(X_test, generator)) if method == "dropout" else None
     steps, accuracies, losses = (np.array(column) for column in zip(*records, strict=True))
     late = accuracies[steps > (1 - SETTINGS["late"]) * epochs]
     weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
     weights = weight.detach().numpy().T.copy()
-    is_gaussian = method == "gaussian"
-    return {
+    record = {
         **{"accuracy": float(late.mean()), "late_range": float(np.ptp(late))},
         **{"thinned_accuracy": thinned, "loss": float(losses[-1]), "seconds": seconds},
         **{"smallest": float(weights.min()), "largest": float(weights.max()), "weights": weights},
         **{"steps": steps, "accuracies": accuracies, "losses": losses},
-        **({"sigma": np.exp(layer.log_sigma.detach().numpy().T)} if is_gaussian else {}),
     }
+    if method == "gaussian":
+        record["sigma"] = np.exp(layer.log_sigma.detach().numpy().T)
+    return record
+
+
+def _learn_epochs(layer, X, targets, method, loss, generator):
+    """Learn for ever; yield the mean loss of each epoch, without the penalty."""
+    import torch
+
+    optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
+    while True:
+        total = 0.0
+        for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
+            x = _thin(X[places], generator) if method == "dropout" else X[places]
+            cost = _loss_of(layer(x), targets[places], loss)
+            total += cost.item() * len(places)
+            if method == "l2":
+                cost = cost + SETTINGS["l2"] * layer.weight.square().sum() / 2
+            optimizer.zero_grad()
+            cost.backward()
+            optimizer.step()
+        yield total / len(X)
+
+
+def _thin(X, generator):
+    """Inputs of which a share is zero, and the others are larger."""
+    keep = 1 - SETTINGS["dropout"]
+    return X * X.new_empty(X.shape).bernoulli_(keep, generator=generator) / keep
 
 
 def _make_layer(method, n_in, n_out, generator):

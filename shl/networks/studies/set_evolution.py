@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..._base import constraints as of
-from ...plotting.figures import new_figure
 from . import plots
 from .data import SampleCount, load_labelled, split
 from .study import NetworkStudy, fit_timed, of_first_seed, with_std
@@ -126,8 +125,9 @@ def _draw(records, data):
     """Connections as a mean over the seeds; weights and curves of the first seed."""
     decays = list(dict.fromkeys(record["weight_decay"] for record in records))
     shape = load_labelled(data).shape
-    connections = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
-    for decay, axs in zip(decays, connections.subplots(len(decays), 2, squeeze=False), strict=True):
+    n = len(decays)
+    connections, rows = plots.make_panels((n, 2), (9, 3.5 * n), squeeze=False)
+    for decay, axs in zip(decays, rows, strict=True):
         counts = np.mean([r["counts"] for r in records if r["weight_decay"] == decay], axis=0)
         title = f"connections per input, weight decay {decay:g}"
         plots.plot_connections(counts, shape, title=title, axs=axs)

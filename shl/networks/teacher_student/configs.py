@@ -4,6 +4,7 @@ stand for.
 
 import itertools
 import json
+import math
 import numbers
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
@@ -52,9 +53,11 @@ def _check_clipping(value, name):
 
 def _numbers(**options):
     """A constraint on the numbers of a list."""
-    return of.Constraint(partial(_check_numbers, **options), "numbers")
+    bad = ("0", [True], [math.nan])
+    return of.Constraint(partial(_check_numbers, **options), "numbers", bad=bad)
 
 
+FileName = Annotated[str, of.Constraint(check_file_name, "a file's name", bad=("a/b", "..", 3))]
 Kind = Annotated[str, of.choice(MODELS)]
 
 
@@ -122,7 +125,7 @@ class Config(Settings):
     l2_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [0.0])
     same_act: of.Flag = True
     save_path: of.Text | None = None
-    name: Annotated[str, of.Constraint(check_file_name, "a file's name")] = "noName"
+    name: FileName = "noName"
 
 
 def config_names():

@@ -4,8 +4,8 @@ penalties.
 
 import numpy as np
 
-from ...plotting.figures import new_figure, save
-from ..studies.plots import put_legend_beside
+from ...plotting.figures import save
+from ..studies.plots import make_panels, put_legend_beside
 
 MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
@@ -28,8 +28,8 @@ def plot_match(arrays, run, fname=None):
     """
     n_layers = sum(name.startswith("student_map_") for name in arrays)
     widths = [max(2, min(10, arrays[f"student_map_{i}"].shape[2])) for i in range(n_layers)]
-    fig = new_figure(figsize=(3 + 0.8 * sum(widths), 7), layout="constrained")
-    axs = fig.subplots(2, n_layers, squeeze=False, width_ratios=widths)
+    how = {"squeeze": False, "width_ratios": widths}
+    fig, axs = make_panels((2, n_layers), (3 + 0.8 * sum(widths), 7), **how)
     for row, who in zip(axs, ("teacher", "student"), strict=True):
         row[0].set_ylabel("input")
         for i, ax in enumerate(row):
@@ -63,8 +63,7 @@ def plot_learning(arrays, fname=None):
     stages; returns (fig, (ax, ax)).
     """
     epochs, stages = arrays["history_steps"], arrays["history_stage"]
-    fig = new_figure(figsize=(8, 5), layout="constrained")
-    axs = fig.subplots(2, 1, sharex=True)
+    fig, axs = make_panels((2, 1), (8, 5), sharex=True)
     for name, label in (("objective", "training, with penalty"), ("loss", "held out, without")):
         axs[0].semilogy(epochs, np.maximum(arrays[f"history_{name}"], 1e-16), label=label)
     axs[0].set(ylabel="loss")
@@ -94,8 +93,7 @@ def plot_path(records, fname=None):
         Those of `shl.networks.sweep.sweep`; failed ones are left out.
     """
     done = [record for record in records if record["status"] == "done"]
-    fig = new_figure(figsize=(8.5, 6), layout="constrained")
-    axs = fig.subplots(2, 1, sharex=True)
+    fig, axs = make_panels((2, 1), (8.5, 6), sharex=True)
     lines, strengths = _lines(done), sorted({record["l1_norm"] for record in done})
     for column, (label, line) in enumerate(lines.items()):
         x = {l1: l1 if len(strengths) > 1 else column for l1 in sorted(line)}
