@@ -43,7 +43,7 @@ def study(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "quick", TINY)
-        patch.setattr(controls, "SCANS", {name: ("None", "HAP") for name in controls.SCANS})
+        patch.setattr(controls, "SCANS", dict.fromkeys(controls.SCANS, ("None", "HAP")))
         patch.setattr(orientation, "RULES", ("None", "HAP"))
         patch.setattr(planted, "STEPS", 20)
         few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
