@@ -103,17 +103,14 @@ def test_kernels_import_no_other_module(module):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_keeps_the_rules(name):
+    """It is compiled, and calls functions of its own module alone."""
     kernel = KERNELS[name]
     assert [ast.unparse(node) for node in kernel.decorator_list] in (["jit"], ["intrinsic"])
     assert not names(kernel) & FOREIGN
-
-
-@pytest.mark.parametrize("name", KERNELS)
-def test_a_kernel_calls_only_its_own_module(name):
     own = {node.name for node in TREES[name.rpartition(".")[0]].body if hasattr(node, "name")}
-    inside = set(functions(KERNELS[name]))  # those that write its instructions
+    inside = set(functions(kernel))  # those that write its instructions
     own |= {function.name for function in inside}
-    called = {node.func for node in ast.walk(KERNELS[name]) if isinstance(node, ast.Call)}
+    called = {node.func for node in ast.walk(kernel) if isinstance(node, ast.Call)}
     plain = {node.id for node in called if isinstance(node, ast.Name)}
     assert plain <= own | set(dir(builtins))
 

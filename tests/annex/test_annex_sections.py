@@ -8,7 +8,7 @@ import pytest
 from making import EXPERIMENT
 from sklearn.datasets import load_digits
 
-from shl.annex import planted, report, tasks
+from shl.annex import controls, orientation, planted, report, tasks
 from shl.annex.study import SCALES, Scale, Study
 
 OPTS = EXPERIMENT | {"N_patches": 400, "n_dictionary": 12, "n_iter": 9, "record_each": 8}
@@ -21,13 +21,15 @@ PICTURES |= {"statistics": 2, "planted": 2}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A study whose learnings take milliseconds; the tasks have few samples and not every rule."""
+    """A study whose learnings take milliseconds; some sections have few samples and few rules."""
 
     def few_digits(**options):
         return tuple(array[:300] for array in load_digits(**options))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "quick", TINY)
+        patch.setattr(controls, "SCANS", dict.fromkeys(controls.SCANS, ("None", "HAP")))
+        patch.setattr(orientation, "RULES", ("None", "HAP"))
         patch.setattr(planted, "STEPS", 20)
         few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
         patch.setattr(planted, "SCHEMES", few)

@@ -73,25 +73,39 @@ def finish(folder, wanted):
     return step
 
 
-CODES = {"SIGTERM": 143, "SIGINT": -signal.SIGINT, "SIGHUP": 129}
+SAID = "stopped after step 20; the same call resumes from there"
+OWN_HANDLERS = """
+class Alarm(Exception): pass
+def stop(*_): raise Alarm("enough")
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, lambda *_: print("mine", file=sys.stderr))
+signal.signal(signal.SIGUSR1, stop)
+"""
+SIGNALS = {  # code, signals, exit code, what stderr says, and the step from which to resume
+    "SIGTERM": (LEARN, ["SIGTERM"], 143, SAID, 20),
+    "SIGINT": (LEARN, ["SIGINT"], -signal.SIGINT, SAID, 20),
+    "SIGHUP": (LEARN, ["SIGHUP"], 129, SAID, 20),
+    "SIGKILL": (LEARN.replace("cache", "checkpoint_each=8, cache", 1), ["SIGKILL"], -9, "", 16),
+    "handlers of the user": (
+        OWN_HANDLERS + LEARN,
+        ["SIGINT", "SIGINT", "SIGHUP", "SIGUSR1"],
+        1,
+        r"\A((?!mine\n).*\n)*mine\n((?!mine\n).*\n)*.*Alarm: enough",
+        20,
+    ),
+}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGINT", "SIGHUP")]
 
 
-def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, undisturbed):
-    each = LEARN.replace("cache_dir=", "checkpoint_each=8, cache_dir=")
-    process = start(tmp_path, code=each)
-    process.kill()
-    assert end(process)[0] == -signal.SIGKILL
-    assert finish(tmp_path, undisturbed) == 16
-
-
-@pytest.mark.parametrize("name", some_slow(CODES))
-def test_a_signal_saves_the_step_to_resume_from(tmp_path, undisturbed, name):
-    process = start(tmp_path)
-    process.send_signal(getattr(signal, name))
-    code, _, error = end(process)
-    assert code == CODES[name]
-    assert "stopped after step 20; the same call resumes from there" in error
-    assert finish(tmp_path, undisturbed) == 20
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "handlers of the user", *SLOW])
+def test_a_signal_leaves_a_step_to_resume_from(tmp_path, undisturbed, name):
+    code, signals, status, said, step = SIGNALS[name]
+    process = start(tmp_path, code=code)
+    for each in signals:
+        process.send_signal(getattr(signal, each))
+    found, _, error = end(process)
+    assert found == status and re.search(said, error)
+    assert finish(tmp_path, undisturbed) == step
 
 
 def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
@@ -101,25 +115,9 @@ def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
     process = start("conv-learn", *flags, code=code)
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
-    assert code == 130 and "stopped after step 20; the same call resumes from there" in error
+    assert code == 130 and SAID in error
     (path,) = (tmp_path / "cache").glob("*.checkpoint")
     assert store.read_info(path)["state"]["step"] == 20
-
-
-def test_signal_handlers_of_the_user_are_kept(tmp_path, undisturbed):
-    own = """
-class Alarm(Exception): pass
-def stop(*_): raise Alarm("enough")
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, lambda *_: print("mine", file=sys.stderr))
-signal.signal(signal.SIGUSR1, stop)
-"""
-    process = start(tmp_path, code=own + LEARN)
-    for number in (signal.SIGINT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        process.send_signal(number)
-    code, _, error = end(process)
-    assert code == 1 and "Alarm: enough" in error and error.splitlines().count("mine") == 1
-    assert finish(tmp_path, undisturbed) == 20
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path, undisturbed):
