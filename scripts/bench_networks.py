@@ -16,6 +16,8 @@ import copy
 import time
 import warnings
 from dataclasses import replace
+from fnmatch import filter as matching
+from functools import partial
 
 import numpy as np
 import torch
@@ -56,15 +58,8 @@ def parts_of(X, y, seed):
 
 def wide_data(seed):
     """The parts of 20,000 standardised samples, whose first 10 of 50 inputs tell the class."""
-    X, y = make_classification(
-        20_000,
-        N_INPUTS,
-        n_informative=N_USED,
-        n_redundant=0,
-        n_clusters_per_class=3,
-        shuffle=False,
-        random_state=seed,
-    )
+    how = {"n_informative": N_USED, "n_redundant": 0, "n_clusters_per_class": 3}
+    X, y = make_classification(20_000, N_INPUTS, shuffle=False, random_state=seed, **how)
     X, X_test, y, y_test = parts_of(X, y, seed)
     scaler = StandardScaler().fit(X)
     return scaler.transform(X), scaler.transform(X_test), y, y_test
@@ -73,50 +68,18 @@ def wide_data(seed):
 # ------------------------------------------------------------------------------------------- inputs
 
 
-LASSO = {"penalty": "group_lasso"}
-WAYS = {
-    "no penalty": {},
-    "cold start, alpha 0.002": {**LASSO, "alpha": 2e-3},
-    "cold start, alpha 0.006": {**LASSO, "alpha": 6e-3},
-    'alpha="path"': {**LASSO, "alpha": "path"},
-}
-
-
-def select_inputs(seeds, names):
-    """A row for each way to find the inputs."""
-    found = {name: [] for name in names}
-    for seed in seeds:
-        X, X_test, y, y_test = wide_data(seed)
-        for name in names:
-            if name == "LassoNet":
-                found[name].append(select_by_lassonet(X, X_test, y, y_test, seed))
-                continue
-            began = time.process_time()
-            model = SparseMLPClassifier(SIZES, random_state=seed, **WAYS[name]).fit(X, y)
-            seconds = time.process_time() - began
-            is_used = model.feature_importances_ > 0
-            found[name].append((is_used, model.score(X_test, y_test), seconds))
-    yield "way", "informative, of 10", "others, of 40", "test accuracy", "seconds"
-    for name, runs in found.items():
-        used, scores, seconds = zip(*runs, strict=True)
-        counts = [[u[:N_USED].sum() for u in used], [u[N_USED:].sum() for u in used]]
-        lists = (" ".join(map(str, each)) for each in (*counts, [f"{s:.3f}" for s in scores]))
-        yield name, *lists, f"{np.mean(seconds):.0f}"
-
-
-def compare_rivals(seeds):
-    """A row for each way, beside LassoNet where it is installed."""
-    names = [*list(WAYS)[1:], *(["LassoNet"] if find_peer("lassonet") else [])]
-    return select_inputs(seeds, names)
+def select(X, X_test, y, y_test, seed, **penalty):
+    """(inputs used, test accuracy) of a network under a penalty."""
+    model = SparseMLPClassifier(SIZES, random_state=seed, **penalty).fit(X, y)
+    return model.feature_importances_ > 0, model.score(X_test, y_test)
 
 
 def select_by_lassonet(X, X_test, y, y_test, seed):
-    """(inputs used, test accuracy, seconds): the fewest inputs whose held-out accuracy is within a
-    standard error of the best, as `alpha="path"` chooses.
+    """(inputs used, test accuracy): the fewest inputs whose held-out accuracy is within a standard
+    error of the best, as `alpha="path"` chooses.
     """
     from lassonet import LassoNetClassifier
 
-    began = time.process_time()
     torch.manual_seed(seed)
     X, X_held, y, y_held = train_test_split(X, y, test_size=0.1, random_state=seed, stratify=y)
     how = {"batch_size": 1000, "n_iters": (200, 20), "path_multiplier": 1.2}
@@ -129,59 +92,97 @@ def select_by_lassonet(X, X_test, y, y_test, seed):
     error = np.sqrt(max(scores) * (1 - max(scores)) / len(y_held))
     chosen = np.flatnonzero(np.array(scores) >= max(scores) - error)[-1]
     model.load(path[chosen].state_dict)
-    return path[chosen].selected.numpy(), model.score(X_test, y_test), time.process_time() - began
+    return path[chosen].selected.numpy(), model.score(X_test, y_test)
+
+
+lasso = partial(select, penalty="group_lasso")
+WAYS = {
+    "no penalty": select,
+    "cold start, alpha 0.002": partial(lasso, alpha=2e-3),
+    "cold start, alpha 0.006": partial(lasso, alpha=6e-3),
+    'alpha="path"': partial(lasso, alpha="path"),
+    "LassoNet": select_by_lassonet,
+}
+
+
+def select_inputs(seeds, names):
+    """A row for each way to find the inputs."""
+    yield "way", "informative, of 10", "others, of 40", "test accuracy", "seconds"
+    data = [(*wide_data(seed), seed) for seed in seeds]
+    for name in names:
+        began = time.process_time()
+        used, scores = zip(*(WAYS[name](*parts) for parts in data), strict=True)
+        seconds = (time.process_time() - began) / len(data)
+        counts = [[u[:N_USED].sum() for u in used], [u[N_USED:].sum() for u in used]]
+        lists = (" ".join(map(str, each)) for each in (*counts, [f"{s:.3f}" for s in scores]))
+        yield name, *lists, f"{seconds:.0f}"
+
+
+def compare_rivals(seeds):
+    """A row for each way, beside LassoNet where it is installed."""
+    return select_inputs(seeds, list(WAYS)[1 : None if find_peer("lassonet") else -1])
 
 
 # ------------------------------------------------------------------------------------------- shrink
 
 
-class Residual(nn.Module):
-    """Two residual blocks and two heads: the digit, and whether it is even."""
+class TwoHeads(nn.Module):
+    """Two heads that read the features of an image: the digit, and whether it is even."""
+
+    def add_heads(self, n_features):
+        """Draw the heads, after the layers before."""
+        self.digit, self.even = nn.Linear(n_features, 10), nn.Linear(n_features, 2)
+
+    def forward(self, x):
+        """The logits of both heads."""
+        x = self.features(x)
+        return self.digit(x), self.even(x)
+
+
+class Residual(TwoHeads):
+    """Two residual blocks."""
 
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(1, 24, 3, padding=1)
         self.inner = nn.ModuleList(nn.Conv2d(24, 32, 3, padding=1) for _ in range(2))
         self.outer = nn.ModuleList(nn.Conv2d(32, 24, 3, padding=1) for _ in range(2))
-        self.digit, self.even = nn.Linear(24, 10), nn.Linear(24, 2)
+        self.add_heads(24)
 
-    def forward(self, x):
-        """The logits of both heads."""
+    def features(self, x):
+        """The means over places."""
         x = torch.relu(self.stem(x))
         for inner, outer in zip(self.inner, self.outer, strict=True):
             x = x + outer(torch.relu(inner(x)))
-        x = torch.relu(x).mean((2, 3))
-        return self.digit(x), self.even(x)
+        return torch.relu(x).mean((2, 3))
 
 
-class Transformer(nn.Module):
-    """The rows of an image as eight tokens, a transformer layer, and the same heads."""
+class Transformer(TwoHeads):
+    """The rows of an image as eight tokens, and a transformer layer."""
 
     def __init__(self):
         super().__init__()
         self.embed, self.place = nn.Linear(8, 32), nn.Parameter(torch.randn(8, 32) / 10)
         self.layer = nn.TransformerEncoderLayer(32, 4, 128, dropout=0.0, batch_first=True)
-        self.digit, self.even = nn.Linear(32, 10), nn.Linear(32, 2)
+        self.add_heads(32)
 
-    def forward(self, x):
-        """The logits of both heads."""
-        x = self.layer(self.embed(x.flatten(1, 2)) + self.place).mean(-2)
-        return self.digit(x), self.even(x)
+    def features(self, x):
+        """The means over tokens."""
+        return self.layer(self.embed(x.flatten(1, 2)) + self.place).mean(-2)
 
 
-class Plain(nn.Module):
-    """16 and 32 filters of 3 x 3, and the same heads."""
+class Plain(TwoHeads):
+    """16 and 32 filters of 3 x 3."""
 
     def __init__(self):
         super().__init__()
         self.first, self.second = nn.Conv2d(1, 16, 3), nn.Conv2d(16, 32, 3)
-        self.digit, self.even = nn.Linear(128, 10), nn.Linear(128, 2)
+        self.add_heads(128)
 
-    def forward(self, x):
-        """The logits of both heads."""
+    def features(self, x):
+        """The largest responses of neighbours."""
         x = torch.relu(self.second(torch.relu(self.first(x))))
-        x = nn.functional.max_pool2d(x, 2).flatten(1)
-        return self.digit(x), self.even(x)
+        return nn.functional.max_pool2d(x, 2).flatten(1)
 
 
 NETWORKS = {  # (class, penalised weights, their groups, strength)
@@ -225,7 +226,8 @@ def cut_alike(model, sparse, names, dim):
     """
     model = copy.deepcopy(model)
     for name in names:
-        layer, weight = model.get_submodule(name), sparse.get_submodule(name).weight
+        layer = model.get_submodule(name.removesuffix(".weight"))
+        weight = sparse.get_parameter(name)
         n_zero = int((weight.transpose(0, dim).flatten(1) == 0).all(1).sum())
         if n_zero:
             prune.ln_structured(layer, "weight", n_zero, n=2, dim=dim)
@@ -237,16 +239,10 @@ def cut_to(model, data, most, tp):
     """A copy that Torch-Pruning cuts to at most so many parameters."""
     for ratio in np.linspace(0.02, 0.98, 49):
         smaller = copy.deepcopy(model).train()
-        has_heads = hasattr(smaller, "layer")
-        heads = {"num_heads": {smaller.layer.self_attn: 4}} if has_heads else {}
-        tp.pruner.MetaPruner(
-            smaller,
-            data[1][:2],
-            importance=tp.importance.GroupMagnitudeImportance(p=2),
-            pruning_ratio=float(ratio),
-            ignored_layers=[smaller.digit, smaller.even],
-            **heads,
-        ).step()
+        how = {"num_heads": {smaller.layer.self_attn: 4}} if hasattr(smaller, "layer") else {}
+        how |= {"importance": tp.importance.GroupMagnitudeImportance(p=2)}
+        how |= {"pruning_ratio": float(ratio), "ignored_layers": [smaller.digit, smaller.even]}
+        tp.pruner.MetaPruner(smaller, data[1][:2], **how).step()
         if count(smaller) <= most:
             break
     return smaller.eval()
@@ -263,8 +259,9 @@ def prune_ways(name, seed, tp, epochs=EPOCHS):
     full = learn(copy.deepcopy(start), data, epochs=epochs)
     penalties = {pattern: (GroupLasso(), strength, groups) for pattern in patterns}
     sparse = learn(copy.deepcopy(start), data, penalties, epochs)
-    penalised = [term.name.removesuffix(".weight") for term in terms_of(sparse, penalties)]
-    cut = cut_alike(full, sparse, penalised, int(groups == "inputs"))
+    known = [name for name, _ in sparse.named_parameters()]
+    names = [name for pattern in patterns for name in matching(known, pattern)]
+    cut = cut_alike(full, sparse, names, int(groups == "inputs"))
     smaller = shrink(sparse)
     pairs = [(full, full), (sparse, smaller), (cut, shrink(cut))]
     if tp:
@@ -275,15 +272,10 @@ def prune_ways(name, seed, tp, epochs=EPOCHS):
         with torch.no_grad():
             outputs = zip(before(data[1]), after(data[1]), strict=True)
             difference = max(float((a - b).abs().max()) for a, b in outputs)
-            difference = np.nan if before is after else difference
         row = [count(after), accuracy(after, data)]
-        rows.append([*row, accuracy(learn(after, data, epochs=epochs), data), difference])
+        row += [accuracy(learn(after, data, epochs=epochs), data)]
+        rows.append([*row, np.nan if before is after else difference])
     return rows
-
-
-def terms_of(model, penalties):
-    """The penalised parameters."""
-    return Proximal(torch.optim.SGD(model.parameters(), lr=1.0), penalties, model)._terms
 
 
 def compare_shrunk(seeds):
@@ -318,14 +310,12 @@ def mlp_settings():
 def fit_both(X, y, sizes, batch_size, epochs, seed):
     """Rows (score, CPU seconds) of scikit-learn's estimator and ours, at equal epochs."""
     X, X_test, y, y_test = parts_of(X, y, seed)
-    classes = (MLPRegressor, SparseMLPRegressor)
-    if y.dtype.kind != "f":
-        classes = (MLPClassifier, SparseMLPClassifier)
-    same = {"batch_size": min(batch_size, len(X)), "max_iter": epochs, "random_state": seed}
-    models = (
-        classes[0](hidden_layer_sizes=sizes, tol=0, n_iter_no_change=epochs, **same),
-        classes[1](sizes, record_each=epochs, **same),
-    )
+    theirs, ours = MLPClassifier, SparseMLPClassifier
+    if y.dtype.kind == "f":
+        theirs, ours = MLPRegressor, SparseMLPRegressor
+    same = {"hidden_layer_sizes": sizes, "batch_size": min(batch_size, len(X))}
+    same |= {"max_iter": epochs, "random_state": seed}
+    models = theirs(tol=0, n_iter_no_change=epochs, **same), ours(record_each=epochs, **same)
     rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # all epochs are wanted
@@ -406,24 +396,19 @@ STUDENT_COLUMNS = ("weights left", "of 1e-4 or more", "loss / var(y)", "recovere
 
 def describe(records):
     """The columns of `STUDENT_COLUMNS`, over seeds."""
-    losses = [record["relative_loss"] for record in records]
-    return (
-        " ".join(str(record["n_weights"]) for record in records),
-        " ".join(str(record["n_large"]) for record in records),
-        f"{min(losses):.0e} to {max(losses):.0e}",
-        f"{sum(record['is_recovered'] for record in records)} of {len(records)}",
-        f"{sum(record['seconds'] for record in records):.0f}",
-    )
+    names = ("n_weights", "n_large", "relative_loss", "is_recovered", "seconds")
+    left, large, losses, recovered, seconds = ([r[name] for r in records] for name in names)
+    yield from (" ".join(map(str, counts)) for counts in (left, large))
+    yield f"{min(losses):.0e} to {max(losses):.0e}"
+    yield f"{sum(recovered)} of {len(records)}"
+    yield f"{sum(seconds):.0f}"
 
 
 def repeat_record(seeds):
     """A row for each configuration and pair of activations."""
     yield "configuration", "teacher -> student", *STUDENT_COLUMNS
-    for name, chosen in (
-        ("config_record.json", seeds),
-        ("config_path.json", seeds),
-        ("config_cnn_l1_1.json", seeds[:1]),
-    ):
+    names = {"config_record.json": seeds, "config_path.json": seeds}
+    for name, chosen in {**names, "config_cnn_l1_1.json": seeds[:1]}.items():
         records = sweep(sweep_runs(load_config(name), "baselineCNN", "multiChannelCNN", chosen))
         pairs = [f"{r['teacher_activation']} -> {r['student_activation']}" for r in records]
         for pair in dict.fromkeys(pairs):
@@ -443,9 +428,8 @@ TABLES = {  # and their seeds
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--seeds", type=int, nargs="+")
     args = parser.parse_args()

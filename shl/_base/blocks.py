@@ -5,6 +5,7 @@ Dask is imported only if the input is Dask's.
 
 import contextlib
 import functools
+import itertools
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ import numpy as np
 
 from .checks import check_generator
 
-AHEAD = 2  # blocks that workers compute while one is learned from
+AHEAD = 2  # most blocks that workers compute while one is learned from
 
 
 def is_dask(X: Any) -> bool:
@@ -126,9 +127,13 @@ class Blocks:
 
 
 def _compute_ahead(blocks: Iterable) -> Iterator:
-    """The values of delayed blocks, in order; the next ones are computed meanwhile."""
+    """The values of delayed blocks, in order; the next ones are computed meanwhile.
+
+    A block that is there in time has one follow it, so that workers beside this process leave it
+    its core; one that learning waits for has two.
+    """
     with ThreadPoolExecutor(1) as pool:
-        submit, gather, ahead = (lambda block: pool.submit(block.compute)), Future.result, 1
+        submit, gather, most = (lambda block: pool.submit(block.compute)), Future.result, 1
         if "distributed" in sys.modules:  # else the blocks ahead are held in this process
             import distributed
 
@@ -138,12 +143,11 @@ def _compute_ahead(blocks: Iterable) -> Iterator:
                 is_here = isinstance(
                     getattr(client.cluster, "scheduler", None), distributed.Scheduler
                 )
-                submit, ahead = client.compute, AHEAD
+                submit, most = client.compute, AHEAD
                 gather = functools.partial(client.gather, direct=is_here or None)
-        futures: deque = deque()
-        for block in blocks:
-            futures.append(submit(block))
-            if len(futures) > ahead:
-                yield gather(futures.popleft())
+        rest = iter(blocks)
+        futures = deque(map(submit, itertools.islice(rest, 1)))
         while futures:
+            n_ahead = 1 if futures[0].done() else most
+            futures.extend(map(submit, itertools.islice(rest, max(0, 1 + n_ahead - len(futures)))))
             yield gather(futures.popleft())

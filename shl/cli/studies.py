@@ -26,27 +26,20 @@ def _add_flags(parser, study):
         **study.texts,
     }
     for name in inspect.signature(study.learn).parameters:
-        flags, options = (), {}
+        options = {"default": None} if name == "epochs" else {}
         if name in several:
-            flags = ("--seeds", "--seed") if name == "seed" else (f"--{name.replace('_', '-')}",)
-            dest = "seeds" if name == "seed" else name
-            options = {"default": several[name], "metavar": name.upper(), "dest": dest}
+            options = {"default": several[name], "metavar": name.upper()}
             if options["default"] == (None,):
                 options |= {"default": None, "type": float, "nargs": "+"}
-        elif name == "epochs":
-            options = {"default": None, "type": int}
+        flags = ()
+        if name == "seed":
+            flags, options["dest"] = ("--seeds", "--seed"), "seeds"
         add_parameter(parser, study.learn, name, texts[name], *flags, **options)
     if study.path:
         text = "epochs of each learning of a path of strengths; 0 for no path"
         parser.add_argument("--path-epochs", type=int, default=300, help=text)
-    add_shared(
-        parser,
-        "cache_dir",
-        "quiet",
-        "json",
-        out=f"shl_{study.name.replace('-', '_')}",
-        n_jobs=study.n_jobs,
-    )
+    own = {"out": f"shl_{study.name.replace('-', '_')}", "n_jobs": study.n_jobs}
+    add_shared(parser, "cache_dir", "quiet", "json", **own)
 
 
 def _run(args, study):
@@ -57,22 +50,25 @@ def _run(args, study):
     records = study.run(**how, **given)
     learned, tables, pictures = done(records), {}, {}
     lines = [f"{len(args.seeds)} seeds; {study.head}"]
+
+    def show(found, part, title, figures):
+        tables[part] = study.tabulate(found)
+        lines.extend(["", title, *table(study.columns, tables[part])])
+        for name, fig in figures.items():
+            pictures[name] = str(out / f"{name}.png")
+            save(fig, pictures[name])
+
     for data in dict.fromkeys(record["data"] for record in learned):
-        found = [record for record in learned if record["data"] == data]
-        tables[data] = study.tabulate(found)
-        lines += ["", f"{name_of(data)}, {found[0]['epochs']} epochs"]
-        lines += table(study.columns, tables[data])
-        for name, fig in study.draw(found, data).items():
-            pictures[f"{name}_{name_of(data)}"] = str(out / f"{name}_{name_of(data)}.png")
-            save(fig, pictures[f"{name}_{name_of(data)}"])
+        found, place = [record for record in learned if record["data"] == data], name_of(data)
+        figures = {f"{name}_{place}": fig for name, fig in study.draw(found, data).items()}
+        show(found, data, f"{place}, {found[0]['epochs']} epochs", figures)
     if getattr(args, "path_epochs", 0):
         first = {"data": args.data[:1], "seeds": args.seeds[:1], "epochs": args.path_epochs}
         found = study.run(**how, **given | first | study.path)
-        tables["path"], records = study.tabulate(done(found)), records + found
-        lines += ["", f"{name_of(args.data[0])}, a path of {args.path_epochs} epochs each"]
-        lines += table(study.columns, tables["path"])
-        pictures["path"] = str(out / "path.png")
-        save(study.draw(done(found), args.data[0])["path"], pictures["path"])
+        title = f"{name_of(args.data[0])}, a path of {args.path_epochs} epochs each"
+        figure = study.draw(done(found), args.data[0])["path"]
+        show(done(found), "path", title, {"path": figure})
+        records += found
     epochs = {record["data"]: record["epochs"] for record in records}
     summary = {**given, "epochs": epochs, "tables": tables, "pictures": pictures}
     describe = "{data}, " + ", ".join(f"{name} {{{name}}}" for name in (*study.varied, "seed"))
@@ -86,15 +82,13 @@ def _check(args, study):
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("torch is not installed: pip install torch skorch") from error
     names = inspect.signature(study.learn).parameters.keys() - {"seed"} | {"seeds"}
-    given = {name: getattr(args, name) for name in sorted(names)}
-    for name, least in (("epochs", 1), ("path_epochs", 0), ("n_samples", 8)):
-        if getattr(args, name, None) is not None:
-            check_count(getattr(args, name), name, least)
+    given = {name: value for name, value in vars(args).items() if name in names}
     for seed in args.seeds:
         check_count(seed, "seeds", least=0)
+    check_count(getattr(args, "path_epochs", 0), "path_epochs", least=0)
     for data in args.data:
         load_labelled(data)
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: given[name] for name in sorted(given) if given[name] is not None}
 
 
 def end_study(args, out, began, records, summary, lines, describe):

@@ -1,7 +1,7 @@
 """The command `shl teacher-student`."""
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +9,8 @@ import numpy as np
 from .._base.checks import check_file_name
 from .._base.tables import show_value, table
 from ..networks.studies.data import WANTED
-from ..networks.teacher_student.configs import (
-    MODEL_ACTIVATIONS,
-    MODELS,
-    NORMAL,
-    Run,
-    config_names,
-    load_config,
-    single_run,
-    sweep_runs,
-)
+from ..networks.teacher_student import configs
+from ..networks.teacher_student.configs import MODEL_ACTIVATIONS, MODELS, NORMAL, StudentRun
 from ..networks.teacher_student.sweep import COLUMNS, OUT, result_of, summarise_sweep, sweep
 from ..store.entries import Store, open_store
 from ..store.files import write, write_bytes
@@ -29,52 +21,42 @@ from .studies import end_study
 
 def _add_flags(parser):
     """The flags of the command."""
-    add = parser.add_argument
     models, types = f"<type>_<activation>, of {', '.join(MODEL_ACTIVATIONS)}", ", ".join(MODELS)
-    add(
-        "--mode",
-        choices=("single", "multiple"),
-        default="single",
-        help="one student, or activations x lr x l1_norm x l2_norm x seeds",
-    )
-    add("--teacher_model", default="baselineCNN_relu", metavar="NAME", help=f"single: {models}")
-    add("--student_model", default="multiChannelCNN_relu", metavar="NAME", help="single: likewise")
-    add("--teacher_type", default="baselineCNN", metavar="TYPE", help=f"multiple: {types}")
-    add("--student_type", default="multiChannelCNN", metavar="TYPE", help="multiple: likewise")
-    add(
-        "--config_path",
-        default="config_path.json",
-        metavar="FILE",
-        help=f"a file, or one of {', '.join(config_names())}",
-    )
-    add(
-        "--seeds",
-        type=int,
-        nargs="+",
-        metavar="SEED",
-        help="multiple: several seeds, instead of --seed",
-    )
-    text = f"inputs: '{NORMAL}' for N(0, 1), or images for patches of them ({WANTED}); default: "
-    add("--data", metavar="DATA", help=f"{text}the configuration's")
-    text = "readable name of the results' folder; default: that of the configuration"
-    add("--name", help=text)
+    files = f"a file, or one of {', '.join(configs.config_names())}"
+    inputs = f"inputs: '{NORMAL}' for N(0, 1), or images for patches of them ({WANTED})"
+    flags = {  # default, metavar, help
+        "teacher_model": ("baselineCNN_relu", "NAME", f"single: {models}"),
+        "student_model": ("multiChannelCNN_relu", "NAME", "single: likewise"),
+        "teacher_type": ("baselineCNN", "TYPE", f"multiple: {types}"),
+        "student_type": ("multiChannelCNN", "TYPE", "multiple: likewise"),
+        "config_path": ("config_path.json", "FILE", files),
+        "data": (None, "DATA", f"{inputs}; default: the configuration's"),
+        "name": (None, "NAME", "name of the results' folder; default: the configuration's"),
+    }
+    text = "one student, or activations x lr x l1_norm x l2_norm x seeds"
+    parser.add_argument("--mode", choices=("single", "multiple"), default="single", help=text)
+    for name, (default, metavar, text) in flags.items():
+        parser.add_argument(f"--{name}", default=default, metavar=metavar, help=text)
+    text = "multiple: several seeds, instead of --seed"
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help=text)
     add_shared(parser, "n_jobs", "cache_dir", "quiet", "json", seed=42)
     text = f"{SHARED['out']['help']}; default: the configuration's save_path, or {OUT}"
-    add("--out", **SHARED["out"] | {"help": text})
+    parser.add_argument("--out", **SHARED["out"] | {"help": text})
 
 
 def teacher_student_command(args):
     """Shl teacher-student: tables and pictures of one student or of a sweep."""
-    config = load_config(args.config_path)
+    config = configs.load_config(args.config_path)
     config = config if args.data is None else replace(config, data=args.data)
     name = config.name if args.name is None else check_file_name(args.name, "name")
     out = Path(args.out or config.save_path or OUT) / name
     if args.mode == "single" and args.seeds:
         raise ValueError("seeds needs --mode multiple. For a single student, use --seed.")
     if args.mode == "single":
-        run = single_run(config, args.teacher_model, args.student_model, args.seed)
+        run = configs.single_run(config, args.teacher_model, args.student_model, args.seed)
         return _learn_one(args, run, name, out / run.slug())
-    runs = sweep_runs(config, args.teacher_type, args.student_type, args.seeds or [args.seed])
+    seeds = args.seeds or [args.seed]
+    runs = configs.sweep_runs(config, args.teacher_type, args.student_type, seeds)
     return _learn_several(args, runs, name, out / _slug(runs))
 
 
@@ -89,34 +71,22 @@ COMMANDS = {"teacher-student": (_add_flags, teacher_student_command)}
 
 def _learn_one(args, run, name, out):
     """Learn one student; draw it beside its teacher, and its learning."""
-    from ..networks.teacher_student.plots import plot_learning
+    from ..networks.teacher_student.plots import plot_learning, plot_match
 
     began = time.perf_counter()
     arrays, metrics = result_of(run, open_store(cache_folder(args)), name, verbosity(args))
     out.mkdir(parents=True, exist_ok=True)
     pictures = {name: str(out / f"{name}.png") for name in ("match", "learning")}
-    _draw_match(run, arrays, pictures["match"])
+    plot_match(arrays, run, fname=pictures["match"])
     plot_learning(arrays, fname=pictures["learning"])
     summary = {**metrics, "run": run.__dict__, "pictures": pictures}
     write(out / "student.npz", arrays, summary)
-    lines = [
-        run.label(),
-        *_layer_lines(metrics),
-        *_loss_lines(run, metrics),
-        f"{metrics['n_epochs']} epochs of {metrics['n_starts']} starts, "
-        f"{time.perf_counter() - began:.1f} s; student, pictures and summary in {out}/",
-    ]
-    text = [*lines[:-1], "", *_weight_lines(arrays)]
-    write_bytes(out / "student.txt", "\n".join([*text, ""]).encode())
-    write_report(args, out, summary, lines)
-
-
-def _draw_match(run, arrays, path):
-    """Draw a student beside its teacher."""
-    from ..networks.teacher_student.plots import plot_match
-
-    is_rescaled = run.teacher_activation == run.student_activation == "relu"
-    plot_match(arrays, title=run.label(), is_rescaled=is_rescaled, fname=path)
+    lines = [run.label(), *_layer_lines(metrics), *_loss_lines(run, metrics)]
+    last = f"{metrics['n_epochs']} epochs of {metrics['n_starts']} starts, "
+    last += f"{time.perf_counter() - began:.1f} s; student, pictures and summary in {out}/"
+    text = [*lines, "", *_weight_lines(arrays), ""]
+    write_bytes(out / "student.txt", "\n".join(text).encode())
+    write_report(args, out, summary, [*lines, last])
 
 
 def _weight_lines(arrays):
@@ -150,11 +120,11 @@ def _layer_lines(metrics):
 
 def _loss_lines(run, metrics):
     """What a student reached, and whether that is the teacher."""
-    values = {name: show_value(metrics[name], 3) for name in ("loss", "relative_loss", "var_y")}
+    values = (show_value(metrics[name], 3) for name in ("loss", "relative_loss", "var_y"))
     distance = metrics["distance"]
     near = "" if distance is None else f", at distance {distance:.3g} of the teacher's norm"
     return [
-        "loss {loss} = {relative_loss} of var(y) {var_y}, on unseen samples".format_map(values),
+        "loss {} = {} of var(y) {}, on unseen samples".format(*values),
         f"{_minimised(run)} {metrics['objective']:.4g}, of which penalty {metrics['penalty']:.4g}",
         f"the teacher's weights {'recovered' if metrics['is_recovered'] else 'not recovered'}"
         f" (which are zero){near}",
@@ -169,7 +139,7 @@ def _learn_several(args, runs, name, out):
     """Learn a sweep; draw weights and loss against l1_norm, and the best student of each pair of
     activations.
     """
-    from ..networks.teacher_student.plots import plot_path
+    from ..networks.teacher_student.plots import plot_match, plot_path
 
     began = time.perf_counter()
     # Pictures need students, which are stored beside them if there is no store.
@@ -181,7 +151,7 @@ def _learn_several(args, runs, name, out):
     plot_path(records, fname=pictures["path"])
     for pair, run in _best_runs(runs, records).items():
         pictures[pair] = str(out / f"{pair}.png")
-        _draw_match(run, result_of(run, store, name)[0], pictures[pair])
+        plot_match(result_of(run, store, name)[0], run, fname=pictures[pair])
     head = f"{runs[0].teacher_type} -> {runs[0].student_type}, {len(runs)} runs; minimised is "
     head += _minimised(runs[0])
     summary = {"runs": records, "groups": groups, "pictures": pictures}
@@ -189,15 +159,15 @@ def _learn_several(args, runs, name, out):
 
 
 def _label(record):
-    return Run(**{name: record[name] for name in Run.__dataclass_fields__}).label()
+    return StudentRun(**{item.name: record[item.name] for item in fields(StudentRun)}).label()
 
 
 def _best_runs(runs, records):
     """{pair of activations: its run with the least loss}."""
-    losses = [(record.get("loss", np.inf), index) for index, record in enumerate(records)]
+    losses = [record.get("loss", np.inf) for record in records]
     best = {}
-    for loss, index in sorted(losses):
+    for index in np.argsort(losses, kind="stable"):
         run = runs[index]
-        if loss < np.inf:
+        if losses[index] < np.inf:
             best.setdefault(f"{run.teacher_activation}_{run.student_activation}", run)
     return best

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.metrics import r2_score
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,7 +20,11 @@ from .._base.parameters import NamedEstimator, estimator
 from ..learning.history import History
 from . import mlp, training
 
-PARAMETERS = """
+
+@estimator
+class _SparseMLP(NamedEstimator):
+    """What the classifier and the regressor share.
+
     Parameters
     ----------
     hidden_layer_sizes : sequence of int, default=(100,)
@@ -94,12 +99,7 @@ PARAMETERS = """
     Start values, batches and Adam are those of scikit-learn's `MLPClassifier` and `MLPRegressor`,
     but for sigmoid, which starts from smaller weights there.  Sample weights are divided by their
     mean over all samples, there by that over each batch.
-"""
-
-
-@estimator
-class _SparseMLP(NamedEstimator):
-    """What the classifier and the regressor share."""
+    """
 
     hidden_layer_sizes: object = (100,)
     activation: Annotated[str, of.choice(mlp.ACTIVATIONS)] = "relu"
@@ -140,20 +140,17 @@ class _SparseMLP(NamedEstimator):
         """
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val must be given together")
-        of.check_fields(self)
         goes_on = self.warm_start and hasattr(self, "module_")
         samples = self._check_samples(X, y, sample_weight, goes_on)
         validation = None
         if X_val is not None:
             X_val = validate_data(self, X_val, reset=False, dtype=samples.X.dtype)
             y_val = np.asarray(y_val)
-            validation = training.Samples(X_val, y_val, self._encode_known(y_val))
-        with mlp.one_thread():
-            return self._learn(samples, goes_on, self.max_iter, validation)
+            validation = training.Supervised(X_val, y_val, self._encode_known(y_val))
+        return self._learn(samples, goes_on, self.max_iter, validation)
 
     def _partial_fit(self, X, y, sample_weight, **known):
         """One epoch more."""
-        of.check_fields(self)
         if self.early_stopping:
             raise ValueError("early_stopping must be False for partial_fit, which has no end")
         if training.is_path(self.alpha):
@@ -162,26 +159,21 @@ class _SparseMLP(NamedEstimator):
             )
         goes_on = hasattr(self, "module_")
         samples = self._check_samples(X, y, sample_weight, goes_on, **known)
-        with mlp.one_thread():
-            return self._learn(samples, goes_on, 1, before=self._training if goes_on else None)
+        return self._learn(samples, goes_on, 1, before=self._training if goes_on else None)
 
     def _check_samples(self, X, y, sample_weight, goes_on, **known):
         """The samples; when learning resumes they fit what it had before."""
+        of.check_fields(self)
+        dtype = self.coefs_[0].dtype if goes_on else [np.float64, np.float32]
+        how = {"dtype": dtype, "multi_output": self._takes_many_outputs, "reset": not goes_on}
         with wants_numbers("X"):
-            X, y = validate_data(
-                self,
-                X,
-                y,
-                dtype=self.coefs_[0].dtype if goes_on else [np.float64, np.float32],
-                multi_output=self._takes_many_outputs,
-                reset=not goes_on,
-            )
+            X, y = validate_data(self, X, y, **how)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-            )
-        return training.Samples(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
+            how = {"dtype": X.dtype, "ensure_non_negative": True}
+            sample_weight = _check_sample_weight(sample_weight, X, **how)
+        return training.Supervised(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
 
+    @mlp.one_thread()
     def _learn(self, samples, goes_on, epochs, validation=None, before=None):
         """Train the network, a new one or that which is there."""
         rng = check_generator(self.random_state, "random_state")
@@ -196,16 +188,16 @@ class _SparseMLP(NamedEstimator):
             samples, held = training.hold_out(
                 samples, self.validation_fraction, is_classifier(self), rng
             )
+        trainer = training.Trainer(self, module, samples, validation, rng)
         if searches:
-            search = training.train_path(self, module, samples, held, validation, epochs, rng)
-            trained, self.path_, chosen = search
-            self.alpha_, held = float(self.path_["alpha"][chosen]), None
+            trained, self.path_, chosen = trainer.train_path(epochs, held)
+            self.alpha_ = float(self.path_["alpha"][chosen])
         else:
-            trained = training.train(self, module, samples, held, validation, epochs, rng, before)
+            trained = trainer.train(epochs, held, before)
             self.alpha_ = float(self.alpha)
         self.history_, self.loss_ = trained.records, trained.loss
         self.n_iter_ = trained.n_epochs
-        if held is not None:
+        if self.early_stopping:
             self.validation_scores_ = trained.scores
             self.best_validation_score_ = max(trained.scores)
         self._training = trained
@@ -214,14 +206,9 @@ class _SparseMLP(NamedEstimator):
 
     def _module(self, X, rng):
         """The network before learning, in the dtype of X."""
-        module = mlp.make_mlp(
-            [X.shape[1], *self._sizes(), self._n_outputs()],
-            self.activation,
-            self.connectivity,
-            self.epsilon,
-            self.zeta,
-            mlp.make_generator(rng),
-        )
+        sizes, generator = self._sizes(), mlp.make_generator(rng)
+        how = self.activation, self.connectivity, self.epsilon, self.zeta
+        module = mlp.make_mlp([X.shape[1], *sizes, self._n_outputs()], *how, generator)
         self._architecture = self._form()
         vars(self).pop("inputs_", None)  # of a shrunk network
         return module.double() if X.dtype == np.float64 else module
@@ -314,7 +301,8 @@ def _outputs(module, X):
 
 def _documented(cls):
     """Add the parameters, which both estimators share, to the docstring."""
-    cls.__doc__ = (cls.__doc__ or "") + PARAMETERS
+    if cls.__doc__:  # python -OO has none
+        cls.__doc__ += _SparseMLP.__doc__.partition("\n")[2]
     return cls
 
 
@@ -374,15 +362,11 @@ class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """The probability of each class (n_samples, n_classes)."""
-        outputs = self._forward(X)
-        likely = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return likely / likely.sum(axis=1, keepdims=True)
+        return softmax(self._forward(X), axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """The logarithms of `predict_proba`."""
-        outputs = self._forward(X)
-        outputs = outputs - outputs.max(axis=1, keepdims=True)
-        return outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
+        return log_softmax(self._forward(X), axis=1)
 
 
 @_documented

@@ -7,12 +7,14 @@ state.
 
 import math
 import warnings
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import nn
 
-from .._base.checks import check_count, check_flag, check_number
+from .._base import constraints as of
+from .._base.warning import warn_user
 
 
 def uniform_(tensor, bound, generator):
@@ -28,12 +30,10 @@ class _Dense(nn.Module):
 
     def __init__(self, in_features, out_features, bias, generator):
         super().__init__()
-        self.in_features = check_count(in_features, "in_features", least=0)
-        self.out_features = check_count(out_features, "out_features")
-        has_bias = check_flag(bias, "bias")
-        self.bias = nn.Parameter(torch.empty(self.out_features)) if has_bias else None
-        if has_bias:
-            uniform_(self.bias, 1 / math.sqrt(max(1, self.in_features)), generator)
+        self.in_features, self.out_features = in_features, out_features
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        if bias:
+            uniform_(self.bias, 1 / math.sqrt(max(1, in_features)), generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output (n, n_out) for x (n, n_in)."""
@@ -71,18 +71,23 @@ class GaussianLinear(_Dense):
     Greydanus, S. 2016, The art of regularization.
     """
 
+    @of.checked
     def __init__(
-        self, in_features, out_features, bias=True, init_scale=0.1, generator=None, noise=0.0
+        self,
+        in_features: of.CountOrZero,
+        out_features: of.Count,
+        bias: of.Flag = True,
+        init_scale: of.NotNegative = 0.1,
+        generator: torch.Generator | None = None,
+        noise: of.NotNegative = 0.0,
     ):
         super().__init__(in_features, out_features, bias, generator)
-        scale = check_number(init_scale, "init_scale", least=0)
-        self.noise = check_number(noise, "noise", least=0)
-        self.generator = generator
-        self.mu = nn.Parameter(torch.empty(self.out_features, self.in_features))
-        self.log_sigma = nn.Parameter(torch.empty(self.out_features, self.in_features))
+        self.noise, self.generator = noise, generator
+        self.mu = nn.Parameter(torch.empty(out_features, in_features))
+        self.log_sigma = nn.Parameter(torch.empty(out_features, in_features))
         with torch.no_grad():
-            self.mu.normal_(0, scale, generator=generator)
-            self.log_sigma.normal_(0, scale, generator=generator)
+            self.mu.normal_(0, init_scale, generator=generator)
+            self.log_sigma.normal_(0, init_scale, generator=generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The layer's output (n, n_out) for x (n, n_in)."""
@@ -110,10 +115,17 @@ class NormalizedLinear(_Dense):
     Greydanus, S. 2016, The art of regularization.
     """
 
-    def __init__(self, in_features, out_features, bias=True, generator=None):
+    @of.checked
+    def __init__(
+        self,
+        in_features: of.CountOrZero,
+        out_features: of.Count,
+        bias: of.Flag = True,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__(in_features, out_features, bias, generator)
-        self.direction = nn.Parameter(torch.empty(self.out_features, self.in_features))
-        uniform_(self.direction, 1 / math.sqrt(max(1, self.in_features)), generator)
+        self.direction = nn.Parameter(torch.empty(out_features, in_features))
+        uniform_(self.direction, 1 / math.sqrt(max(1, in_features)), generator)
 
     def effective_weight(self) -> torch.Tensor:
         """W (n_out, n_in), of Frobenius norm 1."""
@@ -154,32 +166,28 @@ class SparseLinear(_Dense):
         Of the weight's dtype, 1 at a connection.
     """
 
+    @of.checked
     def __init__(
         self,
-        in_features,
-        out_features,
-        epsilon=11,
-        density=None,
-        zeta=0.3,
-        bias=True,
-        new_weights="normal",
-        generator=None,
+        in_features: of.Count,
+        out_features: of.Count,
+        epsilon: of.Positive = 11,
+        density: of.PositiveShare | None = None,
+        zeta: of.Share = 0.3,
+        bias: of.Flag = True,
+        new_weights: Annotated[str, of.choice(("normal", "zero"))] = "normal",
+        generator: torch.Generator | None = None,
     ):
         super().__init__(in_features, out_features, bias, generator)
-        n_pairs = self.in_features * self.out_features
-        if not n_pairs:
-            raise ValueError(f"in_features must be at least 1, not {in_features!r}")
-        self.density = _density(density, epsilon, self.in_features, self.out_features)
-        self.zeta = check_number(zeta, "zeta", least=0, most=1)
-        if new_weights not in ("normal", "zero"):
-            raise ValueError(f"new_weights must be one of 'normal', 'zero', not {new_weights!r}")
-        self.new_weights, self.generator = new_weights, generator
+        n_pairs = in_features * out_features
+        self.density = density or _density(epsilon, in_features, out_features)
+        self.zeta, self.new_weights, self.generator = zeta, new_weights, generator
         n_connections = max(1, round(self.density * n_pairs))
         chosen = torch.randperm(n_pairs, generator=generator)[:n_connections].sort().values
         self.register_buffer("connections", chosen)
-        self.register_buffer("mask", torch.zeros(self.out_features, self.in_features))
+        self.register_buffer("mask", torch.zeros(out_features, in_features))
         self.mask.view(-1)[chosen] = 1
-        self.weight = nn.Parameter(torch.zeros(self.out_features, self.in_features))
+        self.weight = nn.Parameter(torch.zeros(out_features, in_features))
         with torch.no_grad():
             self.weight.view(-1)[chosen] = self._draw(n_connections)
 
@@ -238,9 +246,16 @@ class SparseLinear(_Dense):
         return len(weakest)
 
     def _find_weakest(self, most):
-        """Places, among the connections, of those that an evolution removes, on the CPU."""
-        weights = self.weight.view(-1)[self.connections].float().cpu()
-        return _weakest(weights, self.zeta, most)
+        """Places, among the connections, of those that an evolution removes, on the CPU: the
+        floor(zeta n) weakest of the positive and of the negative ones, at most `most` in all.
+        """
+        weights = self.weight.view(-1)[self.connections].float().cpu().numpy()
+        chosen = [np.empty(0, np.int64)]
+        for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
+            n = min(math.floor(self.zeta * len(places)), most - sum(map(len, chosen)))
+            if n:  # NumPy finds the n smallest without sorting the others
+                chosen.append(places[np.argpartition(np.abs(weights[places]), n - 1)[:n]])
+        return torch.from_numpy(np.concatenate(chosen))
 
     def to_csr(self) -> "CSRLinear":
         """Return the same function as a layer for inference that computes by a sparse product."""
@@ -297,33 +312,16 @@ class CSRLinear(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def _density(density, epsilon, n_in, n_out):
+def _density(epsilon, n_in, n_out):
     """The share of pairs that are connected."""
-    if density is not None:
-        return check_number(density, "density", above=0, most=1)
-    density = check_number(epsilon, "epsilon", above=0) * (n_in + n_out) / (n_in * n_out)
+    density = epsilon * (n_in + n_out) / (n_in * n_out)
     if density > 1:
-        warnings.warn(
+        warn_user(
             f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of "
             f"{n_in} x {n_out}, which is clipped to 1. The layer is dense. Use a "
-            "smaller epsilon for a sparse one.",
-            stacklevel=4,
+            "smaller epsilon for a sparse one."
         )
     return min(1.0, density)
-
-
-def _weakest(weights, zeta, most):
-    """Places of the floor(zeta n) weakest of the positive and of the negative weights, at most
-    `most` in all.
-    """
-    weights, chosen = weights.numpy(), []  # NumPy finds the n smallest without sorting the others
-    for places in (np.flatnonzero(weights >= 0), np.flatnonzero(weights < 0)):
-        n_removed = min(math.floor(zeta * len(places)), most - sum(map(len, chosen)))
-        if n_removed:
-            chosen.append(
-                places[np.argpartition(np.abs(weights[places]), n_removed - 1)[:n_removed]]
-            )
-    return torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)]).astype(np.int64))
 
 
 def _draw_free(mask, n_free, n, generator):
@@ -331,24 +329,17 @@ def _draw_free(mask, n_free, n, generator):
     likely.
     """
     flat, n_pairs = mask.view(-1), mask.numel()
-    if (
-        2 * n_free < n_pairs or 4 * n > n_free
-    ):  # draws would often miss or meet each other: count the free pairs
+    # Where draws would often miss or meet each other: count the free pairs.
+    if 2 * n_free < n_pairs or 4 * n > n_free:
         free = (flat == 0).nonzero().view(-1)
         return free[torch.randperm(len(free), generator=generator)[:n]]
-    found = torch.empty(0, dtype=torch.int64)
+    found = np.empty(0, np.int64)
     while len(found) < n:
         drawn = torch.randint(n_pairs, (2 * n + 16,), generator=generator)
-        found = _first_of_each(torch.cat((found, drawn[flat[drawn] == 0])))
-    return found[:n]
-
-
-def _first_of_each(values):
-    """The values without repetitions, in the order of their first appearance: no place is favoured
-    by its number.
-    """
-    places = np.sort(np.unique(values.numpy(), return_index=True)[1])
-    return values[torch.from_numpy(places)]
+        found = np.append(found, drawn[flat[drawn] == 0].numpy())
+        # In the order of drawing: no place is favoured by its number.
+        found = found[np.sort(np.unique(found, return_index=True)[1])]
+    return torch.from_numpy(found[:n])
 
 
 def _reset_state(optimizer, parameter, places):

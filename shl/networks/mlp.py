@@ -100,15 +100,3 @@ def layers_of(module):
 def weight_matrices(module):
     """The weights of each layer: tensors (n_in, n_out)."""
     return [layer.weight.detach().T for layer in layers_of(module)]
-
-
-def count_zeros(matrices):
-    """Exact zeros of each matrix: a list of int."""
-    return [int((w == 0).sum()) for w in matrices]
-
-
-def count_units(matrices):
-    """Rows with any weight that is not zero, of each matrix (n_in, n_out): inputs, then hidden
-    units, left.
-    """
-    return [int((w != 0).any(1).sum()) for w in matrices]

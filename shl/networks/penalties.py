@@ -16,6 +16,7 @@ from .._base.checks import as_array, check_array, check_choice, check_magnitude,
 from .._base.devices import is_tensor
 
 TINY = 1e-30  # float32 can hold it
+WEAK = 1e-9  # thresholds of a row relative to its norm
 MOST_ROUNDS = 50  # of Newton's method; five are usual
 
 
@@ -108,7 +109,7 @@ class GroupLasso(Penalty):
         norms = (w * w).sum(1) ** 0.5
         if isinstance(threshold, float):
             return w * (1 - threshold / norms.clip(min=TINY)).clip(min=0)[:, None]
-        return _scale_rows(w, threshold.clip(min=TINY))
+        return _scale_rows(w, norms, threshold.clip(min=TINY))
 
     def check(self, w: Any, name: str = "w") -> None:
         """Raise a ValueError for weights without rows."""
@@ -162,7 +163,7 @@ def _check_step(step, w):
     return step
 
 
-def _scale_rows(w, threshold):
+def _scale_rows(w, norms, threshold):
     """The rows U with U_ij = W_ij n_i / (n_i + threshold_ij), n_i = |U_i|_2, zero where no such n_i
     is above zero.
 
@@ -170,14 +171,14 @@ def _scale_rows(w, threshold):
     nearly a line, so Newton's method on it rises to the root from below; it is exact at once where
     a row has one threshold.
     """
-    n = 0 * w[:, 0]
+    total = threshold.sum(1)
+    # The root is not below |W_i|_2 - total.  From 0, weak thresholds would overflow in float32.
+    n = (norms - total) * (total < WEAK * norms)
     for _ in range(MOST_ROUNDS):
         shared = n[:, None] + threshold
         parts = (w / shared) ** 2
-        f, slope = (
-            parts.sum(1).clip(min=TINY),
-            (parts / shared).sum(1).clip(min=TINY),
-        )  # f' = -2 slope
+        f = parts.sum(1).clip(min=TINY)
+        slope = (parts / shared).sum(1).clip(min=TINY)  # f' = -2 slope
         move = ((f**0.5 - 1) * f / slope).clip(min=0)
         n = n + move
         if bool((move <= 1e-6 * n).all()):
@@ -186,6 +187,12 @@ def _scale_rows(w, threshold):
 
 
 PENALTIES = {"l1": L1, "l2": L2, "group_lasso": GroupLasso, "sparse_group_lasso": SparseGroupLasso}
+
+
+def check_weights(penalty: Any, w: Any, name: str) -> None:
+    """Raise the ValueError of a penalty, of this package or a user's, that rejects weights."""
+    if hasattr(penalty, "check"):
+        penalty.check(w, name)
 
 
 def make_penalty(penalty: Any) -> Penalty:

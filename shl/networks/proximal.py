@@ -8,7 +8,7 @@ import torch
 from torch import nn, optim
 
 from .._base.checks import check_choice, check_number
-from .penalties import Penalty, make_penalty
+from .penalties import Penalty, check_weights, make_penalty
 
 GROUPS = ("outputs", "inputs")
 
@@ -107,7 +107,8 @@ class Proximal:
     @torch.no_grad()
     def value(self) -> float:
         """The penalties' sum, strength times R(W): what is minimised is the loss plus it."""
-        return sum(term.strength * float(term.penalty.value(term.matrix())) for term in self._terms)
+        values = (term.strength * float(term.penalty.value(term.matrix())) for term in self._terms)
+        return sum(values, 0.0)
 
     def _options(self):
         """{parameter: the options of its group}, which an optimizer may replace."""
@@ -157,9 +158,8 @@ def _make_terms(penalties, named):
             name = names.get(parameter, f"a parameter of shape {tuple(parameter.shape)}")
             if parameter in terms:
                 raise ValueError(f"penalties must name each parameter once, but {name} is twice")
-            terms[parameter] = _Term(name, parameter, *_check_choice(choice, key))
-            check = getattr(terms[parameter].penalty, "check", lambda w, name: None)
-            check(terms[parameter].matrix(), name)
+            terms[parameter] = term = _Term(name, parameter, *_check_choice(choice, key))
+            check_weights(term.penalty, term.matrix(), name)
     return list(terms.values())
 
 

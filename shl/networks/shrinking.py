@@ -335,18 +335,13 @@ class _Units:
         roots = torch.tensor([self._root(unit) for unit in range(len(self.same))])
         fixed = torch.zeros(len(roots), dtype=torch.bool)
         fixed[sorted(self.fixed)] = True
-        used = [
-            _outputs_first(layer).flatten(2) != 0
-            if layer.weight.ndim > 2
-            else (layer.weight != 0)[:, :, None]
-            for layer, _, _ in self.layers
-        ]
+        used = [_taps(_outputs_first(layer) != 0).any(2) for layer, _, _ in self.layers]
         alive, before = torch.ones_like(fixed), None
         while before is None or not torch.equal(alive, before):
             before, read, groups = alive, fixed.clone(), torch.zeros_like(fixed)
             for (_, reads, makes), is_used in zip(self.layers, used, strict=True):
                 if reads is not None:
-                    read[reads[is_used[alive[makes]].any(2).any(0)]] = True
+                    read[reads[is_used[alive[makes]].any(0)]] = True
             groups[roots[read]] = True
             alive = groups[roots]
         for _, _, makes in self.layers:  # PyTorch has no layers without units
@@ -360,6 +355,11 @@ def _outputs_first(layer):
     return layer.weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else layer.weight
 
 
+def _taps(weight):
+    """The weight as (n_out, n_in, n_taps)."""
+    return weight[..., None].flatten(2)
+
+
 def _function(node):
     """The function that a node calls, of a tensor."""
     return getattr(torch.Tensor, node.target) if node.op == "call_method" else node.target
@@ -368,8 +368,7 @@ def _function(node):
 def _fold(layer, weight, constants):
     """Move constants that a layer reads into its bias."""
     known = constants == 0 if _reads_borders(layer) else ~constants.isnan()
-    taps = weight.flatten(2).sum(2) if weight.ndim > 2 else weight
-    moved = taps[:, known] @ constants[known].to(weight.dtype)
+    moved = _taps(weight).sum(2)[:, known] @ constants[known].to(weight.dtype)
     weight[:, known] = 0
     if layer.bias is not None:
         layer.bias += moved

@@ -4,6 +4,7 @@ import copy
 import math
 import numbers
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from .._base.checks import check_choice, check_count, check_number
 from .._base.progress import progress
 from ..learning.history import History
 from .layers import SparseLinear
-from .mlp import count_units, count_zeros, layers_of, make_generator, weight_matrices
-from .penalties import make_penalty
+from .mlp import layers_of, make_generator, weight_matrices
+from .penalties import check_weights, make_penalty
 from .proximal import Proximal
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
@@ -38,7 +39,7 @@ def mean_half_squared_error(prediction, target, weight=None):
 
 
 @dataclass
-class Samples:
+class Supervised:
     """X, labels, what the network is to say, and weights or None: arrays of equal length."""
 
     X: np.ndarray
@@ -48,7 +49,7 @@ class Samples:
 
     def take(self, places):
         """Some of the samples."""
-        return Samples(*(None if a is None else a[places] for a in vars(self).values()))
+        return Supervised(*(None if a is None else a[places] for a in vars(self).values()))
 
     def tensors(self):
         """(X, target, weight) for PyTorch; weights have mean 1, or are None."""
@@ -94,130 +95,187 @@ class Training:
     shuffler: torch.Generator
 
 
-def train(
-    model, module, samples, held, validation, epochs, rng, before=None, alpha=None, inputs=None
-):
-    """Train a module with the parameters of an estimator; return a `Training`.
+class Trainer:
+    """Trains a network with the parameters of an estimator.
 
     Parameters
     ----------
     model : estimator
     module : nn.Sequential
         A network of `make_mlp`, changed in place.
-    samples, held, validation : Samples
-        Samples to learn from, samples for early stopping or None, and samples that are scored and
-        nothing else or None.
-    epochs : int
+    samples, validation : Supervised
+        Samples to learn from, and samples that are scored and nothing else or None.
     rng : numpy.random.Generator
-    before : Training, default=None
-        The training that resumes.
-    alpha : float, default=None
-        The strength of the penalty; None is that of the estimator.
-    inputs : tensor of bool, default=None
-        The inputs that keep their weights, which are zero for the others.
     """
-    optimizer = _make_optimizer(model, module, before)
-    proximal = _make_proximal(model, module, optimizer, model.alpha if alpha is None else alpha)
-    is_recorded_alike = before is not None and (
-        ("val_score" in before.records) == (validation is not None)
-    )
-    records = before.records if is_recorded_alike else History()
-    n_before = int(records["steps"][-1]) if len(records) else 0
-    evolution = _Evolution(model, module, optimizer, rng) if model.connectivity == "set" else None
-    stopping = None if held is None else _EarlyStopping(model, held)
-    shuffler = make_generator(rng) if before is None else before.shuffler
-    tensors, size = samples.tensors(), _batch_size(model, len(samples.X))
 
-    def batches():
-        order = torch.randperm(len(samples.X), generator=shuffler)
-        for places in order.split(size):
-            yield [None if part is None else part.index_select(0, places) for part in tensors]
+    def __init__(self, model, module, samples, validation, rng):
+        self.model, self.module, self.samples = model, module, samples
+        self.validation, self.rng, self.tensors = validation, rng, samples.tensors()
 
-    first = layers_of(module)[0].weight
+    def train(self, epochs, held=None, before=None, alpha=None, inputs=None):
+        """Train the network; return a `Training`.
 
-    def after_batch():
-        if proximal:
-            proximal.step()
+        Parameters
+        ----------
+        epochs : int
+        held : Supervised, default=None
+            Samples for early stopping.
+        before : Training, default=None
+            The training that resumes.
+        alpha : float, default=None
+            The strength of the penalty; None is that of the estimator.
+        inputs : tensor of bool, default=None
+            The inputs that keep their weights, which are zero for the others.
+        """
+        model, module, evolution = self.model, self.module, None
+        optimizer = self._make_optimizer(before)
+        proximal = self._make_proximal(optimizer, model.alpha if alpha is None else alpha)
+        after_batch = [] if model.penalty is None else [proximal.step]
         if inputs is not None:
-            first.data.mul_(inputs)
-        if evolution:
-            evolution.after_batch()
+            after_batch.append(partial(layers_of(module)[0].weight.data.mul_, inputs))
+        if model.connectivity == "set":
+            evolution = _Evolution(model, module, optimizer, self.rng)
+            after_batch.append(evolution.after_batch)
+        stopping = None if held is None else _EarlyStopping(model, held)
+        shuffler = make_generator(self.rng) if before is None else before.shuffler
+        records = self._resume_records(before)
+        n_before = int(records.last_step() or 0)
+        with progress(total=epochs, desc="epochs", disable=not model.verbose) as bar:
+            for epoch in range(n_before + 1, n_before + epochs + 1):
+                if evolution and epoch > 1:
+                    evolution.after_epoch(epoch - 1)
+                loss = self._train_epoch(epoch, optimizer, shuffler, after_batch)
+                has_ended = stopping is not None and stopping.has_ended(module)
+                is_last = has_ended or epoch == n_before + epochs
+                if is_last or epoch % model.record_each == 0:
+                    weights = weight_matrices(module)
+                    records.append(
+                        steps=epoch,
+                        loss=loss,
+                        penalty=proximal.value(),
+                        zeros=[int((w == 0).sum()) for w in weights],
+                        units=[int((w != 0).any(1).sum()) for w in weights],
+                        **self._rate(),
+                    )
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.3g}")
+                if is_last:
+                    break
+        if stopping is not None:
+            module.load_state_dict(stopping.best)
+        memory = optimizer.state_dict()["state"]
+        scores = stopping.scores if stopping else []
+        return Training(records, loss, epoch - n_before, scores, model.solver, memory, shuffler)
 
-    with progress(total=epochs, desc="epochs", disable=not model.verbose) as bar:
-        for epoch in range(n_before + 1, n_before + epochs + 1):
-            if evolution and epoch > 1:
-                evolution.after_epoch(epoch - 1)
-            loss = _train_epoch(model, module, optimizer, batches(), after_batch)
-            _check_finite(module, loss, epoch)
-            has_ended = stopping is not None and stopping.has_ended(module)
-            is_last = has_ended or epoch == n_before + epochs
-            if is_last or epoch % model.record_each == 0:
-                records.append(
-                    steps=epoch,
-                    loss=loss,
-                    penalty=proximal.value() if proximal else 0.0,
-                    zeros=count_zeros(weight_matrices(module)),
-                    units=count_units(weight_matrices(module)),
-                    **_rate(model, module, samples, validation),
-                )
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3g}")
-            if is_last:
+    def train_path(self, epochs, held):
+        """Train without a penalty, then under strengths that grow, each from the weights before.
+
+        The strengths say which inputs leave first.  For each number of inputs left, the network of
+        the best held-out score learns on, at its own strength, with these inputs alone.  The fewest
+        inputs are chosen whose score is then within a standard error of the best.  Each stage has
+        epochs // 10 epochs.
+
+        Returns
+        -------
+        training : Training
+        path : dict of arrays (n_strengths,)
+            alpha, score (of the held samples), n_inputs (with any weight), and score_alone (with
+            these inputs alone; NaN if a weaker strength leaves as many).
+        chosen : int
+            The place of the chosen inputs in the path.
+        """
+        model, module = self.model, self.module
+        training, stage = self.train(epochs, alpha=0.0), max(1, epochs // 10)
+        states, rows = [], []
+        for alpha in _strengths(model, self.samples):
+            training = self.train(stage, before=training, alpha=alpha)
+            is_left = (weight_matrices(module)[0] != 0).any(1)
+            rows.append([alpha, model._rate(module, held), int(is_left.sum()), math.nan])
+            states.append((copy.deepcopy(module.state_dict()), is_left))
+            if not is_left.any():
                 break
-    if stopping is not None:
-        module.load_state_dict(stopping.best)
-    memory = optimizer.state_dict()["state"]
-    scores = stopping.scores if stopping else []
-    return Training(records, loss, epoch - n_before, scores, model.solver, memory, shuffler)
+        best, sizes = max(range(len(rows)), key=lambda i: rows[i][1]), [row[2] for row in rows]
+        for i in sorted(map(sizes.index, set(sizes) - {0})):
+            module.load_state_dict(states[best][0])
+            training = self.train(stage, None, training, rows[best][0], inputs=states[i][1])
+            rows[i][3] = model._rate(module, held)
+            states[i] = (copy.deepcopy(module.state_dict()), 0)
+        columns = map(np.array, zip(*rows, strict=True))
+        path = dict(zip(("alpha", "score", "n_inputs", "score_alone"), columns, strict=True))
+        best = np.nanmax(path["score_alone"])
+        error = math.sqrt(max(best * (1 - best), 0) / len(held.X))
+        chosen = int(np.flatnonzero(path["score_alone"] >= best - error)[-1])
+        module.load_state_dict(states[chosen][0])
+        return training, path, chosen
+
+    def _train_epoch(self, epoch, optimizer, shuffler, after_batch):
+        """Learn from each sample once; return the mean loss."""
+        total, n_samples = 0.0, len(self.samples.X)
+        order = torch.randperm(n_samples, generator=shuffler)
+        for places in order.split(_batch_size(self.model, n_samples)):
+            X, target, weight = (
+                None if part is None else part.index_select(0, places) for part in self.tensors
+            )
+            optimizer.zero_grad()
+            loss = self.model._loss_of(self.module(X), target, weight)
+            loss.backward()
+            optimizer.step()
+            for follow in after_batch:
+                follow()
+            total += loss.item() * len(places)
+        loss = total / n_samples
+        is_finite = all(w.isfinite().all() for w in weight_matrices(self.module))
+        if not (loss <= LARGEST_LOSS and is_finite):
+            raise ArithmeticError(
+                f"Learning diverged in epoch {epoch}, where the loss is {loss:.3g}. Use a "
+                "smaller learning_rate_init, or scale the data."
+            )
+        return loss
+
+    def _rate(self):
+        """The scores of a record."""
+        model, module, validation = self.model, self.module, self.validation
+        scores = {"score": model._rate(module, self.samples)}
+        if validation is not None:
+            scores["val_score"] = model._rate(module, validation)
+            scores["val_loss"] = float("nan")  # of labels that are no output of the network
+            if validation.target is not None:
+                with torch.no_grad():
+                    outputs = module(as_tensor(validation.X))
+                    loss = model._loss_of(outputs, as_tensor(validation.target))
+                scores["val_loss"] = float(loss)
+        return scores
+
+    def _resume_records(self, before):
+        """The records of the training before, if they have the same columns, or new ones."""
+        is_alike = before is not None and (
+            ("val_score" in before.records) == (self.validation is not None)
+        )
+        return before.records if is_alike else History()
+
+    def _make_optimizer(self, before):
+        """An optimizer, with the memory of the one before it if that was alike."""
+        model, parameters = self.model, self.module.parameters()
+        options = {"momentum": model.momentum} if model.solver == "sgd" else {}
+        options |= {"lr": model.learning_rate_init, "fused": True}
+        optimizer = OPTIMIZERS[model.solver](parameters, **options)
+        if before is not None and before.solver == model.solver:
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": before.memory, "param_groups": groups})
+        return optimizer
+
+    def _make_proximal(self, optimizer, alpha):
+        """The proximal steps of all layers, which can have the penalty."""
+        penalty, alpha = make_penalty(self.model.penalty), check_number(alpha, "alpha", least=0)
+        layers = [] if penalty is None else layers_of(self.module)
+        for i, layer in enumerate(layers):
+            check_weights(penalty, layer.weight.detach().T, f"coefs_[{i}]")
+        return Proximal(optimizer, {layer.weight: (penalty, alpha, "inputs") for layer in layers})
 
 
 def is_path(alpha):
     """Whether a strength stands for several: 'path', a sequence, or a function."""
     return not isinstance(alpha, numbers.Real)
-
-
-def train_path(model, module, samples, held, validation, epochs, rng):
-    """Train without a penalty, then under strengths that grow, each from the weights before.
-
-    The strengths say which inputs leave first.  For each number of inputs left, the network of the
-    best held-out score learns on, at its own strength, with these inputs alone.  The fewest inputs
-    are chosen whose score is then within a standard error of the best.  Each stage has epochs // 10
-    epochs.
-
-    Returns
-    -------
-    training : Training
-    path : dict of arrays (n_strengths,)
-        alpha, score (of the held samples), n_inputs (with any weight), and score_alone (with these
-        inputs alone; NaN if a weaker strength leaves as many).
-    chosen : int
-        The place of the chosen inputs in the path.
-    """
-
-    def learn(epochs, alpha, before=None, inputs=None):
-        return train(model, module, samples, None, validation, epochs, rng, before, alpha, inputs)
-
-    training, stage = learn(epochs, 0.0), max(1, epochs // 10)
-    states, rows = [], []
-    for alpha in _strengths(model, samples):
-        training = learn(stage, alpha, training)
-        is_left = (weight_matrices(module)[0] != 0).any(1)
-        rows.append([alpha, model._rate(module, held), int(is_left.sum()), math.nan])
-        states.append((copy.deepcopy(module.state_dict()), is_left))
-        if not is_left.any():
-            break
-    best, sizes = max(range(len(rows)), key=lambda i: rows[i][1]), [row[2] for row in rows]
-    for i in sorted(map(sizes.index, set(sizes) - {0})):
-        module.load_state_dict(states[best][0])
-        training = learn(stage, rows[best][0], training, inputs=states[i][1])
-        rows[i][3], states[i] = model._rate(module, held), (copy.deepcopy(module.state_dict()), 0)
-    columns = map(np.array, zip(*rows, strict=True))
-    path = dict(zip(("alpha", "score", "n_inputs", "score_alone"), columns, strict=True))
-    best = np.nanmax(path["score_alone"])
-    error = math.sqrt(max(best * (1 - best), 0) / len(held.X))
-    chosen = int(np.flatnonzero(path["score_alone"] >= best - error)[-1])
-    module.load_state_dict(states[chosen][0])
-    return training, path, chosen
 
 
 def _strengths(model, samples):
@@ -236,66 +294,8 @@ def _strengths(model, samples):
     return values
 
 
-def _train_epoch(model, module, optimizer, batches, after_batch):
-    """Learn from each batch (X, target, weight) once; return the mean loss."""
-    total, n_samples = 0.0, 0
-    for X, target, weight in batches:
-        optimizer.zero_grad()
-        loss = model._loss_of(module(X), target, weight)
-        loss.backward()
-        optimizer.step()
-        after_batch()
-        total += loss.item() * len(X)
-        n_samples += len(X)
-    return total / n_samples
-
-
-def _check_finite(module, loss, epoch):
-    """Raise an error after an epoch that diverged."""
-    if not loss <= LARGEST_LOSS or not all(w.isfinite().all() for w in weight_matrices(module)):
-        raise ArithmeticError(
-            f"Learning diverged in epoch {epoch}, where the loss is {loss:.3g}. Use a "
-            "smaller learning_rate_init, or scale the data."
-        )
-
-
-def _rate(model, module, samples, validation):
-    """The scores of a record."""
-    scores = {"score": model._rate(module, samples)}
-    if validation is not None:
-        scores["val_score"] = model._rate(module, validation)
-        scores["val_loss"] = float("nan")  # of labels that are no output of the network
-        if validation.target is not None:
-            with torch.no_grad():
-                outputs = module(as_tensor(validation.X))
-                scores["val_loss"] = float(model._loss_of(outputs, as_tensor(validation.target)))
-    return scores
-
-
-def _make_optimizer(model, module, before):
-    """An optimizer, with the memory of the one before it if that was alike."""
-    options = {"momentum": model.momentum} if model.solver == "sgd" else {}
-    rate = model.learning_rate_init
-    optimizer = OPTIMIZERS[model.solver](module.parameters(), lr=rate, fused=True, **options)
-    if before is not None and before.solver == model.solver:
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": before.memory, "param_groups": groups})
-    return optimizer
-
-
-def _make_proximal(model, module, optimizer, alpha):
-    """The proximal steps of all layers, or None; the layers can have the penalty."""
-    penalty, alpha = make_penalty(model.penalty), check_number(alpha, "alpha", least=0)
-    if penalty is None:
-        return None
-    for i, w in enumerate(weight_matrices(module)):
-        getattr(penalty, "check", lambda w, name: None)(w, f"coefs_[{i}]")
-    terms = {layer.weight: (penalty, alpha, "inputs") for layer in layers_of(module)}
-    return Proximal(optimizer, terms)
-
-
 def _batch_size(model, n_samples):
-    """Samples of a batch."""
+    """The size of a batch."""
     size = model.batch_size
     if isinstance(size, str) and size == "auto":
         # A row stays zero only if its gradient is small, and small batches make it noisy.
@@ -312,23 +312,22 @@ class _Evolution:
     """
 
     def __init__(self, model, module, optimizer, rng):
-        each = model.evolve_each
-        self.epochs = self.probability = None
-        if isinstance(each, numbers.Integral):
-            self.epochs = check_count(each, "evolve_each")
+        self.each = model.evolve_each
+        if isinstance(self.each, numbers.Integral):
+            check_count(self.each, "evolve_each")
         else:
-            self.probability = check_number(each, "evolve_each", above=0, below=1)
+            check_number(self.each, "evolve_each", above=0, below=1)
         self.layers = [layer for layer in module if isinstance(layer, SparseLinear)]
         self.optimizer, self.generator = optimizer, make_generator(rng)
 
     def after_epoch(self, epoch):
         """Evolve in turn."""
-        if self.epochs and epoch % self.epochs == 0:
+        if self.each >= 1 and epoch % self.each == 0:
             self._evolve()
 
     def after_batch(self):
         """Evolve by chance."""
-        if self.probability and torch.rand((), generator=self.generator) < self.probability:
+        if self.each < 1 and torch.rand((), generator=self.generator) < self.each:
             self._evolve()
 
     def _evolve(self):

@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from ranges import assert_rejects
 
 from shl.networks.teacher_student.configs import (
     Config,
@@ -39,9 +40,8 @@ STORED = {  # dataset_size, num_epochs and lr in the record of the study of 2025
 )
 def test_literal_configurations(penalty, l1, l2, init):
     """All that the study of 2025 has under these names, but for the folder of its results."""
-    literal = Config(
-        l1_norm=[l1], l2_norm=[l2], init=init, same_act=False, name=f"{penalty}_init{init}"
-    )
+    norms = {"l1_norm": [l1], "l2_norm": [l2]}
+    literal = Config(**norms, init=init, same_act=False, name=f"{penalty}_init{init}")
     for kind in ("", "cnn_"):
         size, epochs, lr = STORED[kind + penalty].get(init, STORED[kind + penalty][1])
         values = {"dataset_size": size, "num_epochs": epochs, "lr": [lr]}
@@ -73,23 +73,11 @@ def test_a_base_holds_what_a_file_has_not(tmp_path):
     [
         ({"batchsize": 16}, ValueError, "unknown key 'batchsize'; keys are base, batch_size"),
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1, not 0"),
-        ({"batch_size": "16"}, TypeError, "batch_size must be an integer, not '16'"),
-        ({"num_epochs": 1.5}, TypeError, "num_epochs must be an integer, not 1.5"),
-        ({"dataset_size": 5}, ValueError, "dataset_size must be at least 10"),
         ({"lr": []}, ValueError, "lr must hold at least one number"),
         ({"lr": [0]}, ValueError, r"lr\[0\] must be above 0"),
         ({"l1_norm": [1e-5, -1]}, ValueError, r"l1_norm\[1\] must be at least 0, not -1"),
         ({"l1_path": [-0.1]}, ValueError, r"l1_path\[0\] must be at least 0"),
-        ({"l2_norm": "0"}, TypeError, "l2_norm must be a list of numbers, not '0'"),
-        ({"l2_norm": [True]}, TypeError, r"l2_norm\[0\] must be a number, not True"),
-        ({"init": float("nan")}, ValueError, "init must be above 0, not nan"),
-        ({"loss_func": "MAE"}, ValueError, "loss_func must be one of 'MSE', not 'MAE'"),
-        ({"clipping": "no"}, TypeError, "clipping must be a number, not 'no'"),
         ({"clipping": True}, TypeError, "clipping must be a number, not True"),
-        ({"scaled": "no"}, TypeError, "scaled must be True or False"),
-        ({"name": 3}, TypeError, "name must be a text, not 3"),
-        ({"name": "../x"}, ValueError, "name must be the name of a file"),
-        ({"save_path": 3}, TypeError, "save_path must be a text, not 3"),
         ([1], TypeError, "must hold a JSON object"),
     ],
 )
@@ -101,13 +89,14 @@ def test_bad_values_are_named_with_their_file(tmp_path, values, error, message):
     assert str(path) in str(caught.value)
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
+def test_values_out_of_range_are_rejected():
+    assert_rejects(Config, lambda **values: make_config(values, "mine"), head="^mine: ")
+
+
+def test_missing_files_are_named():
     message = "config_path 'nothing.json' is neither a file nor one of"
     with pytest.raises(FileNotFoundError, match=message):
         load_config("nothing.json")
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ValueError, match="broken.json is not JSON"):
-        load_config(tmp_path / "broken.json")
 
 
 def test_own_file_comes_before_a_shipped_one(tmp_path, monkeypatch):
@@ -151,11 +140,9 @@ def test_a_key_holds_all_that_decides_a_result():
 
 
 def test_a_single_run_has_one_value_of_each():
-    names, message = (
-        ("baselineCNN_relu", "baselineCNN_relu"),
-        "l1_norm must hold one number in mode",
-    )
-    with pytest.raises(ValueError, match=rf"{message} 'single', not \[0.0, 1.0\]"):
+    names = "baselineCNN_relu", "baselineCNN_relu"
+    words = r"l1_norm must hold one number in mode 'single', not \[0.0, 1.0\]"
+    with pytest.raises(ValueError, match=words):
         single_run(make_config({"l1_norm": [0, 1]}), *names, 0)
     with pytest.raises(ValueError, match="seed must be at least 0"):
         single_run(Config(), *names, -1)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shl.cli.main import main
 from shl.networks.studies import data
 
 SHAPE = (6, 5)
@@ -38,11 +37,19 @@ def folder(tmp_path, rng):
 
 
 @pytest.fixture
-def file(tmp_path, rng):
-    path = tmp_path / "mine.npz"
-    X, y = draw_images(60, rng)
-    np.savez(path, X=X, y=y)
-    return path
+def save(tmp_path):
+    """Write named arrays into a file; gives its path, a text."""
+
+    def write(**arrays):
+        np.savez(tmp_path / "mine.npz", **arrays)
+        return str(tmp_path / "mine.npz")
+
+    return write
+
+
+@pytest.fixture
+def file(save, rng):
+    return save(**dict(zip("Xy", draw_images(60, rng), strict=True)))
 
 
 def test_a_folder_of_idx_files_holds_all_its_images(folder, rng):
@@ -63,8 +70,8 @@ def test_idx_files_have_other_types_too(tmp_path, dtype, code):
     np.testing.assert_array_equal(data.read_idx(tmp_path / "some"), values)
 
 
-def test_a_file_has_images_and_labels(file, tmp_path):
-    X, y, shape, _ = data.load_labelled(str(file))
+def test_a_file_has_images_and_labels(file, save, tmp_path):
+    X, y, shape, _ = data.load_labelled(file)
     assert (X.shape, y.shape, shape, X.max()) == ((60, 30), (60,), SHAPE, 1)
     for values, message in (
         ({"X": X}, "it has X, not X and y"),
@@ -72,30 +79,28 @@ def test_a_file_has_images_and_labels(file, tmp_path):
         ({"X": X * np.nan, "y": y}, "X of .* must hold no NaN"),
         ({"X": X, "y": np.array(["a", None] * 30, object)}, "Object arrays cannot be loaded"),
     ):
-        np.savez(tmp_path / "other.npz", **values)
-        data._load.cache_clear()
         with pytest.raises(ValueError, match=message):
-            data.load_labelled(str(tmp_path / "other.npz"))
+            data.load_labelled(save(**values))
     (tmp_path / "no.npz").write_text("no zip")
     with pytest.raises(ValueError, match="no.npz is not an .npz file with X and y"):
         data.load_labelled(str(tmp_path / "no.npz"))
 
 
 def test_what_is_none_of_these_is_named(tmp_path):
-    for name in ("boston", str(tmp_path / "missing.npz")):
-        with pytest.raises(
-            ValueError, match="data must be 'digits', 'mnist', .* an .npz file .*, not"
-        ):
+    words = "data must be 'digits', 'mnist', .* an .npz file .*, not"
+    for name, message in (
+        ("boston", words),
+        (str(tmp_path / "missing.npz"), words),
+        (str(tmp_path), "has no pair of IDX files such as train-images-idx3"),
+    ):
+        with pytest.raises(ValueError, match=message):
             data.load_labelled(name)
-    with pytest.raises(ValueError, match="has no pair of IDX files such as train-images-idx3"):
-        data.load_labelled(str(tmp_path))
 
 
-def test_changed_files_are_read_again(file, folder, rng):
-    before, images = data.identity_of(str(file)), data.load_labelled(str(folder)).X
+def test_changed_files_are_read_again(file, folder, save, rng):
+    before, images = data.identity_of(file), data.load_labelled(str(folder)).X
     X, y = draw_images(60, rng)
-    np.savez(file, X=X, y=y)
-    assert data.identity_of(str(file)) != before and data.identity_of("digits") is None
+    assert data.identity_of(save(X=X, y=y)) != before and data.identity_of("digits") is None
     path = folder / "train-images-idx3-ubyte"
     content = bytearray(path.read_bytes())
     content[16:46] = content[46:76]
@@ -104,10 +109,10 @@ def test_changed_files_are_read_again(file, folder, rng):
 
 
 def test_a_split_takes_some_images_of_each_class(file):
-    X, X_test, y, y_test = data.split(str(file), 0, n_samples=24)
+    X, X_test, y, y_test = data.split(file, 0, n_samples=24)
     assert (len(X), len(X_test)) == (18, 6)
     assert np.bincount(np.r_[y, y_test]).tolist() == [8, 8, 8]
-    assert len(data.split(str(file), 0)[0]) == 45
+    assert len(data.split(file, 0)[0]) == 45
 
 
 def test_patches_are_windows_and_never_constant(folder, rng):
@@ -122,65 +127,58 @@ def test_patches_are_windows_and_never_constant(folder, rng):
     assert all(np.isclose(ramp, known, atol=1e-4).all(1).any() for ramp in ramps[:20])
 
 
-def test_data_of_as_many_columns_are_taken_as_they_are(tmp_path, rng):
-    path = tmp_path / "mine.npz"
+def test_data_of_as_many_columns_are_taken_as_they_are(save, rng):
     X = rng.standard_normal((40, 12)).astype(np.float32)
-    np.savez(path, X=X, y=np.zeros(40, int))
-    rows = data.draw_inputs(str(path), (4, 3), 40, rng)
+    path = save(X=X, y=np.zeros(40, int))
+    rows = data.draw_inputs(path, (4, 3), 40, rng)
     expected = (X - X.mean()) / X.std()
     np.testing.assert_allclose(rows[rows[:, 0].argsort()], expected[X[:, 0].argsort()], atol=1e-5)
     with pytest.raises(ValueError, match="mine.npz must have 41 rows that are not constant, not 4"):
-        data.draw_inputs(str(path), (4, 3), 41, rng)
+        data.draw_inputs(path, (4, 3), 41, rng)
 
 
-def test_images_without_patches_are_named(tmp_path, rng):
+def test_images_without_patches_are_named(save, rng):
     for X, message in (
         (rng.random((9, 3, 8)), r"must have images of at least \(4, 3\), not \(3, 8\)"),
         (np.ones((9, 5, 5)), "has too few patches of .* that are not constant"),
     ):
-        path = tmp_path / f"{len(message)}.npz"
-        np.savez(path, X=X, y=np.zeros(9, int))
         with pytest.raises(ValueError, match=message):
-            data.draw_inputs(str(path), (4, 3), 20, rng)
+            data.draw_inputs(save(X=X, y=np.zeros(9, int)), (4, 3), 20, rng)
 
 
-def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, capsys):
+def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, command, capsys):
     def fail(*args, **kwargs):
         raise OSError("no route to host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
     data._load.cache_clear()
     pytest.importorskip("torch")
-    assert main(["set", "--data", "mnist", "--out", str(tmp_path / "out")]) == 1
+    assert command("set", "--data", "mnist") == 1
     error = capsys.readouterr().err
     assert "no route to host" in error
     assert "Give a folder of its IDX files, or an .npz file with X and y" in error
     assert not (tmp_path / "out").exists()
 
 
-def test_students_take_files(folder, tmp_path, capsys):
-    arguments = ["teacher-student", "--data", str(folder), "--config_path", str(tmp_path / "c")]
-    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache"), "--json"]
-    values = {"dataset_size": 80, "num_epochs": 2, "batch_size": 8}
-    (tmp_path / "c").write_text(json.dumps(values))
-    assert main(arguments) == 0
+def test_students_take_files(folder, command, config, capsys):
+    arguments = ["teacher-student", "--config_path", config(dataset_size=80), "--json", "--data"]
+    assert command(*arguments, folder) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["run"]["data"] == str(folder)
     assert summary["run"]["data_hash"] == data.identity_of(str(folder))
-    assert main([*arguments, "--data", "boston"]) == 2
+    assert command(*arguments, "boston") == 2
     assert "--data must be 'digits', 'mnist'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("name", "kind"), [("regularization", "folder"), ("set", "file"), ("group-sparsity", "file")]
 )
-def test_commands_take_files(name, kind, folder, file, tmp_path, capsys):
+def test_commands_take_files(name, kind, folder, file, tmp_path, command, capsys):
     pytest.importorskip("torch")
     place = str({"folder": folder, "file": file}[kind])
-    arguments = [name, "--data", place, "--epochs", "3", "--seeds", "0", "1", "--n-jobs", "1"]
-    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache")]
+    arguments = [name, "--data", place, "--epochs", "3", "--seeds", "0", "1"]
     arguments += ["--path-epochs", "2"] if name == "group-sparsity" else []
-    assert main(arguments) == 0
+    assert command(*arguments) == 0
     printed = capsys.readouterr().out
     assert "loss" in printed and ("exact zeros" in printed) == (name == "group-sparsity")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -190,25 +188,23 @@ def test_commands_take_files(name, kind, folder, file, tmp_path, capsys):
     rows = summary["tables"][place]
     assert max(row.get("accuracy") or row["test_score"] for row in rows) > 0.3
     if name == "set":
-        assert main([*arguments, "--json"]) == 0
+        assert command(*arguments, "--json") == 0
         again = json.loads(capsys.readouterr().out)
         assert again | {"seconds": 0} == summary | {"seconds": 0}
 
 
-def test_group_sparsity_takes_own_targets(tmp_path, rng, capsys):
+def test_group_sparsity_takes_own_targets(save, rng, command, capsys):
     pytest.importorskip("torch")
     X = rng.normal(size=(200, 13))
-    np.savez(tmp_path / "own.npz", X=X, y=2 * X[:, 0] + X[:, 1] ** 2)
-    place, out = str(tmp_path / "own.npz"), str(tmp_path / "out")
-    arguments = ["--data", place, "--epochs", "60", "--seed", "0", "--cache-dir", "none"]
-    arguments += ["--out", out, "--n-jobs", "1"]
-    assert main(["group-sparsity", *arguments, "--path-epochs", "0", "--json"]) == 0
+    place = save(X=X, y=2 * X[:, 0] + X[:, 1] ** 2)
+    arguments = ["--data", place, "--epochs", "60", "--seed", "0"]
+    assert command("group-sparsity", *arguments, "--path-epochs", "0", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["tables"][place]
     assert max(row["test_score"] for row in rows) > 0.3
     X, X_test, y, _ = data.split(place, 0, takes_targets=True)
     assert abs(X.mean(0)).max() < 1e-6 and y.std() == pytest.approx(1)
     for name in ("set", "regularization"):
-        assert main([name, *arguments]) == 1
+        assert command(name, *arguments) == 1
         assert "has targets of a regression" in capsys.readouterr().err
 
 

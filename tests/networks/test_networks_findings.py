@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
-from shl.networks.mlp import one_thread  # noqa: E402
-from shl.networks.studies import group_sparsity, regularization, set_evolution  # noqa: E402
+from shl.networks.studies import group_sparsity, regularization, set_evolution
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SEEDS = (0, 1, 2)
@@ -17,12 +16,9 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture
 def bench(monkeypatch):
-    """The names of the benchmark; the global random state stays."""
+    """The names of the benchmark."""
     monkeypatch.syspath_prepend(SCRIPTS)
-    state = torch.random.get_rng_state()
-    with one_thread():
-        yield runpy.run_path(str(SCRIPTS / "bench_networks.py"))
-    torch.random.set_rng_state(state)
+    return runpy.run_path(str(SCRIPTS / "bench_networks.py"))
 
 
 def test_pruned_networks_have_one_size(bench):

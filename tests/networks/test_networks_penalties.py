@@ -42,9 +42,8 @@ def numerical_minimiser(penalty, w, step):
         p, n = parts.reshape(2, *w.shape)
         u = p - n
         norms = np.sqrt((u**2).sum(1) + eps**2)
-        value = (metric * (u - w) ** 2).sum() / 2 + step * (
-            l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum() + ridge * (u**2).sum() / 2
-        )
+        penalties = l1 * (p + n).sum() + group * np.sqrt(d) * norms.sum() + ridge * (u**2).sum() / 2
+        value = (metric * (u - w) ** 2).sum() / 2 + step * penalties
         slope = metric * (u - w) + step * (group * np.sqrt(d) * u / norms[:, None] + ridge * u)
         return value, np.concatenate(((slope + step * l1).ravel(), (step * l1 - slope).ravel()))
 
@@ -59,8 +58,8 @@ def numerical_minimiser(penalty, w, step):
 
 @names
 @settings(deadline=None, max_examples=25)
-@given(case=matrices_and_steps())
-def test_prox_is_the_minimiser(penalty, case):
+@given(case=matrices_and_steps(), v=matrices)
+def test_prox_is_the_minimiser(penalty, case, v):
     w, step = case
     u, found = penalty.prox(w, step), numerical_minimiser(penalty, w, step)
     # u is the exact minimum: no point the optimizer finds is lower, and by strong convexity they
@@ -69,17 +68,6 @@ def test_prox_is_the_minimiser(penalty, case):
     assert gap > -1e-12
     assert np.abs(found - u).max() ** 2 / 2 <= gap + 1e-12
     np.testing.assert_allclose(found, u, atol=2e-3)
-
-
-@names
-@settings(deadline=None, max_examples=25)
-@given(case=matrices_and_steps(), v=matrices, seed=st.integers(0, 99))
-def test_no_neighbour_of_prox_is_lower(penalty, case, v, seed):
-    w, step = case
-    u = penalty.prox(w, step)
-    lowest, noise = objective(penalty, u, w, step), np.random.default_rng(seed).normal(size=w.shape)
-    for scale in (1e-6, 1e-3, 1.0):
-        assert objective(penalty, u + scale * noise, w, step) >= lowest - 1e-9
     np.testing.assert_array_equal(penalty.prox(w, 0), w)
     if v.shape == w.shape:  # prox brings points together
         moved = np.linalg.norm(penalty.prox(w, 0.3) - penalty.prox(v, 0.3))
@@ -87,10 +75,11 @@ def test_no_neighbour_of_prox_is_lower(penalty, case, v, seed):
 
 
 @names
-def test_equal_steps_are_one_step(penalty, rng):
-    w = rng.standard_normal((8, 5))
-    for step in (0.0, 0.1, 0.7):
-        one, each = penalty.prox(w, step), penalty.prox(w, np.full(w.shape, step))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_equal_steps_are_one_step(penalty, dtype, rng):
+    w = rng.standard_normal((8, 5)).astype(dtype)
+    for step in (0.0, 1e-30, 1e-15, 1e-6, 0.1, 0.7):
+        one, each = penalty.prox(w, step), penalty.prox(w, np.full(w.shape, step, dtype))
         np.testing.assert_allclose(each, one, atol=1e-6)
 
 
@@ -135,9 +124,8 @@ def test_gradients_are_exact_and_finite_at_zero(penalty, rng):
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="step must be at least 0, not -1"):
         L1().prox(np.ones((2, 2)), -1)
-    with pytest.raises(
-        ValueError, match=r"GroupLasso needs weights of 2 axes .* shape \(2, 2, 2\)"
-    ):
+    words = r"GroupLasso needs weights of 2 axes .* shape \(2, 2, 2\)"
+    with pytest.raises(ValueError, match=words):
         GroupLasso().prox(np.ones((2, 2, 2)), 1)
     with pytest.raises(ValueError, match="penalty must be one of 'l1', .*not 'l3'"):
         make_penalty("l3")

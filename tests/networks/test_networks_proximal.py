@@ -5,12 +5,12 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Lasso
+from sklearn.preprocessing import scale
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from shl.networks import L1, L2, GroupLasso, Penalize, Proximal, SparseGroupLasso  # noqa: E402
-from shl.networks.mlp import one_thread  # noqa: E402
 
 
 class Mine(torch.optim.Adam):
@@ -39,14 +39,6 @@ def cnn(seed=0):
     return nn.Sequential(features, nn.Flatten(), nn.Linear(5 * 4, 3))
 
 
-@pytest.fixture(autouse=True)
-def own_state():
-    state = torch.random.get_rng_state()
-    with one_thread():
-        yield
-    torch.random.set_rng_state(state)
-
-
 def learn_a_step(model, optimizer, proximal=None, seed=0):
     """One step on random samples."""
     generator = torch.Generator().manual_seed(seed)
@@ -60,8 +52,7 @@ def learn_a_step(model, optimizer, proximal=None, seed=0):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_rest_at_the_lasso(name):
-    X, y = load_diabetes(return_X_y=True, scaled=False)
-    X, y = (X - X.mean(0)) / X.std(0), (y - y.mean()) / y.std()
+    X, y = (scale(part) for part in load_diabetes(return_X_y=True, scaled=False))
     lasso = Lasso(alpha=0.1).fit(X, y)
     model = nn.Linear(10, 1).double()
     nn.init.zeros_(model.weight)
@@ -78,8 +69,7 @@ def test_steps_rest_at_the_lasso(name):
     np.testing.assert_array_equal(found == 0, lasso.coef_ == 0)
     np.testing.assert_allclose(found, lasso.coef_, atol=2e-3)
     assert 0 < (found == 0).sum() < 10
-    value = ((X @ model.weight.detach().T - y) ** 2).mean() / 2
-    assert proximal.value() == pytest.approx(0.1 * abs(found).sum()) and value > 0
+    assert proximal.value() == pytest.approx(0.1 * abs(found).sum())
 
 
 @pytest.mark.parametrize("groups", ["outputs", "inputs"])
@@ -105,9 +95,8 @@ def test_step_is_that_of_each_filter_or_channel(penalty, groups):
 
 def test_a_large_penalty_makes_zeros_of_groups():
     model = cnn()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    penalties = {model[0][2].weight: ("group_lasso", 1e6)}
-    penalties["2.weight"] = ("sparse_group_lasso", 1e6, "inputs")
+    optimizer, strong = torch.optim.Adam(model.parameters(), lr=1e-3), ("group_lasso", 1e6)
+    penalties = {model[0][2].weight: strong, "2.weight": ("sparse_group_lasso", 1e6, "inputs")}
     learn_a_step(model, optimizer, Proximal(optimizer, penalties, model))
     assert (model[0][2].weight == 0).all() and (model[2].weight == 0).all()
     assert (model[0][0].weight != 0).all()

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,13 +8,6 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from shl.networks import SparseMLPClassifier, SparseMLPRegressor, shrink  # noqa: E402
-from shl.networks.mlp import one_thread  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def on_one_thread():
-    with one_thread():
-        yield
 
 
 def mlp():
@@ -28,12 +19,9 @@ def mlp():
 def cnn(padding=0, pool=None, mode="zeros"):
     how = {"padding": padding, "padding_mode": mode}
     first = nn.Conv2d(2, 6, 3, **how), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, **how)
-    then = (
-        nn.LeakyReLU(inplace=True),
-        pool or nn.MaxPool2d(2),
-        nn.Conv2d(8, 5, 2, bias=False, **how),
-    )
-    features = nn.Sequential(*first, *then, nn.Softplus(), nn.AdaptiveAvgPool2d(2), nn.Dropout2d())
+    then = nn.LeakyReLU(inplace=True), pool or nn.MaxPool2d(2)
+    third = nn.Conv2d(8, 5, 2, bias=False, **how), nn.Softplus()
+    features = nn.Sequential(*first, *then, *third, nn.AdaptiveAvgPool2d(2), nn.Dropout2d())
     last = nn.Linear(20, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)
     return nn.Sequential(features, nn.Flatten(), *last)
 
@@ -138,6 +126,20 @@ def outputs_of(model, x):
     return torch.cat(list(found.values()), 1) if isinstance(found, dict) else found
 
 
+def sizes_of(model):
+    """Units or filters of each layer."""
+    return [layer.weight.shape[0] for layer in weighted(model)]
+
+
+def assert_alike(smaller, model, *shape, atol=1e-10):
+    """The networks have the same outputs."""
+    dtype = next(model.parameters()).dtype
+    x = torch.randn(4, *shape, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    expected = outputs_of(model, x)
+    atol *= 1 + float(expected.abs().max())
+    np.testing.assert_allclose(outputs_of(smaller, x), expected, rtol=0, atol=atol)
+
+
 @torch.no_grad()
 def draw(make, seed, share):
     """A network with random weights and statistics, of which a share of rows, columns, single
@@ -172,20 +174,13 @@ def test_shrink_keeps_the_outputs(name, seed, share):
     make, shape = NETWORKS[name]
     model = draw(make, seed, share)
     kept = {key: value.clone() for key, value in model.state_dict().items()}
-    x = torch.randn(4, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    smaller, expected = shrink(model), outputs_of(model, x)
-    most = float(expected.abs().max())
-    np.testing.assert_allclose(
-        outputs_of(smaller, x), expected, rtol=1e-10, atol=1e-10 * (1 + most)
-    )
+    smaller = shrink(model)
+    assert_alike(smaller, model, *shape)
     assert all(torch.equal(kept[key], value) for key, value in model.state_dict().items())
-    sizes = [m.weight.shape for m in weighted(smaller)]
-    assert all(
-        a <= b.weight.numel() for a, b in zip(map(math.prod, sizes), weighted(model), strict=True)
-    )
-    assert [m.weight.shape for m in weighted(shrink(smaller))] == sizes
-    difference = (outputs_of(shrink(model.float()), x.float()) - expected).abs().max()
-    assert difference <= 1e-5 * (1 + most)
+    pairs = zip(weighted(smaller), weighted(model), strict=True)
+    assert all(one.weight.numel() <= other.weight.numel() for one, other in pairs)
+    assert repr(shrink(smaller)) == repr(smaller)
+    assert_alike(shrink(model.float()), model, *shape, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -210,8 +205,7 @@ def test_shrink_leaves_the_sizes_found_by_hand():
     assert smaller[0][1].num_features == 3 and smaller[3].num_features == 5
     assert weighted(smaller)[2].bias is not None  # it had none, and takes the constant
     assert (first.weight.shape, third.bias) == ((6, 2, 3, 3), None)
-    x = torch.randn(4, 2, 9, 9, dtype=torch.float64)
-    np.testing.assert_allclose(smaller(x), model(x), atol=1e-10)
+    assert_alike(smaller, model, *IMAGE)
 
 
 @torch.no_grad()
@@ -222,11 +216,11 @@ def test_shrink_of_graphs_leaves_sizes_by_hand():
     model.outer.weight[:, 4] = 0
     for columns in ([7], [7, 17]):
         model.places.weight[:, columns] = 0
-        sizes = [m.weight.shape[0] for m in weighted(shrink(model))]
+        sizes = sizes_of(shrink(model))
         # The bias of unit 3 is zero beyond the border only if it is not above zero.
         assert sizes[:3] == [5, 7 if model.inner.bias[3] > 0 else 6, 5] and sizes[3:5] == [10, 10]
     model.scores.weight[:, 7] = 0
-    assert [m.weight.shape[0] for m in weighted(shrink(model))][3:] == [9, 9, 3, 4]
+    assert sizes_of(shrink(model))[3:] == [9, 9, 3, 4]
     model = draw(Attention, 0, 0.0)
     model.feed[3].weight[:, :9], model.layer.linear2.weight[:, 4:] = 0, 0
     smaller = shrink(model)
@@ -245,21 +239,18 @@ def test_shrink_folds_no_constant_before_zero_padding():
     norm.bias[2] = 0.5
     smaller = shrink(model)
     assert len(smaller[0][0].weight) == 5
-    x = torch.randn(4, 2, 9, 9, dtype=torch.float64)
-    np.testing.assert_allclose(smaller(x), model(x), atol=1e-10)
+    assert_alike(smaller, model, *IMAGE)
 
 
 @torch.no_grad()
 def test_shrink_frees_what_a_constant_read():
-    model = nn.Sequential(
-        nn.Conv2d(1, 3, 1), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 3, padding=1)
-    ).eval()
+    first, last = (nn.Conv2d(1, 3, 1), nn.Conv2d(3, 2, 1)), nn.Conv2d(2, 1, 3, padding=1)
+    model = nn.Sequential(*first, nn.BatchNorm2d(2), last).eval()
     model[2].weight[0], model[2].bias[0] = 0, 1  # filter 0 says 1 always, and has to stay
     model[1].weight[1, 1:] = 0  # filter 1 reads only filter 0 before it
     smaller = shrink(model)
-    assert [m.weight.shape[0] for m in weighted(smaller)] == [1, 2, 1]
-    x = torch.randn(3, 1, 5, 5)
-    np.testing.assert_allclose(smaller(x), model(x), atol=1e-6)
+    assert sizes_of(smaller) == [1, 2, 1]
+    assert_alike(smaller, model, 1, 5, 5, atol=1e-6)
 
 
 def test_a_shrunk_network_learns_on():
@@ -281,34 +272,29 @@ def test_a_shrunk_network_learns_on():
 # ---------------------------------------------------------------------------- what is not followed
 
 
-def shared():
-    layer = nn.Linear(3, 3)
-    return nn.Sequential(nn.Linear(3, 3), nn.ReLU(), layer, nn.ReLU(), layer)
-
-
-def tied():
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
-    model[4].weight = model[2].weight
-    return model
-
-
-def no_statistics():
-    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False))
+def shared(is_layer):
+    """Two layers that are one, or have one weight."""
+    first, second, third = (nn.Linear(3, 3) for _ in range(3))
+    third.weight = second.weight
+    return first, nn.ReLU(), second, nn.ReLU(), second if is_layer else third
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 2)), r"_1 \(lstm\)"),
-        (lambda: nn.Sequential(nn.Conv1d(3, 4, 1), nn.Conv1d(4, 4, 1, groups=2)), r"\(conv1d\)"),
-        (no_statistics, r"\(batchnorm1d\)"),
-        (shared, r"_2 \(linear\)"),
-        (tied, r"_2 \(linear\)"),
+        (lambda: (nn.Linear(3, 3), nn.LSTM(3, 2)), r"_1 \(lstm\)"),
+        (lambda: (nn.Conv1d(3, 4, 1), nn.Conv1d(4, 4, 1, groups=2)), r"\(conv1d\)"),
+        (
+            lambda: (nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)),
+            r"\(batchnorm1d\)",
+        ),
+        (lambda: shared(True), r"_2 \(linear\)"),
+        (lambda: shared(False), r"_2 \(linear\)"),
     ],
 )
 @torch.no_grad()
 def test_shrink_names_what_it_cannot_follow(make, words):
-    model = make().eval()
+    model = nn.Sequential(*make()).eval()
     for parameter in model.parameters():
         parameter[: len(parameter) // 2] = 0
     with pytest.warns(UserWarning, match=f"shrink cannot follow .*{words}"):
@@ -321,17 +307,17 @@ def test_shrink_names_what_it_cannot_follow(make, words):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)),
-        lambda: nn.Sequential(nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)),
-        lambda: nn.Sequential(nn.Conv1d(2, 2, 1), nn.Linear(2, 3)),
-        lambda: nn.Sequential(nn.Linear(2, 4), nn.MaxPool1d(2), nn.Linear(2, 2)),
-        lambda: nn.Sequential(nn.Linear(2, 4), nn.Flatten(0), nn.Unflatten(0, (8, 1))),
+        lambda: (nn.Linear(2, 2), nn.LayerNorm(2), nn.Linear(2, 2)),
+        lambda: (nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)),
+        lambda: (nn.Conv1d(2, 2, 1), nn.Linear(2, 3)),
+        lambda: (nn.Linear(2, 4), nn.MaxPool1d(2), nn.Linear(2, 2)),
+        lambda: (nn.Linear(2, 4), nn.Flatten(0), nn.Unflatten(0, (8, 1))),
     ],
 )
 @pytest.mark.filterwarnings("ignore:shrink cannot follow")
 @torch.no_grad()
 def test_shrink_keeps_units_that_are_mixed(make):
-    model = make().eval()
+    model = nn.Sequential(*make()).eval()
     model[0].weight[:1] = 0
     if hasattr(model[-1], "weight"):
         model[-1].weight[:, 0] = 0

@@ -5,21 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ranges import assert_rejects
 
 torch = pytest.importorskip("torch")
 
-from shl.cli.main import main  # noqa: E402
 from shl.networks.studies import group_sparsity, regularization, set_evolution  # noqa: E402
 from shl.networks.studies.study import done, summarise  # noqa: E402
 from shl.store.entries import Store  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """An empty folder of results."""
-    monkeypatch.setenv("SHL_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
 
 STUDIES = {m.STUDY.name: m.STUDY for m in (regularization, group_sparsity, set_evolution)}
 SMALL = {  # two learnings of each
@@ -34,40 +26,38 @@ def run_small(name, **how):
     return STUDIES[name].run(seeds=(0,), epochs=2, **SMALL[name], **how)
 
 
-def command(name, tmp_path, *arguments):
-    return main([name, "--out", str(tmp_path / "out"), "--n-jobs", "1", *arguments])
-
-
 @studies
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--epochs", "0"], "epochs must be at least 1, not 0"),
-        (["--seeds", "-1"], "seeds must be at least 0, not -1"),
-        (["--data", "boston"], "data must be 'digits', 'mnist', 'diabetes'"),
+        (["--epochs", "0"], "argument --epochs: must be at least 1, not 0"),
+        (["--n-samples", "7"], "argument --n-samples: must be at least 8, not 7"),
+        (["--seeds", "-1"], "--seeds must be at least 0, not -1"),
+        (["--data", "boston"], "--data must be 'digits', 'mnist', 'diabetes'"),
     ],
 )
-def test_command_names_bad_flags(name, flags, words, tmp_path, capsys):
-    assert command(name, tmp_path, *flags) == 2
-    assert f"--{words}" in capsys.readouterr().err and not (tmp_path / "out").exists()
+def test_command_names_bad_flags(name, flags, words, command, tmp_path, capsys):
+    assert command(name, *flags) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_command_names_bad_values(tmp_path, capsys):
-    for name, flag, words in (
-        ("group-sparsity", "--alpha", "alpha must be at least 0, not -1"),
-        ("set", "--weight-decay", "weight_decay must be at least 0, not -1"),
-        ("regularization", "--loss", "loss must be one of 'squared error'"),
-    ):
-        assert command(name, tmp_path, flag, "-1", "--epochs", "1") == 1
-        assert words in capsys.readouterr().err
-    with pytest.raises(ValueError, match="method must be one of 'none', .*not 'l3'"):
-        regularization.learn_one("l3", 0)
+def test_command_names_bad_values(command, capsys):
+    for name, flag in (("group-sparsity", "alpha"), ("set", "weight_decay")):
+        assert command(name, f"--{flag}".replace("_", "-"), "-1", "--epochs", "1") == 1
+        assert f"{flag} must be at least 0, not -1" in capsys.readouterr().err
 
 
 @studies
-def test_command_needs_torch(name, monkeypatch, tmp_path, capsys):
+def test_values_out_of_range_are_rejected(name):
+    study = STUDIES[name]
+    some = {axis: values[0] for axis, values in study.varied.items()} | {"seed": 0}
+    assert_rejects(study.learn, lambda **values: study.learn(**some | values))
+
+
+@studies
+def test_command_needs_torch(name, monkeypatch, tmp_path, command, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert command(name, tmp_path) == 1
+    assert command(name) == 1
     error = capsys.readouterr().err
     assert error == f"shl {name}: torch is not installed: pip install torch skorch\n"
     assert not (tmp_path / "out").exists()
@@ -100,18 +90,18 @@ def test_study_has_equal_records_for_any_n_jobs():
 
 
 @studies
-def test_study_stores_what_it_learned(name, cache):
-    first = run_small(name, store=Store(cache))
-    next(cache.glob("*.npz")).unlink()
-    again = run_small(name, store=Store(cache))
+def test_study_stores_what_it_learned(name, tmp_path):
+    first = run_small(name, store=Store(tmp_path))
+    next(tmp_path.glob("*.npz")).unlink()
+    again = run_small(name, store=Store(tmp_path))
     assert sorted(record["cached"] for record in again) == [False, True]
     assert_equal(first, again, "cached")
 
 
-def test_study_keys_hold_the_settings(cache, monkeypatch):
+def test_study_keys_hold_the_settings(tmp_path, monkeypatch):
     def learn():
         study = regularization.STUDY
-        (record,) = study.run(seeds=(0,), epochs=2, method=("none",), store=Store(cache))
+        (record,) = study.run(seeds=(0,), epochs=2, method=("none",), store=Store(tmp_path))
         return record
 
     assert not learn()["cached"] and learn()["cached"]
@@ -119,9 +109,9 @@ def test_study_keys_hold_the_settings(cache, monkeypatch):
     assert not learn()["cached"]
 
 
-def test_study_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+def test_study_goes_on_after_a_failure(command, capsys):
     flags = ["--epochs", "2", "--penalty", "l2", "--alpha", "-1", "0.1", "--path-epochs", "0"]
-    assert command("group-sparsity", tmp_path, *flags) == 1
+    assert command("group-sparsity", *flags) == 1
     text = capsys.readouterr().out
     assert "failed: digits, penalty l2, alpha -1.0, seed 0: ValueError: alpha must be" in text
     records = group_sparsity.STUDY.run(seeds=(0,), epochs=1, penalty=("l3",))
@@ -131,7 +121,7 @@ def test_study_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_study_resumes_after_an_interrupt(tmp_path, cache, capsys):
+def test_study_resumes_after_an_interrupt(tmp_path, command, capsys):
     """The second learning interrupts its own process."""
     code = (
         "import os, signal, sys; from shl.cli.main import main; "
@@ -142,14 +132,13 @@ def test_study_resumes_after_an_interrupt(tmp_path, cache, capsys):
         "object.__setattr__(s.STUDY, 'learn', interrupt)\n"
         "interrupt.__wrapped__ = learn; sys.exit(main(sys.argv[1:]))"
     )
-    arguments = ["set", "--epochs", "2", "--seeds", "0", "--out", str(tmp_path / "out")]
-    arguments += ["--cache-dir", str(cache), "--n-jobs", "1"]
-    started = [sys.executable, "-c", code, *arguments]
-    process = subprocess.run(started, capture_output=True, text=True, check=False)
+    arguments, cache = ["set", "--epochs", "2", "--seeds", "0"], tmp_path / "cache"
+    started = [sys.executable, "-c", code, *arguments, "--cache-dir", str(cache), "--n-jobs", "1"]
+    process = subprocess.run(started, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert process.returncode == 130 and process.stdout == ""
     assert "/3" in process.stderr and process.stderr.endswith("shl set: interrupted\n")
     assert len(list(cache.glob("*.npz"))) == 1
-    assert main(arguments) == 0
+    assert command(*arguments) == 0
     assert "1 of 3 were stored" in capsys.readouterr().out
 
 
@@ -168,16 +157,16 @@ def test_summarise_takes_numbers_and_arrays():
     assert summarise(records[3:], ["method"], ["score"])[0]["score"] is None
 
 
-def test_long_study_is_announced(cache, capsys):
+def test_long_study_is_announced(tmp_path, capsys):
     """After an epoch, for those that are not stored; a short study says nothing."""
 
     def learn(seed, epochs, data):
         return {"seconds": 1.5 * epochs}
 
     study = replace(set_evolution.STUDY, learn=learn, varied={})
-    study.run(epochs=100, store=Store(cache), verbose=1)
-    assert "about 8 minutes: 3 runs on 1 workers, 1.5 s an epoch" in capsys.readouterr().err
-    study.run(epochs=100, store=Store(cache), verbose=1)
+    study.run(epochs=100, store=Store(tmp_path), verbose=1)
+    assert "about 8 minutes: 300 epochs of 1.5 s, 3 runs on 1 workers" in capsys.readouterr().err
+    study.run(epochs=100, store=Store(tmp_path), verbose=1)
     study.run(epochs=5, verbose=1)
     assert "about" not in capsys.readouterr().err
 

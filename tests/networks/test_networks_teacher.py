@@ -3,24 +3,20 @@ from dataclasses import replace
 import naive
 import numpy as np
 import pytest
+from students import quick_run
 
-from shl.networks.teacher_student.configs import MODELS, load_config, make_config, single_run
+from shl.networks.teacher_student.configs import MODELS, load_config, single_run
 from shl.networks.teacher_student.kernels import Descent, learn_epoch
 from shl.networks.teacher_student.learning import learn_run, make_data
 from shl.networks.teacher_student.models import ACTIVATIONS, Model, compare, make_teacher
 from shl.networks.teacher_student.sweep import sweep
 
-QUICK = {"batch_size": 64, "lr": [0.02], "dataset_size": 320, "num_epochs": 6}
 all_models = pytest.mark.parametrize("kind", MODELS)
 all_activations = pytest.mark.parametrize("activation", ACTIVATIONS)
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
-
-
-def quick_run(seed=0, teacher="baselineCNN_relu", student="multiChannelCNN_relu", **values):
-    return single_run(make_config({**QUICK, **values}), teacher, student, seed)
 
 
 # ------------------------------------------------------------------------------------------- models

@@ -7,18 +7,20 @@ import re
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
-from ..._base.checks import check_array, check_count
+from ..._base import constraints as of
+from ..._base.checks import check_array
 from ...store.files import digest
 
 NAMES = ("digits", "mnist", "diabetes")
 WANTED = "'digits', 'mnist', 'diabetes', an .npz file with X and y, or a folder of IDX files"
 MOST_IMAGES = 10_000  # of a larger set, unless more are asked for: studies then end in minutes
 PART = 1 << 24  # bytes that are read at a time
+SampleCount = Annotated[int, of.count(8)]
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -51,18 +53,17 @@ def load_labelled(data: str = "digits") -> Labelled:
     OSError
         If MNIST cannot be downloaded; the message says what to do.
     """
-    path, contents = Path(data), None
-    if data not in NAMES and path.exists():
-        contents = tuple(map(_digest_of, sorted(path.iterdir()) if path.is_dir() else [path]))
-    return _load(data, contents)
+    if data in NAMES:
+        return _load(data, ())
+    path = Path(data)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return _load(data, tuple(_digest_of(file) for file in files if file.is_file()))
 
 
 def _digest_of(path):
-    """The hash of a file's content; None for what is not a regular file."""
-    if not path.is_file():
-        return None
+    """The hash of a file's content."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+        return hashlib.file_digest(file, "blake2b").digest()
 
 
 @lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
@@ -190,8 +191,9 @@ def _shape_of(n_pixels):
     return (width, width) if width**2 == n_pixels else (1, n_pixels)
 
 
+@of.checked
 def split(
-    data: str, seed: int, n_samples: int | None = None, takes_targets: bool = False
+    data: str, seed: int, n_samples: SampleCount | None = None, takes_targets: bool = False
 ) -> list[np.ndarray]:
     """Return (X, X_test, y, y_test) of samples, a quarter held out.
 
@@ -216,14 +218,13 @@ def split(
     """
     from sklearn.model_selection import train_test_split
 
-    labelled = load_labelled(data)
-    X, y, _, is_regression = labelled
+    X, y, _, is_regression = load_labelled(data)
     if is_regression and not takes_targets:
         raise ValueError(
             f"data {data!r} has targets of a regression (y from {y.min():g} to {y.max():g}), but "
             "classes are required. Use shl group-sparsity, or give whole numbers as y."
         )
-    most = MOST_IMAGES if n_samples is None else check_count(n_samples, "n_samples", least=8)
+    most = n_samples or MOST_IMAGES
     if len(X) > most:
         classes = None if is_regression else y
         X, _, y, _ = train_test_split(X, y, train_size=most, random_state=seed, stratify=classes)

@@ -1,10 +1,9 @@
 """Penalties that take weights, inputs and units out of a network (after Scardapane et al. 2017)."""
 
-from ..._base.checks import check_count, check_number
-from ...plotting.figures import new_figure
+from ..._base import constraints as of
 from . import plots
-from .data import load_labelled, split
-from .study import Study, fit_timed, with_std
+from .data import SampleCount, load_labelled, split
+from .study import NetworkStudy, fit_timed, of_first_seed, with_std
 
 PENALTIES = ("l2", "l1", "group_lasso", "sparse_group_lasso")
 SETTINGS = {
@@ -22,13 +21,14 @@ def settings_of(data):
     return {**SETTINGS.get(data, SETTINGS["others"]), **LEARNING}
 
 
+@of.checked
 def learn_one(
     penalty: str,
-    seed: int,
-    epochs: int | None = None,
+    seed: of.CountOrZero,
+    epochs: of.Count | None = None,
     data: str = "digits",
-    alpha: float | None = None,
-    n_samples: int | None = None,
+    alpha: of.NotNegative | None = None,
+    n_samples: SampleCount | None = None,
 ) -> dict:
     """Learn under a penalty, then shrink.
 
@@ -58,11 +58,9 @@ def learn_one(
 
     parts = X, X_test, y, y_test = split(data, seed, n_samples, takes_targets=True)
     settings = settings_of(data)
-    n_epochs = settings.pop("epochs")
-    if epochs is not None:
-        n_epochs = check_count(epochs, "epochs")
-    if alpha is not None:
-        settings["alpha"] = check_number(alpha, "alpha", least=0)
+    default = settings.pop("epochs")
+    n_epochs = epochs or default
+    settings["alpha"] = settings["alpha"] if alpha is None else alpha
     is_regression = load_labelled(data).is_regression
     cls = SparseMLPRegressor if is_regression else SparseMLPClassifier
     each = max(1, n_epochs // 50)
@@ -96,28 +94,30 @@ def _draw(records, data):
     """Units left and objective over the epochs of the first seed; sparsity against loss, if there
     are several strengths.
     """
-    first = [record for record in records if record["seed"] == records[0]["seed"]]
+    first = of_first_seed(records)
     shown = {r["penalty"]: r for r in first if r["alpha"] == first[0]["alpha"]}
-    figures = {"units": new_figure(figsize=(4 * len(shown), 3.5), layout="constrained")}
-    axs = figures["units"].subplots(1, len(shown), squeeze=False)[0]
-    for ax, (penalty, record) in zip(axs, shown.items(), strict=True):
+    n = len(shown)
+    units, axs = plots.make_panels((1, n), (4 * n, 3.5), squeeze=False)
+    for ax, (penalty, record) in zip(axs[0], shown.items(), strict=True):
         history = {"steps": record["steps"], "units": record["units_left"]}
-        plots.plot_units_left(history, record["sizes"], title=penalty, fig=figures["units"], ax=ax)
+        plots.plot_units_left(history, record["sizes"], title=penalty, fig=units, ax=ax)
     curves = {name: (record["steps"], record["objectives"]) for name, record in shown.items()}
-    label = "training loss + penalty"
-    figures["objective"], ax = plots.plot_curves(curves, ylabel=label)
+    objective, ax = plots.plot_curves(curves, ylabel="training loss + penalty")
     ax.set_yscale("log")
-    paths = {penalty: [r for r in first if r["penalty"] == penalty] for penalty in shown}
+    figures = {"units": units, "objective": objective}
     if len({record["alpha"] for record in first}) > 1:
         points = {
-            penalty: [[r[name] for r in path] for name in ("sparsity", "loss", "strength")]
-            for penalty, path in paths.items()
+            penalty: [
+                [record[name] for record in first if record["penalty"] == penalty]
+                for name in ("sparsity", "loss", "strength")
+            ]
+            for penalty in shown
         }
         figures["path"] = plots.plot_lambda_path(points)[0]
     return figures
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="group-sparsity",
     learn=learn_one,
     varied={"penalty": PENALTIES, "alpha": (None,)},

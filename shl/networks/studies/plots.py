@@ -8,6 +8,12 @@ import numpy as np
 from ...plotting.figures import drawing, new_figure, save
 
 
+def make_panels(shape, figsize, fig=None, **options):
+    """Return (fig, axs): a grid of axes in a new figure, or in one that is given."""
+    fig = fig or new_figure(figsize=figsize, layout="constrained")
+    return fig, fig.subplots(*shape, **options)
+
+
 def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
     """Draw the weights that lead to each output as an image, a row of images for each network;
     return (fig, axs).
@@ -25,8 +31,7 @@ def plot_weight_images(weights, shape=None, *, fname=None, fig=None, axs=None):
     n_columns = max(w.shape[1] for w in weights.values())
     if axs is None:
         size = (1.0 * n_columns, 1.25 * len(weights))
-        fig = fig or new_figure(figsize=size, layout="constrained")
-        axs = fig.subplots(len(weights), n_columns, squeeze=False)
+        fig, axs = make_panels((len(weights), n_columns), size, fig, squeeze=False)
     for row, (title, w) in zip(axs, weights.items(), strict=True):
         scale = np.abs(w).max() or 1
         for ax, column in zip(row, w.T, strict=False):
@@ -73,8 +78,7 @@ def plot_train_and_test(records, *, fname=None):
         From a label to a mapping with steps, train_accuracies, accuracies, train_losses, losses
         (n_records,).
     """
-    fig = new_figure(figsize=(8, 6), layout="constrained")
-    axs = fig.subplots(2, 1, sharex=True)
+    fig, axs = make_panels((2, 1), (8, 6), sharex=True)
     for ax, name in zip(axs, ("accuracies", "losses"), strict=True):
         for i, (label, record) in enumerate(records.items()):
             ax.plot(record["steps"], record[name], f"C{i}", label=f"{label}, test")
@@ -143,8 +147,7 @@ def plot_connections(
         Of the image and of the trend.
     """
     if axs is None:
-        fig = fig or new_figure(figsize=(9, 4), layout="constrained")
-        axs = fig.subplots(1, 2)
+        fig, axs = make_panels((1, 2), (9, 4), fig)
     image = _image(np.asarray(counts), shape)
     drawn = axs[0].imshow(image, cmap="viridis", vmin=0, interpolation="nearest")
     axs[0].set(title=title, xticks=[], yticks=[])

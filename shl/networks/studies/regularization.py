@@ -6,14 +6,14 @@ l2_loss(y - target) / (n_classes batch_size), half the squared error of the outp
 """
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from ..._base.checks import check_choice, check_count
+from ..._base import constraints as of
 from . import plots
-from .data import load_labelled, split
-from .study import Study, with_std
+from .data import SampleCount, load_labelled, split
+from .study import NetworkStudy, of_first_seed, with_std
 
 METHODS = ("none", "dropout", "gaussian", "l2", "weight norm")
 LOSSES = ("squared error", "cross-entropy")
@@ -29,13 +29,14 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@of.checked
 def learn_one(
-    method: str,
-    seed: int,
-    epochs: int = SETTINGS["epochs"],
+    method: Annotated[str, of.choice(METHODS)],
+    seed: of.CountOrZero,
+    epochs: of.Count = SETTINGS["epochs"],
     data: str = "digits",
-    n_samples: int | None = None,
-    loss: str = "squared error",
+    n_samples: SampleCount | None = None,
+    loss: Annotated[str, of.choice(LOSSES)] = "squared error",
 ) -> dict:
     """Learn one softmax layer under a regulariser.
 
@@ -66,19 +67,12 @@ def learn_one(
 
     from ..mlp import make_generator, one_thread
 
-    check_choice(method, "method", METHODS), check_choice(loss, "loss", LOSSES)
-    check_count(epochs, "epochs")
     X, X_test, y, y_test = split(data, seed, n_samples)
     classes, y = np.unique(y, return_inverse=True)
     generator = make_generator(np.random.default_rng(seed))
     layer = _make_layer(method, X.shape[1], len(classes), generator)
-    optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
     X, X_test = torch.from_numpy(X), torch.from_numpy(X_test)
     targets = torch.nn.functional.one_hot(torch.from_numpy(y), len(classes)).to(X.dtype)
-
-    def thin(X):
-        keep = 1 - SETTINGS["dropout"]
-        return X * torch.empty_like(X).bernoulli_(keep, generator=generator) / keep
 
     def accuracy(X):
         with torch.no_grad():
@@ -86,35 +80,53 @@ def learn_one(
 
     records, began = [], time.perf_counter()
     with one_thread():
-        for epoch in range(1, epochs + 1):
-            total = 0.0
-            for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
-                x = thin(X[places]) if method == "dropout" else X[places]
-                cost = _loss_of(layer(x), targets[places], loss)
-                total += cost.item() * len(places)
-                if method == "l2":
-                    cost = cost + SETTINGS["l2"] * layer.weight.square().sum() / 2
-                optimizer.zero_grad()
-                cost.backward()
-                optimizer.step()
+        means = _learn_epochs(layer, X, targets, method, loss, generator)
+        for epoch, mean in zip(range(1, epochs + 1), means, strict=False):
             if epoch == epochs or epoch % max(1, epochs // 50) == 0:
                 layer.eval()
-                records.append((epoch, accuracy(X_test), total / len(X)))
+                records.append((epoch, accuracy(X_test), mean))
                 layer.train()
         seconds = time.perf_counter() - began
         layer.eval()
-        thinned = accuracy(thin(X_test)) if method == "dropout" else None
+        thinned = accuracy(_thin(X_test, generator)) if method == "dropout" else None
     steps, accuracies, losses = (np.array(column) for column in zip(*records, strict=True))
     late = accuracies[steps > (1 - SETTINGS["late"]) * epochs]
-    weights = _weights_of(layer)
-    is_gaussian = method == "gaussian"
-    return {
+    weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
+    weights = weight.detach().numpy().T.copy()
+    record = {
         **{"accuracy": float(late.mean()), "late_range": float(np.ptp(late))},
         **{"thinned_accuracy": thinned, "loss": float(losses[-1]), "seconds": seconds},
         **{"smallest": float(weights.min()), "largest": float(weights.max()), "weights": weights},
         **{"steps": steps, "accuracies": accuracies, "losses": losses},
-        **({"sigma": np.exp(layer.log_sigma.detach().numpy().T)} if is_gaussian else {}),
     }
+    if method == "gaussian":
+        record["sigma"] = np.exp(layer.log_sigma.detach().numpy().T)
+    return record
+
+
+def _learn_epochs(layer, X, targets, method, loss, generator):
+    """Learn for ever; yield the mean loss of each epoch, without the penalty."""
+    import torch
+
+    optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
+    while True:
+        total = 0.0
+        for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
+            x = _thin(X[places], generator) if method == "dropout" else X[places]
+            cost = _loss_of(layer(x), targets[places], loss)
+            total += cost.item() * len(places)
+            if method == "l2":
+                cost = cost + SETTINGS["l2"] * layer.weight.square().sum() / 2
+            optimizer.zero_grad()
+            cost.backward()
+            optimizer.step()
+        yield total / len(X)
+
+
+def _thin(X, generator):
+    """Inputs of which a share is zero, and the others are larger."""
+    keep = 1 - SETTINGS["dropout"]
+    return X * X.new_empty(X.shape).bernoulli_(keep, generator=generator) / keep
 
 
 def _make_layer(method, n_in, n_out, generator):
@@ -134,12 +146,6 @@ def _make_layer(method, n_in, n_out, generator):
     return layer
 
 
-def _weights_of(layer):
-    """The weights (n_in, n_out) in evaluation, an array."""
-    weight = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
-    return weight.detach().numpy().T.copy()
-
-
 def _loss_of(outputs, targets, loss):
     """The mean loss of a batch."""
     from torch.nn import functional
@@ -152,7 +158,7 @@ def _loss_of(outputs, targets, loss):
 def _draw(records, data):
     """Weight images of the first seed, accuracy and loss over its epochs."""
     shape = load_labelled(data).shape
-    shown = {r["method"]: r for r in records if r["seed"] == records[0]["seed"]}
+    shown = {record["method"]: record for record in of_first_seed(records)}
     images = {method: record["weights"] for method, record in shown.items()}
     if "gaussian" in shown:
         images["sigma of gaussian"] = shown["gaussian"]["sigma"]
@@ -167,7 +173,7 @@ def _draw(records, data):
     }
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="regularization",
     learn=learn_one,
     varied={"method": METHODS},

@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from ..._base.checks import check_flag, check_number
-from ...plotting.figures import new_figure
+from ..._base import constraints as of
 from . import plots
-from .data import load_labelled, split
-from .study import Study, fit_timed, with_std
+from .data import SampleCount, load_labelled, split
+from .study import NetworkStudy, fit_timed, of_first_seed, with_std
 
 # Digits have their raw grey levels 0..16; others have 0..1 and the sizes of the study of 2019.
 STUDY_OF_2019 = {"hidden_layer_sizes": (512, 128), "epsilon": 11, "learning_rate_init": 0.01}
-STUDY_OF_2019 |= {"momentum": 0.5, "batch_size": 100, "evolve_each": 1}
+STUDY_OF_2019 |= {"solver": "sgd", "momentum": 0.5, "batch_size": 100}
+STUDY_OF_2019 |= {"connectivity": "set", "evolve_each": 1}
 DIGITS = {"hidden_layer_sizes": (256, 64), "epsilon": 4, "learning_rate_init": 0.05}
-DIGITS |= {"momentum": 0.5, "batch_size": 32, "evolve_each": 10}
+DIGITS |= {"batch_size": 32, "evolve_each": 10}
 SETTINGS = {
-    "digits": {**DIGITS, "epochs": 400, "grey_levels": 16},
+    "digits": {**STUDY_OF_2019, **DIGITS, "epochs": 400, "grey_levels": 16},
     "others": {**STUDY_OF_2019, "epochs": 100, "grey_levels": 1},
 }
 
@@ -28,14 +28,15 @@ def settings_of(data):
     return dict(SETTINGS.get(data, SETTINGS["others"]))
 
 
+@of.checked
 def evolve_one(
-    weight_decay: float,
-    seed: int,
-    epochs: int | None = None,
+    weight_decay: of.NotNegative,
+    seed: of.CountOrZero,
+    epochs: of.Count | None = None,
     data: str = "digits",
-    n_samples: int | None = None,
-    normalized: bool = False,
-    published: bool = False,
+    n_samples: SampleCount | None = None,
+    normalized: of.Flag = False,
+    published: of.Flag = False,
 ) -> dict:
     """Learn a sparse network that evolves, with a weight decay (an L2 penalty of that strength, all
     layers).
@@ -69,26 +70,14 @@ def evolve_one(
     """
     from ..estimators import SparseMLPClassifier
 
-    published = check_flag(published, "published")
     settings = settings_of("others" if published else data)
     X, X_test, y, y_test = split(data, seed, n_samples)
-    grey_levels = settings.pop("grey_levels")
-    is_normalized = check_flag(normalized, "normalized") or published
-    X, X_test = _scale(X, X_test, grey_levels, is_normalized)
-    decay = check_number(weight_decay, "weight_decay", least=0)
+    X, X_test = _scale(X, X_test, settings.pop("grey_levels"), normalized or published)
     default = settings.pop("epochs")
-    n_epochs = default if epochs is None else epochs
-    penalty: dict[str, Any] = {
-        "penalty": "l2" if decay else None,
-        "alpha": decay,
-        "random_state": seed,
-    }
-    how: dict[str, Any] = {
-        "solver": "sgd",
-        "connectivity": "set",
-        "record_each": max(1, n_epochs // 40),
-    }
-    model = SparseMLPClassifier(max_iter=n_epochs, **penalty, **how, **settings)
+    n_epochs = epochs or default
+    how: dict[str, Any] = {"max_iter": n_epochs, "record_each": max(1, n_epochs // 40)}
+    how |= {"penalty": "l2" if weight_decay else None, "alpha": weight_decay}
+    model = SparseMLPClassifier(random_state=seed, **how, **settings)
     seconds = fit_timed(model, X, X_test, y, y_test)
     layer, records = model.module_[0], model.history_
     counts = layer.connections_per_input().numpy()
@@ -136,13 +125,13 @@ def _draw(records, data):
     """Connections as a mean over the seeds; weights and curves of the first seed."""
     decays = list(dict.fromkeys(record["weight_decay"] for record in records))
     shape = load_labelled(data).shape
-    connections = new_figure(figsize=(9, 3.5 * len(decays)), layout="constrained")
-    for decay, axs in zip(decays, connections.subplots(len(decays), 2, squeeze=False), strict=True):
+    n = len(decays)
+    connections, rows = plots.make_panels((n, 2), (9, 3.5 * n), squeeze=False)
+    for decay, axs in zip(decays, rows, strict=True):
         counts = np.mean([r["counts"] for r in records if r["weight_decay"] == decay], axis=0)
         title = f"connections per input, weight decay {decay:g}"
         plots.plot_connections(counts, shape, title=title, axs=axs)
-    first = [record for record in records if record["seed"] == records[0]["seed"]]
-    shown = {f"weight decay {record['weight_decay']:g}": record for record in first}
+    shown = {f"weight decay {r['weight_decay']:g}": r for r in of_first_seed(records)}
     weights = {label: record["weights"] for label, record in shown.items()}
     title = "connections of the first layer"
     return {
@@ -152,7 +141,7 @@ def _draw(records, data):
     }
 
 
-STUDY = Study(
+STUDY = NetworkStudy(
     name="set",
     learn=evolve_one,
     varied={"weight_decay": (0.0, 1e-3, 5e-3)},

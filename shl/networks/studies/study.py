@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from ..._base.progress import announce
 from ..._base.tables import mean_std, show_mean_std
 from ...store.entries import Store
 from ...store.jobs import StoredFunction, run_function
-from .data import NAMES, identity_of
+from .data import identity_of
 
 VERSION = 3  # raise it when a learning would give another result: stored ones are then not used
 LONG = 30  # seconds: what takes longer is announced
 
 
 @dataclass(frozen=True)
-class Study:
+class NetworkStudy:
     """A study: a function that learns, the values that it is given, and what its table says.
 
     Parameters
@@ -101,7 +102,7 @@ class Study:
         for name in self.data if data is None else data:
             settings = self.settings(name)
             identity = {"study": self.name, "version": VERSION, "settings": settings}
-            identity["content"] = None if name in NAMES else identity_of(name)
+            identity["content"] = identity_of(name)
             same = {"data": name, "epochs": epochs or settings["epochs"], **values}
             calls = [
                 {**same, "seed": seed, **dict(zip(axes, combination, strict=True))}
@@ -111,40 +112,52 @@ class Study:
             function = StoredFunction(self.learn, self.name, store, identity, package="networks")
             missing = [call for call in calls if function.find(call, has_arrays=False) is None]
             if verbose and missing:
-                _announce(self.learn, missing, n_jobs)
+                n_epochs = sum(call["epochs"] for call in missing)
+                time_epoch = partial(self._time_epoch, missing[0])
+                announce_runs(time_epoch, n_epochs, len(missing), n_jobs, least=LONG)
             records += run_function(function, calls, n_jobs, verbose, "runs")
         return records
+
+    def _time_epoch(self, call):
+        """The seconds of an epoch; the first learning of a process is slow."""
+        return min(self.learn(**call | {"epochs": 1})["seconds"] for _ in range(2))
 
     def tabulate(self, records: list[dict]) -> list[dict]:
         """Return a row for each data set and combination: means and deviations over the seeds.
 
         `relative_time` is the median time of a learning over that of the first row.
         """
-        rows = summarise(
-            records,
-            ["data", *self.varied],
-            self.averaged,
-            lambda found: {"times": [record["seconds"] for record in found]},
-        )
-        times = [np.median(row.pop("times") or np.nan) for row in rows]
-        return [
-            {**row, "relative_time": float(own / times[0])}
-            for row, own in zip(rows, times, strict=True)
-        ]
+        rows = summarise(records, ["data", *self.varied], self.averaged, _time)
+        first = rows[0]["relative_time"]
+        return [{**row, "relative_time": row["relative_time"] / first} for row in rows]
 
 
-def _announce(learn, calls, n_jobs):
-    """Say how long runs will take, where that is long, after an epoch of one of them."""
-    n_workers = min(effective_n_jobs(n_jobs), len(calls))
-    for _ in range(2):  # the first learning of a process is slow
-        try:
-            seconds = learn(**calls[0] | {"epochs": 1})["seconds"]
-        except Exception:  # of any kind: it will be that run's failure
-            return
-    total = seconds * sum(call["epochs"] for call in calls) / n_workers
-    if total > LONG:
-        work = f"{len(calls)} runs on {n_workers} workers, {seconds:.2g} s an epoch"
-        announce(total, work)
+def _time(records):
+    """The median time of some learnings; NaN for none."""
+    times = [record["seconds"] for record in records]
+    return {"relative_time": float(np.median(times or np.nan))}
+
+
+def announce_runs(
+    time_epoch: Callable[[], float],
+    n_epochs: int,
+    n_runs: int,
+    n_jobs: int = 1,
+    least: float = 0,
+    is_bound: bool = False,
+) -> None:
+    """Write how long runs of n_epochs in all will take, or take at most, if that is over `least`.
+
+    time_epoch() learns an epoch of a run and returns its seconds.
+    """
+    try:
+        seconds = time_epoch()
+    except Exception:  # of any kind: it will be that run's failure
+        return
+    n_workers = min(effective_n_jobs(n_jobs), n_runs)
+    if (total := n_epochs * seconds / n_workers) > least:
+        work = f"{n_epochs} epochs of {seconds:.2g} s, {n_runs} runs on {n_workers} workers"
+        announce(total, work, is_bound)
 
 
 def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
@@ -160,6 +173,11 @@ def done(records: list[dict]) -> list[dict]:
     if not found:
         raise RuntimeError(f"all {len(records)} runs failed: {records[0]['failure']}")
     return found
+
+
+def of_first_seed(records: list[dict]) -> list[dict]:
+    """Return the records that have the seed of the first."""
+    return [record for record in records if record["seed"] == records[0]["seed"]]
 
 
 def summarise(

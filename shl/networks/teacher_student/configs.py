@@ -4,14 +4,15 @@ stand for.
 
 import itertools
 import json
+import math
 import numbers
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from ..._base.checks import check_choice, check_count, check_file_name, check_number
-from ..._base.constraints import Checked, Constraint, Count, Flag, Positive, choice, count, instance
+from ..._base import constraints as of
+from ..._base.checks import check_file_name, check_number
 from ...store.keys import key_of
 from ..studies.data import identity_of, name_of
 
@@ -52,14 +53,33 @@ def _check_clipping(value, name):
 
 def _numbers(**options):
     """A constraint on the numbers of a list."""
-    return Constraint(partial(_check_numbers, **options), "numbers")
+    bad = ("0", [True], [math.nan])
+    return of.Constraint(partial(_check_numbers, **options), "numbers", bad=bad)
 
 
-Text = Annotated[str, instance(str, text="a text")]
+FileName = Annotated[str, of.Constraint(check_file_name, "a file's name", bad=("a/b", "..", 3))]
+Kind = Annotated[str, of.choice(MODELS)]
 
 
-@dataclass(frozen=True)
-class Config(Checked):
+@dataclass(frozen=True, kw_only=True)
+class Settings(of.Checked):
+    """What a configuration and each of its runs have in common, see `Config`."""
+
+    batch_size: of.Count = 16
+    patience: of.Count = 100
+    dataset_size: Annotated[int, of.count(10)] = 5120
+    num_epochs: of.Count = 50000
+    l1_path: Annotated[list, _numbers(least=0, may_be_empty=True)] = field(default_factory=list)
+    scaled: of.Flag = False
+    restarts: of.Count = 1
+    loss_func: Annotated[str, of.choice(("MSE",))] = "MSE"
+    init: of.Positive = 1.0
+    clipping: Annotated[float, of.Constraint(_check_clipping, "a number of at least 0")] = 0.0
+    data: of.Text = NORMAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
     """A configuration of the study; each field is a key of the JSON file, validated when it is
     made.
 
@@ -100,23 +120,12 @@ class Config(Checked):
         A readable name for the results' folder and files, without folders in it.
     """
 
-    batch_size: Count = 16
-    patience: Count = 100
-    dataset_size: Annotated[int, count(10)] = 5120
-    num_epochs: Count = 50000
     lr: Annotated[list, _numbers(above=0)] = field(default_factory=lambda: [0.005])
     l1_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [1e-5])
     l2_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [0.0])
-    l1_path: Annotated[list, _numbers(least=0, may_be_empty=True)] = field(default_factory=list)
-    scaled: Flag = False
-    restarts: Count = 1
-    loss_func: Annotated[str, choice(("MSE",))] = "MSE"
-    init: Positive = 1.0
-    clipping: Annotated[float, Constraint(_check_clipping, "a number of at least 0")] = 0.0
-    same_act: Flag = True
-    data: Text = NORMAL
-    save_path: Text | None = None
-    name: Annotated[str, Constraint(check_file_name, "a file's name")] = "noName"
+    same_act: of.Flag = True
+    save_path: of.Text | None = None
+    name: FileName = "noName"
 
 
 def config_names():
@@ -188,30 +197,19 @@ def split_model(name, parameter):
     return kind, activation
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, kw_only=True)
+class StudentRun(Settings):
     """One learning of the study: all that decides its result."""
 
-    teacher_type: str
+    teacher_type: Kind
     teacher_activation: str
-    student_type: str
+    student_type: Kind
     student_activation: str
     lr: float
     l1_norm: float
     l2_norm: float
-    l1_path: tuple
-    scaled: bool
-    restarts: int
-    init: float
-    batch_size: int
-    patience: int
-    dataset_size: int
-    num_epochs: int
-    loss_func: str
-    clipping: float
-    seed: int
-    data: str
-    data_hash: str | None  # of a file's content
+    seed: of.CountOrZero
+    data_hash: str | None = None  # of a file's content
 
     def key(self):
         """The hash of all that decides the result."""
@@ -238,7 +236,7 @@ class Run:
 
 
 def single_run(config, teacher_model, student_model, seed):
-    """The `Run` of two models' names, for a configuration with one value of lr, l1_norm and
+    """The `StudentRun` of two models' names, for a configuration with one value of lr, l1_norm and
     l2_norm.
     """
     for name in ("lr", "l1_norm", "l2_norm"):
@@ -252,9 +250,7 @@ def single_run(config, teacher_model, student_model, seed):
 
 
 def sweep_runs(config, teacher_type, student_type, seeds):
-    """The `Run`s over activations x lr x l1_norm x l2_norm x seeds, in this order."""
-    check_choice(teacher_type, "teacher_type", MODELS)
-    check_choice(student_type, "student_type", MODELS)
+    """The `StudentRun`s over activations x lr x l1_norm x l2_norm x seeds, in this order."""
     pairs = itertools.product(SWEPT_ACTIVATIONS, repeat=2)
     pairs = [pair for pair in pairs if pair[0] == pair[1] or not config.same_act]
     return _runs(config, teacher_type, student_type, pairs, seeds)
@@ -262,13 +258,10 @@ def sweep_runs(config, teacher_type, student_type, seeds):
 
 def _runs(config, teacher_type, student_type, pairs, seeds):
     """All combinations."""
-    seeds = [check_count(seed, "seed", least=0) for seed in seeds]
-    shared = {item.name for item in fields(Run)} & vars(config).keys()
-    own = {name: getattr(config, name) for name in shared}
-    own |= {"teacher_type": teacher_type, "student_type": student_type}
-    own |= {"l1_path": tuple(config.l1_path), "data_hash": None}
-    if config.data != NORMAL:
-        own["data_hash"] = identity_of(config.data)
+    shared = {item.name: getattr(config, item.name) for item in fields(Settings)}
+    shared |= {"teacher_type": teacher_type, "student_type": student_type}
+    shared["data_hash"] = None if config.data == NORMAL else identity_of(config.data)
     names = ("teacher_activation", "student_activation", "lr", "l1_norm", "l2_norm", "seed")
     axes = itertools.product(pairs, config.lr, config.l1_norm, config.l2_norm, seeds)
-    return [Run(**own | dict(zip(names, (*pair, *others), strict=True))) for pair, *others in axes]
+    combinations = ((*pair, *others) for pair, *others in axes)
+    return [StudentRun(**shared, **dict(zip(names, each, strict=True))) for each in combinations]

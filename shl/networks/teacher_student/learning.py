@@ -14,7 +14,7 @@ import numpy as np
 
 from ...learning.history import History
 from ..studies.data import draw_inputs
-from .configs import N_INPUTS, NORMAL, PATCH, Run
+from .configs import N_INPUTS, NORMAL, PATCH, StudentRun
 from .kernels import Descent, learn_epoch
 from .models import Model, compare, has_equal_kernels, make_teacher
 
@@ -63,7 +63,7 @@ class Learning:
     student : Model
         Changed in place.
     data : Data
-    run : Run
+    run : StudentRun
     rng : Generator
         Of the start and of the batches.
     watch : callable, default=None
@@ -169,9 +169,9 @@ def squared_error(responses: np.ndarray, y: np.ndarray) -> float:
 
 
 def learn_run(
-    run: Run, watch: Callable[[Learning], None] | None = None
+    run: StudentRun, watch: Callable[[Learning], None] | None = None
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """Learn one `Run`; watch is called after every epoch.
+    """Learn one `StudentRun`; watch is called after every epoch.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def _learn(run, teacher, watch):
     learning.n_starts = sum(other.n_starts for _, other in starts)
     for l1 in run.l1_path:
         learning.learn(l1, keeps_zeros=True)
-    return learning, (run.l1_path or (run.l1_norm,))[-1]
+    return learning, [run.l1_norm, *run.l1_path][-1]
 
 
 def _metrics(teacher, learning, l1):

@@ -4,13 +4,13 @@ penalties.
 
 import numpy as np
 
-from ...plotting.figures import new_figure, save
-from ..studies.plots import put_legend_beside
+from ...plotting.figures import save
+from ..studies.plots import make_panels, put_legend_beside
 
 MOST_NUMBERS = 40  # cells of an image in which numbers can be read
 
 
-def plot_match(arrays, title=None, is_rescaled=False, fname=None):
+def plot_match(arrays, run, fname=None):
     """Draw the teacher's and the matched student's weights as heat maps; return (fig, axs).
 
     A column is a layer, whose rows are inputs and whose columns are units, all of them.  Zeros are
@@ -21,16 +21,15 @@ def plot_match(arrays, title=None, is_rescaled=False, fname=None):
     ----------
     arrays : dict
         The arrays of `shl.networks.teacher_student.sweep.result_of`.
-    title : str, default=None
-    is_rescaled : bool, default=False
-        Whether titles say that the student has the teacher's scale: of two relu networks the
-        weights that enter a matched hidden unit have the norm of the teacher's.
+    run : StudentRun
+        Their run.  Of two relu networks the weights that enter a matched hidden unit have the norm
+        of the teacher's, which the titles say.
     fname : str or path, default=None
     """
     n_layers = sum(name.startswith("student_map_") for name in arrays)
     widths = [max(2, min(10, arrays[f"student_map_{i}"].shape[2])) for i in range(n_layers)]
-    fig = new_figure(figsize=(3 + 0.8 * sum(widths), 7), layout="constrained")
-    axs = fig.subplots(2, n_layers, squeeze=False, width_ratios=widths)
+    how = {"squeeze": False, "width_ratios": widths}
+    fig, axs = make_panels((2, n_layers), (3 + 0.8 * sum(widths), 7), **how)
     for row, who in zip(axs, ("teacher", "student"), strict=True):
         row[0].set_ylabel("input")
         for i, ax in enumerate(row):
@@ -38,11 +37,10 @@ def plot_match(arrays, title=None, is_rescaled=False, fname=None):
             image = layer.reshape(-1, layer.shape[2])
             fig.colorbar(_draw_weights(ax, image, abs(image).max() or 1.0), ax=ax, shrink=0.8)
             head = f"{who}, layer {i + 1}: {np.count_nonzero(image)} weights"
-            if is_rescaled and who == "student":
+            if who == "student" and run.teacher_activation == run.student_activation == "relu":
                 head += ",\non the teacher's scale"
             ax.set_title(head, fontsize="small")
-    if title:
-        fig.suptitle(title, fontsize="medium")
+    fig.suptitle(run.label(), fontsize="medium")
     save(fig, fname)
     return fig, axs
 
@@ -65,8 +63,7 @@ def plot_learning(arrays, fname=None):
     stages; returns (fig, (ax, ax)).
     """
     epochs, stages = arrays["history_steps"], arrays["history_stage"]
-    fig = new_figure(figsize=(8, 5), layout="constrained")
-    axs = fig.subplots(2, 1, sharex=True)
+    fig, axs = make_panels((2, 1), (8, 5), sharex=True)
     for name, label in (("objective", "training, with penalty"), ("loss", "held out, without")):
         axs[0].semilogy(epochs, np.maximum(arrays[f"history_{name}"], 1e-16), label=label)
     axs[0].set(ylabel="loss")
@@ -96,8 +93,7 @@ def plot_path(records, fname=None):
         Those of `shl.networks.sweep.sweep`; failed ones are left out.
     """
     done = [record for record in records if record["status"] == "done"]
-    fig = new_figure(figsize=(8.5, 6), layout="constrained")
-    axs = fig.subplots(2, 1, sharex=True)
+    fig, axs = make_panels((2, 1), (8.5, 6), sharex=True)
     lines, strengths = _lines(done), sorted({record["l1_norm"] for record in done})
     for column, (label, line) in enumerate(lines.items()):
         x = {l1: l1 if len(strengths) > 1 else column for l1 in sorted(line)}

@@ -3,18 +3,17 @@ their means; the command `shl teacher-student`.
 """
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 
 import numpy as np
-from joblib import effective_n_jobs
 
-from ..._base.progress import announce, progress
+from ..._base.progress import progress
 from ..._base.tables import show_value
 from ...store.entries import Store
 from ...store.jobs import Job, StoredFunction, run_jobs, split_arrays
-from ..studies.study import summarise, with_std
-from .configs import IDENTITY, Run
+from ..studies.study import announce_runs, summarise, with_std
+from .configs import IDENTITY, StudentRun
 
 OUT = "shl_teacher_student"
 SUMMARISED = ("n_weights", "n_large", "relative_loss", "var_y", "distance", "spread")
@@ -42,7 +41,7 @@ def _learn(watch, /, **parameters):
     """The arrays and metrics of `learn_run` in one dict."""
     from .learning import learn_run
 
-    arrays, metrics = learn_run(Run(**parameters), watch)
+    arrays, metrics = learn_run(StudentRun(**parameters), watch)
     return {**arrays, **metrics}
 
 
@@ -52,10 +51,10 @@ def _learn_metrics(students, parameters):
 
 
 def result_of(
-    run: Run, store: Store | None = None, tag: str = "", verbose: int = 0
+    run: StudentRun, store: Store | None = None, tag: str = "", verbose: int = 0
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """(arrays, metrics) of a `Run` as in `shl.networks.teacher_student.learn_run`, from the store
-    or learned now and stored there; verbose 1 shows an estimate, epochs, objective and weights.
+    """(arrays, metrics) of a run as in `shl.networks.teacher_student.learn_run`, from the store or
+    learned now and stored there; verbose 1 shows an estimate, epochs, objective and weights.
     """
     if verbose and _students(store, tag).find(asdict(run), has_arrays=False) is None:
         _announce([run])
@@ -70,7 +69,11 @@ def result_of(
 
 
 def sweep(
-    runs: list[Run], store: Store | None = None, tag: str = "", n_jobs: int = 1, verbose: int = 0
+    runs: list[StudentRun],
+    store: Store | None = None,
+    tag: str = "",
+    n_jobs: int = 1,
+    verbose: int = 0,
 ) -> list[dict]:
     """Learn what is not stored, on n_jobs workers; return a flat record for each run, in order.
 
@@ -81,7 +84,7 @@ def sweep(
 
     Parameters
     ----------
-    runs : list of shl.networks.configs.Run
+    runs : list of shl.networks.configs.StudentRun
     store : shl.store.Store, default=None
         None stores nothing.
     tag : str, default=""
@@ -101,26 +104,20 @@ def sweep(
     if verbose and missing:
         _announce(missing, n_jobs)
     outcomes = run_jobs(jobs, n_jobs, verbose, "students")
-    return [
-        {**call, "l1_path": list(call["l1_path"]), **outcome}
-        for call, outcome in zip(calls, outcomes, strict=True)
-    ]
+    return [{**call, **outcome} for call, outcome in zip(calls, outcomes, strict=True)]
 
 
 def _announce(runs, n_jobs=1):
-    """Say how long runs will take at most, after three epochs of the first."""
+    """Say how long runs will take at most, as most of them stop earlier."""
     from .learning import learn_run
 
-    times, first = [], replace(runs[0], num_epochs=3, restarts=1)
-    try:
+    def time_epoch():
+        times, first = [], replace(runs[0], num_epochs=3, restarts=1)
         learn_run(first, lambda _: times.append(time.perf_counter()))
-    except ArithmeticError:  # it will be that run's failure
-        return
-    seconds = min(np.diff(times), default=0.0)  # the first epoch may compile
+        return min(np.diff(times), default=0.0)  # the first epoch may compile
+
     n_epochs = sum(run.num_epochs * run.restarts for run in runs)
-    n_workers = min(effective_n_jobs(n_jobs), len(runs))
-    work = f"{n_epochs} epochs of {seconds:.2g} s, runs: {len(runs)}; most of them stop earlier"
-    announce(n_epochs * seconds / n_workers, work, is_bound=True)
+    announce_runs(time_epoch, n_epochs, len(runs), n_jobs, is_bound=True)
 
 
 def summarise_sweep(records: list[dict]) -> list[dict]:
@@ -130,7 +127,7 @@ def summarise_sweep(records: list[dict]) -> list[dict]:
     Keys: the parameters, n_runs, n_failed, n_recovered, n_all and n_teacher (weights of student and
     teacher; None where all failed), and <metric>, <metric>_std of `SUMMARISED` over the runs done.
     """
-    names = [name for name in Run.__dataclass_fields__ if name != "seed"]
+    names = [item.name for item in fields(StudentRun) if item.name != "seed"]
     return summarise(records, names, SUMMARISED, _count_weights)
 
 
