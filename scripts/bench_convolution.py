@@ -33,9 +33,9 @@ from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalSHL, gaussian_mask, preprocess
-from shl.convolution.coding import ConvolutionalCoding
 from shl.convolution.kernels import Limits, Slots, pursue
 from shl.convolution.maps import places
+from shl.convolution.parameters import ConvolutionalCoding
 from shl.images.photographs import load_images
 from shl.learning import loop
 from shl.learning.state import start_state

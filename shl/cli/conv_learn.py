@@ -17,8 +17,8 @@ SECOND_FLAGS = {
 def _add_flags(parser):
     """The flags of the command."""
     from ..annex import convolution as study
-    from ..convolution.coding import L0_OF_IMAGES
     from ..convolution.estimator import ConvolutionalSHL
+    from ..convolution.parameters import L0_OF_IMAGES
 
     flags.add_database(parser, study.load, more="'faces' (Olivetti, downloaded once), ")
     flags.add_parameter(parser, study.load, "n_images", "images to learn from")

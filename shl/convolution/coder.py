@@ -7,7 +7,7 @@ any number of threads and for any cut of a long signal into blocks.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -23,9 +23,7 @@ from .blocks import join_blocks
 from .events import ConvolutionalCode
 from .layout import Images, runs_of_size, stacks, without_gaps
 from .maps import ALIGNED, Filters
-
-if TYPE_CHECKING:
-    from .coding import ConvolutionalCoding
+from .parameters import ConvolutionalCoding
 
 TILE = 320  # numbers in a tile, about: places of a row times atoms
 EVENTS_A_CALL = 4096  # between two steps of the progress bar
@@ -45,7 +43,7 @@ MOST_ROUNDS = 8  # of pursuit to a tolerance, each from a residual that was comp
 class ConvolutionalCoder:
     """A dictionary made ready: what every image shares."""
 
-    coding: "ConvolutionalCoding"
+    coding: ConvolutionalCoding
     filters: Filters
     competition: Competition
     noise: np.ndarray | None = None  # (n_dictionary,): standard deviation of correlations

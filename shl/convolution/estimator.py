@@ -16,9 +16,10 @@ from ..learning.homeostasis import Rule, kind_of, make_rule
 from ..learning.optimizers import Decay, DecayLike, GradientDescent, Newton
 from ..learning.replacement import ReplaceLike
 from ..learning.state import Plan
-from .coding import ConvolutionalCoding, check_filters, encode_images
+from .coding import check_filters, encode_images
 from .events import ConvolutionalCode
 from .layout import Windows, read, scaled
+from .parameters import ConvolutionalCoding
 from .recordings import (
     DECAY,
     FLOOR,

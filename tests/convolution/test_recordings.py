@@ -12,8 +12,8 @@ from shl._base.threads import Threads
 from shl.coding.competition import Competition
 from shl.coding.preparing import prepare
 from shl.convolution import ConvolutionalCode, ConvolutionalSHL, coder, convolutional_encode
-from shl.convolution.coding import ConvolutionalCoding
 from shl.convolution.layout import Windows, read
+from shl.convolution.parameters import ConvolutionalCoding
 from shl.datasets import make_recording
 
 
