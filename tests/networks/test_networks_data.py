@@ -151,7 +151,7 @@ def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, command, capsys):
         raise OSError("no route to host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
-    data._load.cache_clear()
+    data._load_content.cache_clear()
     pytest.importorskip("torch")
     assert command("set", "--data", "mnist") == 1
     error = capsys.readouterr().err
