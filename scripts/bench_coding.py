@@ -1,24 +1,29 @@
 """Coding: against its floor, the product X D^T, and other packages; what is promised of speed;
-photographs with missing pixels; and whether a rule of homeostasis breaks down.
+and photographs with missing pixels.
 
-    python scripts/bench_coding.py coding              # 4096 natural patches, and growth
-    python scripts/bench_coding.py speed --page docs/results/speed.md
+    python scripts/bench_coding.py speed
+    python scripts/bench_coding.py coding              # growth, threads, slow packages, records
     python scripts/bench_coding.py inpainting
-    python scripts/bench_coding.py homeostasis --quick
 
 Contestants take turns in one process, on one thread and on all.  SPAMS' "OMP" is order-recursive
 pursuit, so time and residual are compared, not codes.  What was tried for these times:
 docs/performance.md.
 """
 
-import itertools
 from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from bench_learning import AT_ONCE, measure_changes, measure_few_samples, measure_step
+from bench_learning import (
+    AT_ONCE,
+    measure_changes,
+    measure_few_samples,
+    measure_records,
+    measure_step,
+)
 from rounds import (
+    ASKED,
     SIZE,
     alternate,
     clock_of,
@@ -28,17 +33,15 @@ from rounds import (
     patches,
     report,
     row,
-    run_part,
+    run,
     words,
 )
 from sklearn.datasets import load_sample_image
 from sklearn.decomposition import SparseCoder
 from threadpoolctl import threadpool_limits
 
-from shl import SHL, SHL_set, SparseHebbianLearning, sparse_encode
-from shl._base.tables import table
+from shl import SparseHebbianLearning, sparse_encode
 from shl._base.threads import Threads
-from shl.annex.study import FRESH_SEED, evaluate
 from shl.coding.parameters import Coding
 from shl.coding.preparing import prepare
 from shl.images.photographs import to_grey
@@ -56,20 +59,12 @@ GROWTH = {
 # ------------------------------------------------------------------------------ coding and speed
 
 
-def measure_coding(X, args):
-    """Rows of coding on one thread and on all, and the atoms."""
+def fit_rules(X, args):
+    """Models of the rules whose codes are timed."""
     options = {"l0_sparseness": L0, "learning_algorithm": "mp", "n_iter": 400, "homeo_fade": None}
     options |= {"batch_size": 256, "random_state": 0, "n_jobs": args.n_jobs}
-    plain, fair = (
-        SparseHebbianLearning(SIZE["n_dictionary"], homeo_method=rule, **options).fit(X)
-        for rule in ("HAP", "HEH")
-    )
-    X, rows = X[: SIZE["n_samples"]], []
-    for n_jobs in sorted({1, args.n_jobs}):
-        rows += measure_ours(X, plain, fair, n_jobs, args)
-    if not args.no_peers:
-        rows += measure_spams(X, plain.components_, args)
-    return rows, plain.components_
+    make = partial(SparseHebbianLearning, SIZE["n_dictionary"], **options)
+    return [make(homeo_method=rule).fit(X) for rule in ("HAP", "HEH")]
 
 
 def measure_ours(X, plain, fair, n_jobs, args):
@@ -97,11 +92,11 @@ def measure_ours(X, plain, fair, n_jobs, args):
             clock_of(args),
         )
     product = times["product"]
-    yield row(f"product X D^T, {threads}", product, product, "product", None)
+    yield row(f"product X D^T, {threads}", product, product, "product")
     yield row(f"mp, a gain, events, {threads}", times["events"], product, "product", 1.7)
     yield row(f"mp, a gain, CSR, {threads}", times["csr"], product, "product", 1.7)
     yield row(f"mp, HEH table, dense, {threads}", times["table"], times["gain"], "gain, dense", 1.7)
-    yield row(f"omp, CSR, {threads}", times["omp"], product, "product", None)
+    yield row(f"omp, CSR, {threads}", times["omp"], product, "product")
 
 
 def measure_threads(X, D, args):
@@ -122,13 +117,10 @@ def measure_peer(X, D, args, name, theirs, most, rounds=SLOW_ROUNDS):
 
 def measure_spams(X, D, args):
     """A row of omp against SPAMS."""
-    if (spams := find_peer("spams")) is None:
+    if args.no_peers or (spams := find_peer("spams")) is None:
         return
     signals, atoms = np.asfortranarray(X.T), np.asfortranarray(D.T)
-
-    def theirs():
-        return spams.omp(signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
-
+    theirs = partial(spams.omp, signals, D=atoms, L=L0, eps=0.0, numThreads=args.n_jobs)
     ours = sparse_encode(X, D, algorithm="omp", l0_sparseness=L0, sparse_output=True)
     for name, code in (("ours", ours), ("spams", theirs().T)):
         print(f"residual of omp, {name}: {np.linalg.norm(X - code @ D) / np.linalg.norm(X):.4f}")
@@ -137,14 +129,16 @@ def measure_spams(X, D, args):
 
 def measure_slow_peers(X, D, args):
     """Rows of omp against packages that take many seconds."""
+    if args.no_peers:
+        return
     coder = SparseCoder(D, transform_algorithm="omp", transform_n_nonzero_coefs=L0, n_jobs=1)
-    theirs = {"scikit-learn's SparseCoder": (partial(coder.transform, X), 1 / 50)}
+    theirs = partial(coder.transform, X)
+    yield measure_peer(X, D, args, "scikit-learn's SparseCoder", theirs, 1 / 50)
     if (dictlearn := find_peer("dictlearn")) is not None:
-        signals, atoms = X.astype(np.float64), D.astype(np.float64)
         options = {"algorithm": "batch_omp", "n_nonzero_coefs": L0}
-        theirs["dictlearn"] = partial(dictlearn.sparse_encode, signals, atoms, **options), 1 / 10
-    for name, (function, most) in theirs.items():
-        yield measure_peer(X, D, args, name, function, most)
+        arrays = X.astype(np.float64), D.astype(np.float64)
+        theirs = partial(dictlearn.sparse_encode, *arrays, **options)
+        yield measure_peer(X, D, args, "dictlearn", theirs, 1 / 10)
 
 
 def measure_growth(args):
@@ -183,24 +177,27 @@ def draw(growth, fname):
 
 
 def run_coding(args):
-    """4096 natural patches of 441 pixels in float32, 676 atoms, 21 non-zeros; growth with sizes."""
+    """Growth with sizes; threads, slow packages, and records, of patches as `speed` codes them."""
+    growth = measure_growth(args)
+    if args.plot:
+        draw(growth, args.plot)
     X = patches(args)
-    rows, D = measure_coding(X, args)
-    X = X[: SIZE["n_samples"]]
-    rows += measure_threads(X, D, args)
-    if not args.no_peers:
-        rows += measure_slow_peers(X, D, args)
-    report(rows, args)
-    if not args.no_growth:
-        growth = measure_growth(args)
-        if args.plot:
-            draw(growth, args.plot)
+    D, X_coded = fit_rules(X, args)[0].components_, X[: SIZE["n_samples"]]
+    rows = [*measure_threads(X_coded, D, args), *measure_slow_peers(X_coded, D, args)]
+    report([*rows, *measure_records(X, args)], args)
 
 
 def run_speed(args):
-    """What is promised of speed, in one run: coding, learning steps, and the large dictionary."""
-    X = patches(args, 32768)
-    rows, _ = measure_coding(X[:8192], args)
+    """What is promised of speed, in one run: coding, learning steps, and the large dictionary.
+
+    4096 natural patches of 441 pixels in float32, 676 atoms, 21 non-zeros.
+    """
+    X, rows = patches(args, 32768), []
+    plain, fair = fit_rules(X[:8192], args)
+    coded = X[: SIZE["n_samples"]]
+    for n_jobs in sorted({1, args.n_jobs}):
+        rows += measure_ours(coded, plain, fair, n_jobs, args)
+    rows += measure_spams(coded, plain.components_, args)
     alone = Namespace(**{**vars(args), "n_jobs": 1})
     with threadpool_limits(1):  # of the products
         rows += measure_step(X, 256, alone, {"but for it": 2.2}, AT_ONCE)
@@ -208,13 +205,10 @@ def run_speed(args):
     with threadpool_limits(args.n_jobs):
         rows += measure_step(X, 4096, args, {"HAP": 3.5, "HEH": 2.0})
         rows += measure_few_samples(args)
-    notes = []
+    report(rows, args)
     if not args.no_large:  # in a process of its own, for its memory
         script = Path(__file__).with_name("bench_learning.py")
-        found = output_of(script, "large", f"--n-jobs={args.n_jobs}")
-        print(found, end="")
-        notes = ["", *found.splitlines()]
-    report(rows, args, notes)
+        print("\n" + output_of(script, "large", f"--n-jobs={args.n_jobs}"), end="")
 
 
 # ------------------------------------------------------------------------------------ inpainting
@@ -265,92 +259,11 @@ def run_inpainting(args):
     seconds = alternate(ways, args.rounds, clock_of(args))
     work = f"masked coding of {len(X)} patches"
     names = ways.keys() - {"ours"}
-    report([row(work, seconds["ours"], seconds[name], name, None) for name in names], args)
+    report([row(work, seconds["ours"], seconds[name], name) for name in names], args)
 
 
-# ----------------------------------------------------------------------------------- homeostasis
-
-RULES = ("HAP", "HEH2019", "HEH")
-SIZES = {  # patch_width, n_dictionary, l0_sparseness
-    "small": (12, 196, 10),
-    "study": (21, 676, 21),
-    "dense": (21, 676, 42),
-    "wide": (21, 956, 21),
-}
-GRID = {"eta": (0.005, 0.02, 0.04), "eta_homeo": (0.005, 0.01, 0.05), "batch_size": (64, 256, 1024)}
-QUICK = {"eta": (0.02,), "eta_homeo": (0.01, 0.05), "batch_size": (64, 256)}
-MOST_ERROR, LEAST_ENTROPY = 0.02, 0.985
-N_FRESH, N_HELD_OUT = 4096, 256
-COLUMNS = ("error", "error_own", "entropy", "entropy_own", "F", "F_own", "unused")
-
-
-def run_homeostasis(args):
-    """Does a rule of homeostasis break down?  Error and usage on new patches, over rates and sizes.
-
-    Every rule learns in every cell of a grid of eta x eta_homeo x batch_size on each size and
-    database; a row gives its error relative to that of plain pursuit, 'None', and the entropy of
-    usage, under plain pursuit and under the rule's own competition (`own`).  Learnings are stored:
-    a run that was interrupted resumes, and one with more cells learns the new ones alone.
-    """
-    grid = QUICK if args.quick else GRID
-    args.grid = {name: getattr(args, name) or values for name, values in grid.items()}
-    sizes, rows = ["small"] if args.quick else args.size, []
-    for database, size in itertools.product(args.database, sizes):
-        rows += measure_cells(database, size, args)
-    none = {cell(row): row[-1]["error"] for row in rows if row[5] == "None"}
-    print(f"{args.steps} steps; errors relative to None's, C = {args.C:g}\n")
-    for each, own in itertools.product(rows, ("", "_own")):
-        each[-1][f"above{own}"] = each[-1][f"error{own}"] / none[cell(each)] - 1
-    names = ("above", "above_own", *COLUMNS)
-    head = ["database", "size", *args.grid, "rule", *names]
-    print(*table(head, [[*row[:6], *(row[-1][name] for name in names)] for row in rows]), sep="\n")
-    print(f"Worst cells, and cells with an error more than {MOST_ERROR:.0%} above None's or an ")
-    print(f"entropy under {LEAST_ENTROPY}:\n")
-    head = ["rule", "cells", "most error", "own", "least entropy", "own", "failing", "own"]
-    print(*table(head, [summary(rule, rows) for rule in args.rules]), sep="\n")
-
-
-def measure_cells(database, size, args):
-    """[database, size, eta, eta_homeo, batch_size, rule, {name: value}] of each learning; None has
-    no rate, and learns once for all eta_homeo.
-    """
-    opts = dict(zip(("patch_width", "n_dictionary", "l0_sparseness"), SIZES[size], strict=True))
-    opts |= {"name_database": database, "datapath": args.datapath, "cache_dir": args.cache_dir}
-    opts |= {"N_patches": 16384, "n_iter": args.steps, "record_each": args.steps, "C": args.C}
-    opts |= {"record_num_batches": N_HELD_OUT, "one_over_F": False}
-    fresh = SHL(**{**opts, "seed": FRESH_SEED, "N_patches": N_FRESH}).get_data()
-    rates = args.grid["eta_homeo"]
-    for rules, eta_homeo in ((["None"], rates[:1]), (args.rules, rates)):
-        values = {**args.grid, "eta_homeo": eta_homeo, "homeo_method": rules}
-        experiments = SHL_set(opts, tag="homeostasis", values=values)
-        for record in experiments.run(list(values), n_jobs=args.n_jobs, grid=True):
-            params = [record["params"][name] for name in values]
-            yield [database, size, *params, evaluate(experiments.learned(record), fresh)]
-
-
-def cell(row):
-    """What plain pursuit learns from: all but the rate of homeostasis and the rule."""
-    database, size, eta, _, batch_size = row[:5]
-    return database, size, eta, batch_size
-
-
-def summary(rule, rows):
-    """The worst of a rule's cells, and how many fail."""
-    found = [row[-1] for row in rows if row[5] == rule]
-    errors, entropies = (
-        [[each[f"{name}{own}"] for each in found] for own in ("", "_own")]
-        for name in ("above", "entropy")
-    )
-    failing = [
-        sum(e > MOST_ERROR or h < LEAST_ENTROPY for e, h in zip(*pair, strict=True))
-        for pair in zip(errors, entropies, strict=True)
-    ]
-    return [rule, len(found), *map(max, errors), *map(min, entropies), *failing]
-
-
-ASKED = {"action": "store_true"}
 PARTS = {
-    "coding": (run_coding, {"no-growth": {**ASKED, "help": "leave the growth out"}}),
+    "coding": (run_coding, {"plot": {"metavar": "FILE", "help": "write a picture of the growth"}}),
     "speed": (run_speed, {"no-large": {**ASKED, "help": "leave the large dictionary out"}}),
     "inpainting": (
         run_inpainting,
@@ -360,24 +273,7 @@ PARTS = {
             "n-iter": {"type": int, "default": 1000, "help": "steps of learning"},
         },
     ),
-    "homeostasis": (
-        run_homeostasis,
-        {
-            "steps": {"type": int, "default": 300, "help": "of each learning (default 300)"},
-            "quick": {**ASKED, "help": "4 cells of the small size alone"},
-            "size": {"nargs": "+", "choices": SIZES, "default": list(SIZES)},
-            "rules": {"nargs": "+", "default": list(RULES), "help": "beside None"},
-            "database": {"nargs": "+", "default": ["sample", "dead_leaves"]},
-            "cache-dir": {"default": "cache_dir"},
-            "C": {"type": float, "default": 0.0, "help": "the scale (default 0, adapts)"},
-            "n-jobs": {"type": int, "default": 1, "help": "learnings at a time (default 1)"},
-            **{
-                name.replace("_", "-"): {"nargs": "+", "type": type(values[0])}
-                for name, values in GRID.items()
-            },
-        },
-    ),
 }
 
 if __name__ == "__main__":
-    run_part(__doc__, PARTS)
+    run(__doc__, PARTS)

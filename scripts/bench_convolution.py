@@ -13,13 +13,21 @@ its rows come into the cache together (1.1 times slower), and to subtract from t
 before its tiles are ranked (the same).
 """
 
-import statistics
-import subprocess
-import sys
 import time
 
 import numpy as np
-from rounds import alternate, find_peer, parse, peak, report, row
+from rounds import (
+    ASKED,
+    Seconds,
+    alternate,
+    find_peer,
+    output_of,
+    peak,
+    report,
+    row,
+    run,
+    seconds_of,
+)
 
 from shl._base.threads import Threads, chunks, map_serially
 from shl.annex import convolution as study
@@ -69,7 +77,7 @@ def measure_ours(X, model, args):
             args.rounds,
         )
     unit = times["unit"]
-    yield row("first correlation", unit, unit, "unit", None)
+    yield row("first correlation", unit, unit, "unit")
     yield row("coding, events", times["code"], unit, "unit", 2.5)
     yield row("transform", times["transform"], unit, "unit", 2.5)
     yield row("a learning step", times["step"], unit, "unit", 4)
@@ -110,15 +118,11 @@ def measure_sizes(dictionary, args, n_events=200):
             states[is_local, size], seconds[is_local, size] = pursuit(coder, image), []
     for _ in range(4 * args.rounds):  # each call goes on with the next events of the same image
         for key, state in states.items():
-            began = time.perf_counter()
-            state()
-            seconds[key].append((time.perf_counter() - began) / n_events)
-    medians = {key: statistics.median(values) for key, values in seconds.items()}
+            seconds[key].append(seconds_of(state) / n_events)
+    medians = {key: Seconds(values).median for key, values in seconds.items()}
     for (is_local, size), median in medians.items():
         where = "in 65 x 65 of" if is_local else "in"
-        yield row(
-            f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129", None
-        )
+        yield row(f"an event {where} {size} x {size}", median, medians[is_local, 129], "129 x 129")
 
 
 def measure_peers(X, dictionary, args):
@@ -136,8 +140,8 @@ def measure_peers(X, dictionary, args):
                 },
                 args.rounds,
             )
-        yield row("first correlation", times["unit"], times["torch"], "PyTorch's conv2d", None)
-        yield row("coding, events", times["code"], times["torch"], "PyTorch's conv2d", None)
+        yield row("first correlation", times["unit"], times["torch"], "PyTorch's conv2d")
+        yield row("coding, events", times["code"], times["torch"], "PyTorch's conv2d")
     if (cbpdn := find_peer("sporco.admm.cbpdn")) is not None:
         yield from measure_sporco(cbpdn, X[:8], dictionary, args)
 
@@ -170,13 +174,8 @@ def measure_sporco(cbpdn, X, dictionary, args):
         f"{n_used} coefficients an image: |residual| / |X| {ours_error:.3f} by pursuit, "
         f"{their_error:.3f} by sporco"
     )
-    yield row(
-        f"coding {len(X)} images, {n_used} events each",
-        times["ours"],
-        times["theirs"],
-        "sporco's ConvBPDN, 100 iterations",
-        None,
-    )
+    work = f"coding {len(X)} images, {n_used} events each"
+    yield row(work, times["ours"], times["theirs"], "sporco's ConvBPDN, 100 iterations")
 
 
 def code_photograph(args, n_events=100_000):
@@ -210,13 +209,8 @@ def learn(X, n_iter, args):
     ).fit(X)
 
 
-def main():
+def main(args):
     """Print the table."""
-    parser = parse(__doc__)
-    parser.add_argument(
-        "--photograph", action="store_true", help="only the 12-megapixel photograph"
-    )
-    args = parser.parse_args()
     if args.photograph:
         return code_photograph(args)
     X = preprocess(study.load(args.database, args.datapath))
@@ -225,10 +219,10 @@ def main():
     if not args.no_peers:
         rows += measure_peers(X, model.components_, args)
     report(rows, args)
-    subprocess.run(
-        [sys.executable, __file__, "--photograph", "--n-jobs", str(args.n_jobs)], check=True
-    )
+    print(output_of(__file__, "--photograph", "--n-jobs", args.n_jobs), end="")
 
+
+FLAGS = {"photograph": {**ASKED, "help": "only the 12-megapixel photograph"}}
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, {None: (main, FLAGS)})

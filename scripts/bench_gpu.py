@@ -8,10 +8,10 @@ supports are compared.  Needs a GPU, and the extra `gpu`;
 """
 
 import sys
-import time
+from functools import partial
 
 import numpy as np
-from rounds import Seconds, parse, report, row
+from rounds import ASKED, alternate, report, row, run, seconds_of
 
 from shl import SparseHebbianLearning, sparse_encode
 from shl._base.threads import Threads
@@ -36,25 +36,23 @@ def take_turns(contestants, rounds, device):
     The device is idle between contestants and its clock drops, so that each turn begins with a
     call that is not counted; short functions are called again for a while.
     """
-    seconds = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, function in contestants.items():
-            once = time_call(function, device)
-            n_calls = min(50, int(LEAST / once)) * bool(turn)
-            again = [time_call(function, device) for _ in range(n_calls)] or [once]
-            seconds[name] += [sum(again) / len(again)] * bool(turn)
-    return {name: Seconds(values) for name, values in seconds.items()}
+
+    def measure(function, clock):
+        once = seconds_of(partial(wait_for, function, device), clock)
+        n_calls = min(50, int(LEAST / once))
+        again = [seconds_of(partial(wait_for, function, device), clock) for _ in range(n_calls)]
+        return sum(again) / n_calls if again else once
+
+    return alternate(contestants, rounds, measure=measure)
 
 
-def time_call(function, device):
-    """Seconds of one call, and then of all work of the device."""
+def wait_for(function, device):
+    """Call a function, and wait for all work of the device."""
     import torch
 
-    began = time.perf_counter()
     function()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began
 
 
 def make_data(size, device):
@@ -95,16 +93,9 @@ def encoder(X, D, l0_sparseness, algorithm="mp", competition=None):
 
 def learned(X, n_dictionary, l0_sparseness, rule):
     """A model after one step on all samples."""
-    model = SparseHebbianLearning(
-        n_dictionary,
-        l0_sparseness=l0_sparseness,
-        learning_algorithm="mp",
-        homeo_method=rule,
-        homeo_fade=None,
-        batch_size=len(X),
-        random_state=0,
-    )
-    return model.partial_fit(X)
+    options = {"l0_sparseness": l0_sparseness, "learning_algorithm": "mp", "homeo_method": rule}
+    options |= {"homeo_fade": None, "batch_size": len(X), "random_state": 0}
+    return SparseHebbianLearning(n_dictionary, **options).partial_fit(X)
 
 
 def measure(name, size, args, device):
@@ -122,11 +113,11 @@ def measure(name, size, args, device):
     }
     times = take_turns(contestants, args.rounds, device)
     product = times["product"]
-    yield row(f"{name}: product X D^T", product, product, "product", None)
+    yield row(f"{name}: product X D^T", product, product, "product")
     most = None if name == "large" else 2.5
     yield row(f"{name}: mp, a gain, events", times["gain"], product, "product", most)
-    yield row(f"{name}: mp, HEH table, events", times["table"], product, "product", None)
-    yield row(f"{name}: omp, events", times["omp"], product, "product", None)
+    yield row(f"{name}: mp, HEH table, events", times["table"], product, "product")
+    yield row(f"{name}: omp, events", times["omp"], product, "product")
     most = 4.0 if name == "middle" else None
     yield row(f"{name}: learning step", times["step"], product, "product", most)
     least = " (at least 250,000)" if name == "large" else ""
@@ -183,40 +174,21 @@ def measure_cpu(size, args, device):
 
     def on_cpu():
         with Threads(args.n_jobs) as threads:
-            return prepare(Coding(l0_sparseness=size[3]), atoms, threads=threads).encode(
-                part, threads
-            )
+            coder = prepare(Coding(l0_sparseness=size[3]), atoms, threads=threads)
+            return coder.encode(part, threads)
 
     contestants = {"gpu": encoder(X, D, size[3]), "cpu": on_cpu}
     times = take_turns(contestants, args.rounds, device)
-    yield row("4096 samples: mp on the GPU", times["gpu"], times["cpu"], "CPU", None)
+    yield row("4096 samples: mp on the GPU", times["gpu"], times["cpu"], "CPU")
 
 
-def measure_figure(device):
-    """Seconds of the runs of the paper's figure 1."""
-    import time
-
-    import torch
-
-    X, _ = make_data(SIZES["small"], device)
-    began = time.perf_counter()
+def learn_figure(X):
+    """The runs of the paper's figure 1."""
+    options = {"l0_sparseness": 21, "learning_algorithm": "mp", "n_iter": STEPS, "batch_size": 256}
+    options |= {"homeo_fade": None, "replace": False}
     for rule in RULES:
         for seed in range(RUNS):
-            SparseHebbianLearning(
-                676,
-                l0_sparseness=21,
-                learning_algorithm="mp",
-                n_iter=STEPS,
-                batch_size=256,
-                homeo_method=rule,
-                homeo_fade=None,
-                replace=False,
-                random_state=seed,
-            ).fit(X)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    seconds = time.perf_counter() - began
-    print(f"{RUNS * len(RULES)} runs of {STEPS} steps: {seconds:.0f} s (at most 120)")
+            SparseHebbianLearning(676, homeo_method=rule, random_state=seed, **options).fit(X)
 
 
 def find_gpu():
@@ -231,12 +203,8 @@ def find_gpu():
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def main():
+def main(args):
     """Print the table."""
-    parser = parse(__doc__)
-    parser.add_argument("--size", choices=SIZES, action="append", help="default: all")
-    parser.add_argument("--figure", action="store_true", help="time the runs of figure 1, too")
-    args = parser.parse_args()
     device, rows = find_gpu(), []
     for name in args.size or SIZES:
         rows += measure(name, SIZES[name], args, device)
@@ -244,8 +212,15 @@ def main():
         rows += measure_cpu(SIZES["small"], args, device)
     report(rows, args)
     if args.figure:
-        measure_figure(device)
+        learn_all = partial(learn_figure, make_data(SIZES["small"], device)[0])
+        seconds = seconds_of(partial(wait_for, learn_all, device))
+        print(f"{RUNS * len(RULES)} runs of {STEPS} steps: {seconds:.0f} s (at most 120)")
 
+
+FLAGS = {
+    "size": {"choices": SIZES, "action": "append", "help": "default: all"},
+    "figure": {**ASKED, "help": "time the runs of figure 1, too"},
+}
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, {None: (main, FLAGS)})

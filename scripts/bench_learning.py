@@ -1,6 +1,5 @@
-"""Learning: a step against the product X D^T, and what records cost; a large dictionary; memory.
+"""Learning: a large dictionary, memory, and streams; and the steps that `bench_coding.py` times.
 
-    python scripts/bench_learning.py steps     # of 4096, 256 and 1024 natural patches
     python scripts/bench_learning.py large     # 16,384 atoms of 768 pixels
     python scripts/bench_learning.py memory    # of coding a mapped file, and the first minute
     python scripts/bench_learning.py stream    # learning from a mapped file
@@ -18,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +26,14 @@ from rounds import (
     alternate,
     clock_of,
     output_of,
-    patches,
     peak,
-    report,
+    print_measured,
     row,
-    run_part,
+    run,
+    seconds_of,
     status,
     words,
 )
-from threadpoolctl import threadpool_limits
 
 from shl import SparseHebbianLearning
 from shl._base.threads import Threads
@@ -44,27 +43,19 @@ from shl.learning import loop
 from shl.learning.state import start_state
 
 L0, N = SIZE["l0_sparseness"], SIZE["n_dictionary"]
-FEW = {"n_dictionary": 4096, "l0_sparseness": 32}  # of a step with fewer samples than atoms
+FEW = (4096, 32)  # of a step with fewer samples than atoms
 AT_ONCE = 10  # steps of 256: of them one may replace an atom
 ALL_STEPS = 2000  # of which those that are timed lie where atoms are replaced
 
 
-def stepper(
-    X, batch_size, args, n_dictionary=N, l0_sparseness=L0, warm_up=120, at_once=1, **options
-):
+def stepper(X, batch_size, args, sizes=(N, L0), warm_up=120, at_once=1, **options):
     """A function that takes some learning steps, after enough of them that homeostasis has
     settled.
     """
-    model = SparseHebbianLearning(
-        n_dictionary,
-        learning_algorithm="mp",
-        l0_sparseness=l0_sparseness,
-        alpha_MP=0.95,
-        homeo_fade=None,
-        eta=0.02,
-        batch_size=batch_size,
-        **{"homeo_method": "HAP", "eta_decay": None, "replace": False} | options,
-    )
+    n_dictionary, l0_sparseness = sizes
+    fixed = {"learning_algorithm": "mp", "alpha_MP": 0.95, "homeo_fade": None, "eta": 0.02}
+    fixed |= {"homeo_method": "HAP", "eta_decay": None, "replace": False, "batch_size": batch_size}
+    model = SparseHebbianLearning(n_dictionary, l0_sparseness=l0_sparseness, **{**fixed, **options})
     plan = model.plan(X.shape, X.dtype, ALL_STEPS)
     rng = np.random.default_rng(0)
     atoms = rng.standard_normal((n_dictionary, X.shape[1]), np.float32)
@@ -104,7 +95,7 @@ def measure_step(X, batch_size, args, most, at_once=1):
     unit, (ours, fair) = times["product"], (times[rule].over(at_once) for rule in rules)
     name = f"step of {batch_size}, {words(args.n_jobs)}"
     yield row(f"{name}, HAP", ours, unit, "product", most.get("HAP"))
-    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product", None)
+    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product")
     rest = ours - times["gram"]
     yield row(f"{name}, HAP, but for it", rest, unit, "product", most.get("but for it"))
     yield row(f"{name}, HEH", fair, ours, "HAP's", most.get("HEH"))
@@ -125,8 +116,8 @@ def measure_changes(X, args):
 def measure_few_samples(args, at_once=2):
     """Rows of a step with fewer samples than atoms."""
     rng = np.random.default_rng(0)
-    X, D = (rng.standard_normal((n, 512), np.float32) for n in (2048, FEW["n_dictionary"]))
-    step = stepper(X, 1024, args, **FEW, warm_up=2, at_once=at_once)
+    X, D = (rng.standard_normal((n, 512), np.float32) for n in (2048, FEW[0]))
+    step = stepper(X, 1024, args, FEW, warm_up=2, at_once=at_once)
     times = alternate(
         {"product": lambda: X[:1024] @ D.T, "gram": preparer(D, args), "step": step},
         max(3, args.rounds // 3),
@@ -134,7 +125,7 @@ def measure_few_samples(args, at_once=2):
     )
     unit, ours = times["product"], times["step"].over(at_once)
     yield row(f"step of 1024, 4096 atoms, {words(args.n_jobs)}, HAP", ours, unit, "product", 5)
-    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product", None)
+    yield row(f"its Gram matrix, {words(args.n_jobs)}", times["gram"], unit, "product")
 
 
 def measure_records(X, args):
@@ -148,31 +139,14 @@ def measure_records(X, args):
     yield row("fit with records every 32 steps", times["records"], times["none"], "without", 1.15)
 
 
-def run_steps(args):
-    """Learning steps against their product, and what records cost."""
-    X, rows = patches(args, 65536), []
-    with threadpool_limits(args.n_jobs):  # of the products
-        rows += measure_step(X[4096:], 4096, args, {"HAP": 3.5, "HEH": 2.0})
-        rows += measure_step(X[4096:], 256, args, {"but for it": 2.2}, AT_ONCE)
-        rows += measure_changes(X[4096:], args)
-        rows += measure_few_samples(args)
-    report([*rows, *measure_records(X, args)], args)
-
-
 def run_large(args, batch_size=4096, n_steps=3):
     """How fast 16,384 atoms of 768 pixels are learned, and the most memory that takes."""
     X = np.random.default_rng(0).standard_normal((2 * batch_size, 768), np.float32)
-    step = stepper(X, batch_size, args, 16384, 32, warm_up=1, at_once=2)
-    seconds = []
-    for _ in range(n_steps):
-        began = time.perf_counter()
-        step()
-        seconds.append((time.perf_counter() - began) / 2)
-    print(
-        f"16,384 atoms of 768 pixels, batches of {batch_size}, 32 events, {words(args.n_jobs)}: "
-        f"{batch_size / min(seconds):.0f} samples a second (at least 2000), steps of "
-        f"{', '.join(f'{s:.2f}' for s in seconds)} s; {peak() / 1e9:.2f} GB (at most 2.5)"
-    )
+    step = stepper(X, batch_size, args, (16384, 32), warm_up=1, at_once=2)
+    seconds = min(seconds_of(step) / 2 for _ in range(n_steps))
+    work = f"16,384 atoms of 768 pixels, steps of {batch_size}, 32 events, {words(args.n_jobs)}"
+    rate = f"{work}: samples a second", batch_size / seconds, 2000
+    print_measured([rate, ("its memory, GB", peak() / 1e9, -2.5)])
 
 
 # ---------------------------------------------------------------------------------------- memory
@@ -193,21 +167,23 @@ def run_memory(args):
     """
     if args.file:
         return code_file(args.file, args.n_samples)
-    print("| work | measured | at most |\n|---|---|---|", flush=True)
+    print_measured(first_fits_and_file(args))
+
+
+def first_fits_and_file(args):
+    """Rows of two first fits and of the file."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NUMBA_CACHE_DIR": folder}
+        fit = partial(subprocess.run, [sys.executable, "-c", FIRST_FIT], check=True)
         for name, most in (("not cached", 30), ("cached", 3)):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, "-c", FIRST_FIT], check=True, env=environment)
-            work = f"import and first fit of a small problem, compiled code {name}"
-            print(f"| {work} | {time.perf_counter() - began:.1f} s | {most} s |", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+            work = f"import and first fit of a small problem, compiled code {name}, s"
+            yield work, seconds_of(partial(fit, env=environment)), -most
         path, rng = Path(folder) / "patches", np.random.default_rng(0)
         X = np.memmap(path, np.float32, "w+", shape=(args.n_samples, 441))
         for start in range(0, len(X), 10000):
             rng.standard_normal(dtype=np.float32, out=X[start : start + 10000])
         X.flush()
-        print(output_of(*sys.argv, "--file", path), end="")
+        yield json.loads(output_of(*sys.argv, "--file", path))
 
 
 def code_file(path, n_samples):
@@ -221,11 +197,9 @@ def code_file(path, n_samples):
     code = model.transform(X)
     seconds = time.perf_counter() - began
     output = code.data.nbytes + code.indices.nbytes + code.indptr.nbytes
-    print(
-        f"| {n_samples:,} memory-mapped patches to CSR, {output / 1e6:.0f} MB, in {seconds:.1f} s "
-        f"| {(peak() - before - output - status('RssFile')) / 1e6:.0f} MB beyond input and output "
-        f"| 200 MB |"
-    )
+    work = f"{n_samples:,} memory-mapped patches to CSR, {output / 1e6:.0f} MB, in {seconds:.1f} s"
+    beyond = (peak() - before - output - status("RssFile")) / 1e6
+    print(json.dumps([f"{work}: MB beyond input and output", beyond, -200]))
 
 
 # ---------------------------------------------------------------------------------------- streams
@@ -287,9 +261,9 @@ def learn(path, way, args):
     data = np.array(X) if way == "array" else Parts(X, 8 * args.batch_size)
     data = X if way == "map" else data
     with Peak() as peak:
-        cpu, wall = time.process_time(), time.perf_counter()
-        model.fit(data)
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        began = time.process_time()
+        wall = seconds_of(lambda: model.fit(data))
+        cpu = time.process_time() - began
     print(json.dumps({"bytes": peak.most - peak.before, "cpu": cpu, "wall": wall}))
 
 
@@ -314,20 +288,20 @@ def run_stream(args):
         f"{args.n_samples} x {N_PIXELS} float32, {args.passes:g} passes; medians of {args.rounds}"
     )
     middle = {
-        way: {name: np.median([run[name] for run in runs]) for name in runs[0]}
+        way: {name: np.median([each[name] for each in runs]) for name in runs[0]}
         for way, runs in found.items()
     }
-    for way, run in middle.items():
-        speeds = (middle["array"][clock] / run[clock] for clock in ("cpu", "wall"))
+    for way, each in middle.items():
+        speeds = (middle["array"][clock] / each[clock] for clock in ("cpu", "wall"))
         print(
-            f"{way:<8} {run['bytes'] / 1e6:6.0f} MB beside the data, {run['cpu']:.1f} s CPU; speed "
-            f"against the array in memory: CPU {next(speeds):.2f}, wall {next(speeds):.2f}"
+            f"{way:<8} {each['bytes'] / 1e6:6.0f} MB beside the data, {each['cpu']:.1f} s CPU; "
+            "speed against the array in memory: "
+            f"CPU {next(speeds):.2f}, wall {next(speeds):.2f}"
         )
 
 
 N_SAMPLES = {"n-samples": {"type": int, "default": 1_000_000}}
 PARTS = {
-    "steps": (run_steps, {}),
     "large": (run_large, {}),
     "memory": (run_memory, {**N_SAMPLES, "file": {"help": "one process's part"}}),
     "stream": (
@@ -343,4 +317,4 @@ PARTS = {
 }
 
 if __name__ == "__main__":
-    run_part(__doc__, PARTS)
+    run(__doc__, PARTS)

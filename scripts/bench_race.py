@@ -16,25 +16,24 @@ with all of them.  Means over seeds.
 With --rows, each measurement is appended to a file, and those that the file has are not repeated.
 """
 
-import json
 import logging
 import time
-import warnings
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-from rounds import find_peer, machine, parse
+from rounds import Kept, find_peer, machine, patches, run
 from sklearn.datasets import load_breast_cancer, load_digits, make_blobs, make_sparse_coded_signal
-from threadpoolctl import threadpool_limits
 
-from shl import SHL, SparseHebbianLearning, select, sparse_encode
+from shl import SparseHebbianLearning, select, sparse_encode
 from shl._base.tables import table
 from shl.datasets import (
     load_sample_patches,
     make_sparse_coded_signals,
     make_spikes,
     make_untidy_signals,
+    recovered,
 )
 
 PROBES = (100, 400)  # batches of 256 from which the time of one is estimated
@@ -47,19 +46,13 @@ GUESSES = (2, 3, 4)  # times the planted atoms
 
 def photographs(rng, args, width=21, n_atoms=676, n_active=21):
     """Whitened patches of photographs."""
-    data = {"datapath": args.datapath, "name_database": args.database, "cache_dir": None}
-    return SHL(**data, patch_width=width, N_patches=65536).get_data(), n_atoms, n_active, None
+    return patches(args, 65536, patch_width=width), n_atoms, n_active, None
 
 
-def digits(rng, args):
-    """1797 digits of 8 x 8."""
-    return load_digits().data, 64, 6, None
-
-
-def digits_centred(rng, args):
-    """1797 digits of 8 x 8, less their mean."""
+def digits(rng, args, is_centred=False):
+    """1797 digits of 8 x 8, less their mean if asked."""
     X = load_digits().data
-    return X - X.mean(axis=0), 64, 6, None
+    return X - is_centred * X.mean(axis=0), 64, 6, None
 
 
 def cancer(rng, args):
@@ -89,13 +82,8 @@ def documents(rng, args):
 
 def coded_signal(rng, args):
     """scikit-learn's make_sparse_coded_signal: 100 atoms of 40 pixels, 4 active."""
-    X, atoms, _ = make_sparse_coded_signal(
-        n_samples=5000,
-        n_components=100,
-        n_features=40,
-        n_nonzero_coefs=4,
-        random_state=int(rng.integers(2**31)),
-    )
+    sizes = {"n_samples": 5000, "n_components": 100, "n_features": 40, "n_nonzero_coefs": 4}
+    X, atoms, _ = make_sparse_coded_signal(**sizes, random_state=int(rng.integers(2**31)))
     return X, 100, 4, atoms
 
 
@@ -104,11 +92,6 @@ def zipf(rng, args, is_signed=False):
     options = {"n_atoms": 128, "noise": 0.03, "profile": "zipf", "is_signed": is_signed}
     X, atoms, _ = make_sparse_coded_signals(random_state=rng, **options)
     return X, 128, 4, atoms
-
-
-def zipf_signed(rng, args):
-    """128 atoms of 64 pixels used as 1 / rank, with coefficients of either sign."""
-    return zipf(rng, args, is_signed=True)
 
 
 def spikes(rng, args):
@@ -132,13 +115,13 @@ RACE = {"photographs": photographs}
 RACE["small photographs"] = partial(photographs, width=12, n_atoms=196, n_active=10)
 DATA = {
     "digits of 8 x 8": digits,
-    "digits less their mean": digits_centred,
+    "digits less their mean": partial(digits, is_centred=True),
     "measurements of cancer": cancer,
     "30 Gaussians in 20 dimensions": mixture,
     "documents of 40 topics": documents,
     "make_sparse_coded_signal": coded_signal,
     "atoms used as 1 / rank": zipf,
-    "the same, signed": zipf_signed,
+    "the same, signed": partial(zipf, is_signed=True),
     "spikes": spikes,
     "whitened patches": natural,
 }
@@ -241,9 +224,9 @@ def evaluate(dictionary, X, n_active, atoms):
         code = sparse_encode(X, D, algorithm=algorithm, l0_sparseness=n_active, sparse_output=True)
         found[algorithm] = float(np.linalg.norm(X - code @ D) / np.linalg.norm(X))
     if atoms is not None:
-        cosines = np.abs(atoms / np.linalg.norm(atoms, axis=1, keepdims=True) @ D.T)
-        found["found"] = float((cosines.max(axis=1) >= 0.95).mean())
-        found["false"] = float((cosines.max(axis=0) < 0.8).mean())
+        atoms = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
+        found["found"] = float(recovered(D, atoms, 0.95, is_signed=True).mean())
+        found["false"] = float(1 - recovered(atoms, D, 0.8, is_signed=True).mean())
     return found
 
 
@@ -266,36 +249,21 @@ def measure_sizes(world, guess, seed):
     return sizes | {"n_planted": len(atoms), "l0_planted": planted}
 
 
-def rows_of(args):
-    """The measurements of a table, from the file or made now: (world, learner, time), row."""
-    known = {}
-    if args.rows and args.rows.exists():
-        known = {tuple(key): row for key, row in map(json.loads, args.rows.open())}
-    for key, run in runs_of(args):
-        if key not in known:
-            with warnings.catch_warnings(), threadpool_limits(1):
-                warnings.simplefilter("ignore")
-                known[key] = run()
-            if args.rows:
-                with args.rows.open("a") as file:
-                    print(json.dumps([key, known[key]]), file=file)
-        yield key, known[key]
-
-
 def runs_of(args):
     """(key, function that measures) of each measurement."""
-    for seed in range(args.first_seed, args.first_seed + args.seeds):
-        for world in args.worlds or TABLES[args.table]:
-            if args.table == "auto":
-                for guess in GUESSES:
-                    yield (world, f"{guess} x", seed), partial(measure_sizes, world, guess, seed)
-                continue
-            for name in args.learners:
-                for seconds in args.seconds if args.table == "race" else (None,):
-                    options = ADVICE[world] if name == ADVISED else {}
-                    learn = partial(LEARNERS.get(name, ours), **options)
-                    job = partial(measure, TABLES[args.table][world], learn, seconds, seed, args)
-                    yield (world, name, seconds, seed), job
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    for seed, world in product(seeds, args.worlds or TABLES[args.part]):
+        if args.part == "auto":
+            for guess in GUESSES:
+                yield (world, f"{guess} x", seed), partial(measure_sizes, world, guess, seed)
+            continue
+        for name, seconds in product(
+            args.learners, args.seconds if args.part == "race" else (None,)
+        ):
+            options = ADVICE[world] if name == ADVISED else {}
+            learn = partial(LEARNERS.get(name, ours), **options)
+            job = partial(measure, TABLES[args.part][world], learn, seconds, seed, args)
+            yield (world, name, seconds, seed), job
 
 
 def show(rows):
@@ -309,45 +277,42 @@ def show(rows):
 
 
 TABLES = {"race": RACE, "data": DATA, "untidy": UNTIDY, "auto": PLANTED}
+SIZES = (("n_dictionary", "n_planted"), ("l0_sparseness", "l0_planted"))
 
 
-def main():
+def main(args):
     """Measure what is not known, and print a table."""
-    parser = parse(__doc__)
-    add = parser.add_argument
-    add("table", choices=TABLES)
-    add("--seconds", type=float, nargs="+", default=[1, 3, 10, 30, 60], metavar="S")
-    add("--seeds", type=int, default=3, help="learnings of each (default 3)")
-    add("--first-seed", type=int, default=0)
-    add("--worlds", nargs="+", help="default: all of the table")
-    add("--learners", nargs="+", help="default: all that are installed")
-    add("--rows", type=Path, metavar="FILE", help="of JSON lines, to go on with")
-    args = parser.parse_args()
     logging.getLogger("shl").setLevel(logging.ERROR)
     if args.learners is None:
         peers = [name for name in ("dictlearn", "spams") if find_peer(name) is None]
         args.learners = [name for name in LEARNERS if name not in peers]
-        args.learners += [ADVISED] if args.table == "untidy" else []
-    cells = {}
-    for key, row in rows_of(args):
+        args.learners += [ADVISED] if args.part == "untidy" else []
+    kept, cells = Kept(args.rows), {}
+    for key, job in runs_of(args):
         world, name, *seconds, _ = key
-        place = (name, f"{seconds[0]:g} s: omp, mp") if args.table == "race" else (world, name)
-        cells.setdefault(world if args.table == "race" else "data", {}).setdefault(
-            place, []
-        ).append(row)
+        is_race = args.part == "race"
+        place = (name, f"{seconds[0]:g} s: omp, mp") if is_race else (world, name)
+        found = cells.setdefault(world if is_race else "data", {})
+        found.setdefault(place, []).append(kept.get(key, job))
     print(f"{machine()}; one thread, means over {args.seeds} seeds\n")
     for title, found in cells.items():
         names, columns = (list(dict.fromkeys(key[i] for key in found)) for i in (0, 1))
         lines = [[name, *(show(found[name, column]) for column in columns)] for name in names]
         print("\n".join(table([title, *columns], lines, is_markdown=True)))
-    if args.table == "auto":
+    if args.part == "auto":
         rows = [row for found in cells.values() for rows in found.values() for row in rows]
-        shares = ((row[f"{a}"], row[f"{b}"]) for row in rows for a, b in SIZES)
-        print(f"{sum(abs(f / p - 1) <= 0.2 for f, p in shares)} of {2 * len(rows)} within 20 %")
+        shares = [row[found] / row[planted] for row in rows for found, planted in SIZES]
+        print(f"{sum(abs(s - 1) <= 0.2 for s in shares)} of {len(shares)} within 20 %")
 
 
-SIZES = (("n_dictionary", "n_planted"), ("l0_sparseness", "l0_planted"))
-
+FLAGS = {
+    "seconds": {"type": float, "nargs": "+", "default": [1, 3, 10, 30, 60], "metavar": "S"},
+    "seeds": {"type": int, "default": 3, "help": "learnings of each (default 3)"},
+    "first-seed": {"type": int, "default": 0},
+    "worlds": {"nargs": "+", "help": "default: all of the table"},
+    "learners": {"nargs": "+", "help": "default: all that are installed"},
+    "rows": {"type": Path, "metavar": "FILE", "help": "of JSON lines, to go on with"},
+}
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, dict.fromkeys(TABLES, (main, FLAGS)))

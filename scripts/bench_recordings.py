@@ -9,20 +9,18 @@ counts.  They have the settings of their examples.  One thread, CPU time, means 
 alphacsc 0.4.1 needs an environment of its own: NumPy 2.2.6, SciPy 1.14.1, this package.
 """
 
-import json
 import tempfile
 import time
 import tracemalloc
-import warnings
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-from rounds import find_peer, machine, parse
+from rounds import Kept, find_peer, judge, machine, run
 from scipy.ndimage import maximum_filter1d
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import lfilter
-from threadpoolctl import threadpool_limits
 
 from shl.convolution import ConvolutionalSHL, whiten_recording
 from shl.datasets import make_recording
@@ -48,10 +46,9 @@ LONG = {"1 channel": (1, 40_000_000), "4 channels": (4, 10_000_000)}
 # ------------------------------------------------------------------------------------ learners
 
 
-def ours(X, seed, **options):
+def ours(X, seed, n_atoms=N_ATOMS, **options):
     """ConvolutionalSHL."""
-    model = ConvolutionalSHL(N_ATOMS, atom_shape=WIDTH, random_state=seed, **options)
-    model.set_params(record_each=0)
+    model = ConvolutionalSHL(n_atoms, atom_shape=WIDTH, record_each=0, random_state=seed, **options)
     yield model.fit(X).components_
     code = model.transform(X)
     yield code.column, code.atom
@@ -62,25 +59,14 @@ def of_alphacsc(kind, X, seed, n_events):
     import alphacsc
     from alphacsc.utils.signal import split_signal
 
-    is_rank1 = len(X) > 1
-    steps = {} if kind == "OnlineCDL" else {"n_iter": 100, "eps": 1e-4}
-    model = getattr(alphacsc, kind)(
-        N_ATOMS,
-        WIDTH,
-        rank1=is_rank1,
-        uv_constraint="separate" if is_rank1 else "auto",
-        window=True,
-        unbiased_z_hat=True,
-        D_init="chunk",
-        lmbd_max="scaled",
-        reg=0.1,
-        solver_z="lgcd",
-        solver_z_kwargs={"tol": 1e-2, "max_iter": 10_000},
-        solver_d_kwargs={"max_iter": 300},
-        verbose=0,
-        random_state=seed,
-        **steps,
-    )
+    options = {"window": True, "unbiased_z_hat": True, "D_init": "chunk", "lmbd_max": "scaled"}
+    options |= {"reg": 0.1, "solver_z": "lgcd", "solver_d_kwargs": {"max_iter": 300}, "verbose": 0}
+    options |= {"solver_z_kwargs": {"tol": 1e-2, "max_iter": 10_000}, "random_state": seed}
+    if len(X) > 1:
+        options |= {"rank1": True, "uv_constraint": "separate"}
+    if kind != "OnlineCDL":
+        options |= {"n_iter": 100, "eps": 1e-4}
+    model = getattr(alphacsc, kind)(N_ATOMS, WIDTH, **{"rank1": False, **options})
     model.fit(split_signal(X.astype(float), 10))
     yield model.D_hat_
     yield largest(model.transform(X[None].astype(float))[0], n_events)
@@ -119,12 +105,8 @@ def largest(code, n_events):
     return times[is_event], which[is_event]
 
 
-PEERS = {
-    "OnlineCDL": lambda *given: of_alphacsc("OnlineCDL", *given),
-    "BatchCDL": lambda *given: of_alphacsc("BatchCDL", *given),
-    "GreedyCDL": lambda *given: of_alphacsc("GreedyCDL", *given),
-    "sporco": of_sporco,
-}
+PEERS = {kind: partial(of_alphacsc, kind) for kind in ("OnlineCDL", "BatchCDL", "GreedyCDL")}
+PEERS["sporco"] = of_sporco
 
 
 # -------------------------------------------------------------------------------------- scores
@@ -176,12 +158,11 @@ def measure(name, seed, world="", n_times=200_000, **options):
         steps = ours(X, seed, do_sym=options.get("is_signed", False))
     else:
         steps = PEERS[name](X, seed, len(times))
-    clocks = [time.process_time()]
-    learned = next(steps)
-    clocks.append(time.process_time())
-    found = next(steps)
-    clocks.append(time.process_time())
-    return [*score(atoms, times, which, learned, found), *np.diff(clocks).tolist()]
+    clocks, parts = [time.process_time()], []
+    for part in steps:
+        parts.append(part)
+        clocks.append(time.process_time())
+    return [*score(atoms, times, which, *parts), *np.diff(clocks).tolist()]
 
 
 def measure_long(n_channels, n_times, seed, folder):
@@ -193,75 +174,56 @@ def measure_long(n_channels, n_times, seed, folder):
     np.save(Path(folder) / "recording.npy", X)
     del X
     X = np.load(Path(folder) / "recording.npy", mmap_mode="r")
-    model = ConvolutionalSHL(8, atom_shape=WIDTH, random_state=seed, record_each=0)
-    for is_traced in (False, True):
-        if is_traced:
-            tracemalloc.start()
-        clocks = [time.process_time()]
-        model.fit(X)
+    clocks = [time.process_time()]
+    for _ in ours(X, seed, n_atoms=8):
         clocks.append(time.process_time())
-        code = model.transform(X)
-        clocks.append(time.process_time())
-        if not is_traced:
-            seconds = np.diff(clocks).tolist()
+    tracemalloc.start()  # which takes time: another run
+    learned, found = ours(X, seed, n_atoms=8)
     megabytes = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
-    found = score(atoms, times, which, model.components_, (code.column, code.atom))
-    return [*found, *seconds, megabytes]
+    return [*score(atoms, times, which, learned, found), *np.diff(clocks).tolist(), megabytes]
 
 
 # -------------------------------------------------------------------------------------- tables
 
 
-def main():
+def main(args):
     """Print three tables."""
-    parser = parse(__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="recordings of a cell (default 3)")
-    args = parser.parse_args()
-    path = Path(args.json) if args.json else None  # measured before, by another call
-    known = json.loads(path.read_text()) if path and path.exists() else {}
+    kept, compiled = Kept(args.json), set()
     peers = [] if args.no_peers else [name for name in PEERS if has(name)]
-    compiled = set()
-    seeds = range(FIRST_SEED, FIRST_SEED + args.seeds)
 
-    def mean(function, *key, n_seeds=args.seeds, **options):
+    def mean(function, *key, n_seeds=args.seeds, name="", **options):
         """Means over seeds of what is measured, each once."""
-        rows = []
-        for seed in seeds[:n_seeds]:
-            place = " / ".join(map(str, (*key, seed)))
-            if place not in known:
-                with warnings.catch_warnings(), threadpool_limits(1):
-                    warnings.simplefilter("ignore")
-                    if key[0] in ("shl", *PEERS) and key[0] not in compiled:
-                        compiled.add(measure(key[0], 0, n_times=12_800) and key[0])
-                    known[place] = function(*key, seed=seed, **options)
-                if path:
-                    path.write_text(json.dumps(known, indent=1))
-            rows.append(known[place])
-        return np.mean(rows, axis=0)
+
+        def run_once(seed):
+            if name and name not in compiled:
+                compiled.add(name)
+                measure(name, 0, n_times=12_800)
+            return function(seed=seed, **options)
+
+        seeds = range(FIRST_SEED, FIRST_SEED + n_seeds)
+        return np.mean([kept.get((*key, s), partial(run_once, s)) for s in seeds], axis=0)
 
     print(f"{machine()}; one thread, CPU time, means over {args.seeds} recordings")
     print(f"\n| recording | learner | {HEAD} | asked |\n{'|---' * 8}|")
     for cell, options in CELLS.items():
         rows = {}
         for name in ["shl", *(peers if "10 dB, 30%" in cell else ())]:  # a peer takes minutes
-            rows[name] = mean(lambda name, _, **o: measure(name, **o), name, cell, **options)
+            rows[name] = mean(partial(measure, name), name, cell, name=name, **options)
             asked = compare(rows) if name == "OnlineCDL" else ask(name, cell, rows[name])
             print(f"| {cell} | {name} | {show(rows[name])} | {asked} |", flush=True)
     print(f"\n| recording, 30% | {HEAD} |\n{'|---' * 6}|")
     for c, (world, options) in product((1, 4), WORLDS.items()):
-        how = {"n_channels": c, "world": world, **options}
-        row = mean(lambda _, *__, **o: measure("shl", **o), "shl", f"{c} ch., {world}", **how)
+        how = {"name": "shl", "n_channels": c, "world": world, **options}
+        row = mean(partial(measure, "shl"), "shl", f"{c} ch., {world}", **how)
         print(f"| {c} ch., {world} | {show(row)} |", flush=True)
     print(f"\n| 100,000 events, 8 atoms | {HEAD} | MB beyond X | asked |\n{'|---' * 8}|")
     for label, (n_channels, n_times) in LONG.items():
         with tempfile.TemporaryDirectory() as folder:
-            row = mean(
-                lambda *_, seed, n=n_channels, t=n_times, f=folder: measure_long(n, t, seed, f),
-                label,
-                n_seeds=1,
-            )
-        asked = judge(("fit", row[3], -2), ("code", row[4], -1.5), ("MB", row[5], -50))
+            sizes = {"n_channels": n_channels, "n_times": n_times, "folder": folder}
+            row = mean(measure_long, label, n_seeds=1, **sizes)
+        asked = ("fit", row[3], -2), ("code", row[4], -1.5), ("MB", row[5], -50)
+        asked = judge(*asked, signs=(">", "<"))
         print(f"| {label} x {n_times:.0e} | {show(row)} | {row[5]:.0f} | {asked} |", flush=True)
 
 
@@ -272,24 +234,14 @@ def ask(name, cell, row):
     asked = [("found", row[0], 0.9 if "3 dB" in cell else 0.95)]
     if "10 dB, 30%" in cell:
         asked += [("recall", row[1], 0.95), ("precision", row[2], 0.9)]
-    return judge(*asked)
+    return judge(*asked, signs=(">", "<"))
 
 
 def compare(rows):
     """Our CPU time over that of a peer, of which a tenth is asked."""
     fit, code = rows["shl"][3:5] / rows["OnlineCDL"][3:5]
-    return f"shl's time is {fit:.2f} of its fit, {code:.3f} of its code; " + judge(
-        ("fit", fit, -0.1), ("code", code, -0.1)
-    )
-
-
-def judge(*asked):
-    """Bounds from (name, value, least, or minus the most), and which are missed."""
-    missed = [name for name, value, bound in asked if (value if bound > 0 else -value) < bound]
-    bounds = ", ".join(
-        f"{name} {'>' if bound > 0 else '<'} {abs(bound)}" for name, _, bound in asked
-    )
-    return bounds + (f": **missed {', '.join(missed)}**" if missed else "")
+    asked = judge(("fit", fit, -0.1), ("code", code, -0.1), signs=(">", "<"))
+    return f"shl's time is {fit:.2f} of its fit, {code:.3f} of its code; {asked}"
 
 
 def has(name):
@@ -303,5 +255,7 @@ def show(row):
     return f"{found:.2f} | {recall:.3f} | {precision:.3f} | {fit:.2f} | {code:.3f}"
 
 
+FLAGS = {"seeds": {"type": int, "default": 3, "help": "recordings of a cell (default 3)"}}
+
 if __name__ == "__main__":
-    main()
+    run(__doc__, {None: (main, FLAGS)})

@@ -5,7 +5,6 @@ thread.  Dask's samples of 144 pixels are drawn on its workers, processes of one
 of 50,000.  Its memory is the sum of the most that the client and each worker had.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -16,7 +15,7 @@ import dask.array
 import joblib
 import numpy as np
 from distributed import Client, LocalCluster
-from rounds import alternate, peak
+from rounds import alternate, peak, print_measured, run, seconds_of
 
 from shl import SHL, SHL_set, SparseCoder, SparseHebbianLearning
 from shl._base.blocks import Blocks
@@ -25,13 +24,6 @@ OPTS = {"patch_width": 12, "n_dictionary": 196, "l0_sparseness": 10}
 OPTS |= {"n_iter": 1025, "N_patches": 16384, "batch_size": 512}
 ROWS, PIXELS, BATCH = 50_000, 144, 1024  # of a block, of a sample, of a step
 WORKERS = {"threads_per_worker": 1, "dashboard_address": None}
-
-
-def seconds_of(function):
-    """Seconds that a call takes."""
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
 
 
 # ---------------------------------------------------------------------------- scans and the store
@@ -54,7 +46,7 @@ def scans(args):
     alone, together = map(min, zip(*turns, strict=True))
     yield f"a scan of {n} learnings: efficiency of {n_jobs} workers", alone / n_jobs / together, 0.9
     again = scan(each[1], n_jobs, n)
-    yield "the same scan again, all of it stored, s", again, 2
+    yield "the same scan again, all of it stored, s", again, -2
     opts = {**OPTS, "n_iter": 2 * OPTS["n_iter"], "checkpoint_each": OPTS["n_iter"] // 2}
     data = SHL(**opts, cache_dir=None).get_data()
     learn = {
@@ -62,15 +54,12 @@ def scans(args):
         "with": lambda: _learn_anew(SHL(**opts, cache_dir=warm), data),
     }
     cpu = alternate(learn, args.rounds, time.process_time)
-    yield (
-        "CPU of a learning with store and 4 checkpoints / without",
-        cpu["with"] / cpu["without"],
-        1.03,
-    )
+    work = "CPU of a learning with store and 4 checkpoints / without"
+    yield work, cpu["with"] / cpu["without"], -1.03
     shl = SHL(n_iter=33, cache_dir=default)
     shl.learn_dico(data=shl.get_data(), matname="learn")
     size = sum(path.stat().st_size for path in Path(default).iterdir())
-    yield "store after a learning of the default size, MB", size / 1e6, 40
+    yield "store after a learning of the default size, MB", size / 1e6, -40
 
 
 def _learn_anew(shl, data):
@@ -84,11 +73,8 @@ def _learn_anew(shl, data):
 def cpu_of(coder, X):
     """CPU seconds to code X in batches, after a first one."""
     coder.transform(X[:3000])
-    began = time.process_time()
-    for _ in range(8):
-        for start in range(0, len(X), 2560):
-            coder.transform(X[start : start + 2560])
-    return time.process_time() - began
+    batches = [X[start : start + 2560] for start in range(0, len(X), 2560)]
+    return seconds_of(lambda: list(map(coder.transform, 8 * batches)), time.process_time)
 
 
 def warm_up():
@@ -151,9 +137,9 @@ def dask_arrays(args):
         for _ in range(args.rounds):
             here.append(cpu_of(coder, X))
             there.append(client.submit(cpu_of, coder, X, pure=False).result())
-    yield "CPU of coding in a worker / in the process, least", min(there) / min(here), 1.1
+    yield "CPU of coding in a worker / in the process, least", min(there) / min(here), -1.1
     ratio = statistics.median(there) / statistics.median(here)
-    yield "CPU of coding in a worker / in the process, median", ratio, 1.1
+    yield "CPU of coding in a worker / in the process, median", ratio, -1.1
 
     def code(n_rows):
         return (coder.transform(samples(n_rows)) != 0).sum().compute()
@@ -164,7 +150,7 @@ def dask_arrays(args):
     yield f"speed of {work}, 2 workers / 1, {two:.1f} s", one / two, 1.8
     one, two = (min(turn[n].there for turn in turns) for n in (0, 1))
     yield "speed by the CPU of the busiest worker, 2 workers / 1", one / two, 1.8
-    yield f"{work}, 2 workers, GB", max(turn[1].GB for turn in turns), 1.5
+    yield f"{work}, 2 workers, GB", max(turn[1].GB for turn in turns), -1.5
     few, n_blocks = args.n_few, args.n_few // ROWS
     warm_up()
     blocks = [np.asarray(block) for block in Blocks(samples(few), 0)]
@@ -174,38 +160,29 @@ def dask_arrays(args):
         memory.append((seconds_of(lambda: learn(blocks, n_blocks)), time.process_time() - began))
         lazy.append(measure(2, lambda: learn(samples(few), n_blocks)))
     ratio = min(turn.seconds for turn in lazy) / min(memory)[0]
-    yield f"time of `fit` of {few:,} samples, 2 workers / from memory", ratio, 1.2
+    yield f"time of `fit` of {few:,} samples, 2 workers / from memory", ratio, -1.2
     ratio = min(turn.here for turn in lazy) / min(cpu for _, cpu in memory)
-    yield "CPU of this process in it / from memory", ratio, 1.2
+    yield "CPU of this process in it / from memory", ratio, -1.2
     blocks.clear()
     size = measure(2, lambda: learn(samples(args.n_samples), n_blocks)).GB
-    yield f"`fit` of {args.n_samples:,} samples, steps of {few:,}, 2 workers, GB", size, 1.5
+    yield f"`fit` of {args.n_samples:,} samples, steps of {few:,}, 2 workers, GB", size, -1.5
     found = [measure(n, lambda: learn(samples(4 * ROWS), 4)).result for n in (1, 2, 3)]
     found.append(learn(iter(Blocks(samples(4 * ROWS), 0)), 4))
     n_kinds = len({atoms.tobytes() for atoms in found})
     yield "dictionaries of 1, 2, 3 workers and of an iterator that differ", n_kinds - 1, 0
 
 
-def main():
+SIZES = {
+    "n-learnings": {"type": int, "default": 8},
+    "n-samples": {"type": int, "default": 10_000_000},
+    "n-few": {"type": int, "default": 4_000_000},
+}
+
+
+def main(args):
     """Print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("part", choices=("scans", "dask"))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--n-learnings", type=int, default=8)
-    parser.add_argument("--n-samples", type=int, default=10_000_000)
-    parser.add_argument("--n-few", type=int, default=4_000_000)
-    args = parser.parse_args()
-    print("| work | measured | bound |\n|---|---|---|", flush=True)
-    for work, value, bound in {"scans": scans, "dask": dask_arrays}[args.part](args):
-        is_most = "efficiency" not in work and "speed" not in work
-        missed = "" if (value <= bound) == is_most else ", missed"
-        print(
-            f"| {work} | {value:.3g} | {'at most' if is_most else 'at least'} {bound:g}{missed} |",
-            flush=True,
-        )
+    print_measured({"scans": scans, "dask": dask_arrays}[args.part](args))
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, dict.fromkeys(("scans", "dask"), (main, SIZES)))

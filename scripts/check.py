@@ -12,6 +12,7 @@ COMMANDS = (
     [sys.executable, "-m", "ruff", "check", "."],
     [sys.executable, "-m", "ruff", "format", "--check", "-q", "."],
     [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"],
+    [sys.executable, "-m", "mypy"],
     [sys.executable, "scripts/prose.py"],
     [sys.executable, "-m", "pytest", "-q", *sys.argv[1:]],
 )

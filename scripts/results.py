@@ -1,14 +1,13 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
     <!-- measured: python scripts/bench_race.py --seconds 10 30 60 -->
-    <!-- measured: python scripts/bench_coding.py speed --page docs/results/speed.md -->
+    <!-- measured: python scripts/bench_coding.py speed -->
     <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
     <!-- end of measured -->
 
-With --page a command writes its block itself; behind > stands the file that it writes, whose tables
-are taken, or those whose numbers, from 1, stand behind #.  Output without a table is shown as it
-is, with the day and the machine.
+Behind > stands the file that a command writes.  Its tables are taken, or those whose numbers, from
+1, stand behind #.  Output without a table is shown as it is.  The day and the machine stand below.
 
     python scripts/results.py docs/results/speed.md                # the commands of a page
     python scripts/results.py docs/results/speed.md bench_race     # run those of this name again
@@ -23,12 +22,22 @@ import sys
 import time
 from pathlib import Path
 
-from rounds import PLACE, machine, write_block
+from rounds import machine
+
+PLACE = re.compile(  # of a page, for what a command measures
+    r"<!-- measured: (?P<command>[^\n]+?) -->\n(?P<block>.*?)<!-- end of measured -->", re.DOTALL
+)
 
 
 def main(arguments=None):
     """List the commands of a page, or measure those in which a word stands."""
-    args = parse(arguments)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("page", type=Path)
+    parser.add_argument("word", nargs="?")
+    parser.add_argument("--printed", type=Path, metavar="FILE", help="take this, and run nothing")
+    args = parser.parse_args(arguments)
     found = [match["command"] for match in PLACE.finditer(args.page.read_text(encoding="utf-8"))]
     if args.word is None:
         print("\n".join(found))
@@ -38,20 +47,11 @@ def main(arguments=None):
         sys.exit(f"{len(chosen)} commands of {args.page} have {args.word!r} in them")
     for command in chosen:
         output = args.printed.read_text(encoding="utf-8") if args.printed else measure(command)
-        if args.printed or "--page" not in command:
-            chosen_tables = command.partition(" # ")[2].split()
-            write_block(args.page, command, as_lines(output, chosen_tables))
-
-
-def parse(arguments):
-    """The flags."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("page", type=Path)
-    parser.add_argument("word", nargs="?")
-    parser.add_argument("--printed", type=Path, metavar="FILE", help="take this, and run nothing")
-    return parser.parse_args(arguments)
+        block = as_block(output, command.partition(" # ")[2].split())
+        text = args.page.read_text(encoding="utf-8")  # which a command may have changed
+        place = next(match for match in PLACE.finditer(text) if match["command"] == command)
+        start, stop = place.span("block")
+        args.page.write_text(text[:start] + block + text[stop:], encoding="utf-8")
 
 
 def measure(command):
@@ -63,12 +63,12 @@ def measure(command):
     return Path(file).read_text(encoding="utf-8") if file else ran.stdout
 
 
-def as_lines(output, chosen):
+def as_block(output, chosen):
     """The tables of an output, or all of it where it has none; the day and the machine."""
     tables = re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE)
     tables = [tables[int(number) - 1] for number in chosen] or tables
     text = "\n\n".join(map(str.strip, tables)) or f"```text\n{output.strip()}\n```"
-    return [text, "", f"({time.strftime('%d %B %Y')}; {machine()}.)"]
+    return f"\n{text}\n\n({time.strftime('%d %B %Y')}; {machine()}.)\n\n"
 
 
 if __name__ == "__main__":

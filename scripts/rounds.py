@@ -1,5 +1,5 @@
-"""What the benchmarks share: contestants that take turns, a table of times and their ratios, what
-the machine is.
+"""What the benchmarks share: flags, contestants that take turns, a table of times and their ratios,
+what the machine is, and rows that a file keeps.
 """
 
 import argparse
@@ -7,57 +7,49 @@ import importlib
 import json
 import os
 import platform
-import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import joblib
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from shl import SHL
+from shl._base.tables import table
 
-PLACE = re.compile(  # of a page, for what a command measures
-    r"<!-- measured: (?P<command>[^\n]+?) -->\n(?P<block>.*?)<!-- end of measured -->", re.DOTALL
-)
 PAUSE = 0.1  # seconds
 QUIET = 0.15  # the spread of rounds on a machine that does little else
+ASKED = {"action": "store_true"}
 FLAGS = {
     "rounds": {"type": int, "default": 7, "help": "turns of each contestant (default 7)"},
     "n-jobs": {"type": int, "default": joblib.cpu_count(), "help": "threads (default: all cores)"},
     "cpu-time": {
-        "action": "store_true",
+        **ASKED,
         "help": "the process's CPU time, for one thread on a machine that is shared",
     },
     "database": {"default": "sample"},
     "datapath": {"default": "database/"},
-    "json": {"metavar": "FILE", "help": "write the rows as JSON"},
-    "page": {"metavar": "FILE", "help": "write the rows into a page that has a place for them"},
-    "plot": {"metavar": "FILE", "help": "write a picture"},
-    "no-peers": {"action": "store_true", "help": "leave other packages out"},
+    "json": {"type": Path, "metavar": "FILE", "help": "write the rows as JSON"},
+    "no-peers": {**ASKED, "help": "leave other packages out"},
 }
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
 
 
-def parse(description):
-    """The flags of every benchmark."""
+def run(description, parts):
+    """Run what the first argument names, of {name: (function of the flags, {flag: options})}.
+
+    A script of one part has the name None and no such argument.
+    """
     form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(description=description, **form)
-    for name, options in FLAGS.items():
-        parser.add_argument(f"--{name}", **options)
-    return parser
-
-
-def run_part(description, parts):
-    """Run what the first argument names, of {name: (function of the flags, {flag: options})}."""
-    form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser(description=description, **form)
-    choices = parser.add_subparsers(dest="part", required=True)
+    choices = None if None in parts else parser.add_subparsers(dest="part", required=True)
     for name, (function, flags) in parts.items():
-        part = choices.add_parser(name, description=function.__doc__, **form)
+        part = choices.add_parser(name, description=function.__doc__, **form) if name else parser
         for flag, options in (FLAGS | flags).items():
             part.add_argument(f"--{flag}", **options)
         part.set_defaults(run=function)
@@ -89,7 +81,14 @@ class Seconds(float):
         return Seconds([seconds / n_times for seconds in self.rounds])
 
 
-def alternate(contestants, rounds, clock=time.perf_counter):
+def seconds_of(function, clock=time.perf_counter):
+    """Seconds that a call takes."""
+    began = clock()
+    function()
+    return clock() - began
+
+
+def alternate(contestants, rounds, clock=time.perf_counter, measure=seconds_of):
     """{name: Seconds} of functions that are called in turn, after one call each to warm up.
 
     A pause before each lets the threads of BLAS, which spin for a while after a product, go to
@@ -99,10 +98,9 @@ def alternate(contestants, rounds, clock=time.perf_counter):
     for turn in range(rounds + 1):
         for name, function in contestants.items():
             time.sleep(PAUSE)
-            began = clock()
-            function()
+            took = measure(function, clock)
             if turn:
-                seconds[name].append(clock() - began)
+                seconds[name].append(took)
     return {name: Seconds(values) for name, values in seconds.items()}
 
 
@@ -111,14 +109,13 @@ def clock_of(args):
     return time.process_time if args.cpu_time else time.perf_counter
 
 
-def row(work, seconds, unit, unit_name, most):
+def row(work, seconds, unit, unit_name, most=None):
     """One line of a table: a ratio and the most it may be; of the least times, and of medians."""
-    median = getattr(seconds, "median", seconds)
     return {
         "work": work,
         "ms": 1000 * seconds,
         "ratio": seconds / unit,
-        "ratio of medians": median / getattr(unit, "median", unit),
+        "ratio of medians": getattr(seconds, "median", seconds) / getattr(unit, "median", unit),
         "spread": getattr(seconds, "spread", 0.0),
         "to": unit_name,
         "at most": most,
@@ -141,78 +138,71 @@ def machine():
     return f"{name}, {', '.join(caches) or 'caches unknown'}, {joblib.cpu_count()} cores{load}"
 
 
-def report(rows, args, notes=()):
-    """Print the rows and write them where asked, with notes on a page."""
-    clock = "CPU time" if args.cpu_time else "wall-clock time"
-    print(
-        f"{machine()}\n{args.n_jobs} threads, {clock}, least (and median) of {args.rounds} rounds"
-    )
-    for entry in rows:
-        most = "" if entry["at most"] is None else f"   (at most {entry['at most']:g})"
-        digits = 1 if entry["ms"] >= 1 else 5
-        print(
-            f"{entry['work']:<52}{entry['ms']:>12.{digits}f} ms{entry['ratio']:>9.3f} "
-            f"({entry['ratio of medians']:.3f}) x {entry['to']}{most}"
-        )
-    worst = max(rows, key=lambda entry: entry["spread"])
-    if worst["spread"] > QUIET:
-        print(
-            f"The machine is busy: the median of {worst['work']!r} is {worst['spread']:.0%} above "
-            f"its least time. Ratios hold where the medians are within {QUIET:.0%}."
-        )
-    if args.page:
-        name = f"{Path(sys.argv[0]).name} {getattr(args, 'part', '')}".strip()
-        write_block(Path(args.page), name, [*of_machine(args), "", *as_table(rows), *notes])
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump({"machine": machine(), "rows": rows}, file, indent=1)
-
-
-def of_machine(args):
-    """What a table of times was measured on, and how."""
-    clock = "CPU time" if args.cpu_time else "wall-clock time"
-    date = time.strftime("%B %Y")
-    yield f"{machine()}; {date}; {clock}, least (median) of {args.rounds} alternating rounds:"
-
-
-def as_table(rows):
-    """The lines of a Markdown table of rows, and which of them a busy machine spoiled."""
-    yield "| work | ms | least (median) | at most |"
-    yield "|---|---|---|---|"
-    for entry in rows:
-        ratio = f"{entry['ratio']:.3g} ({entry['ratio of medians']:.3g}) x {entry['to']}"
-        most = "" if entry["at most"] is None else f"{entry['at most']:g}"
-        most += ", **missed**" if most and entry["ratio"] > entry["at most"] else ""
-        yield f"| {entry['work']} | {entry['ms']:.3g} | {ratio} | {most} |"
+def report(rows, args):
+    """Print a table of rows, and which of them a busy machine spoiled; write them where asked."""
+    rows, clock = list(rows), "CPU time" if args.cpu_time else "wall-clock time"
+    print(f"{machine()}; {clock}, least (median) of {args.rounds} alternating rounds:\n")
+    columns = {"work": "work", "ms": lambda row: f"{row['ms']:.3g}", "least (median)": _show_ratio}
+    print(*table({**columns, "at most": _show_bound}, rows, is_markdown=True), sep="\n")
     if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
-        yield ""
-        yield f"The machine was busy: medians lie more than {QUIET:.0%} above the least times of"
-        yield f"{', '.join(busy)}."
+        print(f"The machine was busy: medians lie more than {QUIET:.0%} above the least times of")
+        print(f"{', '.join(busy)}.")
+    if args.json:
+        args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
 
 
-def write_block(page, name, lines):
-    """Put lines between the marks `<!-- measured: COMMAND -->` and `<!-- end of measured -->` of a
-    page, after the command in which the name stands.
+def _show_ratio(row):
+    return f"{row['ratio']:.3g} ({row['ratio of medians']:.3g}) x {row['to']}"
+
+
+def _show_bound(row):
+    most = "" if row["at most"] is None else f"{row['at most']:g}"
+    return most + (", **missed**" if most and row["ratio"] > row["at most"] else "")
+
+
+def print_measured(rows):
+    """Print rows (work, value, bound), a negative bound being the most, as they come."""
+    print("| work | measured | bound |\n|---|---|---|", flush=True)
+    for work, value, bound in rows:
+        print(f"| {work} | {value:.3g} | {judge(('', value, bound))} |", flush=True)
+
+
+def judge(*asked, signs=("at least", "at most")):
+    """Bounds from (name, value, least, or minus the most), and which are missed."""
+    missed = [name for name, value, bound in asked if (-value if bound <= 0 else value) < bound]
+    bounds = [f"{name} {signs[bound <= 0]} {abs(bound):g}".strip() for name, _, bound in asked]
+    return ", ".join(bounds) + (f": **missed {', '.join(missed)}".rstrip() + "**" if missed else "")
+
+
+class Kept:
+    """Rows that are measured once, on one thread: a file of JSON lines keeps them, if there is one.
+
+    Parameters
+    ----------
+    path : Path or None
     """
-    text = page.read_text(encoding="utf-8")
-    places = [match for match in PLACE.finditer(text) if name in match["command"]]
-    if len(places) != 1:
-        raise ValueError(f"{page} has {len(places)} places of a command with {name}, not 1")
-    start, stop = places[0].span("block")
-    block = "\n".join(["", *lines, "", ""])
-    page.write_text(text[:start] + block + text[stop:], encoding="utf-8")
+
+    def __init__(self, path):
+        self.path, self.rows = path, {}
+        if path and path.exists():
+            self.rows = {tuple(key): row for key, row in map(json.loads, path.open())}
+
+    def get(self, key, measure):
+        """The row of a key, from the file, or measured now."""
+        if key not in self.rows:
+            with warnings.catch_warnings(), threadpool_limits(1):
+                warnings.simplefilter("ignore")
+                self.rows[key] = measure()
+            if self.path:
+                with self.path.open("a") as file:
+                    print(json.dumps([key, self.rows[key]]), file=file)
+        return self.rows[key]
 
 
 def patches(args, n_patches=8192, **options):
     """Natural patches (n_patches, 441) float32."""
-    return SHL(
-        name_database=args.database,
-        datapath=args.datapath,
-        N_patches=n_patches,
-        cache_dir=None,
-        batch_size=1024,
-        **options,
-    ).get_data()
+    options |= {"name_database": args.database, "datapath": args.datapath}
+    return SHL(N_patches=n_patches, cache_dir=None, batch_size=1024, **options).get_data()
 
 
 def find_peer(name):

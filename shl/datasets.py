@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,21 +83,8 @@ def load_sample_patches(
     >>> load_sample_patches(100, 8).shape
     (100, 64)
     """
-    return Patches(
-        height=256,
-        width=256,
-        patch_width=patch_width,
-        N_patches=n_patches,
-        datapath="",
-        name_database="sample",
-        do_mask=do_mask,
-        do_bandpass=True,
-        over_patches=16,
-        patch_ds=1,
-        patch_norm=False,
-        n_image=None,
-        seed=random_state,
-    ).draw(verbose)
+    sizes: dict[str, Any] = {"N_patches": n_patches, "patch_width": patch_width}
+    return Patches(**sizes, do_mask=do_mask, seed=random_state).draw(verbose)
 
 
 @checked

@@ -72,9 +72,8 @@ def fit_gabor(
     x, y = (axis.ravel()[used] for axis in np.meshgrid(*[np.arange(side) - (side - 1) / 2] * 2))
     atoms, y = atoms[:, used], -y  # rows count downwards
     starts = _choose_starts(atoms, x, y, side, n_starts)
-    found = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in zip(atoms, starts, strict=True)
-    )
+    pairs = zip(atoms, starts, strict=True)
+    found = Parallel(n_jobs)(delayed(_fit_atom)(atom, x, y, side, mine) for atom, mine in pairs)
     fits = _name_columns(np.array(found))
     fits["amplitude"] *= scales
     return fits
@@ -139,17 +138,9 @@ def _fit_atom(atom, x, y, side, starts):
     half = side / 2
     low = np.array([-half, -half, -np.inf, np.log(FREQUENCIES[0]), np.log(0.4), np.log(0.4)])
     high = np.array([half, half, np.inf, np.log(FREQUENCIES[1]), np.log(side), np.log(side)])
-    fits = [
-        least_squares(
-            residual,
-            np.clip(start, low + 1e-6, high - 1e-6),
-            bounds=(low, high),
-            max_nfev=MOST_EVALUATIONS,
-            xtol=1e-6,
-            ftol=1e-6,
-        )
-        for start in starts
-    ]
+    how = {"bounds": (low, high), "max_nfev": MOST_EVALUATIONS, "xtol": 1e-6, "ftol": 1e-6}
+    starts = np.clip(starts, low + 1e-6, high - 1e-6)
+    fits = [least_squares(residual, start, **how) for start in starts]
     best = min(fits, key=lambda fit: fit.cost)
     weights = np.linalg.lstsq(_basis(best.x, x, y)[0], atom, rcond=None)[0]
     return np.array([*best.x, *weights, 1 - 2 * best.cost / energy])

@@ -125,11 +125,9 @@ def usage_entropy(events: Code | ArrayLike) -> float:
     """
     shares = usage(events)
     used = shares[shares > 0]
-    return (
-        float(-(used * np.log(used)).sum() / np.log(len(shares)))
-        if used.size and len(shares) > 1
-        else np.nan
-    )
+    if not used.size or len(shares) == 1:
+        return np.nan
+    return float(-(used * np.log(used)).sum() / np.log(len(shares)))
 
 
 def usage_variation(events: Code | ArrayLike) -> float:
@@ -281,9 +279,8 @@ def is_formless(
     array([ True,  True,  True])
     """
     spread = disorder(dictionary, patch_shape)
-    if patch_shape is not None and (
-        len(set(patch_shape[:2])) > 1 or math.prod(patch_shape[2:]) > 1
-    ):
+    height, width, *channels = patch_shape or (1, 1)
+    if height != width or math.prod(channels) > 1:
         return spread > SPREAD_OUT
     found = spread > ORDERLY
     if found.any():

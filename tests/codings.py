@@ -107,10 +107,8 @@ def oracle(X, dictionary, algorithm, options):
     given = {k: v for k, v in options.items() if k not in ("algorithm", "missing", "positive_code")}
     if algorithm == "mp":
         return naive.matching_pursuit(X, dictionary, **{"l0_sparseness": None, **given})
-    if "gain" in given or (algorithm == "omp" and "fit_tol" not in given and np.isfinite(X).all()):
-        return naive.orthogonal_matching_pursuit(X, dictionary, **given)
     if algorithm == "omp":
-        return naive.orthogonal_pursuit_of_seen(X, dictionary, **{"l0_sparseness": 99, **given})
+        return naive.orthogonal_pursuit(X, dictionary, **{"l0_sparseness": 99, **given})
     if algorithm == "threshold":
         rho, code = X @ dictionary.T, np.zeros((len(X), len(dictionary)))
         size = rho if "positive_code" in options else np.abs(rho)

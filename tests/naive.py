@@ -56,20 +56,6 @@ def matching_pursuit(
     return code
 
 
-def orthogonal_matching_pursuit(X, dictionary, l0_sparseness, gain=None):
-    """The dense code of X: least squares on the support after each choice."""
-    code = np.zeros((len(X), len(dictionary)))
-    gain = np.ones(len(dictionary)) if gain is None else gain
-    for n, x in enumerate(X):
-        support, residual = [], x
-        for _ in range(l0_sparseness):
-            support.append(int(np.argmax(gain * np.abs(dictionary @ residual))))
-            values = np.linalg.lstsq(dictionary[support].T, x, rcond=None)[0]
-            residual = x - values @ dictionary[support]
-        code[n, support] = values
-    return code
-
-
 def penalised(X, dictionary, p, q, is_positive=False, n_sweeps=700):
     """argmin_c |x - c D|^2 / 2 + p |c|_1 + q |c|^2 / 2 of each sample, atom by atom."""
     code, residual = np.zeros((len(X), len(dictionary))), X.copy()
@@ -82,7 +68,7 @@ def penalised(X, dictionary, p, q, is_positive=False, n_sweeps=700):
     return code
 
 
-def orthogonal_pursuit_of_seen(X, dictionary, l0_sparseness, fit_tol=0.0, least_seen=0.05):
+def orthogonal_pursuit(X, dictionary, l0_sparseness, fit_tol=0.0, gain=1.0, least_seen=0.05):
     """The dense code of X by the entries that are not NaN: least squares after each choice."""
     code = np.zeros((len(X), len(dictionary)))
     for n, x in enumerate(X):
@@ -90,7 +76,7 @@ def orthogonal_pursuit_of_seen(X, dictionary, l0_sparseness, fit_tol=0.0, least_
         D, residual = dictionary[:, seen], x[seen]
         norms = np.linalg.norm(D, axis=1)
         while len(support) < l0_sparseness and residual @ residual > fit_tol * seen.mean():
-            scores = np.abs(D @ residual) / np.maximum(norms, 1e-300)
+            scores = gain * np.abs(D @ residual) / np.maximum(norms, 1e-300)
             support.append(int(np.argmax(np.where(norms**2 >= least_seen, scores, -1))))
             values = np.linalg.lstsq(D[support].T, x[seen], rcond=None)[0]
             residual = x[seen] - values @ D[support]

@@ -2,7 +2,6 @@ import runpy
 import sys
 from pathlib import Path
 
-import mypy.api
 import numpy as np
 import pytest
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
@@ -18,10 +17,13 @@ def test_imports_point_down_and_have_no_circle(monkeypatch, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="types of older libraries differ"
 )
 def test_types_fit_together(monkeypatch):
+    import mypy.api  # of a second
+
     monkeypatch.chdir(CHECK.parents[1])
     found, errors, status = mypy.api.run([])
     assert status == 0, found + errors

@@ -1,5 +1,7 @@
+import joblib
 import numpy as np
 import pytest
+from making import some_slow
 
 from shl import metrics
 from shl.gabor import fit_gabor, orientation_entropy
@@ -44,9 +46,11 @@ def test_known_gabor_functions_are_found_again():
     np.testing.assert_allclose(fits["amplitude"], 1, atol=1e-3)
 
 
-def test_fit_gabor_ignores_sign_scale_and_workers():
+@pytest.mark.parametrize("backend", some_slow(["threading", "loky"]))
+def test_fit_gabor_ignores_sign_scale_and_workers(backend):
     atoms = np.array([gabor(**case) for case in CASES[:2]])
-    plain, scaled = fit_gabor(atoms), fit_gabor(-2 * atoms, n_jobs=2)
+    with joblib.parallel_config(backend):
+        plain, scaled = fit_gabor(atoms), fit_gabor(-2 * atoms, n_jobs=2)
     for name in ("orientation", "frequency", "phase", "n_x", "n_y", "r2"):
         np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-6, atol=1e-8)
 

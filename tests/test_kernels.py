@@ -79,8 +79,6 @@ def uses(path):
 TREES = {module: parse(path) for module, path in MODULES.items()}
 KERNELS = {f"{module}.{f.name}": f for module, tree in TREES.items() for f in functions(tree)}
 PUBLIC = {name for name in KERNELS if not name.rpartition(".")[2].startswith("_")}
-PLACES = [path for path in PACKAGE.rglob("*.py") if path not in MODULES.values()]
-USED = set().union(*map(uses, PLACES))
 
 
 def test_jit_is_serial_without_the_gil_and_cached():
@@ -105,28 +103,22 @@ def test_kernels_import_no_other_module(module):
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_keeps_the_rules(name):
+    """It is compiled, and calls functions of its own module alone."""
     kernel = KERNELS[name]
     assert [ast.unparse(node) for node in kernel.decorator_list] in (["jit"], ["intrinsic"])
     assert not names(kernel) & FOREIGN
-
-
-@pytest.mark.parametrize("name", KERNELS)
-def test_a_kernel_calls_only_its_own_module(name):
     own = {node.name for node in TREES[name.rpartition(".")[0]].body if hasattr(node, "name")}
-    inside = set(functions(KERNELS[name]))  # those that write its instructions
+    inside = set(functions(kernel))  # those that write its instructions
     own |= {function.name for function in inside}
-    called = {node.func for node in ast.walk(KERNELS[name]) if isinstance(node, ast.Call)}
+    called = {node.func for node in ast.walk(kernel) if isinstance(node, ast.Call)}
     plain = {node.id for node in called if isinstance(node, ast.Name)}
     assert plain <= own | set(dir(builtins))
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
-def test_a_public_kernel_is_used(name):
-    assert name in USED
-
-
-def test_a_private_kernel_is_not_used_elsewhere():
-    assert not USED & (KERNELS.keys() - PUBLIC)
+def test_other_modules_use_all_public_kernels_and_no_private_one():
+    others = [path for path in PACKAGE.rglob("*.py") if path not in MODULES.values()]
+    used = set().union(*map(uses, others))
+    assert used & KERNELS.keys() == PUBLIC
 
 
 def test_every_public_kernel_has_a_test():

@@ -60,15 +60,6 @@ def test_a_block_becomes_what_was_printed_before(page, script):
     assert "| b |\n|---|\n| 2 |\n" in text and "| a |" not in text  # the second table
 
 
-def test_a_command_may_write_its_block_itself(page, script):
-    code = "import sys, pathlib; pathlib.Path(sys.argv[2]).write_text('all of it')"
-    (page.parent / "writes.py").write_text(code)
-    command = "python writes.py --page page.md"
-    page.write_text(f"<!-- measured: {command} -->\n<!-- end of measured -->")
-    script["main"]([str(page), "writes"])
-    assert page.read_text() == "all of it"
-
-
 def test_a_word_without_a_block_is_refused(page, script):
     with pytest.raises(SystemExit, match="0 commands"):
         script["main"]([str(page), "nothing"])

@@ -65,15 +65,10 @@ def number_type(array: Any) -> Callable[[float], Any]:
 
 def all_beside(arrays: dict, other: Any) -> dict:
     """Arrays of a state where another one is; numbers stay in the host's memory."""
-    is_moved = is_tensor(other) or any(map(is_tensor, arrays.values()))
-    return (
-        {
-            name: beside(array, other) if np.ndim(array) or is_tensor(array) else array
-            for name, array in arrays.items()
-        }
-        if is_moved
-        else arrays
-    )
+    if not is_tensor(other) and not any(map(is_tensor, arrays.values())):
+        return arrays
+    moved = {name for name, array in arrays.items() if np.ndim(array) or is_tensor(array)}
+    return arrays | {name: beside(arrays[name], other) for name in moved}
 
 
 def to_host(array: Any) -> Any:

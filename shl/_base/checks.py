@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,33 +53,37 @@ def check_memory(n_bytes: float, name: str, value: object) -> None:
         )
 
 
-def check_number(
-    value: object,
-    name: str,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
-) -> float:
-    """A finite real number within the bounds: least <= value <= most, above < value < below."""
+# Bounds of numbers: how a range is written, and what holds for a number and its bound.
+BOUNDS = {
+    "least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+
+
+def check_number(value: object, name: str, **bounds: float) -> float:
+    """A finite real number within some BOUNDS: least <= value <= most, above < value < below."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {value!r}")
     try:
         number = float(value)
     except OverflowError:  # an int or a fraction that no float can hold
         number = np.inf
-    is_fine = (
-        math.isfinite(number)
-        and (least is None or number >= least)
-        and (above is None or number > above)
-        and (most is None or number <= most)
-        and (below is None or number < below)
-    )
-    if not is_fine:
-        bounds = {"at least": least, "above": above, "at most": most, "below": below}
-        wanted = " and ".join(f"{words} {at}" for words, at in bounds.items() if at is not None)
+    is_within = all(BOUNDS[bound][1](number, at) for bound, at in bounds.items())
+    if not math.isfinite(number) or not is_within:
+        wanted = " and ".join(f"{BOUNDS[bound][0]} {at}" for bound, at in bounds.items())
         raise ValueError(f"{name} must be {wanted or 'finite'}, not {value!r}")
     return number
+
+
+def check_sizes(
+    value: object, name: str, wanted: str, lengths: Sequence[int] = (2, 3)
+) -> tuple[int, ...]:
+    """Whole numbers above 0, as many as one of some lengths; `wanted` says which."""
+    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
+        raise TypeError(f"{name} must be {wanted}, not {value!r}")
+    return tuple(check_count(size, name) for size in value)
 
 
 def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:
@@ -99,13 +104,6 @@ def check_file_name(value: object, name: str) -> str:
         raise TypeError(f"{name} must be a text, not {value!r}")
     if value in ("", ".", "..") or any(char in value for char in "/\\\0"):
         raise ValueError(f"{name} must be the name of a file, without folders, not {value!r}")
-    return value
-
-
-def check_path(value: object, name: str) -> str | Path:
-    """A place of the disk, as a text or a path."""
-    if not isinstance(value, str | Path):
-        raise TypeError(f"{name} must be a text or a path, not {value!r}")
     return value
 
 
@@ -168,7 +166,7 @@ def wants_numbers(name: str) -> Iterator[None]:
 def check_array(
     value: Any,
     name: str,
-    ndim: int,
+    ndim: int | tuple[int, ...],
     dtype: DTypeLike | None = None,
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
@@ -182,8 +180,8 @@ def check_array(
         Real numbers.
     name : str
         Of the parameter, for the errors.
-    ndim : int
-        Axes it must have.
+    ndim : int or tuple of int
+        Axes it must have, or the numbers of axes that it may have.
     dtype : dtype, default=None
         Of the result; None keeps float32 and float64 and makes all others float64.
     shape : tuple of int, default=None
@@ -195,7 +193,7 @@ def check_array(
 
     Returns
     -------
-    array : array of `ndim` axes
+    array : array
         The value itself where its dtype is that of the result.
 
     Raises
@@ -226,13 +224,15 @@ def check_array(
 def check_shape(
     array: Any,
     name: str,
-    ndim: int,
+    ndim: int | tuple[int, ...],
     shape: Sequence[int] | None = None,
     n_columns: int | None = None,
 ) -> None:
     """An error for an array that is empty or of another shape."""
-    if array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, not shape {tuple(array.shape)}")
+    allowed = ndim if isinstance(ndim, tuple) else (ndim,)
+    if array.ndim not in allowed:
+        wanted = " or ".join(map(str, allowed))
+        raise ValueError(f"{name} must have {wanted} axes, not shape {tuple(array.shape)}")
     if shape is not None and tuple(array.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, not {tuple(array.shape)}")
     if 0 in array.shape:
@@ -241,21 +241,30 @@ def check_shape(
         raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
 
 
-def _refuse_non_finite(array, name, allows_nan, rows=4096):
-    """An error for NaN or infinity, found in parts so that a memory map stays one."""
-    refused, xp = "infinity" if allows_nan else "NaN or infinity", namespace(array)
+def _parts_of(array, rows=4096):
+    """(first row, rows) of an array, in parts so that a memory map stays one; a tensor is whole."""
     rows = len(array) if is_tensor(array) else rows
-    for start in range(0, len(array), rows):
-        part = array[start : start + rows]
+    return ((start, array[start : start + rows]) for start in range(0, len(array), rows))
+
+
+def _refuse_non_finite(array, name, allows_nan):
+    """An error for NaN or infinity."""
+    refused, xp = "infinity" if allows_nan else "NaN or infinity", namespace(array)
+    for start, part in _parts_of(array):
         if xp.isfinite(xp.vdot(part, part)):  # in a third of the time, where no square overflows
             continue
         is_fine = xp.isfinite(part)
         if allows_nan and not is_fine.all():
             is_fine |= xp.isnan(part)
         if not is_fine.all():
-            bad = tuple(int(i) for i in xp.argwhere(~is_fine)[0])
-            place = (start + bad[0], *bad[1:])
+            bad, place = first_place(~is_fine, start)
             raise ValueError(f"{name} must hold no {refused}, but it is {part[bad]} at {place}")
+
+
+def first_place(is_bad: Any, start: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The first bad place: among these rows, and in the array that they begin at `start`."""
+    row, *columns = (int(i) for i in namespace(is_bad).argwhere(is_bad)[0])
+    return (row, *columns), (start + row, *columns)
 
 
 def check_squares(patches: np.ndarray, name: str) -> int:
@@ -295,15 +304,11 @@ def check_code(value: Any, name: str) -> np.ndarray | csr_array:
     return csr_array((values, code.indices, code.indptr), shape=code.shape)
 
 
-def check_magnitude(array: np.ndarray, name: str, most: float, rows: int = 4096) -> None:
+def check_magnitude(array: np.ndarray, name: str, most: float) -> None:
     """An error for a number of which sums or squares would overflow."""
-    rows = len(array) if is_tensor(array) else rows
-    for start in range(0, len(array), rows):
-        part = array[start : start + rows]
+    for start, part in _parts_of(array):
         if max(part.max(), -part.min()) > most:
-            xp = namespace(part)
-            bad = tuple(int(i) for i in xp.argwhere(xp.abs(part) > most)[0])
-            place = (start + bad[0], *bad[1:])
+            bad, place = first_place(abs(part) > most, start)
             raise ValueError(
                 f"{name} must hold no number beyond {most:.3g}, whose sums {array.dtype} "
                 f"cannot hold, but it is {part[bad]:.3g} at {place}. Scale {name}."

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, partial, wraps
 from inspect import signature
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
 
 from .checks import (
+    BOUNDS,
     check_array,
     check_choice,
     check_count,
@@ -20,7 +22,7 @@ from .checks import (
     check_interval,
     check_names,
     check_number,
-    check_path,
+    check_sizes,
 )
 from .parameters import check_keywords
 
@@ -56,8 +58,7 @@ def count(least: float = 1, most: float = np.inf) -> Constraint:
 
 def number(**bounds: Any) -> Constraint:
     """A finite number; bounds: least, above, most, below."""
-    words = {"least": "at least", "above": "above", "most": "at most", "below": "below"}
-    text = " and ".join(f"{words[bound]} {value:g}" for bound, value in bounds.items())
+    text = " and ".join(f"{BOUNDS[bound][0]} {value:g}" for bound, value in bounds.items())
     good = tuple(float(bounds[bound]) for bound in ("least", "most") if bound in bounds)
     signs = {"least": -1, "above": 0, "most": 1, "below": 0}
     outside = tuple(value + signs[bound] * (1 + abs(value)) for bound, value in bounds.items())
@@ -80,6 +81,13 @@ def pair(least: float, most: float) -> Constraint:
     return Constraint(check, text, ((least, most),), bad)
 
 
+def sizes(text: str) -> Constraint:
+    """Two or three whole numbers above 0, such as the shape of a patch."""
+    bad = (4, (4,), (0, 4), (4, 4.5), "44")
+    check = partial(check_sizes, wanted=text)
+    return Constraint(check, text, ((4, 4), [2, 8], (1, 16, 1)), bad)
+
+
 def array(ndim: int, **options: Any) -> Constraint:
     """An array of finite numbers with `ndim` axes, see `check_array`."""
     check = partial(check_array, ndim=ndim, **options)
@@ -87,7 +95,7 @@ def array(ndim: int, **options: Any) -> Constraint:
     return Constraint(check, f"an array of {ndim} axes", (np.ones((1,) * ndim),), bad)
 
 
-def instance(*kinds: type, text: str) -> Constraint:
+def instance(*kinds: type, text: str, good: tuple = ()) -> Constraint:
     """An object of one of the classes."""
 
     def check(value, name):
@@ -95,12 +103,13 @@ def instance(*kinds: type, text: str) -> Constraint:
             raise TypeError(f"{name} must be {text}, not {value!r}")
         return value
 
-    return Constraint(check, text, bad=(0.5, object()))
+    return Constraint(check, text, good, bad=(0.5, object()))
 
 
 Count = Annotated[int, count()]
 CountOrZero = Annotated[int, count(0)]
 Quantiles = Annotated[int, count(2)]
+Text = Annotated[str, instance(str, text="a text")]
 Flag = Annotated[bool, Constraint(check_flag, "True or False", (True, 0), (2, "yes", None, 0.5))]
 Positive = Annotated[float, number(above=0)]
 NotNegative = Annotated[float, number(least=0)]
@@ -112,7 +121,7 @@ Names = Annotated[Sequence[str], Constraint(check_names, "a list of names", (["a
 Interval = Annotated[tuple[float, float], pair(0, 1)]
 Vector = Annotated[np.ndarray, array(1)]
 Matrix = Annotated[np.ndarray, array(2)]
-PathLike = Annotated[str, Constraint(check_path, "a text or a path", ("folder",), (0.5, None))]
+PathLike = Annotated[str, instance(str, Path, text="a text or a path", good=("folder",))]
 
 
 # ------------------------------------------------------------------------------- tables of a class

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from .arrays import host_dtype, namespace, to_host
-from .checks import as_array, check_array, check_shape, check_sparse
+from .arrays import host_dtype, namespace, number_type, to_host
+from .checks import as_array, check_array, check_shape, check_sparse, first_place
 from .devices import is_dtype_of_tensors, is_on_device, is_tensor
 
 ROWS = 4096  # that are looked at together, so that a memory map stays one
@@ -37,7 +37,8 @@ class Samples:
     def __init__(self, X: Any, dtype: Any, name: str, allows_nan: bool, exponent: int | None):
         self.X, self.dtype, self.shape, self.ndim = X, np.dtype(dtype), X.shape, X.ndim
         self.name = name
-        self.largest = np.concatenate([self._look(part, allows_nan) for part in self._parts()])
+        parts = (slice(start, start + ROWS) for start in range(0, len(self), ROWS))
+        self.largest = np.concatenate([self._look(part, allows_nan) for part in parts])
         if exponent is None:
             exponent = int(np.frexp(self.largest.max())[1])
         self.exponent = exponent
@@ -66,9 +67,6 @@ class Samples:
         hidden = np.ma.getmaskarray(part) if np.ma.isMaskedArray(part) else None
         return dense if hidden is None else np.where(hidden, self.dtype.type(np.nan), dense)
 
-    def _parts(self) -> Iterator[slice]:
-        return (slice(start, start + ROWS) for start in range(0, len(self), ROWS))
-
     def _look(self, rows, allows_nan):
         """Return the largest magnitude of each row, or an error for what is not finite."""
         part = self.X[rows]
@@ -85,8 +83,7 @@ class Samples:
         is_fine = np.isfinite(dense) | (allows_nan & np.isnan(dense))
         if is_fine.all():
             return np.nan_to_num(np.fmax.reduceat(np.abs(flat), starts))
-        bad = tuple(int(i) for i in np.argwhere(~is_fine)[0])
-        place = (rows.start + bad[0], *bad[1:])
+        bad, place = first_place(~is_fine, rows.start)
         if np.ma.isMaskedArray(part) and np.ma.getmaskarray(part)[bad]:
             raise ValueError(
                 f"{self.name} is a masked array, and its entry at {place} is masked. Pass "
@@ -130,14 +127,9 @@ def scale_by(array: Any, exponent: int) -> Any:
     if not exponent:
         return array
     most = 127 if str(array.dtype).endswith("32") else 1023
-    first = min(exponent, most)
-    scaled = array * _number(array, first)
-    return scaled if first == exponent else scaled * _number(array, exponent - first)
-
-
-def _number(array, exponent):
-    """2^exponent of an array's dtype."""
-    return 2.0**exponent if is_tensor(array) else array.dtype.type(2.0**exponent)
+    first, number = min(exponent, most), number_type(array)
+    scaled = array * number(2.0**first)
+    return scaled if first == exponent else scaled * number(2.0 ** (exponent - first))
 
 
 def read_samples(

@@ -29,13 +29,8 @@ def table(columns, rows, is_markdown=False):
         lines.insert(1, ["---"] * len(lines[0]))
         return [*(f"| {' | '.join(line)} |" for line in lines), ""]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
+    aligned = "  ".join(f"{{:{'>' if i else '<'}{width}}}" for i, width in enumerate(widths))
+    return [aligned.format(*line).rstrip() for line in lines]
 
 
 def show_value(value, digits=4):

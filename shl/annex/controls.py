@@ -10,10 +10,10 @@ from .._base.tables import summary_of
 from ..experiments.experiment import SHL
 from ..metrics import usage_entropy
 from ..plotting import plot_scan, show_data, show_dico
-from ..plotting.figures import COLORS, new_figure, save_both
+from ..plotting.figures import COLORS, new_figure
 from ..store.files import is_reproducible
 from .study import FADE, RULES, Study, code, measure
-from .tables import claims_of, claims_table, markdown, means_table
+from .tables import claims_of, claims_table, markdown, means_table, picture
 
 CODERS = ("mp", "omp", "lars", "lasso_lars", "lasso_cd")
 RATES = (0.02, 0.2, 2.0, 20.0)  # of the plain gradient, whose steps are much smaller than Adam's
@@ -26,7 +26,7 @@ MEANS = ("error", "F", "error_own", "F_own", "entropy")
 
 def statistics(study: Study, out: Path) -> Iterator[str]:
     """Tabulate statistics of data and atoms, with and without the mask, and draw the data."""
-    rows, masks = [], (True, False)
+    rows, pictures, masks = [], [], (True, False)
 
     def add_row(name, X, energy):
         rows.append([name, str(X.shape), summary_of(X.mean(axis=1)), summary_of(energy)])
@@ -34,31 +34,28 @@ def statistics(study: Study, out: Path) -> Iterator[str]:
     for do_mask in masks:
         data = SHL(**study.opts, do_mask=do_mask).get_data()
         add_row(f"patches, do_mask={do_mask}", data, np.sqrt((data**2).mean(axis=1)))
-        save_both(show_data(data)[0], out / f"data_mask_{do_mask}")
+        text = f"Patches {'with' if do_mask else 'without'} mask"
+        pictures.append(picture(show_data(data)[0], out, f"data_mask_{do_mask}", text))
     for rule in RULES:
         atoms = study.first(rule).components_
         add_row(f"atoms, {rule}", atoms, np.linalg.norm(atoms, axis=1))
     yield "Energy is the root mean square of a patch, the norm of an atom.\n"
     yield from markdown(["", "shape", "mean", "energy"], rows)
-    yield "![Patches with mask](data_mask_True.png)\n"
-    yield "![Patches without mask](data_mask_False.png)\n"
-    runs = study.run(["do_mask", "homeo_method"], {"do_mask": masks, "homeo_method": SOME})
-    found = {
-        (do_mask, rule): each
-        for do_mask in masks
-        for rule, each in runs.measure(
-            study.fresh(do_mask=do_mask), values=SOME, do_mask=do_mask
-        ).items()
-    }
+    yield from (f"{each}\n" for each in pictures)
+    runs = study.run({"do_mask": masks, "homeo_method": SOME})
+    found: dict[tuple, dict] = {}
+    for do_mask in masks:
+        measured = runs.measure(study.fresh(do_mask=do_mask), values=SOME, do_mask=do_mask)
+        found |= {(do_mask, rule): each for rule, each in measured.items()}
     yield from means_table(["do_mask", "rule"], MEANS, found)
 
 
 def coders(study: Study, out: Path) -> Iterator[str]:
     """Learn with each coder in the same number of steps, and judge all by the same pursuits."""
-    patches, steps, name = study.fresh(), study.scale.n_slow, "learning_algorithm"
-    values = {name: CODERS, "seed": study.few_seeds}
-    runs = study.run(values, values, n_iter=steps, homeo_method="None", record_each=0)
-    rows, errors = [], {}
+    patches, steps = study.fresh(), study.scale.n_slow
+    values = {"learning_algorithm": CODERS, "seed": study.few_seeds}
+    runs = study.run(values, n_iter=steps, homeo_method="None", record_each=0)
+    rows, errors, pictures = [], {}, []
     for coder in CODERS:
         models = runs.models(learning_algorithm=coder)
         events, errors[coder] = zip(*(code(model, patches) for model in models), strict=True)
@@ -68,7 +65,8 @@ def coders(study: Study, out: Path) -> Iterator[str]:
         if not is_reproducible():
             rows[-1].append(runs.column("seconds", learning_algorithm=coder).mean())
         fig, _ = show_dico(models[0], dim_graph=(4, 18), order="index")
-        save_both(fig, out / f"coder_{coder}")
+        text = f"Atoms learned with {coder}"
+        pictures.append(f"{coder}: {picture(fig, out, f'coder_{coder}', text)}\n")
     yield (
         f"{steps} of the study's {study.scale.opts['n_iter']} steps with each coder, without "
         f"homeostasis.  Errors are those of {len(patches)} new patches, coded by matching pursuit "
@@ -80,20 +78,17 @@ def coders(study: Study, out: Path) -> Iterator[str]:
     yield "Is the error by mp of a dictionary learned with mp below? A paired t-test:\n"
     found = {coder: {"error": errors[coder]} for coder in CODERS}
     yield from claims_table(claims_of(found, ["error"], [("mp", coder) for coder in CODERS[1:]]))
-    for coder in CODERS:
-        yield f"{coder}: ![Atoms learned with {coder}](coder_{coder}.png)\n"
+    yield from pictures
 
 
 def starts_and_rates(study: Study, out: Path) -> Iterator[str]:
     """Compare a white and a 1/f start, and Adam and the plain gradient with a fixed rate."""
     patches, seeds = study.fresh(), {"seed": study.few_seeds}
-    values = {"one_over_F": [False, True], "homeo_method": SOME, **seeds}
-    runs, found = study.run(values, values), {}
+    runs, found = study.run({"one_over_F": [False, True], "homeo_method": SOME, **seeds}), {}
     for start, noise in (("white", False), ("1/f", True)):
         for rule, each in runs.measure(patches, values=SOME, one_over_F=noise).items():
             found[f"Adam, {start} start", rule] = each
-    values = {"eta": RATES, **seeds}
-    runs = study.run(values, values, beta1=0, homeo_method="HAP")
+    runs = study.run({"eta": RATES, **seeds}, beta1=0, homeo_method="HAP")
     for eta, each in runs.measure(patches, "eta", RATES).items():
         found[f"fixed rate {eta:g}, white start", "HAP"] = each
     yield from means_table(["learning", "rule"], MEANS, found)
@@ -106,23 +101,20 @@ def scans(study: Study, out: Path) -> Iterator[str]:
     rows = fig.subplots(len(SCANS), len(measures))
     yield "On new patches, one run each.  qerror, and so F, grows with the number of atoms.\n"
     for row, (variable, rules) in zip(rows, SCANS.items(), strict=True):
-        runs = study.run(["homeo_method", variable], {"homeo_method": rules}, N_scan=5, base=2.0)
+        runs = study.run({"homeo_method": rules, variable: None}, N_scan=5, base=2.0)
         values = [record["params"][variable] for record in runs.select(homeo_method=rules[0])]
         found = runs.measure(patches, values=rules)
         for ax, name in zip(row, measures, strict=True):
             for rule, each in found.items():
                 style = {"color": COLORS[rule], "label": rule, "ylabel": name}
                 plot_scan(values, each[name], variable, name, ax=ax, **style)
-        yield from markdown(
-            [variable, "rule", *measures],
-            [
-                [value, rule, *(each[name][i] for name in measures)]
-                for rule, each in found.items()
-                for i, value in enumerate(values)
-            ],
-        )
-    save_both(fig, out / "scans")
-    yield "![Scans](scans.png)\n"
+        lines = [
+            [value, rule, *(each[name][i] for name in measures)]
+            for rule, each in found.items()
+            for i, value in enumerate(values)
+        ]
+        yield from markdown([variable, "rule", *measures], lines)
+    yield f"{picture(fig, out, 'scans', 'Scans')}\n"
 
 
 def _measured_for(study, rules, n_seeds):
@@ -134,7 +126,7 @@ def fading(study: Study, out: Path) -> Iterator[str]:
     """Compare rules that fade to plain pursuit with those that do not, on natural patches."""
     seeds, patches = study.few_seeds, study.fresh()
     values = {"homeo_method": FADED, "seed": seeds}
-    faded = study.run(values, values, homeo_fade=FADE).measure(patches, values=FADED)
+    faded = study.run(values, homeo_fade=FADE).measure(patches, values=FADED)
     faded = {f"{rule}, fading": each for rule, each in faded.items()}
     found = _measured_for(study, SOME, len(seeds)) | faded
     yield f"homeo_fade = {FADE}; on new patches, over {len(seeds)} seeds.\n"
@@ -146,9 +138,8 @@ def fading(study: Study, out: Path) -> Iterator[str]:
 def decaying(study: Study, out: Path) -> Iterator[str]:
     """Compare a rate that decays late, with replacement of atoms, with the rules by themselves."""
     seeds, patches = study.few_seeds, study.fresh()
-    values = {"homeo_method": ("None", "HAP"), "seed": seeds}
-    runs = study.run(values, values, **DECAYING)
-    default = study.run(["seed"], {"seed": seeds}, **DECAYING, homeo_method="HAP", eta=SHL.eta)
+    runs = study.run({"homeo_method": ("None", "HAP"), "seed": seeds}, **DECAYING)
+    default = study.run({"seed": seeds}, **DECAYING, homeo_method="HAP", eta=SHL.eta)
     new = runs.measure(patches, values=("None", "HAP"))
     new = {f"{rule}, decay, replacement": each for rule, each in new.items()}
     new[f"HAP, decay from {SHL.eta:g}, replacement"] = measure(default.models(), patches)
@@ -160,10 +151,10 @@ def decaying(study: Study, out: Path) -> Iterator[str]:
     yield from claims_table(claims_of(found, ("error", "F"), pairs))
     replaced = [model.n_replaced_ for model in runs.models() + default.models()]
     yield f"Atoms replaced in a run: {min(replaced)} to {max(replaced)}.\n"
-    save_both(show_dico(default.models()[0], dim_graph=(4, 18))[0], out / "decaying")
-    yield f"The last scheme, seed {seeds[0]}: ![Atoms](decaying.png)\n"
+    fig, _ = show_dico(default.models()[0], dim_graph=(4, 18))
+    yield f"The last scheme, seed {seeds[0]}: {picture(fig, out, 'decaying', 'Atoms')}\n"
     unreplaced = DECAYING | {"replace": False, "homeo_method": "HAP"}
-    without = study.run(["seed"], {"seed": seeds[:1]}, **unreplaced).models()[0]
+    without = study.run({"seed": seeds[:1]}, **unreplaced).models()[0]
     dico = runs.models(homeo_method="HAP")[0]
     if not len(dico.replaced_):
         yield "Replacement replaced none of HAP's atoms: it is inert here.\n"
@@ -173,8 +164,8 @@ def decaying(study: Study, out: Path) -> Iterator[str]:
     shown = {"without": without, "with replacement": dico}
     for ax, title in zip(fig.subplots(2, 1), shown, strict=True):
         show_dico(shown[title].components_[some], dim_graph=(1, 18), title=title, ax=ax)
-    save_both(fig, out / "replaced")
-    yield "Atoms of HAP that were replaced, at the end: ![Atoms](replaced.png)\n"
+    shown = picture(fig, out, "replaced", "Atoms")
+    yield f"Atoms of HAP that were replaced, at the end: {shown}\n"
 
 
 # ---------------------------------------------------------------------------------------- databases
@@ -191,7 +182,7 @@ def generalisation(study: Study, out: Path) -> Iterator[str]:
     fresh = {name: study.fresh(name_database=name) for name in names}
     rows = []
     for learned in names:
-        runs = study.run(values, values, name_database=learned)
+        runs = study.run(values, name_database=learned)
         for rule in SOME:
             found = [measure(runs.models(homeo_method=rule), fresh[name]) for name in names]
             errors = [summary_of(each["error"]) for each in found]
@@ -240,7 +231,7 @@ def _tune(study, grids, **changes):
     claims = []
     for variable, (rules, values) in grids.items():
         scanned = {"homeo_method": rules, variable: values, "seed": study.few_seeds}
-        runs = study.run(scanned, scanned, **changes)
+        runs = study.run(scanned, **changes)
         for rule in rules:
             found = runs.measure(patches, variable, values, homeo_method=rule)
             yield f"{rule}:\n"

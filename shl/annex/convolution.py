@@ -5,12 +5,13 @@ import io
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from .. import metrics
 from .._base.checks import check_choice, check_count, check_memory
+from .._base.constraints import Count, CountOrZero, PathLike, checked, count
 from ..convolution import plots
 from ..convolution.estimator import ConvolutionalSHL
 from ..convolution.preprocessing import gaussian_mask, preprocess
@@ -21,7 +22,7 @@ from ..learning import checkpoints
 from ..learning.homeostasis import RULES
 from ..plotting import time_plot
 from ..plotting.figures import COLORS, new_figure, save_both
-from ..store.entries import Store, open_store
+from ..store.entries import open_store
 from ..store.files import digest, write_bytes
 from ..store.keys import key_of
 
@@ -32,12 +33,13 @@ FACES_SHA256 = "b612fb967f2dc77c9c62d3e1266e0c73d5fca46a4b8906c18e454d41af987794
 SECOND = {"n_dictionary": 60, "patch_width": 19, "n_iter": 200, "eta_homeo": 0.02}  # second layer
 
 
+@checked
 def load(
     database: str | None = None,
-    datapath: str | Path = DATAPATH,
-    n_images: int = 400,
-    size: int = 65,
-    seed: int = 42,
+    datapath: PathLike = DATAPATH,
+    n_images: Count = 400,
+    size: Annotated[int, count(2)] = 65,
+    seed: CountOrZero = 42,
 ) -> np.ndarray:
     """Grey images before `preprocess`.
 
@@ -66,13 +68,12 @@ def load(
     ValueError
         If the file of the faces is another, or a parameter is out of its range.
     """
-    n_images, size = check_count(n_images, "n_images"), check_count(size, "size", least=2)
     check_memory(8 * n_images * size**2, "n_images", n_images)
-    rng = np.random.default_rng(check_count(seed, "seed", least=0))
+    rng = np.random.default_rng(seed)
     if database == "faces":
         return _faces(n_images, size, rng, datapath)
-    datapath, database = choose_database(database, datapath)
-    images = load_images(database, datapath, height=size, width=size, rng=rng)
+    folder, database = choose_database(database, datapath)
+    images = load_images(database, folder, height=size, width=size, rng=rng)
     crops = [crop(images[n % len(images)][1], size, size, rng) for n in range(n_images)]
     return np.stack(crops)[:, None].astype(np.float32)
 
@@ -172,7 +173,6 @@ def run_recording(
         n_events, rates (events a second of each atom), and pictures, their names.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     model = ConvolutionalSHL(**parameters).fit(X)
     code = model.transform(X)
     model.save(out / "model.npz")
@@ -188,7 +188,7 @@ def run_recording(
         "events": plots.plot_events(code, X, model, **stretch),
         "rates": plots.plot_rates(code, sampling_rate=sampling_rate),
     }
-    pictures = [_save(fig, out / name) for name, (fig, _) in drawn.items()]
+    pictures = [save_both(fig, out / name) for name, (fig, _) in drawn.items()]
     rates = code.rates(sampling_rate).tolist()
     return {"n_events": code.n_events, "rates": rates, "pictures": pictures}
 
@@ -254,9 +254,7 @@ def run(
     """
     for method in methods:
         check_choice(method, "methods", RULES)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    X = preprocess(X)
+    out, X = Path(out), preprocess(X)
     parameters = {"patch_width": 9, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     results = open_store(cache_dir)
@@ -271,9 +269,10 @@ def run(
         model.save(out / f"model_{method}.npz")
     summary["pictures"].append(_draw_comparison(models, summary["rules"], out / "convergence"))
     if second is not None:
-        summary["second"] = run_second(
-            models[methods[-1]], X, second, out, summary["pictures"], results
-        )
+        model, code = _learn_second(models[methods[-1]], X, second, results)
+        summary["second"] = {**measure(model, code), "seconds": model.seconds_}
+        summary["pictures"].append(_draw_second(model, models[methods[-1]], out))
+        model.save(out / "model_second.npz")
     return summary
 
 
@@ -292,21 +291,14 @@ def _fit(model, X, results):
 def _draw_model(model, X, method, out):
     """Atoms, places and a reconstruction of one model; returns the pictures' names."""
     code = model.transform(X, gain=model.gain_)
+    made = model.inverse_transform(code, X.shape)
     title = f"{method}: {model.l0_sparseness} events an image, own competition"
     drawn = {
         "atoms": plots.show_atoms(model, title=f"{method}: atoms"),
         "where": plots.show_where(code, title=f"{method}: where each atom was used"),
-        "reconstruction": plots.show_reconstruction(
-            X, model.inverse_transform(code, X.shape), title=title
-        ),
+        "reconstruction": plots.show_reconstruction(X, made, title=title),
     }
-    return [_save(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
-
-
-def _save(fig, stem):
-    """Write a picture as PNG and as PDF; returns the name of the PNG."""
-    save_both(fig, stem)
-    return f"{stem}.png"
+    return [save_both(fig, out / f"{kind}_{method}") for kind, (fig, _) in drawn.items()]
 
 
 def _draw_comparison(models, figures, stem):
@@ -315,64 +307,27 @@ def _draw_comparison(models, figures, stem):
     axs = fig.subplots(1, 1 + len(models), width_ratios=[4] + [3] * len(models))
     most = max(max(figures[method]["counts_own"]) for method in models)
     for ax, (method, model) in zip(axs[1:], models.items(), strict=True):
-        time_plot(model, "error_own", color=COLORS.get(method), label=method, ax=axs[0])
-        plots.plot_counts(
-            figures[method]["counts_own"],
-            color=COLORS.get(method),
-            ax=ax,
-            title=f"{method}: cv {figures[method]['cv_own']:.2f}",
-        )
+        color, title = COLORS.get(method), f"{method}: cv {figures[method]['cv_own']:.2f}"
+        time_plot(model, "error_own", color=color, label=method, ax=axs[0])
+        plots.plot_counts(figures[method]["counts_own"], color=color, ax=ax, title=title)
         ax.set(ylim=(0, 1.05 * most), ylabel="events (own competition)")
     axs[0].set_ylabel("error (own competition)")
     axs[0].legend()
-    return _save(fig, stem)
+    return save_both(fig, stem)
 
 
-def run_second(
-    first: ConvolutionalSHL,
-    X: np.ndarray,
-    parameters: Mapping,
-    out: Path,
-    pictures: list[str],
-    results: Store | None = None,
-) -> dict:
-    """Learn a second layer on the dense code of the first and draw its atoms as images.
-
-    Parameters
-    ----------
-    first : ConvolutionalSHL
-        The fitted first layer.
-    X : array of shape (n_images, 1, height, width)
-        Preprocessed images.
-    parameters : mapping
-        Of the second layer.
-    out : Path
-        A folder that is there.
-    pictures : list of str
-        The name of the picture is appended.
-    results : Store, default=None
-        Where the learned layer is kept.
-
-    Returns
-    -------
-    figures : dict
-        As of `measure`, and the seconds of learning.
-    """
+def _learn_second(first, X, parameters, results):
+    """(a fitted second layer, the dense code of the first that it learned from)."""
     code = first.transform(X, gain=first.gain_).toarray()
-    parameters = {
-        **SECOND,
-        "random_state": first.random_state,
-        "n_jobs": first.n_jobs,
-        "verbose": first.verbose,
-        **parameters,
-    }
+    shared = {name: getattr(first, name) for name in ("random_state", "n_jobs", "verbose")}
+    parameters = {**SECOND, **shared, **parameters}
     parameters.setdefault("mask", gaussian_mask(parameters["patch_width"]))
     model = ConvolutionalSHL(homeo_method=first.homeo_method, **parameters)
-    model = _fit(model, code, results)
-    fig, _ = plots.show_atoms(
-        plots.project_atoms(model.components_, first.components_, first.stride),
-        title="second layer: atoms, seen through the first",
-    )
-    pictures.append(_save(fig, out / "atoms_second"))
-    model.save(out / "model_second.npz")
-    return {**measure(model, code), "seconds": model.seconds_}
+    return _fit(model, code, results), code
+
+
+def _draw_second(model, first, out):
+    """Atoms of a second layer as images; returns the picture's name."""
+    atoms = plots.project_atoms(model.components_, first.components_, first.stride)
+    fig, _ = plots.show_atoms(atoms, title="second layer: atoms, seen through the first")
+    return save_both(fig, out / "atoms_second")

@@ -7,9 +7,9 @@ import numpy as np
 
 from ..gabor import fit_gabor, orientation_entropy
 from ..plotting import plot_frequencies, plot_orientations, plot_width_length
-from ..plotting.figures import COLORS, new_figure, save_both
+from ..plotting.figures import COLORS, new_figure
 from .study import RULES, Study
-from .tables import markdown
+from .tables import markdown, picture
 
 LEAST_R2 = 0.5  # of a fit that is counted
 NAMES = ("frequency", "width", "length", "aspect", "n_x", "n_y", "phase")
@@ -28,7 +28,7 @@ def orientation(study: Study, out: Path) -> Iterator[str]:
         plot_orientations(found, color=COLORS[rule], label=rule, ax=left)
         plot_frequencies(found, color=COLORS[rule], ax=middle)
         plot_width_length(found, color=COLORS[rule], ax=right)
-    save_both(fig, out / "gabor")
+    shown = picture(fig, out, "gabor", "Orientations, frequencies, and length against width")
     yield (
         f"Medians over the atoms of the first seed whose fit explains at least {LEAST_R2:.0%} of "
         "their energy; lengths in pixels, frequency in cycles per pixel, phase in degrees (0 even, "
@@ -44,7 +44,7 @@ def orientation(study: Study, out: Path) -> Iterator[str]:
         rows.append([rule, share, np.median(r2), *medians, evenness])
     yield from markdown(["rule", "fitted", "median R2", *NAMES, "evenness"], rows)
     yield (
-        "![Orientations, frequencies, and length against width](gabor.png)\n\n"
+        f"{shown}\n\n"
         "Ringach (2002, J. Neurophysiol. 88:455, abstract) found the shapes of macaque simple "
         "cells near a one-parameter family, with even and odd symmetry preferred, many of them "
         "broadly tuned and low-pass (near the origin of the last panel), and fewer stripes than "

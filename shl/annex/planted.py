@@ -9,11 +9,12 @@ import numpy as np
 from .. import store
 from ..datasets import PROFILES, make_sparse_coded_signals, similarity
 from ..estimators.dictionary import SparseHebbianLearning
+from ..experiments.experiment import STUDY
 from ..plotting import plot_recovery
-from ..plotting.figures import new_figure, save_both
-from ..store.jobs import StoredFunction, failure_lines, run_function
-from .study import FADE, Study, raise_failures
-from .tables import claims_of, claims_table, means_table
+from ..plotting.figures import new_figure
+from ..store.jobs import StoredFunction, run_function
+from .study import FADE, RULES, Study, raise_failure
+from .tables import claims_of, claims_table, means_table, picture
 
 STEPS = 2000
 LEAST = 0.95  # cosine at which an atom is found
@@ -21,18 +22,10 @@ DRAWN = ("HAP", 0)  # the scheme and seed whose coefficients are drawn
 VERSION = 3  # raise it when a run would give another result: stored ones are then not used
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
-STUDIED: dict[str, Any] = {
-    "learning_algorithm": "mp",
-    "homeo_fade": None,
-    "C": 3.0,
-    "eta_decay": None,
-}
-STUDIED |= {"replace": False, "eta": 0.02, "optimizer": "adam"}
-STUDY_RULES = ("None", "OLS", "EMP", "HAP", "HEH2019", "HEH")
-SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in STUDY_RULES}
+STUDIED: dict[str, Any] = {**STUDY, "learning_algorithm": "mp", "homeo_fade": None, "C": 3.0}
+SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in RULES}
 SCHEMES |= {
-    f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE}
-    for rule in STUDY_RULES[2:]
+    f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE} for rule in RULES[2:]
 }
 SCHEMES |= {
     "None, decay": {**STUDIED, "homeo_method": "None", "eta_decay": (0.6, 0.05)},
@@ -40,9 +33,8 @@ SCHEMES |= {
     "default": {},
 }
 FEW = ("None", "None, decay, replacement", "default")
-ROBUSTNESS: dict[
-    str, tuple[dict, dict]
-] = {  # of what is planted, and of the model; in the world '1/rank'
+Changes = tuple[dict, dict]  # of what is planted, and of the model
+ROBUSTNESS: dict[str, Changes] = {  # in the world '1/rank'
     "as it is": ({}, {}),
     "noise .1": ({"noise": 0.1}, {}),
     "1000 samples": ({"n_samples": 1000}, {}),
@@ -60,11 +52,11 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
     cases = [("1/rank", case, scheme) for case in ROBUSTNESS for scheme in FEW]
     found = _learn_all(study, list(dict.fromkeys(worlds + cases)), seeds)
 
-    def shares(profile, case, scheme):
-        return [record["share"] for record in found[profile, case, scheme]]
+    def values(profile, case, scheme, name="share"):
+        return [record[name] for record in found[profile, case, scheme]]
 
     by_world = {
-        scheme: {profile: shares(profile, "as it is", scheme) for profile in PROFILES}
+        scheme: {profile: values(profile, "as it is", scheme) for profile in PROFILES}
         for scheme in SCHEMES
     }
     yield (
@@ -80,18 +72,13 @@ def recovery(study: Study, out: Path) -> Iterator[str]:
     yield from claims_table(claims_of(by_world, PROFILES, pairs), "profile")
     yield "Where the world or the model is another, with atoms used as 1 / rank:\n"
     by_case = {
-        scheme: {case: shares("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
+        scheme: {case: values("1/rank", case, scheme) for case in ROBUSTNESS} for scheme in FEW
     }
     yield from means_table(["scheme"], list(ROBUSTNESS), by_case)
-    counts = {
-        scheme: {
-            name: [record[name] for record in found["1/rank", "144 atoms for 96", scheme]]
-            for name in ("n_replaced", "n_dead")
-        }
-        for scheme in FEW
-    }
+    names, case = ("n_replaced", "n_dead"), "144 atoms for 96"
+    counts = {scheme: {n: values("1/rank", case, scheme, n) for n in names} for scheme in FEW}
     yield "Replacements, and atoms that no sample of the last pass selects, of 144 for 96:\n"
-    yield from means_table(["scheme"], ["n_replaced", "n_dead"], counts)
+    yield from means_table(["scheme"], names, counts)
     yield from _draw(found, out)
 
 
@@ -102,8 +89,7 @@ def _draw(found, out):
     for ax, profile in zip(fig.subplots(1, len(PROFILES)), PROFILES, strict=True):
         record = found[profile, "as it is", scheme][seed]
         plot_recovery(record["true"], record["found"], title=f"{scheme}, {profile}", ax=ax)
-    save_both(fig, out / "planted")
-    yield "![True against recovered coefficients](planted.png)\n"
+    yield f"{picture(fig, out, 'planted', 'True against recovered coefficients')}\n"
     fig = new_figure(figsize=(4 * len(PROFILES), 3), layout="constrained")
     axs = fig.subplots(1, len(PROFILES), sharey=True)
     for ax, profile in zip(axs, PROFILES, strict=True):
@@ -114,8 +100,8 @@ def _draw(found, out):
         ax.set(title=profile, xlabel="planted atom, in order")
     axs[0].set_ylabel("cosine with the nearest learned atom")
     axs[0].legend()
-    save_both(fig, out / "replacement")
-    yield "What replacement finds:\n\n![Cosines without and with replacement](replacement.png)\n"
+    shown = picture(fig, out, "replacement", "Cosines without and with replacement")
+    yield f"What replacement finds:\n\n{shown}\n"
 
 
 def _learn_all(study, worlds, seeds):
@@ -126,7 +112,7 @@ def _learn_all(study, worlds, seeds):
     results = store.open_store(study.opts["cache_dir"])
     learn = StoredFunction(_learn_planted, "planted", results, identity, package="annex")
     records = run_function(learn, calls, study.n_jobs, study.verbose, "planted")
-    raise_failures(failure_lines(records, "{profile}, {scheme}, {case}, seed {seed}".format_map))
+    raise_failure(records, "{profile}, {scheme}, {case}, seed {seed}".format_map)
     parts = [records[i : i + len(seeds)] for i in range(0, len(records), len(seeds))]
     return dict(zip(worlds, parts, strict=True))
 
@@ -139,8 +125,8 @@ def _learn_planted(profile, case, scheme, seed):
     sizes = {"n_atoms": 128, "noise": 0.03} if profile == "zipf" else {}
     rng = np.random.default_rng([seed, 0])
     X, atoms, code = make_sparse_coded_signals(profile=profile, random_state=rng, **(sizes | world))
-    options: dict[str, Any] = {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
-    options |= {"random_state": np.random.default_rng([seed, 1])} | SCHEMES[scheme] | change
+    options = SCHEMES[scheme] | {"n_dictionary": len(atoms), "l0_sparseness": 4, "n_iter": STEPS}
+    options |= {"random_state": np.random.default_rng([seed, 1])} | change
     model = SparseHebbianLearning(**options).fit(X)
     is_signed = options.get("learning_algorithm") != "mp"
     cosines = similarity(model.components_, atoms, is_signed)

@@ -64,11 +64,8 @@ def write_report(
     ValueError
         If `only` holds a name that is none of SECTIONS.
     """
-    names = (
-        list(SECTIONS) if only is None else [check_choice(name, "only", SECTIONS) for name in only]
-    )
+    names = [check_choice(name, "only", SECTIONS) for name in (SECTIONS if only is None else only)]
     out = Path(out)
-    (out / "sections").mkdir(parents=True, exist_ok=True)
     for name in names:
         began, failure = time.perf_counter(), None
         title, section = SECTIONS[name]

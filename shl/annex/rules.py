@@ -17,10 +17,10 @@ from ..plotting import (
     time_plot,
 )
 from ..plotting.atoms import extremes, show_tiles
-from ..plotting.figures import COLORS, new_figure, save_both
+from ..plotting.figures import COLORS, new_figure
 from ..store.files import is_reproducible
 from .study import RULES, Study, code
-from .tables import claims_of, claims_table, markdown, means_table
+from .tables import claims_of, claims_table, markdown, means_table, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,8 +104,7 @@ def figures_1_and_3(study: Study, out: Path) -> Iterator[str]:
             for index, model in enumerate(models[rule]):
                 style = {"color": COLORS[rule], "label": None if index else rule}
                 time_plot(model, "F", alpha=0.4, ax=ax, N_nosample=1, **style)
-        save_both(fig, out / name)
-    yield from (f"![Atoms and F over learning]({name}.png)\n" for name in shown)
+        yield f"{picture(fig, out, name, 'Atoms and F over learning')}\n"
 
 
 def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
@@ -113,8 +112,7 @@ def draw_extremes(ax: "Axes", model: SparseHebbianLearning, color: str) -> None:
     rows, columns = GRID
     picked = extremes(model.record_["prob_active"][-1], rows * columns)
     show_tiles(ax, tile(model.components_[picked], columns))
-    for spine in ax.spines.values():
-        spine.set_color(color)
+    ax.spines[:].set_color(color)
 
 
 # ----------------------------------------------------------------------------------------- figure 2
@@ -132,7 +130,7 @@ def figure_2(study: Study, out: Path) -> Iterator[str]:
     ax.legend(loc="lower right")
     lines = []
     for ax, variable in zip(right.subplots(2, 1), SCANNED, strict=True):
-        runs = study.run(["homeo_method", variable], {"homeo_method": FIGURE_2})
+        runs = study.run({"homeo_method": FIGURE_2, variable: None})
         values = [record["params"][variable] for record in runs.select(homeo_method=FIGURE_2[0])]
         F = {rule: runs.column("F", homeo_method=rule) for rule in FIGURE_2}
         measured = runs.measure(patches, values=FIGURE_2)
@@ -147,8 +145,8 @@ def figure_2(study: Study, out: Path) -> Iterator[str]:
         ax.set(ylabel="F, plain pursuit", ylim=(low - 0.01, high + 0.04))
         lines += _robustness(variable, values, F, new)
     ax.legend(fontsize="small")
-    save_both(fig, out / "figure_2")
-    yield "![Distributions of coefficients, and F against the rates](figure_2.png)\n"
+    text = "Distributions of coefficients, and F against the rates"
+    yield f"{picture(fig, out, 'figure_2', text)}\n"
     yield from lines
 
 
@@ -180,20 +178,16 @@ def _robustness(variable, values, F, new):
 
 def selection(study: Study, out: Path) -> Iterator[str]:
     """Compare how equally the rules select atoms, on new patches."""
-    names = [
-        f"{name}{own}" for own in ("", "_own") for name in ("entropy", "perror", "KL", "unused")
-    ]
+    kinds = ("entropy", "perror", "KL", "unused")
+    names = [*kinds, *(f"{kind}_own" for kind in kinds)]
     yield (
         f"Usage on {study.scale.n_fresh} new patches: relative entropy (1 if equal), share of the "
         "events that would have to move (perror), divergence from equal use in nats (KL), atoms "
         "never used.\n"
     )
     yield from means_table(["rule"], names, study.measured)
-    _draw_selection(study, out / "selection")
-    yield (
-        "![Probabilities of selection, and coefficients of the least and most selected "
-        "atoms](selection.png)\n"
-    )
+    text = "Probabilities of selection, and coefficients of the least and most selected atoms"
+    yield f"{picture(_draw_selection(study), out, 'selection', text)}\n"
     yield (
         "Is usage under HEH2019 nearer to equal (a smaller perror)? A paired t-test over the "
         "seeds:\n"
@@ -202,7 +196,7 @@ def selection(study: Study, out: Path) -> Iterator[str]:
     yield from claims_table(claims_of(study.measured, ("perror", "perror_own"), pairs))
 
 
-def _draw_selection(study, stem):
+def _draw_selection(study):
     """Selection of atoms, and coefficients of the least and most selected, of the first seed."""
     patches = study.fresh()
     fig = new_figure(figsize=(4 * len(FIGURE_2), 6.5), layout="constrained")
@@ -213,4 +207,4 @@ def _draw_selection(study, stem):
         usage, title = events.counts() / len(events), f"{rule}, own competition"
         plot_proba_histogram(usage, color=COLORS[rule], title=title, ax=top)
         plot_coefficients(events.to_csr(), ax=bottom)
-    save_both(fig, stem)
+    return fig

@@ -98,8 +98,7 @@ class Study:
 
     def run(
         self,
-        variables: Iterable[str],
-        values: Mapping[str, Sequence] | None = None,
+        variables: Mapping[str, Sequence | None],
         N_scan: int | None = None,
         base: float = 4.0,
         **changes: object,
@@ -108,10 +107,8 @@ class Study:
 
         Parameters
         ----------
-        variables : iterable of str
-            Parameters of `SHL`.
-        values : mapping of names to sequences, default=None
-            Values of the variables; those of the others are spread as in `SHL_set`.
+        variables : mapping of names to sequences or None
+            Values of some parameters of `SHL`; None spreads them as in `SHL_set`.
         N_scan : int, default=None
             Values of a variable; None is that of the scale.
         base : float, default=4.0
@@ -129,17 +126,17 @@ class Study:
             If a run failed, with its parameters and error.
         """
         N_scan, opts = N_scan or self.scale.N_scan, {**self.opts, **changes}
+        values = {name: given for name, given in variables.items() if given is not None}
         experiments = SHL_set(opts, tag="annex", N_scan=N_scan, base=base, values=values)
-        records = experiments.run(
-            list(variables), n_jobs=self.n_jobs, verbose=self.verbose, grid=True
-        )
-        raise_failures(failure_lines(records, "{params}".format_map))
+        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
+        records = experiments.run(list(variables), grid=True, **how)
+        raise_failure(records, "{params}".format_map)
         return Runs(experiments, records)
 
     @cached_property
     def rules(self) -> "Runs":
         """The runs of figures 1 and 3: every rule from every seed."""
-        return self.run(["seed", "homeo_method"], {"seed": self.seeds, "homeo_method": RULES})
+        return self.run({"seed": self.seeds, "homeo_method": RULES})
 
     def first(self, rule: str) -> SparseHebbianLearning:
         """The model of a rule from the first seed."""
@@ -156,9 +153,9 @@ class Study:
         return self.rules.measure(self.fresh(), "homeo_method", RULES)
 
 
-def raise_failures(lines):
+def raise_failure(records, describe):
     """An error that says what failed first, if anything did."""
-    if lines:
+    if lines := failure_lines(records, describe):
         raise RuntimeError(lines[0])
 
 

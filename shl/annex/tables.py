@@ -1,9 +1,14 @@
-"""Tables of a report, in Markdown: means over learnings, and claims answered by paired tests."""
+"""Tables of a report, in Markdown: means over learnings, and claims answered by paired tests; and
+its pictures.
+"""
+
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from .._base.tables import summary_of, table
+from ..plotting.figures import save_both
 
 SIGNIFICANCE = 0.05  # of a test
 FEWEST_PAIRS = 3  # that are tested
@@ -13,6 +18,11 @@ ROUNDING = 1e-9  # differences that vary by less, relative to the values, do not
 def markdown(columns, rows):
     """The lines of a table in Markdown."""
     return table(columns, rows, is_markdown=True)
+
+
+def picture(fig, out, name, text):
+    """The Markdown of a figure, which is written into a folder as PNG and as PDF."""
+    return f"![{text}]({Path(save_both(fig, out / name)).name})"
 
 
 def means_table(labels, names, found):

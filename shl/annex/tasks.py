@@ -21,9 +21,9 @@ from .._base.tables import summary_of
 from ..coding.encode import sparse_encode
 from ..estimators.dictionary import SparseHebbianLearning
 from ..images.photographs import load_images
-from ..plotting.figures import new_figure, save_both
+from ..plotting.figures import new_figure
 from .study import RULES, Study
-from .tables import markdown
+from .tables import markdown, picture
 
 N_ATOMS, N_ACTIVE = 128, 8  # of the digits
 # Of MiniBatchDictionaryLearning, on data of unit variance: its default, and a weaker penalty.
@@ -39,18 +39,14 @@ def classification(study: Study, out: Path) -> Iterator[str]:
     """Accuracy of a logistic regression on raw pixels, PCA and sparse codes of digits."""
     X, y = load_digits(return_X_y=True)
     X = (X / (X - X.mean(axis=0)).std()).astype(np.float32)
-    options = {"transform_n_nonzero_coefs": N_ACTIVE, "random_state": 0}
+    of_peers = {"transform_algorithm": "omp", "transform_n_nonzero_coefs": N_ACTIVE}
+    ours: dict[str, Any] = {"l0_sparseness": N_ACTIVE, "n_iter": DIGIT_STEPS, "random_state": 0}
     features = {"raw pixels": (), "PCA, 32 components": (PCA(32, random_state=0),)}
     for alpha in ALPHAS:
-        peer = MiniBatchDictionaryLearning(
-            N_ATOMS, alpha=alpha, transform_algorithm="omp", **options
-        )
+        peer = MiniBatchDictionaryLearning(N_ATOMS, alpha=alpha, random_state=0, **of_peers)
         features[f"MiniBatchDictionaryLearning, alpha {alpha:g}"] = (peer,)
     for rule in RULES:
-        model = SparseHebbianLearning(
-            N_ATOMS, l0_sparseness=N_ACTIVE, n_iter=DIGIT_STEPS, homeo_method=rule, random_state=0
-        )
-        features[f"shl, {rule}"] = (model,)
+        features[f"shl, {rule}"] = (SparseHebbianLearning(N_ATOMS, homeo_method=rule, **ours),)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     yield (
         f"scikit-learn's 1797 digits of 8 x 8, {N_ATOMS} atoms, {N_ACTIVE} of them active; "
@@ -113,8 +109,7 @@ def denoising(study: Study, out: Path) -> Iterator[str]:
     for ax, (title, image) in zip(fig.subplots(1, len(shown)), shown.items(), strict=True):
         ax.imshow(image, cmap="gray", vmin=0, vmax=1)
         ax.set(title=title, xticks=[], yticks=[])
-    save_both(fig, out / "denoising")
-    yield "![A photograph, denoised](denoising.png)\n"
+    yield f"{picture(fig, out, 'denoising', 'A photograph, denoised')}\n"
 
 
 def psnr(clean: np.ndarray, image: np.ndarray) -> float:

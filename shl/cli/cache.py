@@ -9,7 +9,7 @@ from pathlib import Path
 from .._base.tables import show_value, table
 from ..store.entries import open_store
 from ..store.files import read_info, write_bytes
-from ..store.index import SIZES, UNITS, select
+from ..store.index import SIZES, UNITS, frame_of, select
 from . import flags
 
 COLUMNS = ("entry", "tag", "kind", "steps", "F", "size", "age")
@@ -151,24 +151,21 @@ def _agrees(question):
 
 def _export(args, results):
     """Write the entries to a CSV or Parquet file, by its suffix."""
-    import pandas as pd
-
     suffixes = (".csv", ".parquet")
     if not args.names or Path(args.names[0]).suffix not in suffixes:
         raise ValueError(
             f"export needs a file that ends in {' or '.join(suffixes)}, not {args.names}"
         )
     target, rows = Path(args.names[0]), _select(args, results, args.names[1:])
-    frame = pd.DataFrame([{**row.pop("parameters"), **row.pop("metrics"), **row} for row in rows])
+    frame = frame_of(rows)
     if target.suffix == ".csv":
         content = frame.to_csv(index=False).encode()
     else:
         mixed = [name for name in frame if frame[name].dtype == object]
         content = frame.astype(dict.fromkeys(mixed, "string")).to_parquet(index=False)
     write_bytes(target, content)
-    flags.report(
-        args, {"file": str(target), "entries": len(rows)}, [f"{len(rows)} entries in {target}"]
-    )
+    summary = {"file": str(target), "entries": len(rows)}
+    flags.report(args, summary, [f"{len(rows)} entries in {target}"])
 
 
 def _clear(args, results):

@@ -2,17 +2,11 @@
 as lines or JSON.
 """
 
+import argparse
 import inspect
 import os
 import re
 import sys
-from argparse import (
-    Action,
-    ArgumentDefaultsHelpFormatter,
-    ArgumentParser,
-    ArgumentTypeError,
-    BooleanOptionalAction,
-)
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -53,7 +47,7 @@ SHARED = {
 }
 
 
-class Parser(ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser whose error for an unknown flag is its own, not that of the commands' parser, and
     names the flag that is nearest.
     """
@@ -89,7 +83,7 @@ class Parser(ArgumentParser):
         return re.sub(rf"(?<![\w./'-])({'|'.join(later)})(?![\w./-])", lambda m: names[m[0]], text)
 
 
-class PrintCompletion(Action):
+class PrintCompletion(argparse.Action):
     """Print a script by which a shell completes commands, flags and files."""
 
     def __call__(self, parser, namespace, values, option_string=None):
@@ -124,7 +118,7 @@ def add_command(commands, command, is_asked_for):
         command.name,
         help=command.text,
         description=command.text[0].upper() + command.text[1:] + ".",
-        formatter_class=ArgumentDefaultsHelpFormatter,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     if is_asked_for:
         module = import_module(f".{command.module}", __package__)
@@ -152,7 +146,7 @@ def add_parameter(parser, source, name, text=None, *flags, **options):
     text = text or _description(source, name)
     kind = kinds_of(parameter.annotation)[0] if default is None else type(default)
     if isinstance(default, bool):
-        options["action"] = BooleanOptionalAction if default else "store_true"
+        options["action"] = argparse.BooleanOptionalAction if default else "store_true"
     elif isinstance(default, tuple):
         default = list(default)
         options = {"type": type(default[0]), "nargs": "+"} | options
@@ -186,7 +180,7 @@ def _converter(kind, constraint, name):
             reason = str(error).removeprefix(f"{name} ")
             if not reason.startswith("must"):  # of float("text")
                 reason = f"must be {constraint.text}, not {text!r}"
-            raise ArgumentTypeError(reason) from error
+            raise argparse.ArgumentTypeError(reason) from error
 
     return convert
 
@@ -232,14 +226,14 @@ def environment(args):
     if getattr(args, "reproducible", False):  # asks matplotlib too for files without times
         wanted["SOURCE_DATE_EPOCH"] = os.environ.get("SOURCE_DATE_EPOCH", "0")
     wanted = {name: value for name, value in wanted.items() if value is not None}
-    former = {name: os.environ.pop(name, None) for name in wanted}
+    former = dict(os.environ)
     try:
         os.environ.update(wanted)
         yield
     finally:
-        for name, value in former.items():
+        for name in wanted:
             del os.environ[name]
-            os.environ.update({} if value is None else {name: value})
+        os.environ.update({name: former[name] for name in wanted & former.keys()})
 
 
 def cache_folder(args):

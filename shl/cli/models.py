@@ -65,9 +65,7 @@ def draw_pictures(model, out):
     """Draw what a model has into a folder, as PNG and PDF; return {name: file of the PNG}."""
     from ..plotting.figures import save_both
 
-    for name, draw in (pictures := _list_pictures(model)).items():
-        save_both(draw()[0], out / name)
-    return {name: str(out / f"{name}.png") for name in pictures}
+    return {name: save_both(draw()[0], out / name) for name, draw in _list_pictures(model).items()}
 
 
 def _list_pictures(model):

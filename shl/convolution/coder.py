@@ -204,7 +204,8 @@ class ConvolutionalCoder:
         """The events of the images X[rows], all of one size."""
         images = self._load(X[rows])
         missing = np.isnan(images)
-        is_alone = len(images) > 1 and (self.coding.fit_tol is not None or missing.any())
+        has_gaps = missing.any()
+        is_alone = len(images) > 1 and (self.coding.fit_tol is not None or has_gaps)
         if is_alone:
             parts = [self.pursue(images[n : n + 1], run) for n in range(len(images))]
             for n, part in enumerate(parts):
@@ -213,9 +214,10 @@ class ConvolutionalCoder:
         else:
             slots = self.pursue(images, run)
         if residual is not None:
-            left = np.where(missing, 0, images)
+            left = images.copy()
             self.subtract(slots, left)
-            left[missing] = 0
+            if has_gaps:
+                left[missing] = 0
             for n, image in enumerate(left, start=rows.start):
                 residual[n][...] = image
         slots.images[:] += rows.start

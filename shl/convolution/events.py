@@ -243,21 +243,19 @@ class ConvolutionalCode:
                 f"code is of {self.shape[1]} atoms, not {dictionary.shape}, of {len(dictionary)} "
                 f"atoms"
             )
-        layout = self.layout
+        layout = self.layout or Layout(dictionary.ndim - 2, "array", ())
         if dictionary.ndim == 3:
             dictionary = dictionary[:, :, None]
-            layout = layout or Layout(1, "array", ())
         atom = dictionary.shape[2:]
-        if shape is not None or layout is None or not layout.sizes:
+        if shape is not None or not layout.sizes:
             size = self._size(shape, atom, stride)
             n_bytes = self.value.itemsize * dictionary.shape[1] * math.prod(size) * len(self)
             check_memory(n_bytes, "shape", self.shape)
-            sizes = (size,) * len(self)
-            layout = Layout(layout.n_axes if layout else 2, "array", sizes)
+            layout = Layout(layout.n_axes, "array", (size,) * len(self))
         n_bytes = self.value.itemsize * dictionary.shape[1] * sum(map(math.prod, layout.sizes))
         check_memory(n_bytes, "shape", self.shape)
-        channels = (dictionary.shape[1],)
-        images = [np.zeros((*channels, *size), self.value.dtype) for size in layout.sizes]
+        sizes = [(dictionary.shape[1], *size) for size in layout.sizes]
+        images = [np.zeros(size, self.value.dtype) for size in sizes]
         self.check_inside(images, atom, stride)
         for n, image in enumerate(images):
             slots = self.of_image(n)

@@ -1,7 +1,6 @@
 """SHL: an experiment, from the parameters of the data and of the learning to its figures."""
 
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from ..coding.encode import sparse_encode
 from ..coding.parameters import Algorithm
 from ..estimators.dictionary import SparseHebbianLearning
 from ..images.patches import Patches, PatchWidth
-from ..images.photographs import DATAPATH, choose_database
+from ..images.photographs import choose_database
 from ..learning import checkpoints
 from ..learning.optimizers import DecayLike, OptimizerName, Power
 from ..learning.replacement import ReplaceLike
@@ -157,20 +156,20 @@ class SHL:
     Perrinet (2019), Vision 3(3):47.
     """
 
-    height: constraints.Count = 256
-    width: constraints.Count = 256
-    patch_width: PatchWidth = 21
-    N_patches: constraints.Count = 65536
-    datapath: constraints.PathLike = DATAPATH
+    height: constraints.Count = Patches.height
+    width: constraints.Count = Patches.width
+    patch_width: PatchWidth = Patches.patch_width
+    N_patches: constraints.Count = Patches.N_patches
+    datapath: constraints.PathLike = Patches.datapath
     name_database: constraints.PathLike | None = None
-    do_mask: constraints.Flag = True
-    do_bandpass: constraints.Flag = True
-    over_patches: constraints.Count = 16
-    patch_ds: constraints.Count = 1
-    patch_norm: constraints.Flag = False
-    n_image: constraints.Count | None = None
-    patch_height: constraints.Count | None = None
-    color: constraints.Flag = False
+    do_mask: constraints.Flag = Patches.do_mask
+    do_bandpass: constraints.Flag = Patches.do_bandpass
+    over_patches: constraints.Count = Patches.over_patches
+    patch_ds: constraints.Count = Patches.patch_ds
+    patch_norm: constraints.Flag = Patches.patch_norm
+    n_image: constraints.Count | None = Patches.n_image
+    patch_height: constraints.Count | None = Patches.patch_height
+    color: constraints.Flag = Patches.color
     n_dictionary: constraints.Count | None = 676
     learning_algorithm: Algorithm | None = "mp"
     fit_tol: constraints.NotNegative | None = None
@@ -195,7 +194,7 @@ class SHL:
     replace: ReplaceLike = True
     P_cum: np.ndarray | None = None
     do_sym: constraints.Flag = False
-    seed: constraints.CountOrZero = 42
+    seed: constraints.CountOrZero = Patches.seed
     batch_size: constraints.Count = 1024
     record_each: constraints.CountOrZero = 32
     record_num_batches: constraints.Count = 1024
@@ -457,13 +456,10 @@ class SHL:
         return fig, ax
 
 
-def _read_array(path, name, shape):
-    """The only array of a file, whose axes are as many as `shape` has names."""
+def _read_code(path):
+    """The code in a file."""
     arrays, _ = store.read(path)
-    return check_schema(arrays, {name: Field(shape)})[name]
-
-
-_read_code = partial(_read_array, name="code", shape=("n_samples", "n_dictionary"))
+    return check_schema(arrays, {"code": Field(("n_samples", "n_dictionary"))})["code"]
 
 
 def _read_digest(path):

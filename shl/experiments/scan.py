@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from .. import images, store
+from .._base import constraints
 from .._base.checks import check_choice, check_memory, check_names
-from .._base.constraints import Count, Flag, Matrix, checked, choice, kinds_of, number
 from .._base.threads import count_threads
 from ..coding.parameters import ALGORITHMS
 from ..estimators.dictionary import SparseHebbianLearning
@@ -40,7 +40,9 @@ NOT_SCANNED = {"datapath", "P_cum", "DEBUG_DOWNSCALE", "verbose", "cache_dir"}
 NOT_SCANNED |= {"checkpoint_each", "n_jobs"}
 BYTES_OF_RECORD = 8192  # of a task, its parameters and its record, about
 TOWARDS_ONE = ("beta1", "beta2")  # scanned over 1 - value
-WHOLE = tuple(field.name for field in fields(SHL) if int in kinds_of(field.type))
+OPTIONS = constraints.instance(Mapping, SHL, text="a dict of parameters or an SHL")
+VALUES = constraints.instance(Mapping, text="a dict from variables to their values")
+WHOLE = tuple(field.name for field in fields(SHL) if int in constraints.kinds_of(field.type))
 CHOICES = {
     "homeo_method": tuple(RULES),
     "learning_algorithm": ALGORITHMS,
@@ -73,26 +75,19 @@ class SHL_set:
         Patches for all; None is those of the parameters.
     """
 
-    @checked
+    @constraints.checked
     def __init__(
         self,
-        opts: Mapping | SHL | None = None,
-        tag: str = "shl",
-        N_scan: Count = 9,
-        base: Annotated[float, number(above=1)] = 4.0,
-        values: Mapping[str, Sequence] | None = None,
-        data: Matrix | None = None,
+        opts: Annotated[Mapping | SHL, OPTIONS] | None = None,
+        tag: constraints.Text = "shl",
+        N_scan: constraints.Count = 9,
+        base: Annotated[float, constraints.number(above=1)] = 4.0,
+        values: Annotated[Mapping[str, Sequence], VALUES] | None = None,
+        data: constraints.Matrix | None = None,
     ):
-        if not isinstance(opts, (SHL, Mapping, type(None))):
-            raise TypeError(f"opts must be a dict of parameters or an SHL, not {opts!r}")
         self.middle = opts if isinstance(opts, SHL) else SHL(**(opts or {}))
-        if not isinstance(tag, str):
-            raise TypeError(f"tag must be a str, not {tag!r}")
-        self.tag = tag
-        self.N_scan, self.base, self.data = N_scan, base, data
+        self.tag, self.N_scan, self.base, self.data = tag, N_scan, base, data
         check_memory(BYTES_OF_RECORD * self.N_scan, "N_scan", self.N_scan)
-        if not isinstance(values, (Mapping, type(None))):
-            raise TypeError(f"values must map variables to their values, not {values!r}")
         self.values = dict(values or {})
         self._records: list[dict] = []
         self.figures: dict[object, dict] = {}
@@ -172,14 +167,14 @@ class SHL_set:
 
     # -------------------------------------------------------------------------------------- running
 
-    @checked
+    @constraints.checked
     def run(
         self,
         variables: str | Sequence[str] = ("eta",),
         n_jobs: int = 1,
         verbose: int = 0,
-        grid: Flag = False,
-        N_scan: Count | None = None,
+        grid: constraints.Flag = False,
+        N_scan: constraints.Count | None = None,
         list_figures: Sequence[str] = (),
         fig_kwargs: Mapping | None = None,
     ) -> list[dict]:
@@ -356,12 +351,12 @@ class SHL_set:
         """Write the records as JSON; NaN is null."""
         write_bytes(path, json_text(lasting(self._records)).encode())
 
-    @checked
+    @constraints.checked
     def scan(
         self,
         variable: str | Sequence[str] = "eta",
         list_figures: Sequence[str] = (),
-        display: Annotated[str, choice(("final", "dynamic", ""))] = "final",
+        display: Annotated[str, constraints.choice(("final", "dynamic", ""))] = "final",
         display_variable: str = "F",
         color: object = None,
         label: str | None = None,

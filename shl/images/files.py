@@ -39,13 +39,14 @@ def _read_picture(path):
     except UnidentifiedImageError:
         return {"": _read_unknown_tiff(path)}
     with image:
-        _check_size(image.width, image.height)
+        _refuse_large(image.width, image.height)
         is_png, shape = image.format == "PNG", (image.height, image.width)
         pixels = _read_deep_colors(path, is_png, shape) if _is_deep(image) else _decode(image)
         return {"": _turn(pixels, image.getexif().get(ORIENTATION, 1))}
 
 
-def _check_size(width, height):
+def _refuse_large(width, height):
+    """An error for more pixels than an image may have, before they are decoded."""
     if width * height > MOST_PIXELS:
         raise Unusable(f"{width} x {height} pixels are more than {MOST_PIXELS}")
 
@@ -61,7 +62,7 @@ def _read_unknown_tiff(path):
         tags = ImageFileDirectory_v2(head)
         file.seek(tags.next)
         tags.load(file)
-    _check_size(tags[WIDTH], tags[HEIGHT])
+    _refuse_large(tags[WIDTH], tags[HEIGHT])
     pixels = _read_deep_colors(path, False, (tags[HEIGHT], tags[WIDTH]))
     return _turn(pixels, tags.get(ORIENTATION, 1))
 
@@ -275,15 +276,11 @@ def read_pixels(path: str | Path) -> Iterator[tuple[str, np.ndarray]]:
         if is_signal or (array.ndim > 1 and min(array.shape[:2]) > 1)
     }
     if not found:
-        raise ValueError(f"it holds no image, but {_describe(arrays)}")
+        held = ", ".join(f"{name} {array.shape}".strip() for name, array in arrays.items())
+        raise ValueError(f"it holds no image, but {held or 'nothing'}")
     for name, array in found.items():
         for index, pixels in _split(name or "its array", array):
             yield name + index, pixels
-
-
-def _describe(arrays):
-    parts = (f"{name} {array.shape}".strip() for name, array in arrays.items())
-    return ", ".join(parts) or "nothing"
 
 
 def _split(name, array):

@@ -6,47 +6,24 @@ images (height, width) -> crops of one size -> whitened -> patches (n_patches, p
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
 from .. import store
-from .._base.checks import as_array, check_array, check_count, check_magnitude, check_memory
-from .._base.constraints import (
-    Checked,
-    Constraint,
-    Count,
-    CountOrZero,
-    Flag,
-    PathLike,
-    checked,
-    count,
-)
+from .._base.checks import check_array, check_count, check_magnitude, check_memory
+from .._base.constraints import Checked, Count, CountOrZero, Flag, PathLike, checked, count, sizes
 from .._base.progress import progress
-from .photographs import BUILT_IN, files_of, load_images
+from .photographs import BUILT_IN, DATAPATH, files_of, load_images
 
 PATCHES_PER_CROP = 1024  # more crops are taken of each image until no crop has to give more
 MOST_DRAWS = 100  # of a crop with enough contrast
 PatchWidth = Annotated[int, count(4)]
 
 
-def _check_patch_shape(value, name):
-    """Return (height, width) or (height, width, n_channels) as a tuple of integers."""
-    if not isinstance(value, (tuple, list)) or len(value) not in (2, 3):
-        raise TypeError(f"{name} must be (height, width) or with n_channels too, not {value!r}")
-    return tuple(check_count(size, f"each of {name}") for size in value)
-
-
-PatchShape = Annotated[
-    tuple[int, ...],
-    Constraint(
-        _check_patch_shape,
-        "(height, width), or (height, width, n_channels)",
-        good=((4, 4), [2, 8], (1, 16, 1)),
-        bad=(4, (4,), (0, 4), (4, 4.5), "44"),
-    ),
-]
+PatchShape = Annotated[tuple[int, ...], sizes("(height, width), or (height, width, n_channels)")]
 
 
 @checked
@@ -101,8 +78,7 @@ def centre(image: np.ndarray) -> np.ndarray:
 
 def _check_image(image):
     """A finite image, grey or with channels, whose sums are finite too."""
-    image = as_array(image, "image")
-    image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2)
+    image = check_array(image, "image", ndim=(2, 3))
     check_magnitude(image, "image", float(np.finfo(image.dtype).max) / (8 * image.size))
     return image
 
@@ -244,20 +220,15 @@ def draw_patches(
         Of mean 0 over the patches, pixel by pixel.  Channels come last.
     """
     image = _check_image(image)
-    height, width = patch_height or patch_width, patch_width
-    for name, size, most in zip(
-        ("patch_height", "patch_width"), (height, width), image.shape, strict=False
-    ):
-        check_count(size, name, most=most, why="the side of the image")
+    height, width, why = patch_height or patch_width, patch_width, "the side of the image"
+    check_count(height, "patch_height", most=image.shape[0], why=why)
+    check_count(width, "patch_width", most=image.shape[1], why=why)
     check_memory(8 * n_patches * height * width, "n_patches", n_patches)
     windows = np.lib.stride_tricks.sliding_window_view(image, (height, width), axis=(0, 1))
     if image.ndim == 3:  # channels last, after the pixels of a patch
         windows = np.moveaxis(windows, 2, -1)
-    places = rng.choice(
-        windows.shape[0] * windows.shape[1],
-        min(n_patches * over_patches, windows.shape[0] * windows.shape[1]),
-        replace=False,
-    )
+    n_places = math.prod(windows.shape[:2])
+    places = rng.choice(n_places, min(n_patches * over_patches, n_places), replace=False)
     places = places if len(places) >= n_patches else rng.choice(places, n_patches)
     deviations = _window_std(image, height, width).ravel()[places]
     best = np.sort(places[np.argsort(-deviations, kind="stable")[:n_patches]])
@@ -348,10 +319,8 @@ def extract_patches(
     patch_height = patch_height or patch_width
     check_memory(8 * n_patches * patch_height * patch_width, "n_patches", n_patches)
     check_count(patch_ds, "patch_ds", most=min(height, width), why="the crops")
-    is_list = isinstance(images, (list, tuple)) and len(images) > 0
-    if not is_list or not all(
-        isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in images
-    ):
+    pairs = images if isinstance(images, (list, tuple)) else ()
+    if not pairs or not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"images must be a list of (name, array), not {images!r}")
     per_image = np.diff(np.linspace(0, n_patches, len(images) + 1).astype(int))
     parts = []
@@ -427,7 +396,7 @@ def _digest_of_file(path):
 
 @dataclass(frozen=True)
 class Patches(Checked):
-    """All that decides a set of patches; the parameters are those of `shl.SHL`.
+    """All that decides a set of patches; parameters and defaults are those of `shl.SHL`.
 
     Parameters
     ----------
@@ -437,19 +406,19 @@ class Patches(Checked):
         Whether patches have colours.
     """
 
-    height: Count
-    width: Count
-    patch_width: PatchWidth
-    N_patches: Count
-    datapath: PathLike
-    name_database: PathLike
-    do_mask: Flag
-    do_bandpass: Flag
-    over_patches: Count
-    patch_ds: Count
-    patch_norm: Flag
-    n_image: Count | None
-    seed: CountOrZero
+    height: Count = 256
+    width: Count = 256
+    patch_width: PatchWidth = 21
+    N_patches: Count = 65536
+    datapath: PathLike = DATAPATH
+    name_database: PathLike = "sample"
+    do_mask: Flag = True
+    do_bandpass: Flag = True
+    over_patches: Count = 16
+    patch_ds: Count = 1
+    patch_norm: Flag = False
+    n_image: Count | None = None
+    seed: CountOrZero = 42
     patch_height: Count | None = None
     color: Flag = False
 
@@ -487,8 +456,7 @@ class Patches(Checked):
         rng = np.random.default_rng([self.seed, 0])
         where = self.name_database, self.datapath, self.height, self.width, self.n_image
         images = load_images(*where, rng, self.color)
-        names = ("patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches")
-        names += ("patch_ds", "patch_norm", "patch_height")
+        names = signature(extract_patches).parameters.keys() & vars(self).keys()
         options = {name: getattr(self, name) for name in names}
         with progress(desc="patches", unit="crop", disable=not verbose) as bar:
             return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)

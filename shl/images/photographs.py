@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._base.checks import as_array, check_memory, check_path
+from .._base.checks import as_array, check_memory
 from .._base.constraints import Count, Flag, PathLike, checked
 from .._base.tables import printable
 from .files import PICTURES, READERS, read_pixels
@@ -69,9 +69,8 @@ def load_images(
         images = _sample_images(color)
     elif name_database == "dead_leaves":
         shape = max(height, 64), max(width, 64)
-        images = [
-            (f"dead_leaves_{i}", dead_leaves(*shape, rng, color)) for i in range(n_image or 16)
-        ]
+        leaves = [dead_leaves(*shape, rng, color) for _ in range(n_image or 16)]
+        images = [(f"dead_leaves_{i}", image) for i, image in enumerate(leaves)]
     else:
         images = _folder_images(Path(datapath) / name_database, height, width, color)
     if n_image is None or n_image == len(images):
@@ -83,8 +82,9 @@ def load_images(
     return [images[i] for i in np.sort(rng.choice(len(images), n_image, replace=False))]
 
 
+@checked
 def choose_database(
-    name_database: str | None, datapath: str | Path = DATAPATH
+    name_database: str | None, datapath: PathLike = DATAPATH
 ) -> tuple[str | Path, str]:
     """Return (datapath, name_database) of the images that a user named.
 
@@ -98,7 +98,7 @@ def choose_database(
     """
     if name_database is not None:
         return datapath, name_database
-    if Path(check_path(datapath, "datapath")) == Path(DATAPATH):
+    if Path(datapath) == Path(DATAPATH):
         return datapath, "sample"
     folder, name = find_database(datapath)
     return str(folder), name
@@ -391,10 +391,8 @@ def dead_leaves(
     n_leaves = max(200, 8 * height * width // 64)
     draws = rng.random((n_leaves, 6 if color else 4))
     radii = (least**-2 + draws[:, 0] * (most**-2 - least**-2)) ** -0.5
-    rows, columns = (
-        draws[:, 1] * (height + 2 * most) - most,
-        draws[:, 2] * (width + 2 * most) - most,
-    )
+    rows = draws[:, 1] * (height + 2 * most) - most
+    columns = draws[:, 2] * (width + 2 * most) - most
     image = np.full((height, width, 3) if color else (height, width), 0.5)
     levels = draws[:, 3:] if color else draws[:, 3]
     for radius, row, column, level in zip(radii, rows, columns, levels, strict=True):

@@ -8,12 +8,10 @@
 NaN marks missing pixels: with `missing="mask"` the same lines fill them in.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._base.checks import as_array, check_array, check_count, check_memory
+from .._base.checks import check_array, check_count, check_memory, check_sizes
 
 PatchShape = int | tuple[int, int]
 
@@ -53,8 +51,7 @@ def extract(
     >>> patches.shape, means.ravel()
     ((4, 4), array([2., 3., 5., 6.]))
     """
-    image = as_array(image, "image")
-    image = check_array(image, "image", ndim=3 if image.ndim == 3 else 2, allows_nan=True)
+    image = check_array(image, "image", ndim=(2, 3), allows_nan=True)
     (height, rows), (width, columns) = _grid(image.shape, patch_shape, stride)
     image = image.reshape(*image.shape[:2], -1)
     n_channels, n_patches = image.shape[2], len(rows) * len(columns)
@@ -107,14 +104,11 @@ def reconstruct(
     """
     patches = check_array(patches, "patches", ndim=2)
     means = check_array(means, "means", ndim=2, dtype=patches.dtype)
-    if not isinstance(shape, Sequence) or len(shape) not in (2, 3):
-        raise ValueError(f"shape must be (height, width) or with n_channels too, not {shape!r}")
-    shape = tuple(check_count(size, f"each of shape {shape}") for size in shape)
+    shape = check_sizes(shape, "shape", "(height, width) or (height, width, n_channels)")
     n_channels = shape[2] if len(shape) == 3 else 1
     side = max(1, round((patches.shape[1] / n_channels) ** 0.5))
-    (height, rows), (width, columns) = _grid(
-        shape, side if patch_shape is None else patch_shape, stride
-    )
+    patch_shape = side if patch_shape is None else patch_shape
+    (height, rows), (width, columns) = _grid(shape, patch_shape, stride)
     n_patches = len(rows) * len(columns)
     wanted = (n_patches, height * width * n_channels), (n_patches, n_channels)
     if (patches.shape, means.shape) != wanted:
@@ -123,22 +117,20 @@ def reconstruct(
             f"{wanted[0]} and {wanted[1]} for patches of {height} x {width} pixels and "
             f"stride={stride}, not {patches.shape} and {means.shape}"
         )
-    total, strip_counts = np.zeros((*shape[:2], n_channels)), np.zeros(shape[1])
-    for column in columns:
-        strip_counts[column : column + width] += 1
-    row_counts = np.zeros(shape[0])
-    for row, part, mean in zip(
-        rows,
-        patches.reshape(len(rows), len(columns), height, width, n_channels),
-        means.reshape(len(rows), len(columns), 1, n_channels),
-        strict=True,
-    ):
-        row_counts[row : row + height] += 1
+    total = np.zeros((*shape[:2], n_channels))
+    patches = patches.reshape(len(rows), len(columns), height, width, n_channels)
+    means = means.reshape(len(rows), len(columns), 1, n_channels)
+    for row, part, mean in zip(rows, patches, means, strict=True):
         strip = total[row : row + height]
         for j in range(width):  # no pixel stands twice in columns + j
             strip[:, columns + j] += (part[:, :, j] + mean).swapaxes(0, 1)
-    total /= (row_counts[:, None] * strip_counts)[:, :, None]
+    total /= np.multiply.outer(_count(rows, height), _count(columns, width))[:, :, None]
     return total.reshape(shape).astype(patches.dtype, copy=False)
+
+
+def _count(starts, side):
+    """How many of the patches of a side hold each row or column of an image."""
+    return np.bincount(np.add.outer(starts, np.arange(side)).ravel())
 
 
 def _grid(shape, patch_shape, stride):

@@ -372,8 +372,7 @@ def code_rows(
 def weigh(batch: Batch, weight: np.ndarray | None, exponent: int = 0) -> Batch:
     """Return the batch with a weight of each sample, of coefficients in units of 2^exponent."""
     options: dict[str, Any] = {} if weight is None else {"weight": weight}
-    options |= {"exponent": exponent} if exponent else {}
-    return batch._replace(code=replace(batch.code, **options))
+    return batch._replace(code=replace(batch.code, exponent=exponent, **options))
 
 
 def record(state: State, plan: Plan, coder: Coder, own: Batch, threads: Threads) -> None:

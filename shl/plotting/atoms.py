@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._base.checks import as_array, check_array, check_choice, check_count, check_memory
+from .._base.checks import (
+    as_array,
+    check_array,
+    check_choice,
+    check_count,
+    check_memory,
+    check_sizes,
+)
 from .figures import drawing, get_axes, new_figure, save
 
 if TYPE_CHECKING:
@@ -70,7 +77,7 @@ def shape_samples(
         Whether samples are signals.
     """
     check_choice(kind, "kind", (None, *KINDS))
-    samples = check_array(samples, name, ndim=min(max(2, getattr(samples, "ndim", 2)), 4))
+    samples = check_array(samples, name, ndim=(2, 3, 4))
     patch_shape = samples.shape[1:] if samples.ndim > 2 else patch_shape
     samples = samples.reshape(len(samples), -1).astype(np.float64, copy=False)
     n_features = samples.shape[1]
@@ -85,7 +92,7 @@ def shape_samples(
         patch_shape = (side, side) if is_image else (n_features,)
     elif isinstance(patch_shape, (int, np.integer)):
         patch_shape = (patch_shape, patch_shape)
-    shape = _check_sizes(patch_shape, "patch_shape", "(height, width) or (length,)", (1, 2, 3))
+    shape = check_sizes(patch_shape, "patch_shape", "(height, width) or (length,)", (1, 2, 3))
     is_signal = kind == "signal" or (kind is None and (len(shape) == 1 or shape[0] == 1))
     if is_signal and len(shape) > 1 and shape[0] == 1:
         shape = shape[1:]
@@ -102,13 +109,6 @@ def shape_samples(
     if is_signal:
         return samples.reshape(len(samples), shape[0], -1), True
     return samples.reshape(len(samples), *(shape[:2] if shape[2:] == (1,) else shape)), False
-
-
-def _check_sizes(value, name, wanted, lengths):
-    """Whole numbers above 0, as many as one of some lengths."""
-    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
-        raise TypeError(f"{name} must be {wanted}, not {value!r}")
-    return tuple(check_count(size, name) for size in value)
 
 
 def _count_columns(n_pictures, height, width):
@@ -132,7 +132,7 @@ def mosaic(pictures: np.ndarray, n_columns: int, gap: int = 1) -> np.ndarray:
     image : array of shape (height, width[, 3]), float64
         NaN between and after the pictures.
     """
-    pictures = check_array(pictures, "pictures", ndim=4 if np.ndim(pictures) == 4 else 3)
+    pictures = check_array(pictures, "pictures", ndim=(3, 4))
     n_pictures, height, width = pictures.shape[:3]
     n_columns, gap = check_count(n_columns, "n_columns"), check_count(gap, "gap", least=0)
     n_rows = -(-n_pictures // n_columns)
@@ -169,9 +169,9 @@ def show_curves(ax: "Axes", curves: np.ndarray, n_columns: int) -> None:
     ax.set(xlim=(0, min(n_columns, n_samples)), ylim=(-row[-1] - 0.5, 0.5), xticks=[], yticks=[])
 
 
-def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
-    """Draw some atoms in a grid; returns the size of a figure for them."""
-    atoms = _atoms_of(dico)
+def _draw_atoms(ax, dico, data, order, dim_graph, patch_shape, kind, seed=None):
+    """Draw atoms in a grid, picked in an order; returns the size of a figure for them."""
+    atoms, picked = _atoms_of(dico), _pick_atoms(dico, data, dim_graph, order, seed)
     if atoms is not dico and atoms.ndim > 2:  # of signals or images, channels first
         kind = kind or ("signal" if atoms.ndim == 3 else None)
         atoms = np.moveaxis(np.asarray(atoms), 1, -1)
@@ -191,18 +191,7 @@ def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
 
 def _atoms_of(dico):
     """The atoms of a model, or the array of atoms that is given."""
-    for name in ("components_", "dictionary"):  # the latter of a SparseCoder
-        if hasattr(dico, name):
-            return getattr(dico, name)
-    return dico
-
-
-def _count_shown(dico, dim_graph):
-    """How many atoms a grid of (rows, columns) shows, all without one."""
-    n_atoms = len(_atoms_of(dico))
-    if dim_graph is None:
-        return n_atoms
-    return min(n_atoms, math.prod(_check_sizes(dim_graph, "dim_graph", "(rows, columns)", (2,))))
+    return getattr(dico, "components_", getattr(dico, "dictionary", dico))  # of a SparseCoder
 
 
 @drawing((8, 8))
@@ -252,17 +241,23 @@ def show_dico(
         order = "minmax" if order else "index"
     check_choice(order, "order", ORDERS)
     if _atoms_of(dico) is dico:
-        check_array(dico, "dico", ndim=min(max(2, getattr(dico, "ndim", 2)), 4))
-    picked = _pick_atoms(dico, data, _count_shown(dico, dim_graph), order, seed)
-    return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
+        check_array(dico, "dico", ndim=(2, 3, 4))
+    return _draw_atoms(ax, dico, data, order, dim_graph, patch_shape, kind, seed)
 
 
-def _pick_atoms(dico, data, n_shown, order, seed):
-    """Indices of the atoms to show."""
+def _pick_atoms(dico, data, dim_graph, order, seed):
+    """Indices of the atoms that a grid of (rows, columns) shows, of all without one."""
+    n_atoms = n_shown = len(_atoms_of(dico))
+    if dim_graph is not None:
+        sizes = check_sizes(dim_graph, "dim_graph", "(rows, columns)", lengths=(2,))
+        n_shown = min(n_atoms, math.prod(sizes))
     if order == "random":
-        return np.random.default_rng(seed).choice(len(_atoms_of(dico)), n_shown, replace=False)
+        return np.random.default_rng(seed).choice(n_atoms, n_shown, replace=False)
     usage = None if order == "index" else _find_activity(dico, data)
-    return np.arange(n_shown) if usage is None else extremes(usage, n_shown)
+    if usage is None:
+        return np.arange(n_shown)
+    is_ranked = order == "least first"
+    return np.argsort(usage, kind="stable")[:n_shown] if is_ranked else extremes(usage, n_shown)
 
 
 def extremes(activity: np.ndarray, n_shown: int) -> np.ndarray:
@@ -328,10 +323,7 @@ def show_dico_in_order(
     kind : {'image', 'signal'}, default=None
         Draw atoms as images or as curves, as in `show_dico`.
     """
-    usage = _find_activity(dico, data)
-    usage = np.zeros(len(_atoms_of(dico))) if usage is None else usage
-    picked = np.argsort(usage, kind="stable")[: _count_shown(dico, dim_graph)]
-    return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
+    return _draw_atoms(ax, dico, data, "least first", dim_graph, patch_shape, kind)
 
 
 def show_data(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..estimators.dictionary import SparseHebbianLearning
 
+ATOMS = ("atoms",)
 SELECTED = ("probability of being selected", "probability")
 VARIANCE = ("variance of coefficients, relative to the mean", "relative variance", "variance")
 
@@ -67,9 +68,8 @@ def plot_P_cum(
     ymin = min(0.95, table[:, 1].min() - 0.02) if ymin is None else ymin
     ratio = np.arange(table.shape[1]) / table.shape[1]
     color = color or c
-    ax.add_collection(
-        LineCollection([np.column_stack((ratio, row)) for row in table], colors=color, alpha=alpha)
-    )
+    lines = [np.column_stack((ratio, row)) for row in table]
+    ax.add_collection(LineCollection(lines, colors=color, alpha=alpha))
     ax.plot(ratio, table.mean(axis=0), color=color, lw=1.5, label=label)
     ax.set(xlim=(0, 1), ylim=(ymin, ymax))
     set_label(ax.xaxis, r"rescaled coefficient $1 - e^{-a/C}$", "$1 - e^{-a/C}$")
@@ -91,7 +91,7 @@ def _usage_of(value):
     return check_array(value, "prob_active", ndim=1)
 
 
-@drawing()
+@drawing(x=("atom, by rank", "rank"), y=SELECTED)
 def plot_usage(ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", **style: Any) -> None:
     """Draw the activation probabilities of atoms, from the most to the least used.
 
@@ -106,8 +106,6 @@ def plot_usage(ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", **s
     (line,) = ax.plot(ranked, **style)
     ax.axhline(ranked.mean(), color=line.get_color(), lw=0.8, ls="--")
     ax.set(xlim=(0, max(1, len(ranked) - 1)), ylim=(0, None))
-    set_label(ax.xaxis, "atom, by rank", "rank")
-    set_label(ax.yaxis, *SELECTED)
 
 
 def _variances(sparse_code):
@@ -126,7 +124,7 @@ def _check_code(sparse_code):
     return code
 
 
-@drawing()
+@drawing(x=("atom",), y=VARIANCE)
 def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **style: Any) -> None:
     """Draw the variance of each atom's coefficients around 0, relative to the mean over atoms.
 
@@ -137,11 +135,9 @@ def plot_variance(ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", **styl
     variance = _variances(sparse_code)
     ax.bar(np.arange(len(variance)), variance, width=1, **style)
     ax.set_xlim(-0.5, len(variance) - 0.5)
-    set_label(ax.xaxis, "atom")
-    set_label(ax.yaxis, *VARIANCE)
 
 
-@drawing()
+@drawing(x=VARIANCE, y=ATOMS)
 def plot_variance_histogram(
     ax: "Axes", sparse_code: "np.ndarray | sparse.sparray", *, bins: int = 30, **style: Any
 ) -> None:
@@ -155,11 +151,9 @@ def plot_variance_histogram(
     bins : int, default=30
     """
     ax.hist(_variances(sparse_code), bins=bins, **style)
-    set_label(ax.xaxis, *VARIANCE)
-    set_label(ax.yaxis, "atoms")
 
 
-@drawing()
+@drawing(x=SELECTED, y=ATOMS)
 def plot_proba_histogram(
     ax: "Axes", prob_active: "ArrayLike | SparseHebbianLearning", *, bins: int = 30, **style: Any
 ) -> None:
@@ -176,11 +170,9 @@ def plot_proba_histogram(
     usage = _usage_of(prob_active)
     ax.hist(usage, bins=bins, **style)
     ax.axvline(float(usage.mean()), color="k", lw=0.8, ls="--")
-    set_label(ax.xaxis, *SELECTED)
-    set_label(ax.yaxis, "atoms")
 
 
-@drawing()
+@drawing(x=("coefficient a", "a"), y=("P(|a| >= value) where selected", "P(|a| >= value)"))
 def plot_coefficients(
     ax: "Axes",
     sparse_code: "np.ndarray | sparse.sparray",
@@ -213,11 +205,9 @@ def plot_coefficients(
             label = None if index else f"the {len(picked)} {name} selected"
             ax.plot(values, survival, color=color, alpha=0.6, label=label)
     ax.set_yscale("log")
-    set_label(ax.xaxis, "coefficient a", "a")
-    set_label(ax.yaxis, "P(|a| >= value) where selected", "P(|a| >= value)")
 
 
-@drawing((5, 5))
+@drawing((5, 5), x=("true coefficient", "true"), y=("recovered coefficient", "recovered"))
 def plot_recovery(
     ax: "Axes", code_true: ArrayLike, code_found: ArrayLike, *, most: int = 5000, **style: Any
 ) -> None:
@@ -243,8 +233,6 @@ def plot_recovery(
     pairs = code_true.flat[shown], code_found.flat[shown]
     ax.plot(*pairs, **{"marker": ".", "ms": 2, "linestyle": "", "alpha": 0.4, **style})
     ax.axline((0, 0), slope=1, color="0.7", lw=0.8)
-    set_label(ax.xaxis, "true coefficient", "true")
-    set_label(ax.yaxis, "recovered coefficient", "recovered")
 
 
 __all__ = [

@@ -70,7 +70,9 @@ label : str, default=None
     Label in the legend."""
 
 
-def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
+def drawing(
+    figsize: tuple[float, float] = (6, 4), x: tuple[str, ...] = (), y: tuple[str, ...] = ()
+) -> Callable:
     """Make a public figure from a function `draw(ax, first, ...)` that draws into axes.
 
     The figure takes SHARED too, and STYLE where `draw` has `**style`, and returns (fig, ax).  A
@@ -81,6 +83,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
     ----------
     figsize : (width, height), default=(6, 4)
         Size of a new figure, in inches, unless `draw` returns another.
+    x, y : tuple of str, default=()
+        Labels of the axes, from the longest to the shortest, see `set_label`.
     """
 
     def decorate(draw: Callable) -> "Callable[..., tuple[Figure, Axes]]":
@@ -92,8 +96,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
 
         @wraps(draw)
         def drawn(*values, title=None, fname=None, fig=None, ax=None, **options):
-            if _is_experiment(values[:1]):
-                values = values[1:]
+            if values and (values[0] is None or hasattr(values[0], "learn_dico")):
+                values = values[1:]  # an `SHL`, or None in its place
                 if not values and names[0] not in options:
                     raise TypeError(
                         f"{draw.__name__} needs {names[0]}, but only an SHL or None was given.  "
@@ -108,6 +112,9 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
             fig, ax = get_axes(fig, ax, figsize, first)
             try:
                 size = draw(ax, *values, **options)
+                for axis, texts in ((ax.xaxis, x), (ax.yaxis, y)):
+                    if texts:
+                        set_label(axis, *texts)
                 if is_new and size is not None:
                     fig.set_size_inches(size)
                 if title:
@@ -124,9 +131,8 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
                 raise
             return fig, ax
 
-        keywords = [
-            inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None) for n in added
-        ]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        keywords = [inspect.Parameter(name, kind, default=None) for name in added]
         drawn.__signature__ = inspect.Signature([*taken, *keywords])  # type: ignore[attr-defined]
         head, *rest = re.split(
             r"\n\n(?=(?:Raises|References)\n-)", inspect.cleandoc(draw.__doc__ or "")
@@ -137,11 +143,6 @@ def drawing(figsize: tuple[float, float] = (6, 4)) -> Callable:
         return drawn
 
     return decorate
-
-
-def _is_experiment(values):
-    """Whether the only value is an `SHL`, or None in its place."""
-    return bool(values) and (values[0] is None or hasattr(values[0], "learn_dico"))
 
 
 def get_axes(
@@ -287,11 +288,12 @@ def save(fig: "Figure", fname: str | Path | None, dpi: float = 150) -> None:
     write_bytes(path, picture.getvalue())
 
 
-def save_both(fig: "Figure", stem: str | Path) -> None:
-    """Write a figure as PNG and as PDF, stem.png and stem.pdf, and close it."""
+def save_both(fig: "Figure", stem: str | Path) -> str:
+    """Write a figure as stem.png and stem.pdf, and close it; return the name of the PNG."""
     for suffix in (".png", ".pdf"):
         save(fig, f"{stem}{suffix}")
     close(fig)
+    return f"{stem}.png"
 
 
 __all__ = ["COLORS"]

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import drawing, set_label
+from .distributions import ATOMS
+from .figures import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@drawing((5, 4))
+@drawing((5, 4), x=("orientation (degrees, 0 is horizontal)", "orientation (degrees)"), y=ATOMS)
 def plot_orientations(
     ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 12, **style: Any
 ) -> None:
@@ -27,11 +28,9 @@ def plot_orientations(
     degrees = np.degrees(fits["orientation"])
     ax.hist(degrees, n_bins, range=(0, 180), histtype="step", **style)
     ax.set(xlim=(0, 180), xticks=range(0, 181, 45))
-    set_label(ax.xaxis, "orientation (degrees, 0 is horizontal)", "orientation (degrees)")
-    set_label(ax.yaxis, "atoms")
 
 
-@drawing((5, 4))
+@drawing((5, 4), x=("frequency (cycles per pixel)", "frequency"), y=ATOMS)
 def plot_frequencies(
     ax: "Axes", fits: Mapping[str, np.ndarray], *, n_bins: int = 24, **style: Any
 ) -> None:
@@ -46,11 +45,9 @@ def plot_frequencies(
     """
     ax.hist(fits["frequency"], n_bins, range=(0, 0.5), histtype="step", **style)
     ax.set_xlim(0, 0.5)
-    set_label(ax.xaxis, "frequency (cycles per pixel)", "frequency")
-    set_label(ax.yaxis, "atoms")
 
 
-@drawing((5, 5))
+@drawing((5, 5), x=("width in periods, n_x", "n_x"), y=("length in periods, n_y", "n_y"))
 def plot_width_length(
     ax: "Axes",
     fits: Mapping[str, np.ndarray],
@@ -84,8 +81,6 @@ def plot_width_length(
         ax.plot(n_x, n_y, "kx", ms=9, mew=2, label=name)
     ax.plot((0, 1.2), (0, 1.2), color="0.7", lw=0.8, zorder=0)
     ax.set(xlim=(0, 1.2), ylim=(0, 2))
-    set_label(ax.xaxis, "width in periods, n_x", "n_x")
-    set_label(ax.yaxis, "length in periods, n_y", "n_y")
 
 
 __all__ = ["plot_frequencies", "plot_orientations", "plot_width_length"]

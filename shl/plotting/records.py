@@ -85,9 +85,8 @@ def time_plot(
         with np.errstate(invalid="ignore"):
             low, middle, high = _percentiles(values)
         (line,) = ax.plot(steps, middle, **style)
-        ax.fill_between(
-            steps, low, high, color=line.get_color(), alpha=0.2 * (line.get_alpha() or 1), lw=0
-        )
+        alpha = 0.2 * (line.get_alpha() or 1)
+        ax.fill_between(steps, low, high, color=line.get_color(), alpha=alpha, lw=0)
     unit = f" ({unit})" if unit else ""
     names = [ylabel] if ylabel else _names_of(variable)
     set_label(ax.xaxis, "learning step", "step")
@@ -197,7 +196,7 @@ def plot_scan(
     set_label(ax.yaxis, *([ylabel] if ylabel else _names_of(display_variable)))
 
 
-@drawing()
+@drawing(x=("atoms",), y=("length of the description, nats", "length, nats"))
 def plot_selection(ax: "Axes", selection: "Selection", **style: Any) -> None:
     """Draw the length of a description against the number of atoms, with the minimum.
 
@@ -210,8 +209,6 @@ def plot_selection(ax: "Axes", selection: "Selection", **style: Any) -> None:
     ax.plot(curve["n_dictionary"], curve["length"], **{"marker": "o", **style})
     if selection.has_minimum:
         ax.axvline(selection.n_dictionary, color="0.5", linestyle=":")
-    set_label(ax.xaxis, "atoms")
-    set_label(ax.yaxis, "length of the description, nats", "length, nats")
 
 
 def _is_number(value):
@@ -245,11 +242,8 @@ def plot_grid(
     display_variable : str, default='F'
         Name of the result, one of LABELS or any other.
     """
-    if (
-        not isinstance(values, Mapping)
-        or len(values) != 2
-        or not all(map(np.ndim, values.values()))
-    ):
+    is_pair = isinstance(values, Mapping) and len(values) == 2
+    if not is_pair or not all(map(np.ndim, values.values())):
         raise TypeError(f"values must map two names to their values, not {values!r}")
     (x_name, x), (y_name, y) = values.items()
     results = as_array(results, "results")

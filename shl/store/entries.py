@@ -16,7 +16,7 @@ import numpy as np
 
 from .._base.tables import printable
 from .files import ENTRY, PART, NewerSchema, damage_of, read, remove_unused, write
-from .index import INDEX, SIZES, describe, parse
+from .index import INDEX, SIZES, describe, frame_of, parse
 
 if TYPE_CHECKING:
     import pandas
@@ -132,7 +132,7 @@ class Store:
             if most is None or left <= most:
                 break
             if path not in self._used:
-                removed += self._remove([path])
+                removed += self.remove([path])
                 left -= 0 if path.exists() else status.st_size  # also if another process was faster
         return removed
 
@@ -144,17 +144,7 @@ class Store:
         if not self._is_swept:
             self._is_swept, files = True, self._files()
             parts = (path for path, _, age in files if age >= ABANDONED_SECONDS)
-            self._remove(path for path in parts if PART.fullmatch(path.name))
-
-    @staticmethod
-    def _remove(paths):
-        """Remove files that no process holds; return the paths of those that are gone."""
-        removed = []
-        for path in paths:
-            with contextlib.suppress(OSError):  # in use, another user's, or removed meanwhile
-                remove_unused(path)
-                removed.append(str(path))
-        return removed
+            self.remove(path for path in parts if PART.fullmatch(path.name))
 
     def keep(self, path: str | Path, save: Callable[[], object]) -> bool:
         """Call what writes an entry; a result that cannot be written is warned of, and not lost."""
@@ -182,10 +172,7 @@ class Store:
 
         Needs pandas.
         """
-        import pandas as pd
-
-        rows = [{**row.pop("parameters"), **row.pop("metrics"), **row} for row in self.rows()]
-        return pd.DataFrame(rows)
+        return frame_of(self.rows())
 
     def _files(self):
         """(path, status, age in seconds) of the regular files in the folder.
@@ -201,7 +188,12 @@ class Store:
 
     def remove(self, paths: Iterable[str | Path]) -> list[str]:
         """Remove files that no process holds; return the paths of those that are gone."""
-        return self._remove(map(Path, paths))
+        removed = []
+        for path in paths:
+            with contextlib.suppress(OSError):  # in use, another user's, or removed meanwhile
+                remove_unused(Path(path))
+                removed.append(str(path))
+        return removed
 
     def clear(self, older_than: float = 0.0) -> list[str]:
         """Remove what is older than so many seconds: entries, checkpoints, files set aside, parts.
@@ -215,7 +207,7 @@ class Store:
         """
         with contextlib.suppress(OSError):  # an index is made again
             (self.folder / INDEX).unlink()
-        return self._remove(
+        return self.remove(
             path
             for path, _, age in self._files()
             if age >= older_than and (PART.fullmatch(path.name) or ENTRY.fullmatch(path.name))

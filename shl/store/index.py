@@ -12,12 +12,16 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .files import ENTRY, json_text, read_info, write_bytes
 
+if TYPE_CHECKING:
+    import pandas
+
 INDEX = ".index.json"
-HEAD = {"steps", "F", "parameters", "metrics", "changed"}  # of an entry
+# What the head of an entry says.
+HEAD: dict[str, Any] = {"steps": None, "F": None, "parameters": {}, "metrics": {}, "changed": []}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}  # of an age
 SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}  # of a size in bytes
 
@@ -51,35 +55,35 @@ def _read_index(folder):
     """{name: [[time, size], head]}, empty if there is no index that can be used."""
     try:
         found = json.loads((folder / INDEX).read_bytes())
-        return {name: [s, head] for name, (s, head) in found.items() if {*head} >= HEAD}
+        return {name: [s, head] for name, (s, head) in found.items() if {*head} >= {*HEAD}}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def _head_of(path, status):
-    """What the head of an entry says: steps, F, parameters, metrics."""
-    head: dict[str, Any] = {
-        "steps": None,
-        "F": None,
-        "parameters": {},
-        "metrics": {},
-        "changed": [],
-    }
+    """What the head of an entry says: HEAD, or also why it cannot be read."""
     try:
         info = read_info(path)
         with contextlib.suppress(OSError):  # to look at a head is no use of the entry
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     except (ValueError, OSError) as error:
-        return head | {"damage": str(error)}
+        return HEAD | {"damage": str(error)}
     dicts = {name: part for name, part in info.items() if isinstance(part, dict)}
+    metrics, changed = dicts.get("metrics", {}), info.get("changed")
+    parameters: dict[str, Any] = {}
     for name in ("experiment", "parameters", "run"):
-        head["parameters"] |= dicts.get(name, {})
-    changed = info.get("changed")
-    head["changed"] = changed if isinstance(changed, list) else [*head["parameters"]]
-    head["metrics"] = dicts.get("metrics", {})
-    head["steps"] = dicts.get("state", {}).get("step")
-    head["F"] = head["metrics"].get("F")
+        parameters |= dicts.get(name, {})
+    head = {"steps": dicts.get("state", {}).get("step"), "F": metrics.get("F")}
+    head |= {"parameters": parameters, "metrics": metrics}
+    head["changed"] = changed if isinstance(changed, list) else [*parameters]
     return json.loads(json_text(head))
+
+
+def frame_of(rows: list[dict]) -> "pandas.DataFrame":
+    """A data frame of rows as of `describe`, with a column for each parameter; needs pandas."""
+    import pandas as pd
+
+    return pd.DataFrame([{**row.pop("parameters"), **row.pop("metrics"), **row} for row in rows])
 
 
 def names_changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -209,9 +209,8 @@ class StoredFunction:
         """The result where it is in the store, with or without its arrays; else None."""
         if self.store is None:
             return None
-        return self.store.get(
-            self._path(parameters, self.store), _read if has_arrays else _read_values
-        )
+        reader = _read if has_arrays else _read_values
+        return self.store.get(self._path(parameters, self.store), reader)
 
     def __call__(self, parameters):
         """The result of `function(**parameters)`, from the store, or computed now and stored."""

@@ -278,10 +278,14 @@ def _name_of(value):
     return f"shl {name}" if ours else f"{module}.{name} {_file_hash(module)}"
 
 
+def _top_and_file(module):
+    """(the package of a module, its file, "" for none)."""
+    return module.partition(".")[0], getattr(sys.modules.get(module), "__file__", None) or ""
+
+
 def _is_library(module):
     """Whether a module is Python's, this package's or an installed one."""
-    top = module.partition(".")[0]
-    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    top, file = _top_and_file(module)
     is_installed = "site-packages" in file or "dist-packages" in file
     return top == "shl" or top in sys.stdlib_module_names or is_installed
 
@@ -289,11 +293,9 @@ def _is_library(module):
 @functools.cache
 def _file_hash(module):
     """The hash of a module's file; nothing for Python's own, this package's and folders."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    top = module.partition(".")[0]
-    if file is None or top == "shl" or top in sys.stdlib_module_names or top == "__main__":
-        return ""
-    return hash_of(Path(file).read_bytes())
+    top, file = _top_and_file(module)
+    is_known = top in ("shl", "__main__") or top in sys.stdlib_module_names
+    return "" if is_known or not file else hash_of(Path(file).read_bytes())
 
 
 __all__ = ["key_of", "sources_of"]

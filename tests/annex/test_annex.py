@@ -58,13 +58,8 @@ def test_denoising_by_codes_and_by_pca_removes_noise(rng):
 
 
 def test_scales_are_those_of_the_study():
-    paper = SCALES["paper"]
-    assert (
-        paper.opts["patch_width"] ** 2,
-        paper.opts["n_dictionary"],
-        paper.opts["l0_sparseness"],
-    ) == (441, 676, 21)
-    assert paper.opts["n_iter"] == 4097 and paper.n_seeds == 10
+    wanted = {"patch_width": 21, "n_dictionary": 676, "l0_sparseness": 21, "n_iter": 4097}
+    assert wanted.items() <= SCALES["paper"].opts.items() and SCALES["paper"].n_seeds == 10
 
 
 def test_bad_scales_and_sections_are_named(tmp_path, capsys):
@@ -148,9 +143,7 @@ def test_the_quick_annex_has_every_section_and_figure(tmp_path, capsys):
     pictures = re.findall(r"\]\(([^)]+)\)", text)
     assert {"figure_1.png", "figure_2.png", "figure_3.png"} <= set(pictures)
     assert all((out / name).stat().st_size > 5000 for name in pictures)
-    assert all(
-        (out / name).with_suffix(".pdf").exists() for name in pictures if name.startswith("figure")
-    )
+    assert all((out / name).with_suffix(".pdf").exists() for name in pictures)
     verdicts = re.findall(r"\| (holds|does not hold|open) \|", text)
     assert len(verdicts) >= 40
     began = {path: path.stat().st_mtime for path in (tmp_path / "cache").iterdir()}

@@ -8,41 +8,28 @@ import pytest
 from making import EXPERIMENT
 from sklearn.datasets import load_digits
 
-from shl.annex import planted, report, tasks
+from shl.annex import controls, orientation, planted, report, tasks
 from shl.annex.study import SCALES, Scale, Study
 
 OPTS = EXPERIMENT | {"N_patches": 400, "n_dictionary": 12, "n_iter": 9, "record_each": 8}
 OPTS["one_over_F"] = False
-TINY = Scale(OPTS, n_seeds=3, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
-PICTURES = {
-    "answers": 0,
-    "figures_1_3": 2,
-    "figure_2": 1,
-    "selection": 1,
-    "orientation": 1,
-    "coders": 5,
-    "starts_and_rates": 0,
-    "scans": 1,
-    "statistics": 2,
-    "tuning": 0,
-    "generalisation": 0,
-    "planted": 2,
-    "fading": 0,
-    "decaying": 1,
-    "digits": 0,
-    "denoising": 1,
-}
+TINY = Scale(OPTS, n_seeds=2, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
+WITH_PICTURE = ("figure_2", "selection", "orientation", "scans", "decaying", "denoising")
+PICTURES = dict.fromkeys(WITH_PICTURE, 1) | {"figures_1_3": 2, "coders": 5}
+PICTURES |= {"statistics": 2, "planted": 2}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A study whose learnings take milliseconds; the tasks have few samples and not every rule."""
+    """A study whose learnings take milliseconds; some sections have few samples and few rules."""
 
     def few_digits(**options):
         return tuple(array[:300] for array in load_digits(**options))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "quick", TINY)
+        patch.setattr(controls, "SCANS", dict.fromkeys(controls.SCANS, ("None", "HAP")))
+        patch.setattr(orientation, "RULES", ("None", "HAP"))
         patch.setattr(planted, "STEPS", 20)
         few = {name: planted.SCHEMES[name] for name in (*planted.FEW, "HAP")}
         patch.setattr(planted, "SCHEMES", few)
@@ -62,11 +49,7 @@ def cells(line):
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_every_section_is_tested():
-    assert PICTURES.keys() == report.SECTIONS.keys()
-
-
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", report.SECTIONS)
 def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
     failures = []
     path = report.write_report(
@@ -76,7 +59,7 @@ def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
     text = path.read_text()
     assert f"## {report.SECTIONS[name][0]}\n" in text
     shown = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(shown) == PICTURES[name]
+    assert len(shown) == PICTURES.get(name, 0)
     assert all((tmp_path / picture).stat().st_size > 1000 for picture in shown)
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     for header, _, *rows in (table.splitlines() for table in tables):

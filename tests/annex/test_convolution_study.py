@@ -1,9 +1,7 @@
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
+import pytest
 from making import small_model
 from PIL import Image
 from scipy.io import savemat, wavfile
@@ -28,10 +26,9 @@ def test_figures_show_what_they_are_given(images, tmp_path):
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.record_["error_own"])
     _, ax = plots.show_where(code)
     assert np.nansum(ax.images[0].get_array()) == code.n_events
-    plots.show_reconstruction(
-        images, model.inverse_transform(code), fname=tmp_path / "reconstruction.png"
-    )
-    assert (tmp_path / "reconstruction.png").stat().st_size > 0
+    path = tmp_path / "reconstruction.png"
+    plots.show_reconstruction(images, model.inverse_transform(code), fname=path)
+    assert path.stat().st_size > 0
 
 
 def test_signals_are_drawn_as_curves_and_events(rng, tmp_path):
@@ -99,34 +96,26 @@ def test_the_command_learns_quietly_from_a_folder(tmp_path, capsys, rng):
     assert not (tmp_path / "out" / "model_second.npz").exists()
 
 
-def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    cases = {
-        "--homeo-method must be one of 'None', 'OLS'": ["--homeo-method", "HIP"],
-        "--size must be at least 9, not 8": ["--size", "8"],
-        "--database must be": ["--database", "nowhere"],
-        "--n-images must be at least 1": ["--n-images", "0"],
-        "--l0-sparseness must be at least 1 and at most 625 (the": ["--l0-sparseness", "626"],
-    }
-    for words, flags in cases.items():
-        assert run(tmp_path / "out", *flags) == 2
-        assert words in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--homeo-method", "HIP", "must be one of 'None', 'OLS'"),
+        ("--l0-sparseness", "626", "must be at least 1 and at most 625 (the"),
+    ],
+)
+def test_the_command_says_what_is_wrong(flag, value, words, tmp_path, capsys):
+    assert run(tmp_path / "out", flag, value) == 2
+    assert f"{flag} {words}" in capsys.readouterr().err
 
 
-def test_faces_need_a_network(tmp_path):
+def test_faces_need_a_network(tmp_path, monkeypatch, capsys):
     """A proxy that refuses every connection, and an empty folder of data."""
-    nowhere = dict.fromkeys(
-        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9"
-    )
-    flags = [*FLAGS, "--database", "faces", "--datapath", tmp_path, "--out", tmp_path / "out"]
-    run = subprocess.run(
-        [sys.executable, "-m", "shl.cli", *flags],
-        env={**os.environ, **nowhere},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 1 and run.stdout == ""
-    assert "The faces are not on this machine" in run.stderr
-    assert "cannot be downloaded" in run.stderr
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert run(tmp_path / "out", "--database", "faces", "--datapath", str(tmp_path)) == 1
+    printed, said = capsys.readouterr()
+    assert printed == "" and "The faces are not on this machine" in said
+    assert "cannot be downloaded" in said
 
 
 def test_the_command_learns_from_recordings(tmp_path, capsys, rng):

@@ -1,13 +1,14 @@
 import argparse
 import subprocess
 import sys
+from inspect import signature
 
 import pytest
 
 from shl import SHL
 from shl.annex.study import Study
 from shl.cli import main as cli
-from shl.cli.flags import SHARED, add_parameter
+from shl.cli.flags import SHARED, add_parameter, given
 from shl.convolution.estimator import ConvolutionalSHL
 from shl.experiments.scan import SHL_set
 from shl.learning.homeostasis import RULES
@@ -28,15 +29,8 @@ def test_a_flag_is_of_the_parameter_it_fills():
     parser = argparse.ArgumentParser()
     for name in ("n", "rate", "name", "seeds", "is_fast", "most"):
         add_parameter(parser, work, name, "text")
-    args = parser.parse_args([])
-    assert vars(args) == {
-        "n": 3,
-        "rate": 0.5,
-        "name": "a",
-        "seeds": [1, 2],
-        "is_fast": False,
-        "most": None,
-    }
+    wanted = {"n": 3, "rate": 0.5, "name": "a", "seeds": [1, 2], "is_fast": False, "most": None}
+    assert vars(parser.parse_args([])) == wanted
     args = parser.parse_args(
         ["--n", "4", "--rate", "1", "--seeds", "7", "--is-fast", "--most", "2"]
     )
@@ -57,8 +51,6 @@ def test_a_flag_is_of_the_parameter_it_fills():
     ],
 )
 def test_defaults_are_those_of_the_objects(name, source, names):
-    from inspect import signature
-
     found = actions(name)
     for parameter in names:
         default = signature(source).parameters[parameter].default
@@ -68,7 +60,6 @@ def test_defaults_are_those_of_the_objects(name, source, names):
 
 def test_rules_of_the_help_are_all_rules():
     assert actions("scan")["homeo_method"].choices == tuple(RULES)
-    assert set(SHL_set().values_of("homeo_method")) == set(RULES)
 
 
 @pytest.mark.parametrize("command", cli.LIST, ids=lambda command: command.name)
@@ -129,6 +120,9 @@ def test_an_unknown_flag_names_the_nearest(arguments, said, capsys):
         (["cache", "ls", "--cache-dir", "/no/where"], "--cache-dir must be a folder of results"),
         (["annex", "--n-seeds", "1"], "--n-seeds must be at least 2"),
         (["conv-learn", "--n-iter", "0"], "argument --n-iter: must be at least 1"),
+        (["conv-learn", "--n-images", "0"], "argument --n-images: must be at least 1"),
+        (["conv-learn", "--size", "8"], "--size must be at least 9, not 8"),
+        (["conv-learn", "--database", "nowhere"], "--database must be"),
     ],
 )
 def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_path):
@@ -145,8 +139,6 @@ def test_bad_values_exit_with_2_and_name_the_flag(arguments, said, capsys, tmp_p
 
 
 def test_flags_fill_the_parameters_of_a_rule():
-    from shl.cli.flags import given
-
     words = "--homeo-method EXP --alpha-homeo .1 --c 2 --nb-quant 64 --homeo-fade .1 .5"
     words += " --patch-height 8 --color --no-do-mask"
     args = cli._make_parser("learn").parse_args(["learn", *words.split()])

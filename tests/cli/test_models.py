@@ -118,15 +118,17 @@ def test_a_model_of_images_is_shown_and_codes(folder, tmp_path, rng, capsys):
     assert "is no code of shl encode" in capsys.readouterr().err
 
 
-def test_what_is_replaced_is_said(patches, tmp_path, capsys):
+def test_what_is_replaced_is_said(patches, tmp_path, rng, capsys):
     out, code = str(tmp_path / "shown"), str(tmp_path / "code.npz")
-    cli.main(["show", patches[0], "--out", out, "--quiet"])
-    cli.main(["show", patches[0], "--out", out, "--quiet"])
+    model = ConvolutionalSHL(2, patch_width=4, n_iter=1).fit(rng.standard_normal((1, 9, 9)))
+    model.save(tmp_path / "images.npz")
+    for _ in range(2):
+        cli.main(["show", str(tmp_path / "images.npz"), "--out", out, "--quiet"])
     assert capsys.readouterr().err == ""
-    (tmp_path / "other.npz").write_bytes((tmp_path / "model.npz").read_bytes())
+    (tmp_path / "other.npz").write_bytes((tmp_path / "images.npz").read_bytes())
     cli.main(["show", str(tmp_path / "other.npz"), "--out", out, "--quiet"])
     assert "holds another run" in capsys.readouterr().err
-    cli.main(["show", patches[0], "--out", str(tmp_path), "--quiet"])
+    cli.main(["show", str(tmp_path / "other.npz"), "--out", str(tmp_path), "--quiet"])
     assert "is not empty" in capsys.readouterr().err
     cli.main(["encode", *patches, "--out", code, "--quiet"])
     cli.main(["encode", *patches, "--out", code, "--quiet"])
@@ -172,10 +174,8 @@ def test_encode_takes_colours_and_sounds(tmp_path, rng, capsys):
         model.save(tmp_path / "model.npz")
         found = models.read_samples(tmp_path / name, model)
         assert found.shape == (n_samples, np.prod(shape))
-        assert (
-            cli.main(["encode", str(tmp_path / "model.npz"), str(tmp_path / name), "--out", code])
-            == 0
-        )
+        files = [str(tmp_path / "model.npz"), str(tmp_path / name)]
+        assert cli.main(["encode", *files, "--out", code]) == 0
         assert sparse.load_npz(code).shape == (n_samples, 12)
     X = rng.standard_normal((5, 3, 20, 24))
     model = ConvolutionalSHL(**SMALL, patch_width=5, l0_sparseness=6).fit(X)

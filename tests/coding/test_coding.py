@@ -4,6 +4,7 @@ import pytest
 from codings import IN_TURN, WAYS, assert_right, options_of, rescale, samples_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import unit
 
 from shl import sparse_encode
 from shl.coding.events import Events
@@ -33,7 +34,7 @@ def test_codes_agree_with_the_reference(reference, name):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", WAYS)
 def test_code_equals_the_oracle(X, dictionary, name, dtype):
-    X, dictionary = samples_of(name, X[:40]).astype(dtype), dictionary.astype(dtype)
+    X, dictionary = samples_of(name, X[:24]).astype(dtype), dictionary.astype(dtype)
     options = options_of(name, dictionary.shape)
     code = sparse_encode(X, dictionary, **options)
     assert code.dtype == dtype
@@ -43,16 +44,15 @@ def test_code_equals_the_oracle(X, dictionary, name, dtype):
 
 @pytest.mark.parametrize(("name", "dtype"), IN_TURN)
 def test_bits_do_not_depend_on_threads_or_layout(X, dictionary, name, dtype):
-    X, dictionary = np.tile(samples_of(name, X[:50]), (3, 1)), dictionary.astype(dtype)
+    X, dictionary = np.tile(samples_of(name, X[:44]), (3, 1)), dictionary.astype(dtype)
     X = X.astype(dtype)
     options = options_of(name, dictionary.shape)
     code = sparse_encode(X, dictionary, **options)
     inputs = [np.asfortranarray(X), np.asfortranarray(dictionary)]
     for array in inputs:
         array.flags.writeable = False
-    for n_jobs in (2, 5):
-        np.testing.assert_array_equal(sparse_encode(*inputs, n_jobs=n_jobs, **options), code)
-    rows = sparse_encode(X, dictionary, sparse_output=True, **options)
+    np.testing.assert_array_equal(sparse_encode(*inputs, n_jobs=2, **options), code)
+    rows = sparse_encode(*inputs, n_jobs=5, sparse_output=True, **options)
     assert rows.has_canonical_format
     np.testing.assert_array_equal(rows.toarray(), code)
 
@@ -84,8 +84,7 @@ def test_warning_counts_samples_short_of_fit_tol(X, dictionary):
     with pytest.warns(UserWarning, match=r"\d+ of 90 samples .* fit_tol = 1e-20: 'mp'") as caught:
         sparse_encode(X, dictionary, fit_tol=1e-20)
     assert [warning.filename for warning in caught] == [__file__]
-    flat = dictionary[:6, :3] @ dictionary[:3]
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    flat = unit(dictionary[:6, :3] @ dictionary[:3])
     with pytest.warns(UserWarning, match="90 of 90 samples .*: atoms are nearly dependent"):
         sparse_encode(X, flat, algorithm="omp", fit_tol=1e-3)
 
@@ -95,14 +94,14 @@ def test_warning_counts_coefficients_that_round():
     rng = np.random.default_rng(0)
     atoms = rng.standard_normal((6, 12))
     atoms[1] = atoms[0] + 1e-5 * rng.standard_normal(12)
-    atoms = (atoms / np.linalg.norm(atoms, axis=1, keepdims=True)).astype(np.float32)
+    atoms = unit(atoms).astype(np.float32)
     along = (atoms[1] - atoms[0]) * np.linspace(1e5, 2e5, 9)[:, None]
     X = (along + rng.standard_normal((9, 1)) * atoms[0]).astype(np.float32)
     with pytest.warns(UserWarning, match="did not reach fit_tol = 1e-05: atoms are near") as caught:
         code = sparse_encode(X, atoms, algorithm="omp", fit_tol=1e-5)
     energies = ((X - code.astype(float) @ atoms) ** 2).sum(axis=1)
     assert str(caught[0].message).startswith(f"{(energies > 1e-5).sum()} of 9 samples")
-    atoms = atoms / np.linalg.norm(atoms.astype(float), axis=1, keepdims=True)
+    atoms = unit(atoms.astype(float))
     code = sparse_encode(X.astype(float), atoms, algorithm="omp", fit_tol=1e-5)
     assert ((X - code @ atoms) ** 2).sum(axis=1).max() < 1e-5
 
@@ -116,8 +115,7 @@ def test_warning_counts_coefficients_that_round():
 )
 def test_bounds_never_hide_the_fairest_atom(seed, spread, nb_quant, C):
     rng = np.random.default_rng(seed)
-    X, atoms = rng.standard_normal((5, 9)), rng.standard_normal((131, 9))
-    atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+    X, atoms = rng.standard_normal((5, 9)), unit(rng.standard_normal((131, 9)))
     tables = np.sort(rng.random((131, nb_quant)) ** np.exp(rng.normal(0, spread, (131, 1))), axis=1)
     tables[:, 0] = 0  # as of every distribution; else coefficients of 1e-17 would compete
     code = sparse_encode(X, atoms, l0_sparseness=6, P_cum=tables, C=C)
@@ -131,12 +129,6 @@ def test_a_repeated_atom_ends_orthogonal_pursuit(X):
     code = sparse_encode(X, atoms, algorithm="omp", l0_sparseness=5)
     assert ((code != 0).sum(axis=1) == 2).all()
     np.testing.assert_allclose(code @ atoms, X * (np.arange(24) < 2), atol=1e-12)
-
-
-def test_ties_go_to_the_lowest_index():
-    atoms = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    code = sparse_encode(np.array([[2.0, 1.0]]), atoms, l0_sparseness=1)
-    np.testing.assert_array_equal(code, [[0, 2, 0, 0]])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -185,8 +177,7 @@ def test_events_of_a_dense_code(X, dictionary):
 
 @pytest.mark.parametrize("n_dictionary", [5, 130, 300])
 def test_a_gram_matrix_in_tiles_is_the_product(rng, n_dictionary):
-    D = rng.standard_normal((n_dictionary, 20))
-    D /= np.linalg.norm(D, axis=1, keepdims=True)
+    D = unit(rng.standard_normal((n_dictionary, 20)))
     coder = prepare(Coding(l0_sparseness=2), D)
     np.testing.assert_allclose(coder.cosines(), D @ D.T, atol=1e-12)
     assert not coder.atoms.gram[:, n_dictionary:].any()

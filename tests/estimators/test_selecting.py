@@ -7,6 +7,13 @@ import shl
 from shl import SparseHebbianLearning, plotting
 from shl.datasets import make_sparse_coded_signals
 
+AUTO = {"n_iter": 200, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def X():
+    return make_sparse_coded_signals(3000, 24, 32, 2, noise=0.05, random_state=0)[0]
+
 
 def test_planted_sizes_are_selected():
     X = make_sparse_coded_signals(5000, 24, 32, 2, noise=0.05, random_state=0)[0]
@@ -29,15 +36,13 @@ def test_without_a_minimum_the_guess_stays(rng):
     assert (selection.n_dictionary, selection.l0_sparseness) == (30, 2)
 
 
-def test_auto_learns_with_the_selected_sizes(tmp_path):
-    X = make_sparse_coded_signals(3000, 24, 32, 2, noise=0.05, random_state=0)[0]
-    options = {"n_iter": 200, "random_state": 0}
-    model = SparseHebbianLearning("auto", l0_sparseness="auto", **options).fit(X)
+def test_auto_learns_with_the_selected_sizes(X, tmp_path):
+    model = SparseHebbianLearning("auto", l0_sparseness="auto", **AUTO).fit(X)
     n_atoms = model.selection_.n_dictionary
     assert 27 <= n_atoms <= 38 and model.l0_sparseness_ == 2
-    same = SparseHebbianLearning(n_atoms, l0_sparseness=2, **options).fit(X)
+    same = SparseHebbianLearning(n_atoms, l0_sparseness=2, **AUTO).fit(X)
     np.testing.assert_array_equal(model.components_, same.components_)
-    scaled = SparseHebbianLearning("auto", **options, l0_sparseness="auto").fit(1024 * X)
+    scaled = SparseHebbianLearning("auto", **AUTO, l0_sparseness="auto").fit(1024 * X)
     np.testing.assert_array_equal(model.components_, scaled.components_)
     sigmas = [m.selection_.curve["sigma"] for m in (scaled, model)]
     np.testing.assert_array_equal(sigmas[0], 1024 * sigmas[1])
@@ -47,12 +52,10 @@ def test_auto_learns_with_the_selected_sizes(tmp_path):
     assert len(loaded.partial_fit(X[:300]).components_) == n_atoms
 
 
-def test_auto_keeps_a_size_that_is_given():
-    X = make_sparse_coded_signals(3000, 24, 32, 2, noise=0.05, random_state=0)[0]
-    options = {"n_iter": 200, "random_state": 0}
-    model = SparseHebbianLearning(40, l0_sparseness="auto", **options).fit(X)
+def test_auto_keeps_a_size_that_is_given(X):
+    model = SparseHebbianLearning(40, l0_sparseness="auto", **AUTO).fit(X)
     assert len(model.components_) == 40 and model.l0_sparseness_ == 2
-    model = SparseHebbianLearning("auto", l0_sparseness=3, **options).fit(X)
+    model = SparseHebbianLearning("auto", l0_sparseness=3, **AUTO).fit(X)
     assert 27 <= len(model.components_) <= 38 and model.l0_sparseness_ == 3
 
 

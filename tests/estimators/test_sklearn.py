@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_de
 
 from shl import SparseCoder, SparseHebbianLearning, sparse_encode
 from shl.coding.competition import Competition
-from shl.learning.homeostasis import RULES
+from shl.learning import RULES, one_pass
 
 
 @pytest.fixture(scope="module")
@@ -236,13 +236,7 @@ def test_partial_fit_takes_batches_of_any_size(X):
         model.partial_fit(X[:size])
     assert model.n_steps_ == model.n_iter_ == 1 + 1 + 1 + 3
     assert model.score(X) > score
-    assert sorted(map(len, one_pass(model, 250))) == [83, 83, 84]
-
-
-def one_pass(model, n_samples):
-    from shl.learning import loop
-
-    return loop.one_pass(n_samples, 100, model._state)
+    assert sorted(map(len, one_pass(250, 100, model._state))) == [83, 83, 84]
 
 
 def test_a_short_batch_has_its_own_mean(X):

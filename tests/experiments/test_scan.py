@@ -1,6 +1,5 @@
+import itertools
 import json
-import os
-import signal
 
 import joblib
 import numpy as np
@@ -11,7 +10,7 @@ from shl import SHL, SHL_set, store
 from shl.cli import main as cli
 from shl.coding.parameters import ALGORITHMS
 from shl.learning import checkpoints
-from shl.learning.homeostasis import RULES, ActivationRule
+from shl.learning.homeostasis import RULES
 
 METRICS = ("F", "error", "qerror", "entropy", "MI", "MC", "logL", "perror", "F_own")
 
@@ -28,7 +27,8 @@ def table(records):
 
 
 def test_values_of_variables():
-    experiments = SHL_set({**EXPERIMENT, "cache_dir": None}, N_scan=3)
+    opts = {**EXPERIMENT, "cache_dir": None}
+    experiments = SHL_set(opts, N_scan=3)
     assert experiments.values_of("eta") == pytest.approx([0.01, 0.04, 0.16])
     assert experiments.values_of("seed") == [42, 43, 44]
     assert experiments.values_of("alpha_MP") == pytest.approx([0.25, 0.5, 1])
@@ -37,10 +37,7 @@ def test_values_of_variables():
     assert experiments.values_of("do_sym") == [False, True]
     assert experiments.values_of("homeo_method") == list(RULES)
     assert experiments.values_of("learning_algorithm") == list(ALGORITHMS)
-    assert SHL_set({**EXPERIMENT, "cache_dir": None}, values={"eta": [1, 2]}).values_of("eta") == [
-        1,
-        2,
-    ]
+    assert SHL_set(opts, values={"eta": [1, 2]}).values_of("eta") == [1, 2]
 
 
 def test_results_ignore_jobs_order_and_backend(opts, tmp_path):
@@ -76,36 +73,10 @@ def test_equal_values_are_learned_once(opts):
 def test_a_grid_has_every_combination(opts):
     experiments = SHL_set(opts, values={"eta": [0.01, 0.02], "seed": [1, 2, 3]})
     records = experiments.run(["eta", "seed"], grid=True)
-    assert [record["value"] for record in records] == [
-        (a, b) for a in (0.01, 0.02) for b in (1, 2, 3)
-    ]
+    wanted = list(itertools.product((0.01, 0.02), (1, 2, 3)))
+    assert [record["value"] for record in records] == wanted
     assert len({record["F"] for record in records}) == 6
     assert [record["seed"] for record in records] == [1, 2, 3, 1, 2, 3]
-
-
-class Killer(ActivationRule):
-    """A rule that kills its worker, once if a marker can be made, else always."""
-
-    def __init__(self, marker):
-        super().__init__()
-        self.marker = marker
-
-    def gain(self, p, target):
-        if not os.path.exists(self.marker):
-            if not self.marker.endswith("never"):
-                open(self.marker, "w").close()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return np.ones_like(p)
-
-
-@pytest.mark.slow  # test_jobs.py kills workers that start faster
-@pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
-def test_a_value_of_a_killed_worker_is_tried_again(opts, tmp_path):
-    once, never = (Killer(str(tmp_path / name)) for name in ("once", "never"))
-    values = {"homeo_method": ["None", once, "HAP", never]}
-    records = SHL_set(opts, values=values).run(["homeo_method"], n_jobs=2)
-    assert [record["status"] for record in records] == ["done", "done", "done", "failed"]
-    assert "its worker was killed" in records[3]["failure"]
 
 
 def test_tables_and_figures(opts, tmp_path):

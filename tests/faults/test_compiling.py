@@ -28,7 +28,7 @@ CODE = [[0.5, 4.0], [6.0, 1.0]]
 
 
 def copy(source, target, *left_out):
-    """A copy of the package, without its folders of these names."""
+    """A copy of a package, without its folders of these names."""
     shutil.copytree(source, target / "shl", ignore=shutil.ignore_patterns(*left_out))
     return target
 
@@ -42,8 +42,8 @@ def package(tmp_path):
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """A copy of the package, in which the kernels are compiled."""
-    folder = tmp_path_factory.mktemp("compiled")
-    package = copy(ROOT / "shl", folder / "lib", "__pycache__", "annex", "networks", "plotting")
+    package = tmp_path_factory.mktemp("compiled")
+    copy(ROOT / "shl", package, "__pycache__", "annex", "networks", "plotting")
     assert use(package) == (0, [])
     return package
 

@@ -22,10 +22,8 @@ from shl import (
 )
 from shl.annex.study import Study
 from shl.convolution import convolutional_encode
-from shl.learning import Replacement
 from shl.learning.history import History
 from shl.learning.homeostasis import HEH
-from shl.learning.optimizers import Decay
 
 RNG = np.random.default_rng(0)
 X, IMAGES = RNG.standard_normal((200, 16)), RNG.standard_normal((3, 1, 20, 20))
@@ -56,25 +54,13 @@ def scan(call=lambda scan: scan.run(["eta"]), opts=None, **options):
 
 shl = partial(SHL, cache_dir=None)
 FITS = [
-    ("n_dictionary must be at least 1.*not 0", {"n_dictionary": 0}),
     ("n_dictionary must be.*at most 1024", {"n_dictionary": 10**6}),
-    ("n_dictionary must be an integer, not 2.5", {"n_dictionary": 2.5}),
     ("l0_sparseness.*at most 20", {"l0_sparseness": 100}),
     ("transform_l0_sparseness.*at most 20", {"transform_l0_sparseness": 21}),
     ("batch_size.*at most 200.*not 201", {"batch_size": 201}),
     ("eta_decay must be a pair .start, end. or None, not 0.6", {"eta_decay": 0.6}),
-    ("eta_decay end must be at least 0 and at most 1", {"eta_decay": (0.6, 2.0)}),
-    ("replace must be True or False, not 'yes'", {"replace": "yes"}),
-    ("eta must be above 0, not 0.0", {"eta": 0.0}),
-    ("eta must be a number, not 'fast'", {"eta": "fast"}),
-    ("beta1 must be at least 0 and below 1, not 1.0", {"beta1": 1.0}),
-    ("validation_fraction must be above 0 and below 1, not 1.0", {"validation_fraction": 1.0}),
-    ("n_passes must be above 0, not 0", {"n_iter": 2000, "n_passes": 0}),
     ("homeo_method must be one of 'None'.*not 'HIP'", {"homeo_method": "HIP"}),
     ("homeo_method must be one of", {"homeo_method": object()}),
-    ("learning_algorithm must be one of 'mp'.*not 'cd'", {"learning_algorithm": "cd"}),
-    ("positive_dict must be True or False, not 'yes'", {"positive_dict": "yes"}),
-    ("homeo_fade", {"homeo_fade": (0.5, 0.5)}),
     (r"dict_init must have shape \(20, 16\), not \(3, 4\)", {"dict_init": np.ones((3, 4))}),
     ("dict_init must have no row of zeros", {"dict_init": np.zeros((20, 16))}),
     ("dict_init must be at least 0", {"positive_dict": True, "dict_init": -np.ones((20, 16))}),
@@ -88,7 +74,6 @@ FITS = [
     (r"P_cum_init must have shape .* = \(20, 9\)", {"nb_quant": 9, "C": 3.0, "P_cum_init": RAMP}),
     ("P_cum_init needs the C of its scale", {"nb_quant": 16, "C": 0, "P_cum_init": RAMP}),
     ("one_over_F needs square patches", {"one_over_F": True, "X": X[:, :15]}),
-    ("missing must be one of 'error', 'mask', not 'zero'", {"missing": "zero"}),
     ("needs the algorithm 'omp'.*not 'mp'", {"missing": "mask", "learning_algorithm": "mp"}),
     (r"no infinity, but it is inf at \(0, 2\)", {"missing": "mask", "X": WITH_INF}),
     ("whiten", {"whiten": "zca", "positive_dict": True}),
@@ -113,12 +98,9 @@ CODES = [
     ("dictionary must have rows of unit norm, but row 0 has norm 2", {"dictionary": 2 * ATOMS}),
     ("row 0 is all zeros", {"dictionary": np.zeros((5, 16))}),
     ("dictionary", {"dictionary": None}),
-    ("algorithm must be one of 'mp'.*not 'magic'", {"algorithm": "magic"}),
     ("algorithm", {"algorithm": np.array(["mp", "omp"])}),
     ("at most 16 .the number of atoms., not 17", {"l0_sparseness": 17}),
     ("l0_sparseness", {"l0_sparseness": 10**400}),
-    ("fit_tol must be at least 0, not -1.0", {"fit_tol": -1.0}),
-    ("alpha_MP must be above 0 and at most 1, not 1.5", {"alpha_MP": 1.5}),
     ("alpha_MP", {"alpha_MP": 10**400}),
     ("do_sym must", {"do_sym": np.array([1, 0])}),
     ("gain must be at least 0, not -1", {"gain": -np.ones(16)}),
@@ -127,21 +109,19 @@ CODES = [
     ("P_cum must have shape", {"P_cum": np.ones((16, 1))}),
     ("P_cum must be non-decreasing", {"P_cum": np.tile([1.0, 0.0], (16, 1))}),
     ("gain and P_cum are both given", {"P_cum": np.ones((16, 4)), "gain": np.ones(16)}),
-    ("C must be above 0, not 0.0", {"P_cum": np.ones((16, 4)), "C": 0.0}),
     ("P_cum has no effect", {"P_cum": np.ones((16, 4)), "algorithm": "omp"}),
     ("precision must be above 0, not 0", {"precision": np.zeros((16, 16))}),
 ]
 CODERS = [
     ("Dictionary and X have different numbers", {"dictionary": np.ones((3, 5))}),
     ("dictionary must have no row of zeros", {"dictionary": np.zeros((3, 16))}),
-    ("competition must be a Competition, not 3", {"competition": 3}),
     ("l0_sparseness.*at most 16", {"l0_sparseness": 17}),
     ("Positive constraint not supported for 'omp'", {"positive_code": True}),
     ("no infinity", {"missing": "mask", "X": WITH_INF}),
 ]
 SETS = [
     ("opts must be a dict of parameters or an SHL, not 3", lambda: SHL_set(3)),
-    ("tag must be a str, not 3", partial(scan, tag=3)),
+    ("tag must be a text, not 3", partial(scan, tag=3)),
     ("values", partial(scan, values=[1, 2])),
     (r"values\['eta'\]", partial(scan, values={"eta": 0.1})),
     ("is empty", partial(scan, values={"eta": []})),
@@ -166,9 +146,6 @@ OTHERS = [
     ("datapath", lambda: shl(datapath=None)),
     ("patch_width must be at least 4 and at most 64", lambda: shl(patch_width=300, width=64)),
     ("n_jobs must be an integer, not '4'", lambda: SHL(n_jobs="4")),
-    ("record_num_batches must be at least 1, not 0", lambda: shl(record_num_batches=0)),
-    ("do_mask must be True or False", lambda: shl(do_mask="yes")),
-    ("eta must be above 0, not nan", lambda: shl(eta=float("nan"))),
     ("list_figures must be one of 'show_dico'", lambda: shl().learn_dico(list_figures=["all"])),
     ("list_figures", lambda: shl().learn_dico(list_figures="show_dico")),
     ("SHL.learn_dico .*'list_figure'. Did you mean", lambda: shl().learn_dico(list_figure=[1])),
@@ -177,29 +154,22 @@ OTHERS = [
     ("Expected 20, got 16", lambda: decode(X)),
     ("code must be", lambda: small_model().fit(IMAGES).inverse_transform(None)),
     ("stride", lambda: convolutional_encode(IMAGES, np.ones((1, 1, 1, 1)), stride="2")),
-    ("n_dictionary", lambda: select(X, 0)),
     ("X", lambda: select(WITH_NAN)),
     ("P_cum needs the C of its scale", lambda: HEH(C=0, P_cum=np.linspace(0, 1, 128))),
-    ("start must be", lambda: Decay(1.5, 0.1)),
-    ("least_cosine must be at least 0 and at most 1, not 2", lambda: Replacement(least_cosine=2)),
     ("record_each was 0. Learn again with record_each", lambda: History().to_frame()),
-    ("C must be above 0, not 0", lambda: classic.rescaling([1.0], C=0)),
     ("r must have 2 columns, not 3", lambda: classic.quantile(np.ones((2, 4)), np.ones((1, 3)))),
     (r"r must be in \[0, 1\), but is in", lambda: classic.inv_rescaling([0.5, 1.0])),
     ("z must have 20 columns, not 5", lambda: classic.inv_quantile(RAMP, np.zeros((1, 5)))),
     ("code must have 2 axes", lambda: metrics.usage(np.ones(3))),
     ("square patch, but has 12 pixels", lambda: gabor.fit_gabor(np.ones((3, 12)))),
-    ("n_bins must be at least 2", lambda: gabor.orientation_entropy(X[0], n_bins=1)),
     ("least_r2 must be", lambda: metrics.is_formless(ATOMS, least_r2=2)),
-    ("profile", lambda: datasets.make_sparse_coded_signals(profile="even")),
     ("n_active", lambda: datasets.make_sparse_coded_signals(n_active=97)),
-    ("n_templates", lambda: datasets.make_spikes(n_templates=2)),
     ("scale must be one of 'quick', 'paper', not 'huge'", lambda: Study("huge")),
     ("n_seeds must be at least 2, not 1", lambda: Study(n_seeds=1)),
     (r"pixels must .*not \(4, 4, 2\)", lambda: images.to_grey(np.zeros((4, 4, 2), np.uint8))),
     (r"pixels must .*not \(4,\)", lambda: images.to_grey(np.zeros(4))),
     ("pixels must .*not of dtype complex128", lambda: images.to_grey(np.zeros((4, 4), complex))),
-    ("image must have 2 axes", lambda: images.extract(X[0], 3)),
+    ("image must have 2 or 3 axes", lambda: images.extract(X[0], 3)),
     ("patch_shape must be at least 1 and at most 16", lambda: images.extract(X, 17)),
     ("patch_shape must be an int or", lambda: images.extract(X, (3, 4, 5))),
     ("stride must be at least 1 and at most 3", lambda: images.extract(X, 3, 4)),

@@ -1,5 +1,7 @@
 """Codes and learnings at any scale of X and for any integer type of a parameter."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from making import make
@@ -79,9 +81,9 @@ LEARNINGS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", LEARNINGS)
 def test_learning_at_any_scale_has_the_same_bits(name, dtype):
-    X, _ = problem(dtype, 200)
+    X, _ = problem(dtype, 100)
     options = dict(LEARNINGS[name])
-    weight = np.linspace(0, 2, 200) if options.pop("weighted", False) else None
+    weight = np.linspace(0, 2, 100) if options.pop("weighted", False) else None
     if name == "mask":
         X[::3, ::4] = np.nan
 
@@ -92,7 +94,7 @@ def test_learning_at_any_scale_has_the_same_bits(name, dtype):
         for kind in ("F", "F_own", "qerror"):
             assert np.isfinite(model.record_[kind]).all()
         found = [model.components_, model.score(X), model.transform(X) != 0]
-        return [*found, model.partial_fit(X[:80]).components_, model.record_.get("error", 0)]
+        return [*found, model.partial_fit(X[:60]).components_, model.record_.get("error", 0)]
 
     plain = results(X)
     least, most = (np.log2(float(x)) for x in (np.finfo(dtype).tiny, np.finfo(dtype).max))
@@ -114,74 +116,59 @@ def test_images_that_overflow_are_refused_by_place():
 SMALL = (np.uint8, np.int8, np.int16, np.uint64)
 
 
-def as_type(options, kind):
+def as_type(kind, options):
     return {
         name: kind(value) if isinstance(value, int) and not isinstance(value, bool) else value
         for name, value in options.items()
     }
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_small_integers_learn_patches_as_python_s(kind):
+def learn_patches(form):
     X, _ = problem(np.float32, 250)
     options = {"n_dictionary": 120, "l0_sparseness": 3, "n_iter": 12, "batch_size": 100}
     options |= {"epsilon": 10, "nb_quant": 100, "record_each": 4, "record_num_batches": 100}
     options |= {"random_state": 3, "n_jobs": 2, "homeo_fade": (0.2, 0.8)}
     for more in ({}, {"homeo_method": "HEH"}, {"learning_algorithm": "omp"}):
-        models = [
-            SparseHebbianLearning(**form, **more).fit(X)
-            for form in (options, as_type(options, kind))
-        ]
-        np.testing.assert_array_equal(models[0].components_, models[1].components_)
-        np.testing.assert_array_equal(models[0].record_["F"], models[1].record_["F"])
+        model = SparseHebbianLearning(**form(options), **more).fit(X)
+        yield from (model.components_, model.record_["F"])
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_small_integers_learn_images_as_python_s(kind):
+def learn_images(form):
     images = np.random.default_rng(0).standard_normal((3, 1, 80, 90)).astype(np.float32)
     options = {"n_dictionary": 8, "patch_width": 9, "l0_sparseness": 50, "n_iter": 3, "stride": 7}
     options |= {"batch_size": 3, "record_each": 1, "random_state": 0}
-    models = [ConvolutionalSHL(**form).fit(images) for form in (options, as_type(options, kind))]
-    np.testing.assert_array_equal(models[0].components_, models[1].components_)
-    codes = [model.transform(images) for model in models]
-    for name in ("image", "atom", "row", "column", "value"):
-        np.testing.assert_array_equal(getattr(codes[0], name), getattr(codes[1], name))
-    found = [model.inverse_transform(code) for model, code in zip(models, codes, strict=True)]
-    np.testing.assert_array_equal(*found)
-    np.testing.assert_array_equal(
-        codes[0].reconstruct(models[0].components_, (80, 90), 7),
-        codes[0].reconstruct(models[0].components_, (80, 90), kind(7)),
-    )
+    model = ConvolutionalSHL(**form(options)).fit(images)
+    code = model.transform(images)
+    yield from (model.components_, code.image, code.atom, code.row, code.column, code.value)
+    yield model.inverse_transform(code)
+    yield code.reconstruct(model.components_, (80, 90), **form({"stride": 7}))
 
 
-@pytest.mark.parametrize("kind", SMALL)
-def test_small_integers_code_and_draw_as_python_s(kind):
-    X, atoms = problem(np.float32)
+def code_and_draw(form):
     rng = np.random.default_rng(0)
     images, kernels = rng.standard_normal((1, 100, 100)), rng.standard_normal((4, 7, 7))
     kernels /= np.sqrt((kernels**2).sum(axis=(1, 2), keepdims=True))
-    options = {"l0_sparseness": 6, "n_jobs": 2}
-    np.testing.assert_array_equal(
-        sparse_encode(X, atoms, **options), sparse_encode(X, atoms, **as_type(options, kind))
-    )
-    options = {"l0_sparseness": 120, "stride": 3}
-    codes = [convolutional_encode(images, kernels, **o) for o in (options, as_type(options, kind))]
-    np.testing.assert_array_equal(codes[0].value, codes[1].value)
+    yield sparse_encode(*problem(np.float32), **form({"l0_sparseness": 6, "n_jobs": 2}))
+    yield convolutional_encode(images, kernels, **form({"l0_sparseness": 120, "stride": 3})).value
     options = {"height": 100, "width": 120, "patch_width": 12, "N_patches": 120, "over_patches": 16}
-    options |= {"patch_ds": 2, "seed": 3, "n_image": 2}
-    fixed = {"name_database": "sample", "datapath": "", "do_mask": True, "do_bandpass": True}
-    drawn = [
-        Patches(**form, **fixed, patch_norm=False) for form in (options, as_type(options, kind))
-    ]
-    assert drawn[0].key() == drawn[1].key()
-    np.testing.assert_array_equal(drawn[0].draw(), drawn[1].draw())
+    options |= {"patch_ds": 2, "seed": 3, "n_image": 2, "patch_norm": False, "do_mask": True}
+    options |= {"name_database": "sample", "datapath": "", "do_bandpass": True}
+    patches = Patches(**form(options))
+    yield from (patches.key(), patches.draw())
+
+
+@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize("work", [learn_patches, learn_images, code_and_draw])
+def test_small_integers_are_as_python_s(work, kind):
+    for found, wanted in zip(work(partial(as_type, kind)), work(dict), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_an_experiment_keeps_python_numbers():
     options = {"patch_width": 12, "N_patches": 200, "n_dictionary": 100, "epsilon": 10, "seed": 1}
     options |= {"l0_sparseness": 3, "n_iter": 100, "batch_size": 90, "record_num_batches": 50}
     options |= {"DEBUG_DOWNSCALE": 2}
-    one, two = (SHL(**form, cache_dir=None) for form in (options, as_type(options, np.uint8)))
+    one, two = (SHL(**form, cache_dir=None) for form in (options, as_type(np.uint8, options)))
     assert one == two and all(type(getattr(two, name)) is int for name in options)
 
 

@@ -2,6 +2,7 @@
 worker outlives its parent.
 """
 
+import itertools
 import json
 import os
 import re
@@ -72,25 +73,39 @@ def finish(folder, wanted):
     return step
 
 
-CODES = {"SIGTERM": 143, "SIGINT": -signal.SIGINT, "SIGHUP": 129}
+SAID = "stopped after step 20; the same call resumes from there"
+OWN_HANDLERS = """
+class Alarm(Exception): pass
+def stop(*_): raise Alarm("enough")
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, lambda *_: print("mine", file=sys.stderr))
+signal.signal(signal.SIGUSR1, stop)
+"""
+SIGNALS = {  # code, signals, exit code, what stderr says, and the step from which to resume
+    "SIGTERM": (LEARN, ["SIGTERM"], 143, SAID, 20),
+    "SIGINT": (LEARN, ["SIGINT"], -signal.SIGINT, SAID, 20),
+    "SIGHUP": (LEARN, ["SIGHUP"], 129, SAID, 20),
+    "SIGKILL": (LEARN.replace("cache", "checkpoint_each=8, cache", 1), ["SIGKILL"], -9, "", 16),
+    "handlers of the user": (
+        OWN_HANDLERS + LEARN,
+        ["SIGINT", "SIGINT", "SIGHUP", "SIGUSR1"],
+        1,
+        r"\A((?!mine\n).*\n)*mine\n((?!mine\n).*\n)*.*Alarm: enough",
+        20,
+    ),
+}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("SIGINT", "SIGHUP")]
 
 
-def test_a_killed_learning_resumes_at_its_checkpoint(tmp_path, undisturbed):
-    each = LEARN.replace("cache_dir=", "checkpoint_each=8, cache_dir=")
-    process = start(tmp_path, code=each)
-    process.kill()
-    assert end(process)[0] == -signal.SIGKILL
-    assert finish(tmp_path, undisturbed) == 16
-
-
-@pytest.mark.parametrize("name", some_slow(CODES))
-def test_a_signal_saves_the_step_to_resume_from(tmp_path, undisturbed, name):
-    process = start(tmp_path)
-    process.send_signal(getattr(signal, name))
-    code, _, error = end(process)
-    assert code == CODES[name]
-    assert "stopped after step 20; the same call resumes from there" in error
-    assert finish(tmp_path, undisturbed) == 20
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "handlers of the user", *SLOW])
+def test_a_signal_leaves_a_step_to_resume_from(tmp_path, undisturbed, name):
+    code, signals, status, said, step = SIGNALS[name]
+    process = start(tmp_path, code=code)
+    for each in signals:
+        process.send_signal(getattr(signal, each))
+    found, _, error = end(process)
+    assert found == status and re.search(said, error)
+    assert finish(tmp_path, undisturbed) == step
 
 
 def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
@@ -100,25 +115,9 @@ def test_conv_learn_goes_on_from_its_checkpoint(tmp_path):
     process = start("conv-learn", *flags, code=code)
     process.send_signal(signal.SIGINT)
     code, _, error = end(process)
-    assert code == 130 and "stopped after step 20; the same call resumes from there" in error
+    assert code == 130 and SAID in error
     (path,) = (tmp_path / "cache").glob("*.checkpoint")
     assert store.read_info(path)["state"]["step"] == 20
-
-
-def test_signal_handlers_of_the_user_are_kept(tmp_path, undisturbed):
-    own = """
-class Alarm(Exception): pass
-def stop(*_): raise Alarm("enough")
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, lambda *_: print("mine", file=sys.stderr))
-signal.signal(signal.SIGUSR1, stop)
-"""
-    process = start(tmp_path, code=own + LEARN)
-    for number in (signal.SIGINT, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        process.send_signal(number)
-    code, _, error = end(process)
-    assert code == 1 and "Alarm: enough" in error and error.splitlines().count("mine") == 1
-    assert finish(tmp_path, undisturbed) == 20
 
 
 def test_a_second_interrupt_leaves_at_once(tmp_path, undisturbed):
@@ -152,13 +151,15 @@ def descendants(pid):
     return found + [grandchild for child in found for grandchild in descendants(child)]
 
 
-def assert_gone(process, number):
-    """Kill a process that has workers; they end, too."""
-    watched = [os.pidfd_open(pid) for pid in descendants(process.pid)]
-    assert len(watched) >= 2
-    process.send_signal(number)
-    process.communicate(timeout=SECONDS)
-    for descriptor in watched:  # readable once its process has ended
+def assert_gone(processes, number):
+    """Kill processes that have workers; they end, too."""
+    watched = [[os.pidfd_open(pid) for pid in descendants(each.pid)] for each in processes]
+    assert min(map(len, watched)) >= 2
+    for process in processes:
+        process.send_signal(number)
+    for process in processes:
+        process.communicate(timeout=SECONDS)
+    for descriptor in itertools.chain(*watched):  # readable once its process has ended
         assert select.select([descriptor], [], [], 60)[0]  # joblib's own limit is 300 s
         os.close(descriptor)
 
@@ -193,23 +194,20 @@ jobs.run_jobs([jobs.Job(n, print, (Endless(),)) for n in range(2)], n_jobs=2)
 
 @pytest.mark.parametrize("number", some_slow([signal.SIGKILL, signal.SIGTERM]))
 def test_no_worker_outlives_its_parent(tmp_path, number):
+    """Neither one that learns, nor one that waits for its first job."""
     os.mkfifo(tmp_path / "pipe")
     code = BUSY.replace("sys.argv[1]", repr(str(tmp_path / "cache")))
     code = code.replace("sys.argv[2]", repr(str(tmp_path / "pipe")))
-    process, learning = python(code, start_new_session=True), b""
+    processes, learning = [python(code, start_new_session=True)], b""
+    if jobs.TAKES_INITIALIZER:  # of joblib 1.6, else workers do not know their parent at once
+        processes.append(python(IDLE, start_new_session=True))
+        assert processes[1].stdout.readline() == "on its way\n"
     pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that it has a reader all the time
     while len(learning) < 2:
         learning += os.read(pipe, 2)
     os.close(pipe)
-    assert_gone(process, number)
+    assert_gone(processes, number)
     assert not store.Store(tmp_path / "cache").verify()
-
-
-@pytest.mark.skipif(not jobs.TAKES_INITIALIZER, reason="needs joblib 1.6")
-def test_an_idle_worker_ends_with_its_parent():
-    process = python(IDLE, start_new_session=True)
-    assert process.stdout.readline() == "on its way\n"
-    assert_gone(process, signal.SIGKILL)
 
 
 # ------------------------------------------------------------------- kills, at one point each

@@ -1,4 +1,5 @@
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
@@ -61,17 +62,11 @@ def test_dead_leaves_are_seeded_and_in_range():
 
 def test_options_of_patches(rng):
     pictures = images.load_images("dead_leaves", height=96, width=96, rng=rng, n_image=1)
-    options = {"patch_width": 8, "height": 96, "width": 96, "rng": rng}
-    normed = images.extract_patches(pictures, 50, patch_norm=True, do_mask=False, **options)
-    np.testing.assert_allclose(normed.std(axis=1), 1, rtol=1e-3)
-    assert images.extract_patches(pictures, 50, patch_ds=3, do_mask=False, **options).shape == (
-        50,
-        64,
-    )
-    rough, best = (
-        images.extract_patches(pictures, 50, over_patches=over, do_mask=False, **options).std()
-        for over in (1, 20)
-    )
+    options = {"patch_width": 8, "height": 96, "width": 96, "do_mask": False, "rng": rng}
+    extract = partial(images.extract_patches, pictures, 50, **options)
+    np.testing.assert_allclose(extract(patch_norm=True).std(axis=1), 1, rtol=1e-3)
+    assert extract(patch_ds=3).shape == (50, 64)
+    rough, best = (extract(over_patches=over).std() for over in (1, 20))
     assert best > 1.1 * rough
 
 
@@ -98,25 +93,12 @@ def test_grey_levels_are_scaled_by_their_type_alone(dtype):
     np.testing.assert_allclose(images.to_grey(colors), [[0, 0.5870 / most]], rtol=1e-15)
 
 
-def test_window_std_equals_numpy(rng):
-    image = rng.standard_normal((20, 25))
-    windows = np.lib.stride_tricks.sliding_window_view(image, (7, 7))
-    np.testing.assert_allclose(_window_std(image, 7, 7), windows.std(axis=(2, 3)), atol=1e-12)
-
-
 def test_a_folder_is_read_in_order(folder):
-    assert [name for name, _ in images.load_images("photos", folder.parent, 64, 64)] == [
-        "a.png",
-        "b.jpg",
-    ]
-    chosen = images.load_images(
-        "photos", folder.parent, 64, 64, n_image=1, rng=np.random.default_rng(0)
-    )
-    assert len(chosen) == 1
-    with pytest.raises(
-        ValueError, match="n_image must be at most 2, the images of 'photos', not 3"
-    ):
-        images.load_images("photos", folder.parent, 64, 64, n_image=3)
+    load = partial(images.load_images, "photos", folder.parent, 64, 64)
+    assert [name for name, _ in load()] == ["a.png", "b.jpg"]
+    assert len(load(n_image=1, rng=np.random.default_rng(0))) == 1
+    with pytest.raises(ValueError, match="n_image must be at most 2, the images of 'photos', not"):
+        load(n_image=3)
 
 
 def test_an_absurdly_large_image_is_not_decoded(folder, monkeypatch):
@@ -172,9 +154,8 @@ def test_transparent_colours_are_read_as_written(tmp_path, rng):
     image = Image.fromarray(pixels)
     image.putpalette(palette.tobytes())
     image.save(tmp_path / "palette.png", transparency=bytes(range(256)))
-    np.testing.assert_array_equal(
-        images.read_image(tmp_path / "palette.png"), images.to_grey(palette[pixels])
-    )
+    found = images.read_image(tmp_path / "palette.png")
+    np.testing.assert_array_equal(found, images.to_grey(palette[pixels]))
 
 
 def tiff(pixels):
@@ -220,29 +201,24 @@ def test_channels_are_filtered_and_scaled_alike(rng):
     assert np.abs(centred).max() == 1
     ratio = centred.std(axis=(0, 1)) / color.std(axis=(0, 1))
     np.testing.assert_allclose(ratio, ratio[0])
-    for work in (
-        images.whiten,
-        lambda image: images.band_pass(image, 9),
-        lambda image: images.preprocess(image, 9),
-    ):
-        found = work(color)
-        np.testing.assert_allclose(
-            found, np.stack([work(color[:, :, i]) for i in range(3)], axis=2), atol=1e-12
-        )
+    of_width = (partial(work, patch_width=9) for work in (images.band_pass, images.preprocess))
+    for work in (images.whiten, *of_width):
+        alone = np.stack([work(color[:, :, i]) for i in range(3)], axis=2)
+        np.testing.assert_allclose(work(color), alone, atol=1e-12)
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (4, 9)])
-def test_patches_are_rectangles_and_have_colours(rng, height, width):
-    color = rng.random((12, 15, 3))
-    windows = [
-        color[row : row + height, column : column + width].ravel()
-        for row in range(13 - height)
-        for column in range(16 - width)
-    ]
-    drawn = images.draw_patches(color, len(windows), width, 1, rng, height)  # all there are
-    np.testing.assert_allclose(drawn, windows - np.mean(windows, axis=0), atol=1e-12)
-    deviations = images.patches._window_std(color, height, width).ravel()
-    expected = [window.reshape(-1, 3).var(axis=0).sum() ** 0.5 for window in windows]
+@pytest.mark.parametrize("channels", [(), (3,)], ids=["grey", "colour"])
+def test_patches_are_rectangles_and_have_colours(rng, height, width, channels):
+    image = rng.random((12, 15, *channels))
+    colors = image.reshape(12, 15, -1)
+    windows = np.lib.stride_tricks.sliding_window_view(colors, (height, width), (0, 1))
+    windows = np.moveaxis(windows, 2, -1).reshape(-1, height * width, colors.shape[2])
+    drawn = images.draw_patches(image, len(windows), width, 1, rng, height)  # all there are
+    wanted = (windows - windows.mean(axis=0)).reshape(len(windows), -1)
+    np.testing.assert_allclose(drawn, wanted, atol=1e-12)
+    deviations = _window_std(image, height, width).ravel()
+    expected = windows.var(axis=1).sum(axis=1) ** 0.5
     np.testing.assert_allclose(deviations, expected, atol=1e-9)
 
 

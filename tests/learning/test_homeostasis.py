@@ -118,8 +118,9 @@ def test_a_batch_without_events_does_not_set_a_scale(rng):
     assert rule.competition(rule.update(start, silent)).kind == "plain"
 
 
-def test_a_fading_gain_goes_to_one(rng):
-    full, fading = HAP(eta_homeo=0.3), Fading(HAP(eta_homeo=0.3), start=2, stop=4)
+@pytest.mark.parametrize("kind", [HAP, EMP])
+def test_a_fading_gain_goes_to_one(rng, kind):
+    full, fading = kind(eta_homeo=0.3), Fading(kind(eta_homeo=0.3), start=2, stop=4)
     state, faded = full.init(8, 3 / 8, np.float64), fading.init(8, 3 / 8, np.float64)
     for step, share in enumerate((1, 1, 1, 0.5, 0, 0)):
         gain = fading.competition(faded).gain
@@ -130,14 +131,6 @@ def test_a_fading_gain_goes_to_one(rng):
         assert faded["fade_step"] == step
         batch = events(rng)
         state, faded = full.update(state, batch), fading.update(faded, batch)
-
-
-def test_equal_matching_pursuit_fades_too(rng):
-    rule = Fading(EMP(eta_homeo=0.5, alpha_homeo=0.05), start=0, stop=4)
-    state = rule.init(8, 3 / 8, np.float64)
-    for _ in range(2):
-        state = rule.update(state, events(rng))
-    assert set(rule.competition(state).gain) == {0.5, 1}
 
 
 @pytest.mark.parametrize("kind", [HEH, HEH2019])

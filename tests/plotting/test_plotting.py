@@ -35,17 +35,8 @@ def test_tiles_hold_the_patches(rng):
     assert image.shape == (11, 16)
     np.testing.assert_allclose(image[6:10, 1:5].ravel(), patches[3] / np.abs(patches[3]).max())
     assert np.isnan(image[6:10, 11:15]).all()
-    with pytest.raises(
-        ValueError, match="Each row of patches must be a square patch, but has 15 pixels"
-    ):
+    with pytest.raises(ValueError, match="Each row of patches must be a square .* has 15 pixels"):
         plotting.tile(patches[:, :15])
-
-
-def test_min_max_shows_least_and_most_used_atoms(dico):
-    _, ax = plotting.show_dico(dico, dim_graph=(2, 4))
-    ranked = np.argsort(dico.record_["prob_active"][-1], kind="stable")
-    expected = plotting.tile(dico.components_[np.concatenate((ranked[:4], ranked[-4:]))], 4)
-    np.testing.assert_array_equal(shown(ax), expected)
 
 
 @pytest.mark.parametrize(
@@ -55,14 +46,15 @@ def test_min_max_shows_least_and_most_used_atoms(dico):
         ({"order": "index", "title": "atoms"}, 6, 30),
         ({"order": "random", "seed": 1, "dim_graph": (3, 5)}, 5, 15),
         ({"dim_graph": (1, 100)}, 100, 30),
+        ({"dim_graph": (2, 4)}, 4, 8),
     ],
 )
 def test_show_dico_takes_grids_and_orders(dico, options, n_columns, n_shown):
     fig, ax = plotting.show_dico(dico, **options)
     assert fig is ax.figure and ax.get_title() == options.get("title", "")
-    least_to_most = np.argsort(dico.record_["prob_active"][-1], kind="stable")
+    ranked, half = np.argsort(dico.record_["prob_active"][-1], kind="stable"), n_shown // 2
     picked = {
-        "minmax": least_to_most,
+        "minmax": np.concatenate((ranked[:half], ranked[-half:])),  # the least and the most used
         "index": np.arange(30),
         "random": np.random.default_rng(1).choice(30, n_shown, replace=False),
     }[options.get("order", "minmax")]
@@ -75,8 +67,6 @@ def test_show_dico_takes_arrays(dico):
     _, ax = plotting.show_dico_in_order(dico)
     _, same = plotting.show_dico(dico)  # with every atom in it, from the least to the most
     np.testing.assert_array_equal(shown(ax), shown(same))
-    with pytest.raises(ValueError, match="order must be one of 'minmax'"):
-        plotting.show_dico(dico, order="best")
 
 
 def test_atoms_have_their_shape(rng):
@@ -199,9 +189,8 @@ def test_figures_need_a_fitted_model(dico):
 
 
 def test_plot_p_cum_has_a_line_for_each_atom(dico):
-    _, ax = plotting.plot_P_cum(
-        dico.P_cum, ymin=0.9, title="t", suptitle="s", n_yticks=5, alpha=0.1, c="b"
-    )
+    style = {"title": "t", "suptitle": "s", "n_yticks": 5, "alpha": 0.1, "c": "b"}
+    _, ax = plotting.plot_P_cum(dico.P_cum, ymin=0.9, **style)
     assert len(ax.collections[0].get_segments()) == 30 and len(ax.lines) == 1
     assert ax.get_ylim() == (0.9, 1.001)
 
@@ -296,13 +285,6 @@ def test_every_variable_has_a_time_plot(dico, variable):
     np.testing.assert_allclose(line.get_ydata(), middle)
 
 
-def test_plots_share_axes_and_are_saved(dico, tmp_path):
-    fig, ax = plotting.time_plot(dico, "F", color="k")
-    fig, same = plotting.time_plot(dico, "F_own", fig=fig, ax=ax, fname=tmp_path / "F.png")
-    assert same is ax and len(ax.lines) == 2
-    assert (tmp_path / "F.png").stat().st_size > 1000
-
-
 class Experiment:
     """What figures take for an `SHL`."""
 
@@ -330,15 +312,15 @@ def test_a_figure_names_an_unknown_parameter(dico):
 
 def test_no_figure_stays_open():
     open_before = plt.get_fignums()
-    for _ in range(30):
+    for _ in range(22):
         dico = SparseHebbianLearning(4, n_iter=2, random_state=0).fit(np.eye(9))
         fig, _ = plotting.show_dico(dico)
         assert plt.gcf() is fig
-    with pytest.raises(ValueError, match="order must be one of"):
+    with pytest.raises(ValueError, match="order must be one of 'minmax'"):
         plotting.show_dico(dico, order="best")
     del dico
     assert plt.get_fignums() == open_before
-    for _ in range(30):
+    for _ in range(22):
         fig, _ = plotting.plot_usage(np.ones(3))
         assert plt.gcf() is fig
     assert len(plt.get_fignums()) <= len(open_before) + 20
@@ -456,13 +438,8 @@ def test_recovery_draws_what_is_active_in_either_code():
 
 
 def test_gabor_plots_show_the_fits():
-    fits = {
-        "orientation": np.array([0.1, 1.6, 1.6]),
-        "frequency": np.array([0.1, 0.2, 0.3]),
-        "n_x": np.array([0.2, 0.4, 0.5]),
-        "n_y": np.array([0.3, 0.6, 0.9]),
-        "r2": np.array([0.9, 0.8, 0.1]),
-    }
+    rows = [0.1, 1.6, 1.6], [0.1, 0.2, 0.3], [0.2, 0.4, 0.5], [0.3, 0.6, 0.9], [0.9, 0.8, 0.1]
+    fits = dict(zip(("orientation", "frequency", "n_x", "n_y", "r2"), np.array(rows), strict=True))
     _, ax = plotting.plot_orientations(fits, n_bins=2)
     assert ax.patches[0].get_xy()[:, 1].max() == 2
     _, ax = plotting.plot_frequencies(fits, n_bins=2)

@@ -53,9 +53,8 @@ def test_any_exception_fails_alone(backend, n_jobs):
         outcomes = run_jobs(jobs_of([2, -1, 3]), n_jobs)
     assert [outcome["status"] for outcome in outcomes] == ["done", "failed", "done"]
     assert outcomes[1]["failure"] == "LookupError: no square of -1"
-    assert failure_lines(outcomes, lambda outcome: "it") == [
-        "failed: it: LookupError: no square of -1"
-    ]
+    lines = ["failed: it: LookupError: no square of -1"]
+    assert failure_lines(outcomes, lambda outcome: "it") == lines
 
 
 def interrupt():

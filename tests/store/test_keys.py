@@ -133,38 +133,6 @@ def written(code, **names):
     return names["it"]
 
 
-def as_attribute(value):
-    it = written("class A: pass\nit = A()")
-    it.value = value
-    return it
-
-
-def as_slot(value):
-    it = written("class A:\n    __slots__ = ('value',)\nit = A()")
-    it.value = value
-    return it
-
-
-def as_base(value):
-    base = type("Base", (), {"value": value, "__module__": "mine"})
-    return type("Mine", (base,), {"__module__": "mine"})()
-
-
-def in_list(value):
-    it = written("class A(list): pass\nit = A()")
-    it.append(value)
-    return it
-
-
-def cached(value):
-    class Mine:
-        @functools.cached_property
-        def value(self):
-            return value
-
-    return Mine()
-
-
 def with_attribute(it, value):
     it.value = value
     return it
@@ -172,29 +140,30 @@ def with_attribute(it, value):
 
 METHOD = "class A:\n    def f(self{}): return {}\nit = A()"
 DECORATED = "class A:\n    @{}\n    def f(a, *, q=X): pass\nit = A()"
-WAYS = {
-    "attribute": as_attribute,
-    "slot": as_slot,
+CACHED = "class A:\n    @functools.cached_property\n    def value(self): return X\nit = A()"
+WAYS = {  # code is written with the value as X
+    "attribute": "class A: pass\nit = A()\nit.value = X",
+    "slot": "class A:\n    __slots__ = ('value',)\nit = A()\nit.value = X",
     "attribute of a rule": lambda v: with_attribute(make_rule(), v),
-    "base class": as_base,
-    "subclass of list": in_list,
-    "class constant": lambda v: written("class A:\n    value = X\nit = A()", X=v),
-    "class itself": lambda v: written("class A:\n    value = X\nit = A", X=v),
-    "nested class": lambda v: written("class A:\n    class B:\n        v = X\nit = A()", X=v),
-    "global": lambda v: written("def it(p): return p + X", X=v),
-    "global of a method": lambda v: written(METHOD.format("", "X"), X=v),
-    "global inside": lambda v: written("def it(p): return lambda: X", X=v),
+    "base class": "class B:\n    value = X\nclass A(B): pass\nit = A()",
+    "subclass of list": "class A(list): pass\nit = A()\nit.append(X)",
+    "class constant": "class A:\n    value = X\nit = A()",
+    "class itself": "class A:\n    value = X\nit = A",
+    "nested class": "class A:\n    class B:\n        v = X\nit = A()",
+    "global": "def it(p): return p + X",
+    "global of a method": METHOD.format("", "X"),
+    "global inside": "def it(p): return lambda: X",
     "closure": lambda v: lambda p: v,
     "function of a bound method": lambda v: types.MethodType(lambda self: v, 3),
     "bound method": lambda v: types.MethodType(make_rule, v),
-    "default": lambda v: written("def it(p, q=X): return q", X=v),
-    "keyword-only default": lambda v: written("def it(p, *, q=X): return q", X=v),
-    "default of a method": lambda v: written(METHOD.format(", q=X", "q"), X=v),
-    "static method": lambda v: written(DECORATED.format("staticmethod"), X=v),
-    "class method": lambda v: written(DECORATED.format("classmethod"), X=v),
-    "cached method": lambda v: written(DECORATED.format("functools.cache"), X=v),
-    "property": lambda v: written("class A:\n    f = property(lambda self: X)\nit=A()", X=v),
-    "cached property": cached,
+    "default": "def it(p, q=X): return q",
+    "keyword-only default": "def it(p, *, q=X): return q",
+    "default of a method": METHOD.format(", q=X", "q"),
+    "static method": DECORATED.format("staticmethod"),
+    "class method": DECORATED.format("classmethod"),
+    "cached method": DECORATED.format("functools.cache"),
+    "property": "class A:\n    f = property(lambda self: X)\nit=A()",
+    "cached property": CACHED,
     "metaclass": lambda v: type("M", (type,), {"v": v, "__module__": "mine"})("A", (), {}),
     "partial": lambda v: functools.partial(make_rule, v),
     "partial's keyword": lambda v: functools.partial(make_rule, comment=v),
@@ -211,7 +180,7 @@ WAYS = {
     "dictionary": lambda v: {"a": {"b": v}},
     "default dict": lambda v: defaultdict(lambda: v),
     "array of objects": lambda v: np.array([None, [v]], dtype=object),
-    "itself inside": lambda v: with_attribute(it := as_attribute(v), [v, it]),
+    "itself inside": "class A: pass\nit = A()\nit.value = [X, it]",
 }
 SOURCE = {
     "constant": "def it(p): return p + {}",
@@ -223,6 +192,12 @@ SOURCE = {
     "name": "def it(p): return p.a{}",
     "operation": "def it(p): return p ** 2 {} 1",
 }
+
+
+def held(way, value):
+    """An object that holds a value in one of the WAYS."""
+    how = WAYS[way]
+    return written(how, X=value) if isinstance(how, str) else how(value)
 
 
 def two_objects(seed):
@@ -239,7 +214,7 @@ def two_objects(seed):
         rng.bit_generator.state = state
         value = two_values(rng)[which]
         for way in ways:
-            value = WAYS[way](value)
+            value = held(way, value)
         return value
 
     return ways, make(0), make(0), make(1)
@@ -277,13 +252,13 @@ NO_MEANING = {
 @pytest.mark.parametrize("name", NO_MEANING)
 @pytest.mark.parametrize("way", ["attribute", "closure", "class constant", "partial", "global"])
 def test_what_has_no_meaning_is_rejected_by_name(name, way):
-    value = WAYS[way](NO_MEANING[name])
+    value = held(way, NO_MEANING[name])
     with pytest.raises(TypeError, match="rule.*of which no key can be made.*Use functions"):
         store.key_of({"rule": value})
 
 
 def test_a_key_does_not_change_by_use():
-    rule, function = cached(3), functools.cache(lambda p: p)
+    rule, function = held("cached property", 3), functools.cache(lambda p: p)
     before = store.key_of({"rule": rule, "function": function})
     assert rule.value == 3 and function(2) == 2
     assert store.key_of({"rule": rule, "function": function}) == before

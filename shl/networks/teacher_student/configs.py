@@ -58,7 +58,6 @@ def _numbers(**options):
 
 
 FileName = Annotated[str, of.Constraint(check_file_name, "a file's name", bad=("a/b", "..", 3))]
-Text = Annotated[str, of.instance(str, text="a text")]
 Kind = Annotated[str, of.choice(MODELS)]
 
 
@@ -76,7 +75,7 @@ class Settings(of.Checked):
     loss_func: Annotated[str, of.choice(("MSE",))] = "MSE"
     init: of.Positive = 1.0
     clipping: Annotated[float, of.Constraint(_check_clipping, "a number of at least 0")] = 0.0
-    data: Text = NORMAL
+    data: of.Text = NORMAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ class Config(Settings):
     l1_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [1e-5])
     l2_norm: Annotated[list, _numbers(least=0)] = field(default_factory=lambda: [0.0])
     same_act: of.Flag = True
-    save_path: Text | None = None
+    save_path: of.Text | None = None
     name: FileName = "noName"
 
 
