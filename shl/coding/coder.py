@@ -218,17 +218,8 @@ class Coder(PatchCoder):
         """Fill events by matching pursuit; return how many samples miss their tolerance."""
         rho = self._correlate_chunk(X) if rho is None else rho
         residual = X.copy() if tolerances.size else np.empty((0, 0), X.dtype)
-        return kernels.pursue(
-            rho,
-            residual,
-            self.atoms,
-            self.contest,
-            self.n_steps,
-            X.dtype.type(self.coding.alpha_MP),
-            tolerances,
-            events.indices,
-            events.values,
-        )
+        how = self.atoms, self.contest, self.n_steps, X.dtype.type(self.coding.alpha_MP)
+        return kernels.pursue(rho, residual, *how, tolerances, events.indices, events.values)
 
     def _pursue_orthogonal(self, X, tolerances, events):
         """Fill events by the Gram matrix, and again in float64 where that loses too many digits;
@@ -247,16 +238,9 @@ class Coder(PatchCoder):
         kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
         if not is_cut.all():
-            kernels.pursue_orthogonal(
-                self._correlate_chunk(whole),
-                self.atoms.gram,
-                self.contest.gain,
-                energy,
-                tolerances,
-                least,
-                events.indices,
-                events.values,
-            )
+            rho, slots = self._correlate_chunk(whole), (events.indices, events.values)
+            limits = energy, tolerances, least
+            kernels.pursue_orthogonal(rho, self.atoms.gram, self.contest.gain, *limits, *slots)
         if is_cut.any():
             energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
         is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
@@ -280,17 +264,9 @@ class Coder(PatchCoder):
         indices = np.zeros_like(events.indices[rows])
         values, (energy, least) = np.zeros(indices.shape, dtype), np.empty((2, len(indices)))
         dependent = max(DEPENDENT, n_pixels * np.finfo(dtype).eps)
-        kernels.pursue_seen(
-            X if rows.all() else X[rows],
-            *self.by_pixel[dtype],
-            gain,
-            (dtype.type(LEAST_SEEN), dtype.type(dependent)),
-            tolerances[rows],
-            energy,
-            least,
-            indices,
-            values,
-        )
+        limits = (dtype.type(LEAST_SEEN), dtype.type(dependent)), tolerances[rows]
+        given = X if rows.all() else X[rows], *self.by_pixel[dtype], gain
+        kernels.pursue_seen(*given, *limits, energy, least, indices, values)
         events.indices[rows], events.values[rows] = indices, values
         return energy, least
 

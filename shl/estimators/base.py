@@ -203,17 +203,9 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
                 return bool(is_over | (watch is not None and watch.step_done(state)))
 
             with _interruptible(state):
-                loop.learn(
-                    X,
-                    task.around(evidence.steps(state.step)),
-                    state,
-                    plan,
-                    threads,
-                    held_out,
-                    step_done,
-                    records_end=True,
-                    sample_weight=weight,
-                )
+                steps = task.around(evidence.steps(state.step))
+                options: dict[str, Any] = {"records_end": True, "sample_weight": weight}
+                loop.learn(X, steps, state, plan, threads, held_out, step_done, **options)
             state = state if watch is None else watch.choose(state)
             _advise(loop.turn_atoms(X, state, plan, threads, rows, weight))
         self._take_over(model._set_learned(state, plan, per_pass))

@@ -410,17 +410,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             changes |= {"growth": None if limit is None else GROWTH, "clip": CLIP}
         else:
             optimizer = make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon)
-        return Plan(
-            how,
-            rule,
-            optimizer,
-            batch_size,
-            self._recording(),
-            HEH2019(rate, self.C, self.nb_quant, P_cum),
-            self.eta_precision if self.do_precision else None,
-            positive_dict=bool(self.positive_dict),
-            **changes,
-        )
+        changes |= {"observer": HEH2019(rate, self.C, self.nb_quant, P_cum)}
+        changes |= {"eta_precision": self.eta_precision if self.do_precision else None}
+        changes |= {"positive_dict": bool(self.positive_dict)}
+        return Plan(how, rule, optimizer, batch_size, self._recording(), **changes)
 
     def _check_whitens(self):
         """An error for what whitened samples do not have."""
@@ -525,15 +518,8 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             algorithm = "mp" if needs_mp else "omp"
         default = encode.default_sparseness(n_pixels, n_dictionary)
         limits = self._size("l0_sparseness"), default, algorithm, self.fit_tol
-        return Coding(
-            algorithm,
-            encode.limit_sparseness(*limits),
-            self.fit_tol,
-            self.alpha_MP,
-            self.do_sym,
-            self.positive_code,
-            self.missing,
-        )
+        limit, signs = encode.limit_sparseness(*limits), (self.do_sym, self.positive_code)
+        return Coding(algorithm, limit, self.fit_tol, self.alpha_MP, *signs, self.missing)
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
@@ -565,15 +551,10 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _make_rule(self, n_batches=1, P_cum=None, rate=None):
         """The rule of homeostasis by itself; rate is eta_homeo for the samples of a step."""
-        return make_rule(
-            self.homeo_method,
-            eta_homeo=self.eta_homeo if rate is None else rate,
-            alpha_homeo=self.alpha_homeo,
-            C=self.C,
-            nb_quant=self.nb_quant,
-            P_cum=P_cum,
-            n_batches=n_batches,
-        )
+        rate = self.eta_homeo if rate is None else rate
+        options = {"alpha_homeo": self.alpha_homeo, "C": self.C, "nb_quant": self.nb_quant}
+        options |= {"eta_homeo": rate, "P_cum": P_cum, "n_batches": n_batches}
+        return make_rule(self.homeo_method, **options)
 
     def _heeded(self, rule, n_dictionary, algorithm, n_steps):
         """Return the rule as the coder can use it, fading if homeo_fade says so."""
@@ -666,18 +647,12 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         check_is_fitted(self)
         given, (X, _) = X, self._read(X, reset=False, exponent=0)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
-        code = encode.sparse_encode(
-            X,
-            beside(self.components_, X),
-            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
-            **vars(how if alpha_MP is None else replace(how, alpha_MP=alpha_MP)),
-            competition=competition,
-            gain=gain,
-            P_cum=P_cum,
-            C=None if P_cum is None else self.C_,
-            sparse_output=self.sparse_output,
-            n_jobs=self.n_jobs,
-        )
+        how = how if alpha_MP is None else replace(how, alpha_MP=alpha_MP)
+        options = vars(how) | {"competition": competition, "gain": gain, "P_cum": P_cum}
+        options |= {"C": None if P_cum is None else self.C_}
+        options |= {"sparse_output": self.sparse_output, "n_jobs": self.n_jobs}
+        precision = beside(self.precision_, X) if how.algorithm == "mp" else None
+        code = encode.sparse_encode(X, beside(self.components_, X), precision, **options)
         return like(self._split(code), given)
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):

@@ -111,24 +111,16 @@ class Adam(Checked):
         number, decays = number_type(dictionary), (self.beta1, self.beta2)
         xp = namespace(dictionary)
         moved, norms = xp.empty_like(dictionary), xp.zeros_like(dictionary, shape=len(dictionary))
-        names = ("mean", "square")
-        former = tuple(moments[name] for name in names)
-        moments.update({name: xp.empty_like(moments[name]) for name in names})
+        former = moments["mean"], moments["square"]
+        new = tuple(map(xp.empty_like, former))
         move = xp.adam if is_tensor(dictionary) else kernels.adam
-        move(
-            dictionary,
-            gradient,
-            # Gradients go with the square of the data: in units of it, epsilon means the same and
-            # squares stay within the range of float32 at any scale.
-            number(moments["energy"]),
-            former,
-            tuple(number(decay) for decay in decays),
-            number(self.eta * rate),
-            number(10.0**-self.epsilon),
-            tuple(number(1 - decay ** (step + 1)) for decay in decays),
-            (moved, *(moments[name] for name in names)),
-            norms,
-        )
+        # Gradients go with the square of the data: in units of it, epsilon means the same and
+        # squares stay within the range of float32 at any scale.
+        unit, decay = number(moments["energy"]), tuple(map(number, decays))
+        rates = number(self.eta * rate), number(10.0**-self.epsilon)
+        corrections = tuple(number(1 - beta ** (step + 1)) for beta in decays)
+        move(dictionary, gradient, unit, former, decay, *rates, corrections, (moved, *new), norms)
+        moments.update(mean=new[0], square=new[1])
         return moved, norms
 
 

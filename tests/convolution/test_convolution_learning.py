@@ -48,9 +48,7 @@ def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
     np.testing.assert_array_equal(two.record_["counts_own"], model.record_["counts_own"])
     explained = 1 - model.record_["error_own"] ** 2
     assert explained[-1] > 1.5 * explained[0]
-    np.testing.assert_allclose(
-        np.linalg.norm(model.components_.reshape(6, -1), axis=1), 1, rtol=1e-6
-    )
+    np.testing.assert_allclose(model.components_, unit(model.components_), rtol=1e-6)
     assert model.components_.dtype == np.float32
     assert model.record_["counts_own"].shape == (len(model.record_["steps"]), 6)
     assert model.record_["counts_own"][-1].sum() == 45
@@ -58,15 +56,8 @@ def test_learning_lowers_the_error_and_keeps_norms(homeo_method):
 
 def code_of(counts):
     """One image's code of so many events of each atom, all at one place."""
-    zeros = np.zeros(counts.sum(), np.int32)
-    return ConvolutionalCode(
-        zeros,
-        np.repeat(np.arange(len(counts)), counts),
-        zeros,
-        zeros,
-        np.ones(counts.sum()),
-        (1, len(counts), 1, 1),
-    )
+    zeros, atoms = np.zeros(counts.sum(), np.int32), np.repeat(np.arange(len(counts)), counts)
+    return ConvolutionalCode(zeros, atoms, zeros, zeros, zeros + 1.0, (1, len(counts), 1, 1))
 
 
 def test_modulation_follows_its_equation(rng):
@@ -96,11 +87,8 @@ def test_probability_is_among_as_many_events_as_atoms(rng):
 
 
 def test_modulation_moves_once_an_epoch(images):
-    gains = (
-        small_model(homeo_method="epochEXP", batch_size=3, n_iter=7, record_each=1)
-        .fit(images)
-        .record_["gain"]
-    )
+    options = {"homeo_method": "epochEXP", "batch_size": 3, "n_iter": 7, "record_each": 1}
+    gains = small_model(**options).fit(images).record_["gain"]
     moved = [not np.array_equal(a, b) for a, b in zip(gains[:-1], gains[1:], strict=True)]
     assert moved == [False, False, True, False, False, True, False]
 
@@ -129,18 +117,16 @@ def test_a_rule_of_ones_own(images, tmp_path):
 
 def test_images_without_events_change_nothing():
     model = small_model(homeo_method="shareHAP", n_iter=2).fit(np.zeros((2, 1, 9, 9)))
-    np.testing.assert_array_equal(
-        model.components_, small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9))).components_
-    )
+    once = small_model(n_iter=1).fit(np.zeros((2, 1, 9, 9)))
+    np.testing.assert_array_equal(model.components_, once.components_)
     assert model.record_["error_own"][-1] == 0
 
 
 def test_homeostasis_flattens_usage(images):
     cv = {}
+    options = {"eta_homeo": 0.02, "n_iter": 80, "random_state": 3}
     for method in ("None", "shareHAP", "epochEXP"):
-        model = small_model(homeo_method=method, eta_homeo=0.02, n_iter=80, random_state=3).fit(
-            images
-        )
+        model = small_model(homeo_method=method, **options).fit(images)
         counts = model.transform(images, gain=model.gain_).counts()
         cv[method] = counts.std() / counts.mean()
     assert cv["shareHAP"] < 0.7 * cv["None"]
@@ -150,8 +136,7 @@ def test_homeostasis_flattens_usage(images):
 def plant(rng, n_atoms=12, n_images=100, size=65, n_events=20, width=7):
     """Images that are sums of shifted atoms with soft borders, and the atoms."""
     atoms = draw_atoms(rng, n_atoms, width=width) * gaussian_mask(width, 0.5)
-    atoms -= atoms.mean(axis=(1, 2, 3), keepdims=True)
-    atoms /= np.sqrt((atoms**2).sum(axis=(1, 2, 3), keepdims=True))
+    atoms = unit(atoms - atoms.mean(axis=(1, 2, 3), keepdims=True))
     X = 0.01 * rng.standard_normal((n_images, 1, size, size))
     for image in X:
         for _ in range(n_events):
@@ -382,7 +367,6 @@ def test_only_a_state_of_the_same_model_is_resumed(images):
     state = model.fit(images)._state
     with pytest.raises(TypeError, match="resume must be a"):
         model.fit(images, resume="state")
-    with pytest.raises(
-        ValueError, match=r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"
-    ):
+    words = r"resume must hold atoms of shape \(5, 1, 5, 5\), not \(6, 1, 5, 5\)"
+    with pytest.raises(ValueError, match=words):
         model.set_params(n_dictionary=5).fit(images, resume=state)
