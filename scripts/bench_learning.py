@@ -36,6 +36,7 @@ from rounds import (
 )
 
 from shl import SparseHebbianLearning
+from shl._base.tables import table
 from shl._base.threads import Threads
 from shl.coding.parameters import Coding
 from shl.coding.preparing import prepare
@@ -178,11 +179,7 @@ def first_fits_and_file(args):
         for name, most in (("not cached", 30), ("cached", 3)):
             work = f"import and first fit of a small problem, compiled code {name}, s"
             yield work, seconds_of(partial(fit, env=environment)), -most
-        path, rng = Path(folder) / "patches", np.random.default_rng(0)
-        X = np.memmap(path, np.float32, "w+", shape=(args.n_samples, 441))
-        for start in range(0, len(X), 10000):
-            rng.standard_normal(dtype=np.float32, out=X[start : start + 10000])
-        X.flush()
+        path = write(Path(folder) / "patches", args.n_samples, 441)
         yield json.loads(output_of(*sys.argv, "--file", path))
 
 
@@ -209,17 +206,18 @@ WAYS = ("map", "array", "batches")
 WRITTEN_ROWS = 100_000
 
 
-def write(path, n_samples):
-    """Sums of a few multiples of random atoms, written in parts."""
+def write(path, n_samples, n_pixels):
+    """Write sums of a few multiples of random atoms in parts; return the path."""
     rng = np.random.default_rng(0)
-    atoms = rng.standard_normal((200, N_PIXELS)).astype(np.float32)
-    X = np.memmap(path, np.float32, "w+", shape=(n_samples, N_PIXELS))
+    atoms = rng.standard_normal((200, n_pixels)).astype(np.float32)
+    X = np.memmap(path, np.float32, "w+", shape=(n_samples, n_pixels))
     for start in range(0, n_samples, WRITTEN_ROWS):
         rows = X[start : start + WRITTEN_ROWS]
         rows[:] = 0
         for _ in range(5):
             rows += rng.gamma(4, 0.25, (len(rows), 1)) * atoms[rng.integers(0, 200, len(rows))]
     X.flush()
+    return path
 
 
 class Peak:
@@ -278,8 +276,7 @@ def run_stream(args):
     if args.learn:
         return learn(*args.learn, args)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "data"
-        write(path, args.n_samples)
+        path = write(Path(folder) / "data", args.n_samples, N_PIXELS)
         found = {way: [] for way in WAYS}
         for _ in range(args.rounds):
             for way, runs in found.items():
@@ -287,17 +284,15 @@ def run_stream(args):
     print(
         f"{args.n_samples} x {N_PIXELS} float32, {args.passes:g} passes; medians of {args.rounds}"
     )
-    middle = {
-        way: {name: np.median([each[name] for each in runs]) for name in runs[0]}
-        for way, runs in found.items()
+    rows = {
+        way: np.median([list(each.values()) for each in runs], 0) for way, runs in found.items()
     }
-    for way, each in middle.items():
-        speeds = (middle["array"][clock] / each[clock] for clock in ("cpu", "wall"))
-        print(
-            f"{way:<8} {each['bytes'] / 1e6:6.0f} MB beside the data, {each['cpu']:.1f} s CPU; "
-            "speed against the array in memory: "
-            f"CPU {next(speeds):.2f}, wall {next(speeds):.2f}"
-        )
+    head = "way", "MB beside the data", "CPU, s", "speed by CPU", "speed by the clock"
+    lines = [
+        [way, size / 1e6, cpu, *(rows["array"][1:] / (cpu, wall))]
+        for way, (size, cpu, wall) in rows.items()
+    ]
+    print(*table(head, lines, is_markdown=True), sep="\n")
 
 
 N_SAMPLES = {"n-samples": {"type": int, "default": 1_000_000}}

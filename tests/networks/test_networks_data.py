@@ -16,10 +16,14 @@ def draw_images(n, rng):
     return (rng.integers(0, 80, (n, *SHAPE)) + 85 * y[:, None, None]).astype(np.uint8), y
 
 
+def head(*shape, code=8):
+    """Where a file of MNIST's format begins."""
+    return bytes([0, 0, code, len(shape)]) + np.array(shape, ">u4").tobytes()
+
+
 def write_idx(path, array):
     """An array of bytes in the format of MNIST's files."""
-    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    content = head + array.astype(np.uint8).tobytes()
+    content = head(*array.shape) + array.astype(np.uint8).tobytes()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
@@ -65,8 +69,7 @@ def test_a_folder_of_idx_files_holds_all_its_images(folder, rng):
 @pytest.mark.parametrize(("dtype", "code"), [(">i2", 11), (">f4", 13), (">f8", 14), ("i1", 9)])
 def test_idx_files_have_other_types_too(tmp_path, dtype, code):
     values = np.arange(-3, 3).reshape(2, 3).astype(dtype)
-    head = bytes([0, 0, code, 2]) + np.array([2, 3], ">u4").tobytes()
-    (tmp_path / "some").write_bytes(head + values.tobytes())
+    (tmp_path / "some").write_bytes(head(2, 3, code=code) + values.tobytes())
     np.testing.assert_array_equal(data.read_idx(tmp_path / "some"), values)
 
 
@@ -151,7 +154,7 @@ def test_offline_mnist_says_what_to_do(monkeypatch, tmp_path, command, capsys):
         raise OSError("no route to host")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fail)
-    data._load.cache_clear()
+    data._load_content.cache_clear()
     pytest.importorskip("torch")
     assert command("set", "--data", "mnist") == 1
     error = capsys.readouterr().err
@@ -209,9 +212,6 @@ def test_group_sparsity_takes_own_targets(save, rng, command, capsys):
 
 
 def test_read_idx_names_damaged_files(tmp_path, rng):
-    def head(*shape):
-        return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
-
     damaged = bytearray(gzip.compress(head(50, 90) + rng.integers(0, 4, 4500, np.uint8).tobytes()))
     damaged[60] ^= 0x5A
     files = {

@@ -170,14 +170,14 @@ def test_bad_penalties_are_named(penalties, words):
 
 def test_unknown_optimizers_are_refused_by_name():
     model = cnn()
-    for make in (torch.optim.Adadelta, torch.optim.LBFGS):
-        with pytest.raises(ValueError, match=f"{make.__name__}, whose .* Use one of SGD"):
-            Proximal(make(model.parameters()), {model[2].weight: (L1(), 1)})
-    with pytest.raises(ValueError, match="model must be given for the pattern"):
-        Proximal(torch.optim.SGD(model.parameters(), lr=1), {"2.weight": (L1(), 1)})
-    climbing = torch.optim.SGD(model.parameters(), lr=1, maximize=True)
-    with pytest.raises(ValueError, match="maximize must be False for a parameter of shape"):
-        Proximal(climbing, {model[2].weight: (L1(), 1)})
+    for make, options, key, words in (
+        (torch.optim.Adadelta, {}, model[2].weight, "Adadelta, whose .* Use one of SGD"),
+        (torch.optim.LBFGS, {}, model[2].weight, "LBFGS, whose .* Use one of SGD"),
+        (torch.optim.SGD, {}, "2.weight", "model must be given for the pattern"),
+        (torch.optim.SGD, {"maximize": True}, model[2].weight, "maximize must be False for a para"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Proximal(make(model.parameters(), lr=1, **options), {key: (L1(), 1)})
 
 
 def test_the_callback_serves_any_net_of_skorch():

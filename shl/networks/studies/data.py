@@ -54,10 +54,10 @@ def load_labelled(data: str = "digits") -> Labelled:
         If MNIST cannot be downloaded; the message says what to do.
     """
     if data in NAMES:
-        return _load(data, ())
+        return _load_content(data, ())
     path = Path(data)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return _load(data, tuple(_digest_of(file) for file in files if file.is_file()))
+    return _load_content(data, tuple(_digest_of(file) for file in files if file.is_file()))
 
 
 def _digest_of(path):
@@ -67,7 +67,7 @@ def _digest_of(path):
 
 
 @lru_cache(maxsize=2)  # to read MNIST takes longer than many a run
-def _load(data, contents):
+def _load_content(data, contents):
     """The samples of files with these contents."""
     if data == "mnist":
         return _download_mnist()
@@ -80,7 +80,7 @@ def _load(data, contents):
         return _make_labelled(*_read_folder(path), data)
     if path.suffix != ".npz" or not path.is_file():
         raise ValueError(f"data must be {WANTED}, not {data!r}")
-    return _make_labelled(*_read_npz(path), data)
+    return _make_labelled(*_read_labelled(path), data)
 
 
 def _download_mnist():
@@ -97,7 +97,7 @@ def _download_mnist():
     return _make_labelled(X, y.astype(int), "mnist")
 
 
-def _read_npz(path):
+def _read_labelled(path):
     """(X, y) of a file."""
     try:
         with np.load(path, allow_pickle=False) as arrays:

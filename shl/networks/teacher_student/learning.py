@@ -196,7 +196,7 @@ def learn_run(
     """
     began = time.process_time()
     teacher = make_teacher(run.teacher_type, run.teacher_activation)
-    learning, l1 = _learn(run, teacher, watch)
+    learning, l1 = _learn_stages(run, teacher, watch)
     shown = compare(teacher, learning.student)
     metrics = _metrics(teacher, learning, l1) | _likeness(teacher, learning.student, *shown)
     arrays = {f"history_{name}": learning.history[name] for name in learning.history}
@@ -206,7 +206,7 @@ def learn_run(
     return arrays, {**metrics, "seconds": time.process_time() - began}
 
 
-def _learn(run, teacher, watch):
+def _learn_stages(run, teacher, watch):
     """(learning, last l1) of a run: the best start, then the path."""
     data_rng, *rngs = (
         np.random.default_rng(child)

@@ -94,7 +94,7 @@ def plot_path(records, fname=None):
     """
     done = [record for record in records if record["status"] == "done"]
     fig, axs = make_panels((2, 1), (8.5, 6), sharex=True)
-    lines, strengths = _lines(done), sorted({record["l1_norm"] for record in done})
+    lines, strengths = _group_lines(done), sorted({record["l1_norm"] for record in done})
     for column, (label, line) in enumerate(lines.items()):
         x = {l1: l1 if len(strengths) > 1 else column for l1 in sorted(line)}
         for ax, name in zip(axs, ("n_weights", "relative_loss"), strict=True):
@@ -121,7 +121,7 @@ def plot_path(records, fname=None):
     return fig, axs
 
 
-def _lines(records):
+def _group_lines(records):
     """{label: {l1_norm: records}}: what varies beside l1_norm and the seed is in the label."""
     names = [name for name in ("lr", "l2_norm") if len({record[name] for record in records}) > 1]
     lines = {}

@@ -34,10 +34,10 @@ COLUMNS = {
 
 def _students(store, tag, watch=None):
     """The function that learns a run, given as a dict, or finds it in the store."""
-    return StoredFunction(partial(_learn, watch), "student", store, IDENTITY, tag, "networks")
+    return StoredFunction(partial(_learn_flat, watch), "student", store, IDENTITY, tag, "networks")
 
 
-def _learn(watch, /, **parameters):
+def _learn_flat(watch, /, **parameters):
     """The arrays and metrics of `learn_run` in one dict."""
     from .learning import learn_run
 
