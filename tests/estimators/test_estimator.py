@@ -7,7 +7,7 @@ from shl import SparseCoder, SparseHebbianLearning
 from shl.learning.homeostasis import RULES
 
 QUICK = {"n_iter": 4}
-LASSO = {"n_iter": 3, "homeo_method": "None", "l0_sparseness": 1}
+LASSO = {"n_iter": 3, "homeo_method": "None", "l0_sparseness": 1, "random_state": 0}
 MODELS = [
     SparseHebbianLearning(n_iter=20),
     SparseHebbianLearning(**QUICK, homeo_method="HEH", do_sym=True),
