@@ -11,16 +11,17 @@ from shl.cli.main import main
 
 @pytest.fixture(autouse=True)
 def torch_as_before():
-    """PyTorch has one thread in a test, and its global random state after it is that before."""
+    """PyTorch has one thread in a test and draws the same numbers in any order of tests; its global
+    random state after the test is that before.
+    """
     if (torch := sys.modules.get("torch")) is None:
         yield
         return
     from shl.networks.mlp import one_thread
 
-    state = torch.random.get_rng_state()
-    with one_thread():
+    with torch.random.fork_rng(), one_thread():
+        torch.manual_seed(0)
         yield
-    torch.random.set_rng_state(state)
 
 
 @pytest.fixture
