@@ -218,8 +218,17 @@ class Coder(PatchCoder):
         """Fill events by matching pursuit; return how many samples miss their tolerance."""
         rho = self._correlate_chunk(X) if rho is None else rho
         residual = X.copy() if tolerances.size else np.empty((0, 0), X.dtype)
-        how = self.atoms, self.contest, self.n_steps, X.dtype.type(self.coding.alpha_MP)
-        return kernels.pursue(rho, residual, *how, tolerances, events.indices, events.values)
+        return kernels.pursue(
+            rho,
+            residual,
+            self.atoms,
+            self.contest,
+            self.n_steps,
+            X.dtype.type(self.coding.alpha_MP),
+            tolerances,
+            events.indices,
+            events.values,
+        )
 
     def _pursue_orthogonal(self, X, tolerances, events):
         """Fill events by the Gram matrix, and again in float64 where that loses too many digits;
@@ -238,9 +247,16 @@ class Coder(PatchCoder):
         kernels.sum_squares(whole, start)
         energy = np.where(is_cut, 0, start.astype(np.float64))  # 0: those end at once
         if not is_cut.all():
-            rho, slots = self._correlate_chunk(whole), (events.indices, events.values)
-            limits = energy, tolerances, least
-            kernels.pursue_orthogonal(rho, self.atoms.gram, self.contest.gain, *limits, *slots)
+            kernels.pursue_orthogonal(
+                self._correlate_chunk(whole),
+                self.atoms.gram,
+                self.contest.gain,
+                energy,
+                tolerances,
+                least,
+                events.indices,
+                events.values,
+            )
         if is_cut.any():
             energy[is_cut], least[is_cut] = self._pursue_by_atoms(X, tolerances, events, is_cut)
         is_left = is_doubtful(events.values, start, energy, least, has_tolerance)
@@ -249,8 +265,9 @@ class Coder(PatchCoder):
         if is_left.any():
             exact = self._pursue_by_atoms(X.astype(np.float64), tolerances, events, is_left)
             energy[is_left], least[is_left] = exact
-        given = X, events, self.dictionary, start, energy, least, tolerances * share
-        return count_missed(*given) if has_tolerance else 0
+        if not has_tolerance:
+            return 0
+        return count_missed(X, events, self.dictionary, start, energy, least, tolerances * share)
 
     def _pursue_by_atoms(self, X, tolerances, events, rows):
         """Fill the events of some rows by the atoms themselves, in the dtype of X."""
@@ -264,9 +281,20 @@ class Coder(PatchCoder):
         indices = np.zeros_like(events.indices[rows])
         values, (energy, least) = np.zeros(indices.shape, dtype), np.empty((2, len(indices)))
         dependent = max(DEPENDENT, n_pixels * np.finfo(dtype).eps)
-        limits = (dtype.type(LEAST_SEEN), dtype.type(dependent)), tolerances[rows]
-        given = X if rows.all() else X[rows], *self.by_pixel[dtype], gain
-        kernels.pursue_seen(*given, *limits, energy, least, indices, values)
+        atoms, columns, squares = self.by_pixel[dtype]
+        kernels.pursue_seen(
+            X if rows.all() else X[rows],
+            atoms,
+            columns,
+            squares,
+            gain,
+            (dtype.type(LEAST_SEEN), dtype.type(dependent)),
+            tolerances[rows],
+            energy,
+            least,
+            indices,
+            values,
+        )
         events.indices[rows], events.values[rows] = indices, values
         return energy, least
 

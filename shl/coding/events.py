@@ -208,8 +208,9 @@ class Events:
         if len(parts) == 1:
             return parts[0]
         shape = sum(map(len, parts)), max(part.values.shape[1] for part in parts)
-        first, given = 0, (parts[0].indices, parts[0].values)
-        indices, values = (namespace(array).zeros_like(array, shape=shape) for array in given)
+        xp, first = namespace(parts[0].values), 0
+        indices = xp.zeros_like(parts[0].indices, shape=shape)
+        values = xp.zeros_like(parts[0].values, shape=shape)
         for part in parts:
             place = slice(first, first + len(part)), slice(part.values.shape[1])
             indices[place], values[place] = part.indices, part.values

@@ -248,12 +248,21 @@ class ConvolutionalCoder:
         """The events of images until their limits."""
         rho, ranking, gaps = self.fill(images, run)
         alpha, first, found = rho.dtype.type(self.coding.alpha_MP), 0, []
-        how = self.filters.gram, self.contest, alpha, limits, ranking, gaps
         size = min(EVENTS_A_CALL, limits.most * len(images))
         while first < len(images):
             slots = _allocate(size, rho.dtype)
             n_events, first = kernels.pursue(
-                rho, *how, self.dictionary, self.coding.stride, first, slots
+                rho,
+                self.filters.gram,
+                self.contest,
+                alpha,
+                limits,
+                ranking,
+                gaps,
+                self.dictionary,
+                self.coding.stride,
+                first,
+                slots,
             )
             found.append(kernels.Slots(*(part[:n_events] for part in slots)))
         return _join(found, rho.dtype)

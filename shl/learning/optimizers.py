@@ -114,12 +114,20 @@ class Adam(Checked):
         former = moments["mean"], moments["square"]
         new = tuple(map(xp.empty_like, former))
         move = xp.adam if is_tensor(dictionary) else kernels.adam
-        # Gradients go with the square of the data: in units of it, epsilon means the same and
-        # squares stay within the range of float32 at any scale.
-        unit, decay = number(moments["energy"]), tuple(map(number, decays))
-        rates = number(self.eta * rate), number(10.0**-self.epsilon)
-        corrections = tuple(number(1 - beta ** (step + 1)) for beta in decays)
-        move(dictionary, gradient, unit, former, decay, *rates, corrections, (moved, *new), norms)
+        move(
+            dictionary,
+            gradient,
+            # Gradients go with the square of the data: in units of it, epsilon means the same and
+            # squares stay within the range of float32 at any scale.
+            number(moments["energy"]),
+            former,
+            tuple(number(beta) for beta in decays),
+            number(self.eta * rate),
+            number(10.0**-self.epsilon),
+            tuple(number(1 - beta ** (step + 1)) for beta in decays),
+            (moved, *new),
+            norms,
+        )
         moments.update(mean=new[0], square=new[1])
         return moved, norms
 

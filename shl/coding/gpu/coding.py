@@ -78,10 +78,20 @@ def make_contest(coding: Coding, dictionary: torch.Tensor, competition: Competit
     knots = -C * np.log(1 - np.arange(nb_quant) / nb_quant)
     gain, bounds = P_cum.new_empty(n_dictionary), P_cum.new_empty((nb_quant, n_dictionary))
     eps, least = np.finfo(scalar).eps, np.nextafter(scalar(0), scalar(1))
-    n_threads, knots = count_threads(n_dictionary), torch.from_numpy(knots).to(P_cum.device)
-    given = P_cum, scalar(C), knots, levels, float(eps), least
-    n_blocks = -(-n_dictionary // n_threads)
-    launch(kernels.bound_scores, n_blocks, n_threads, *given, gain, bounds)
+    n_threads = count_threads(n_dictionary)
+    launch(
+        kernels.bound_scores,
+        -(-n_dictionary // n_threads),
+        n_threads,
+        P_cum,
+        scalar(C),
+        torch.from_numpy(knots).to(P_cum.device),
+        levels,
+        float(eps),
+        least,
+        gain,
+        bounds,
+    )
     levels[1:] += 8 * float(eps)
     return Contest(gain, P_cum, C, levels, bounds, coding.do_sym, exponent)
 
@@ -241,8 +251,9 @@ class DeviceCoder(PatchCoder):
                 some, (some * some).sum(dim=1), tolerances[is_left], exact
             )
             events.indices[is_left], events.values[is_left] = exact.indices, exact.values.float()
-        given = X, events, self.dictionary, start, energy, least, tolerances
-        return count_missed(*given) if has_tolerance else 0
+        if not has_tolerance:
+            return 0
+        return count_missed(X, events, self.dictionary, start, energy, least, tolerances)
 
     def _select_orthogonal(self, X, start, tolerances, events):
         """Fill events; return the squared norms that are left, and the smallest pivots."""
@@ -251,11 +262,21 @@ class DeviceCoder(PatchCoder):
         most = max(1, CHUNK_BYTES // (X.element_size() * n_slots**2))  # of the inverse factors
         n_blocks = min(len(X), count_blocks(X.device), most)
         energy, least = start.clone(), torch.ones_like(start)
-        kernel = kernels.make_orthogonal_pursuit(*self._split)
-        given = X @ self.filters.T, self.gram, self.contest.gain
-        limits = energy, tolerances, scalar(dependent), least
-        found = events.indices, events.values, X.new_zeros((n_blocks, n_slots + 4, n_slots))
-        launch(kernel, n_blocks, self._split[1], *given, *limits, *found)
+        launch(
+            kernels.make_orthogonal_pursuit(*self._split),
+            n_blocks,
+            self._split[1],
+            X @ self.filters.T,
+            self.gram,
+            self.contest.gain,
+            energy,
+            tolerances,
+            scalar(dependent),
+            least,
+            events.indices,
+            events.values,
+            X.new_zeros((n_blocks, n_slots + 4, n_slots)),
+        )
         return energy, least
 
     @cached_property
