@@ -285,10 +285,15 @@ class ConvolutionalSHL(HebbianEstimator):
         names = "l0_sparseness", "fit_tol", "floor"
         if all(value is None for value in sparsity.values()):
             sparsity = {name: getattr(self, name) for name in names}
-        own: dict[str, Any] = {"alpha_MP": self.alpha_MP, "do_sym": self.do_sym}
-        own |= {"stride": self.stride, "mask": mask, "is_quiet": not self.verbose}
-        how = ConvolutionalCoding(**own, **sparsity)
-        return how.of_axes(self._atom_axes)
+        coding = ConvolutionalCoding(
+            alpha_MP=self.alpha_MP,
+            do_sym=self.do_sym,
+            stride=self.stride,
+            mask=mask,
+            is_quiet=not self.verbose,
+            **sparsity,
+        )
+        return coding.of_axes(self._atom_axes)
 
     def _shape(self, shape):
         """(n_dictionary, n_channels, height, width), of signals without the height."""

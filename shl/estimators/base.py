@@ -179,12 +179,14 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         model, told = copy(self), {"X": X, "y": y}
         X, exponent = model._read_to_learn(X, reset=True)
         weight, stopping = check_weight(sample_weight, X), self._stopping()
-        drawn = self._draw()
-        rows, held_out = self._hold_out(_usable(X, weight), stopping, drawn[1])
+        seed, rng = self._draw()
+        rows, held_out = self._hold_out(_usable(X, weight), stopping, rng)
         shape = (len(rows), *X.shape[1:])
         n_steps = self._n_steps(shape)
         plan = self._plan_fit(shape, host_dtype(X), n_steps)
-        X, plan, state = self._begin(X, exponent, plan, resume, rows, weight, drawn)
+        X, plan, state = self._begin(
+            X, exponent, plan, state=resume, rows=rows, weight=weight, drawn=(seed, rng)
+        )
         evidence = Evidence(X, rows, held_out, plan, state.seed)
         per_pass = len(rows) // plan.batch_size
         if weight is not None:
@@ -204,8 +206,17 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
 
             with _interruptible(state):
                 steps = task.around(evidence.steps(state.step))
-                options: dict[str, Any] = {"records_end": True, "sample_weight": weight}
-                loop.learn(X, steps, state, plan, threads, held_out, step_done, **options)
+                loop.learn(
+                    X,
+                    steps,
+                    state,
+                    plan,
+                    threads,
+                    held_out,
+                    step_done,
+                    records_end=True,
+                    sample_weight=weight,
+                )
             state = state if watch is None else watch.choose(state)
             _advise(loop.turn_atoms(X, state, plan, threads, rows, weight))
         self._take_over(model._set_learned(state, plan, per_pass))
@@ -235,7 +246,7 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         weight = check_weight(sample_weight, X)
         rows = _usable(X, weight)
         plan = self._plan_batches(X, len(rows))
-        X, plan, state = self._begin(X, exponent, plan, state, rows, weight)
+        X, plan, state = self._begin(X, exponent, plan, state=state, rows=rows, weight=weight)
         batches = loop.one_pass(len(rows), plan.batch_size, state)
         batches, n_done = [rows[batch] for batch in batches], state.step
         try:
@@ -368,13 +379,13 @@ class HebbianEstimator(CallbackSupportMixin, TransformerMixin, NamedEstimator):
         rng = check_generator(self.random_state, "random_state")
         return int(rng.integers(2**63)), rng
 
-    def _begin(self, X, exponent, plan, state=None, rows=None, weight=None, drawn=None):
+    def _begin(self, X, exponent, plan, *, state=None, rows=None, weight=None, drawn=None):
         """Return what learning begins with: X in the space in which it is learned from, the plan in
-        its unit, and the given state, or the first one, from what was drawn.
+        its unit, and the given state, or the first one, from (seed, rng) of `_draw`.
         """
         X, scaling = self._scale(X, plan, rows, weight, state)
         if state is None:
-            seed, rng = drawn or self._draw()
+            seed, rng = self._draw() if drawn is None else drawn
             state = self._start(X, plan, seed, rng, exponent, rows, weight, scaling)
         state = check_state(state, plan, X, self._shape(X.shape))
         is_whitened = "whitening" in state.scaling  # such samples have their own unit

@@ -382,13 +382,15 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
                 f"{self.patch_shape!r}"
             )
         n_dictionary = self._shape(shape)[0]
-        how = self._coding(shape[1], n_dictionary)
-        how.check_fits(n_dictionary)
+        coding = self._coding(shape[1], n_dictionary)
+        coding.check_fits(n_dictionary)
         check_l0(self.transform_l0_sparseness, n_dictionary, "transform_l0_sparseness")
         if self.whiten is not None:
             self._check_whitens()
-        if self.do_precision and how.algorithm != "mp":
-            raise ValueError(f"do_precision needs learning_algorithm='mp', not {how.algorithm!r}")
+        if self.do_precision and coding.algorithm != "mp":
+            raise ValueError(
+                f"do_precision needs learning_algorithm='mp', not {coding.algorithm!r}"
+            )
         batch_size = self._batch_size(shape)
         # The histograms, a batch's counts and their distribution.
         check_memory(24 * n_dictionary * int(self.nb_quant), "nb_quant", self.nb_quant)
@@ -396,11 +398,11 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         n_batches, rate = shape[0] // batch_size, self._homeo_rate(shape)
         rule = self._make_rule(n_batches, P_cum, rate)
         rule = self._heeded(
-            rule, n_dictionary, how.algorithm, n_steps or self._steps_of_n_iter(shape)
+            rule, n_dictionary, coding.algorithm, n_steps or self._steps_of_n_iter(shape)
         )
         changes = self._changes(n_steps)
         if self._is_newton:
-            limit = None if how.fit_tol is not None else how.l0_sparseness
+            limit = None if coding.fit_tol is not None else coding.l0_sparseness
             kappa = KAPPA if n_steps is None else None
             optimizer = Newton(limit, kappa, shrinkage=SHRINKAGE)
             if changes["replacement"] and not isinstance(self.replace, Replacement):
@@ -410,10 +412,17 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             changes |= {"growth": None if limit is None else GROWTH, "clip": CLIP}
         else:
             optimizer = make_optimizer(self.eta, self.beta1, self.beta2, self.epsilon)
-        changes |= {"observer": HEH2019(rate, self.C, self.nb_quant, P_cum)}
-        changes |= {"eta_precision": self.eta_precision if self.do_precision else None}
-        changes |= {"positive_dict": bool(self.positive_dict)}
-        return Plan(how, rule, optimizer, batch_size, self._recording(), **changes)
+        return Plan(
+            coding=coding,
+            rule=rule,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            recording=self._recording(),
+            observer=HEH2019(rate, self.C, self.nb_quant, P_cum),
+            eta_precision=self.eta_precision if self.do_precision else None,
+            positive_dict=bool(self.positive_dict),
+            **changes,
+        )
 
     def _check_whitens(self):
         """An error for what whitened samples do not have."""
@@ -517,9 +526,16 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
             needs_mp = needs_mp or kind_of(self._make_rule(), n_dictionary) == "table"
             algorithm = "mp" if needs_mp else "omp"
         default = encode.default_sparseness(n_pixels, n_dictionary)
-        limits = self._size("l0_sparseness"), default, algorithm, self.fit_tol
-        limit, signs = encode.limit_sparseness(*limits), (self.do_sym, self.positive_code)
-        return Coding(algorithm, limit, self.fit_tol, self.alpha_MP, *signs, self.missing)
+        l0_sparseness = self._size("l0_sparseness")
+        return Coding(
+            algorithm=algorithm,
+            l0_sparseness=encode.limit_sparseness(l0_sparseness, default, algorithm, self.fit_tol),
+            fit_tol=self.fit_tol,
+            alpha_MP=self.alpha_MP,
+            do_sym=self.do_sym,
+            positive_code=self.positive_code,
+            missing=self.missing,
+        )
 
     def _shape(self, shape):
         """(n_dictionary, n_pixels)."""
@@ -551,10 +567,15 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
 
     def _make_rule(self, n_batches=1, P_cum=None, rate=None):
         """The rule of homeostasis by itself; rate is eta_homeo for the samples of a step."""
-        rate = self.eta_homeo if rate is None else rate
-        options = {"alpha_homeo": self.alpha_homeo, "C": self.C, "nb_quant": self.nb_quant}
-        options |= {"eta_homeo": rate, "P_cum": P_cum, "n_batches": n_batches}
-        return make_rule(self.homeo_method, **options)
+        return make_rule(
+            self.homeo_method,
+            eta_homeo=self.eta_homeo if rate is None else rate,
+            alpha_homeo=self.alpha_homeo,
+            C=self.C,
+            nb_quant=self.nb_quant,
+            P_cum=P_cum,
+            n_batches=n_batches,
+        )
 
     def _heeded(self, rule, n_dictionary, algorithm, n_steps):
         """Return the rule as the coder can use it, fading if homeo_fade says so."""
@@ -577,8 +598,9 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         dtype = host_dtype(X)
         dictionary = self._check_start(shape, dtype)
         if dictionary is None:
-            draw = self._draw_noise if self.one_over_F else np.random.Generator.standard_normal
-            dictionary = draw(rng, shape).astype(dtype)
+            is_noise = self.one_over_F
+            drawn = self._draw_noise(shape, rng) if is_noise else rng.standard_normal(shape)
+            dictionary = drawn.astype(dtype)
         if self.positive_dict:
             if self.dict_init is not None and dictionary.min() < 0:
                 raise ValueError(
@@ -589,7 +611,7 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         precision = encode.check_precision(precision, shape, dtype, "precision_init")
         return dictionary, None if precision is None else 1 / precision
 
-    def _draw_noise(self, rng, shape):
+    def _draw_noise(self, shape, rng):
         """Draw patches of 1/f noise."""
         n_dictionary, n_pixels = shape
         side = round(n_pixels**0.5)
@@ -647,12 +669,24 @@ class SparseHebbianLearning(SparseTransformer, HebbianEstimator):
         check_is_fitted(self)
         given, (X, _) = X, self._read(X, reset=False, exponent=0)
         how = self._transform_coding(algorithm, l0_sparseness, fit_tol)
-        how = how if alpha_MP is None else replace(how, alpha_MP=alpha_MP)
-        options = vars(how) | {"competition": competition, "gain": gain, "P_cum": P_cum}
-        options |= {"C": None if P_cum is None else self.C_}
-        options |= {"sparse_output": self.sparse_output, "n_jobs": self.n_jobs}
-        precision = beside(self.precision_, X) if how.algorithm == "mp" else None
-        code = encode.sparse_encode(X, beside(self.components_, X), precision, **options)
+        code = encode.sparse_encode(
+            X,
+            beside(self.components_, X),
+            precision=beside(self.precision_, X) if how.algorithm == "mp" else None,
+            algorithm=how.algorithm,
+            l0_sparseness=how.l0_sparseness,
+            fit_tol=how.fit_tol,
+            alpha_MP=how.alpha_MP if alpha_MP is None else alpha_MP,
+            competition=competition,
+            gain=gain,
+            P_cum=P_cum,
+            C=None if P_cum is None else self.C_,
+            do_sym=how.do_sym,
+            positive_code=how.positive_code,
+            missing=how.missing,
+            sparse_output=self.sparse_output,
+            n_jobs=self.n_jobs,
+        )
         return like(self._split(code), given)
 
     def _transform_coding(self, algorithm, l0_sparseness, fit_tol):

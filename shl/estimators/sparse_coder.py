@@ -4,7 +4,7 @@ dictionary.
 
 from abc import abstractmethod
 from copy import copy
-from dataclasses import KW_ONLY, fields
+from dataclasses import KW_ONLY
 from typing import Any, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from .._base.samples import Samples, from_tensor, read_samples, scale_by
 from .._base.threads import chunks
 from ..coding.competition import CompetitionLike
 from ..coding.encode import check_directions, default_sparseness, limit_sparseness, sparse_encode
-from ..coding.parameters import Algorithm, Coding, Missing
+from ..coding.parameters import Algorithm, Missing
 
 SCORED_ROWS = 4096  # at once, so that their dense code stays small
 
@@ -288,10 +288,6 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         tags.requires_fit = False
         return tags
 
-    # What `sparse_encode` takes by the same name.
-    _parameters = tuple(field.name for field in fields(Coding))
-    _parameters += "precision", "competition", "sparse_output", "n_jobs"
-
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check that the dictionary fits X; nothing is learned."""
         check_fields(self)
@@ -306,10 +302,23 @@ class SparseCoder(SparseTransformer, NamedEstimator):
         given, (X, _) = X, self._read(X, reset=False, exponent=0)
         atoms, norms, exponents = self._scale_atoms(X)
         default = default_sparseness(X.shape[1], len(atoms))
-        how = {name: getattr(self, name) for name in self._parameters}
-        limits = self.l0_sparseness, default, self.algorithm, self.fit_tol
-        how["l0_sparseness"] = limit_sparseness(*limits)
-        code = sparse_encode(X, atoms, **how)
+        code = sparse_encode(
+            X,
+            atoms,
+            precision=self.precision,
+            algorithm=self.algorithm,
+            l0_sparseness=limit_sparseness(
+                self.l0_sparseness, default, self.algorithm, self.fit_tol
+            ),
+            fit_tol=self.fit_tol,
+            alpha_MP=self.alpha_MP,
+            competition=self.competition,
+            do_sym=self.do_sym,
+            positive_code=self.positive_code,
+            missing=self.missing,
+            sparse_output=self.sparse_output,
+            n_jobs=self.n_jobs,
+        )
         if sparse.issparse(code):
             code.data = _divide(code.data, norms[code.indices], exponents[code.indices])
         elif is_tensor(code) and self.sparse_output:
