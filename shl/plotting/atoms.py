@@ -169,9 +169,9 @@ def show_curves(ax: "Axes", curves: np.ndarray, n_columns: int) -> None:
     ax.set(xlim=(0, min(n_columns, n_samples)), ylim=(-row[-1] - 0.5, 0.5), xticks=[], yticks=[])
 
 
-def _draw_atoms(ax, dico, data, order, dim_graph, patch_shape, kind, seed=None):
-    """Draw atoms in a grid, picked in an order; returns the size of a figure for them."""
-    atoms, picked = _atoms_of(dico), _pick_atoms(dico, data, dim_graph, order, seed)
+def _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind):
+    """Draw some atoms in a grid; returns the size of a figure for them."""
+    atoms = _atoms_of(dico)
     if atoms is not dico and atoms.ndim > 2:  # of signals or images, channels first
         kind = kind or ("signal" if atoms.ndim == 3 else None)
         atoms = np.moveaxis(np.asarray(atoms), 1, -1)
@@ -191,7 +191,19 @@ def _draw_atoms(ax, dico, data, order, dim_graph, patch_shape, kind, seed=None):
 
 def _atoms_of(dico):
     """The atoms of a model, or the array of atoms that is given."""
-    return getattr(dico, "components_", getattr(dico, "dictionary", dico))  # of a SparseCoder
+    for name in ("components_", "dictionary"):  # the latter of a SparseCoder
+        if hasattr(dico, name):
+            return getattr(dico, name)
+    return dico
+
+
+def _count_shown(dico, dim_graph):
+    """How many atoms a grid of (rows, columns) shows, all without one."""
+    n_atoms = len(_atoms_of(dico))
+    if dim_graph is None:
+        return n_atoms
+    sizes = check_sizes(dim_graph, "dim_graph", "(rows, columns)", lengths=(2,))
+    return min(n_atoms, math.prod(sizes))
 
 
 @drawing((8, 8))
@@ -242,22 +254,16 @@ def show_dico(
     check_choice(order, "order", ORDERS)
     if _atoms_of(dico) is dico:
         check_array(dico, "dico", ndim=(2, 3, 4))
-    return _draw_atoms(ax, dico, data, order, dim_graph, patch_shape, kind, seed)
+    picked = _pick_atoms(dico, data, _count_shown(dico, dim_graph), order, seed)
+    return _draw_atoms(ax, dico, picked, dim_graph, patch_shape, kind)
 
 
-def _pick_atoms(dico, data, dim_graph, order, seed):
-    """Indices of the atoms that a grid of (rows, columns) shows, of all without one."""
-    n_atoms = n_shown = len(_atoms_of(dico))
-    if dim_graph is not None:
-        sizes = check_sizes(dim_graph, "dim_graph", "(rows, columns)", lengths=(2,))
-        n_shown = min(n_atoms, math.prod(sizes))
+def _pick_atoms(dico, data, n_shown, order, seed):
+    """Indices of the atoms to show."""
     if order == "random":
-        return np.random.default_rng(seed).choice(n_atoms, n_shown, replace=False)
+        return np.random.default_rng(seed).choice(len(_atoms_of(dico)), n_shown, replace=False)
     usage = None if order == "index" else _find_activity(dico, data)
-    if usage is None:
-        return np.arange(n_shown)
-    is_ranked = order == "least first"
-    return np.argsort(usage, kind="stable")[:n_shown] if is_ranked else extremes(usage, n_shown)
+    return np.arange(n_shown) if usage is None else extremes(usage, n_shown)
 
 
 def extremes(activity: np.ndarray, n_shown: int) -> np.ndarray:
@@ -323,7 +329,9 @@ def show_dico_in_order(
     kind : {'image', 'signal'}, default=None
         Draw atoms as images or as curves, as in `show_dico`.
     """
-    return _draw_atoms(ax, dico, data, "least first", dim_graph, patch_shape, kind)
+    n_shown, usage = _count_shown(dico, dim_graph), _find_activity(dico, data)
+    ranked = np.arange(n_shown) if usage is None else np.argsort(usage, kind="stable")
+    return _draw_atoms(ax, dico, ranked[:n_shown], dim_graph, patch_shape, kind)
 
 
 def show_data(
