@@ -165,12 +165,14 @@ class _SparseMLP(NamedEstimator):
         """The samples; when learning resumes they fit what it had before."""
         of.check_fields(self)
         dtype = self.coefs_[0].dtype if goes_on else [np.float64, np.float32]
-        how = {"dtype": dtype, "multi_output": self._takes_many_outputs, "reset": not goes_on}
         with wants_numbers("X"):
-            X, y = validate_data(self, X, y, **how)
+            X, y = validate_data(
+                self, X, y, dtype=dtype, multi_output=self._takes_many_outputs, reset=not goes_on
+            )
         if sample_weight is not None:
-            how = {"dtype": X.dtype, "ensure_non_negative": True}
-            sample_weight = _check_sample_weight(sample_weight, X, **how)
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            )
         return training.Supervised(X, y, self._encode(y, X.dtype, goes_on, **known), sample_weight)
 
     @mlp.one_thread()
@@ -206,9 +208,14 @@ class _SparseMLP(NamedEstimator):
 
     def _module(self, X, rng):
         """The network before learning, in the dtype of X."""
-        sizes, generator = self._sizes(), mlp.make_generator(rng)
-        how = self.activation, self.connectivity, self.epsilon, self.zeta
-        module = mlp.make_mlp([X.shape[1], *sizes, self._n_outputs()], *how, generator)
+        module = mlp.make_mlp(
+            [X.shape[1], *self._sizes(), self._n_outputs()],
+            activation=self.activation,
+            connectivity=self.connectivity,
+            epsilon=self.epsilon,
+            zeta=self.zeta,
+            generator=mlp.make_generator(rng),
+        )
         self._architecture = self._form()
         vars(self).pop("inputs_", None)  # of a shrunk network
         return module.double() if X.dtype == np.float64 else module

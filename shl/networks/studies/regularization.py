@@ -80,8 +80,8 @@ def learn_one(
 
     records, began = [], time.perf_counter()
     with one_thread():
-        means = _learn_epochs(layer, X, targets, method, loss, generator)
-        for epoch, mean in zip(range(1, epochs + 1), means, strict=False):
+        means = _learn_epochs(layer, X, targets, method, loss, epochs, generator)
+        for epoch, mean in enumerate(means, 1):
             if epoch == epochs or epoch % max(1, epochs // 50) == 0:
                 layer.eval()
                 records.append((epoch, accuracy(X_test), mean))
@@ -104,12 +104,12 @@ def learn_one(
     return record
 
 
-def _learn_epochs(layer, X, targets, method, loss, generator):
-    """Learn for ever; yield the mean loss of each epoch, without the penalty."""
+def _learn_epochs(layer, X, targets, method, loss, epochs, generator):
+    """Learn; yield the mean loss of each epoch, without the penalty."""
     import torch
 
     optimizer = torch.optim.Adam(layer.parameters(), lr=SETTINGS["learning_rate"], fused=True)
-    while True:
+    for _ in range(epochs):
         total = 0.0
         for places in torch.randperm(len(X), generator=generator).split(SETTINGS["batch_size"]):
             x = _thin(X[places], generator) if method == "dropout" else X[places]

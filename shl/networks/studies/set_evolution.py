@@ -2,8 +2,6 @@
 pixels that matter?
 """
 
-from typing import Any
-
 import numpy as np
 
 from ..._base import constraints as of
@@ -75,9 +73,14 @@ def evolve_one(
     X, X_test = _scale(X, X_test, settings.pop("grey_levels"), normalized or published)
     default = settings.pop("epochs")
     n_epochs = epochs or default
-    how: dict[str, Any] = {"max_iter": n_epochs, "record_each": max(1, n_epochs // 40)}
-    how |= {"penalty": "l2" if weight_decay else None, "alpha": weight_decay}
-    model = SparseMLPClassifier(random_state=seed, **how, **settings)
+    model = SparseMLPClassifier(
+        max_iter=n_epochs,
+        record_each=max(1, n_epochs // 40),
+        penalty="l2" if weight_decay else None,
+        alpha=weight_decay,
+        random_state=seed,
+        **settings,
+    )
     seconds = fit_timed(model, X, X_test, y, y_test)
     layer, records = model.module_[0], model.history_
     counts = layer.connections_per_input().numpy()

@@ -225,7 +225,7 @@ def _learn_stages(run, teacher, watch):
     learning.n_starts = sum(other.n_starts for _, other in starts)
     for l1 in run.l1_path:
         learning.learn(l1, keeps_zeros=True)
-    return learning, [run.l1_norm, *run.l1_path][-1]
+    return learning, run.l1_path[-1] if run.l1_path else run.l1_norm
 
 
 def _metrics(teacher, learning, l1):

@@ -28,8 +28,8 @@ def plot_match(arrays, run, fname=None):
     """
     n_layers = sum(name.startswith("student_map_") for name in arrays)
     widths = [max(2, min(10, arrays[f"student_map_{i}"].shape[2])) for i in range(n_layers)]
-    how = {"squeeze": False, "width_ratios": widths}
-    fig, axs = make_panels((2, n_layers), (3 + 0.8 * sum(widths), 7), **how)
+    figsize = (3 + 0.8 * sum(widths), 7)
+    fig, axs = make_panels((2, n_layers), figsize, squeeze=False, width_ratios=widths)
     for row, who in zip(axs, ("teacher", "student"), strict=True):
         row[0].set_ylabel("input")
         for i, ax in enumerate(row):
