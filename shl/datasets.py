@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -83,8 +83,10 @@ def load_sample_patches(
     >>> load_sample_patches(100, 8).shape
     (100, 64)
     """
-    sizes: dict[str, Any] = {"N_patches": n_patches, "patch_width": patch_width}
-    return Patches(**sizes, do_mask=do_mask, seed=random_state).draw(verbose)
+    patches = Patches(
+        N_patches=n_patches, patch_width=patch_width, do_mask=do_mask, seed=random_state
+    )
+    return patches.draw(verbose)
 
 
 @checked

@@ -138,9 +138,12 @@ def _fit_atom(atom, x, y, side, starts):
     half = side / 2
     low = np.array([-half, -half, -np.inf, np.log(FREQUENCIES[0]), np.log(0.4), np.log(0.4)])
     high = np.array([half, half, np.inf, np.log(FREQUENCIES[1]), np.log(side), np.log(side)])
-    how = {"bounds": (low, high), "max_nfev": MOST_EVALUATIONS, "xtol": 1e-6, "ftol": 1e-6}
-    starts = np.clip(starts, low + 1e-6, high - 1e-6)
-    fits = [least_squares(residual, start, **how) for start in starts]
+    fits = [
+        least_squares(
+            residual, start, bounds=(low, high), max_nfev=MOST_EVALUATIONS, xtol=1e-6, ftol=1e-6
+        )
+        for start in np.clip(starts, low + 1e-6, high - 1e-6)
+    ]
     best = min(fits, key=lambda fit: fit.cost)
     weights = np.linalg.lstsq(_basis(best.x, x, y)[0], atom, rcond=None)[0]
     return np.array([*best.x, *weights, 1 - 2 * best.cost / energy])

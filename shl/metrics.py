@@ -279,9 +279,10 @@ def is_formless(
     array([ True,  True,  True])
     """
     spread = disorder(dictionary, patch_shape)
-    height, width, *channels = patch_shape or (1, 1)
-    if height != width or math.prod(channels) > 1:
-        return spread > SPREAD_OUT
+    if patch_shape is not None:
+        height, width, *channels = patch_shape
+        if height != width or math.prod(channels) > 1:
+            return spread > SPREAD_OUT
     found = spread > ORDERLY
     if found.any():
         atoms = np.asarray(dictionary)[found]

@@ -23,5 +23,5 @@ _NAMES = {
     ),
 }
 
-__all__ = [*(name for names in _NAMES.values() for name in names)]
+__all__ = [name for names in _NAMES.values() for name in names]
 __getattr__, __dir__ = lazy(__name__, _NAMES)

@@ -6,7 +6,6 @@ images (height, width) -> crops of one size -> whitened -> patches (n_patches, p
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from inspect import signature
 from pathlib import Path
 from typing import Annotated
 
@@ -456,7 +455,8 @@ class Patches(Checked):
         rng = np.random.default_rng([self.seed, 0])
         where = self.name_database, self.datapath, self.height, self.width, self.n_image
         images = load_images(*where, rng, self.color)
-        names = signature(extract_patches).parameters.keys() & vars(self).keys()
+        names = ("patch_width", "height", "width", "do_mask", "do_bandpass", "over_patches")
+        names += ("patch_ds", "patch_norm", "patch_height")
         options = {name: getattr(self, name) for name in names}
         with progress(desc="patches", unit="crop", disable=not verbose) as bar:
             return extract_patches(images, self.N_patches, rng=rng, on_crop=bar.update, **options)
