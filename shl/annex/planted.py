@@ -23,6 +23,7 @@ VERSION = 3  # raise it when a run would give another result: stored ones are th
 
 # The study's learning: rectified pursuit, a constant rate, no replacement.
 STUDIED: dict[str, Any] = {**STUDY, "learning_algorithm": "mp", "homeo_fade": None, "C": 3.0}
+del STUDIED["n_iter"]  # every scheme learns by STEPS
 SCHEMES: dict[str, dict] = {rule: {**STUDIED, "homeo_method": rule} for rule in RULES}
 SCHEMES |= {
     f"{rule}, fading": {**STUDIED, "homeo_method": rule, "homeo_fade": FADE} for rule in RULES[2:]

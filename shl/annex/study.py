@@ -128,8 +128,9 @@ class Study:
         N_scan, opts = N_scan or self.scale.N_scan, {**self.opts, **changes}
         values = {name: given for name, given in variables.items() if given is not None}
         experiments = SHL_set(opts, tag="annex", N_scan=N_scan, base=base, values=values)
-        how = {"n_jobs": self.n_jobs, "verbose": self.verbose}
-        records = experiments.run(list(variables), grid=True, **how)
+        records = experiments.run(
+            list(variables), n_jobs=self.n_jobs, verbose=self.verbose, grid=True
+        )
         raise_failure(records, "{params}".format_map)
         return Runs(experiments, records)
 

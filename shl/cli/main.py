@@ -214,8 +214,9 @@ def scan_command(args):
         return _dry_run(args, experiments)
     experiments.tasks(args.variables, args.grid)  # errors before anything is written
     out = flags.claim_folder(args)
-    how = {"n_jobs": args.n_jobs, "verbose": flags.verbosity(args), "grid": args.grid}
-    records = experiments.run(args.variables, **how)
+    records = experiments.run(
+        args.variables, n_jobs=args.n_jobs, verbose=flags.verbosity(args), grid=args.grid
+    )
     experiments.to_csv(out / "scan.csv")
     experiments.to_json(out / "scan.json")
     if not args.grid or len(args.variables) < 3:
