@@ -58,8 +58,15 @@ def parts_of(X, y, seed):
 
 def wide_data(seed):
     """The parts of 20,000 standardised samples, whose first 10 of 50 inputs tell the class."""
-    how = {"n_informative": N_USED, "n_redundant": 0, "n_clusters_per_class": 3}
-    X, y = make_classification(20_000, N_INPUTS, shuffle=False, random_state=seed, **how)
+    X, y = make_classification(
+        20_000,
+        N_INPUTS,
+        n_informative=N_USED,
+        n_redundant=0,
+        n_clusters_per_class=3,
+        shuffle=False,
+        random_state=seed,
+    )
     X, X_test, y, y_test = parts_of(X, y, seed)
     scaler = StandardScaler().fit(X)
     return scaler.transform(X), scaler.transform(X_test), y, y_test
@@ -239,10 +246,17 @@ def cut_to(model, data, most, tp):
     """A copy that Torch-Pruning cuts to at most so many parameters."""
     for ratio in np.linspace(0.02, 0.98, 49):
         smaller = copy.deepcopy(model).train()
-        how = {"num_heads": {smaller.layer.self_attn: 4}} if hasattr(smaller, "layer") else {}
-        how |= {"importance": tp.importance.GroupMagnitudeImportance(p=2)}
-        how |= {"pruning_ratio": float(ratio), "ignored_layers": [smaller.digit, smaller.even]}
-        tp.pruner.MetaPruner(smaller, data[1][:2], **how).step()
+        has_heads = hasattr(smaller, "layer")
+        heads = {"num_heads": {smaller.layer.self_attn: 4}} if has_heads else {}
+        pruner = tp.pruner.MetaPruner(
+            smaller,
+            data[1][:2],
+            importance=tp.importance.GroupMagnitudeImportance(p=2),
+            pruning_ratio=float(ratio),
+            ignored_layers=[smaller.digit, smaller.even],
+            **heads,
+        )
+        pruner.step()
         if count(smaller) <= most:
             break
     return smaller.eval()

@@ -214,8 +214,15 @@ def main(args):
             print(f"| {cell} | {name} | {show(rows[name])} | {asked} |", flush=True)
     print(f"\n| recording, 30% | {HEAD} |\n{'|---' * 6}|")
     for c, (world, options) in product((1, 4), WORLDS.items()):
-        how = {"name": "shl", "n_channels": c, "world": world, **options}
-        row = mean(partial(measure, "shl"), "shl", f"{c} ch., {world}", **how)
+        row = mean(
+            partial(measure, "shl"),
+            "shl",
+            f"{c} ch., {world}",
+            name="shl",
+            n_channels=c,
+            world=world,
+            **options,
+        )
         print(f"| {c} ch., {world} | {show(row)} |", flush=True)
     print(f"\n| 100,000 events, 8 atoms | {HEAD} | MB beyond X | asked |\n{'|---' * 8}|")
     for label, (n_channels, n_times) in LONG.items():
