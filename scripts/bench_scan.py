@@ -15,7 +15,7 @@ import dask.array
 import joblib
 import numpy as np
 from distributed import Client, LocalCluster
-from rounds import alternate, peak, print_measured, run, seconds_of
+from rounds import alternate, measured, peak, run, seconds_of
 
 from shl import SHL, SHL_set, SparseCoder, SparseHebbianLearning
 from shl._base.blocks import Blocks
@@ -172,17 +172,9 @@ def dask_arrays(args):
     yield "dictionaries of 1, 2, 3 workers and of an iterator that differ", n_kinds - 1, 0
 
 
-SIZES = {
-    "n-learnings": {"type": int, "default": 8},
-    "n-samples": {"type": int, "default": 10_000_000},
-    "n-few": {"type": int, "default": 4_000_000},
-}
-
-
-def main(args):
-    """Print a table."""
-    print_measured({"scans": scans, "dask": dask_arrays}[args.part](args))
-
-
 if __name__ == "__main__":
-    run(__doc__, dict.fromkeys(("scans", "dask"), (main, SIZES)))
+    few = {"n-learnings": {"type": int, "default": 8}}
+    many = {"n-samples": 10_000_000, "n-few": 4_000_000}
+    many = {name: {"type": int, "default": size} for name, size in many.items()}
+    parts = {"scans": (measured(scans), few), "dask": (measured(dask_arrays), many)}
+    run(__doc__, parts, shared=("rounds",))

@@ -1,6 +1,6 @@
 """Write what was measured into a page: a block between two comments is the output of a command.
 
-    <!-- measured: python scripts/bench_race.py --seconds 10 30 60 -->
+    <!-- measured: python scripts/bench_race.py race --seconds 10 30 60 -->
     <!-- measured: python scripts/bench_coding.py speed -->
     <!-- measured: shl annex --only planted --out out > out/sections/planted.md # 1 3 -->
     ...
@@ -67,6 +67,7 @@ def as_block(output, chosen):
     """The tables of an output, or all of it where it has none; the day and the machine."""
     tables = re.findall(r"(?:^\|.*\n?)+", output, re.MULTILINE)
     tables = [tables[int(number) - 1] for number in chosen] or tables
+    tables += re.findall(r"^The machine was busy.*", output, re.MULTILINE)
     text = "\n\n".join(map(str.strip, tables)) or f"```text\n{output.strip()}\n```"
     return f"\n{text}\n\n({time.strftime('%d %B %Y')}; {machine()}.)\n\n"
 

@@ -3,6 +3,7 @@ what the machine is, and rows that a file keeps.
 """
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -40,17 +41,18 @@ FLAGS = {
 SIZE = {"n_samples": 4096, "n_pixels": 441, "n_dictionary": 676, "l0_sparseness": 21}
 
 
-def run(description, parts):
+def run(description, parts, shared=tuple(FLAGS)):
     """Run what the first argument names, of {name: (function of the flags, {flag: options})}.
 
-    A script of one part has the name None and no such argument.
+    A script of one part has the name None and no such argument.  `shared` names flags of FLAGS.
     """
+    common = {flag: FLAGS[flag] for flag in shared}
     form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = argparse.ArgumentParser(description=description, **form)
     choices = None if None in parts else parser.add_subparsers(dest="part", required=True)
     for name, (function, flags) in parts.items():
         part = choices.add_parser(name, description=function.__doc__, **form) if name else parser
-        for flag, options in (FLAGS | flags).items():
+        for flag, options in (common | flags).items():
             part.add_argument(f"--{flag}", **options)
         part.set_defaults(run=function)
     args = parser.parse_args()
@@ -142,11 +144,12 @@ def report(rows, args):
     """Print a table of rows, and which of them a busy machine spoiled; write them where asked."""
     rows, clock = list(rows), "CPU time" if args.cpu_time else "wall-clock time"
     print(f"{machine()}; {clock}, least (median) of {args.rounds} alternating rounds:\n")
-    columns = {"work": "work", "ms": lambda row: f"{row['ms']:.3g}", "least (median)": _show_ratio}
-    print(*table({**columns, "at most": _show_bound}, rows, is_markdown=True), sep="\n")
+    columns = {"work": "work", f"ms of {clock}": lambda row: f"{row['ms']:.3g}"}
+    columns |= {"least (median)": _show_ratio, "at most": _show_bound}
+    print(*table(columns, rows, is_markdown=True), sep="\n")
     if busy := [entry["work"] for entry in rows if entry["spread"] > QUIET]:
-        print(f"The machine was busy: medians lie more than {QUIET:.0%} above the least times of")
-        print(f"{', '.join(busy)}.")
+        what = f"Medians are over {QUIET:.0%} above the least times of {', '.join(busy)}"
+        print(f"\nThe machine was busy. {what}.")
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
 
@@ -165,6 +168,16 @@ def print_measured(rows):
     print("| work | measured | bound |\n|---|---|---|", flush=True)
     for work, value, bound in rows:
         print(f"| {work} | {value:.3g} | {judge(('', value, bound))} |", flush=True)
+
+
+def measured(function):
+    """Return what prints the rows that a function of the flags measures, see `print_measured`."""
+
+    @functools.wraps(function)
+    def call(args):
+        print_measured(function(args))
+
+    return call
 
 
 def judge(*asked, signs=("at least", "at most")):

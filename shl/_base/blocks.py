@@ -129,8 +129,8 @@ class Blocks:
 def _compute_ahead(blocks: Iterable) -> Iterator:
     """The values of delayed blocks, in order; the next ones are computed meanwhile.
 
-    A block that is there in time has one follow it, so that workers beside this process leave it
-    its core; one that learning waits for has two.
+    If the next block is ready, one more is computed ahead.  If learning waits for it, two are.
+    Workers on this machine then leave learning its core.
     """
     with ThreadPoolExecutor(1) as pool:
         submit, gather, most = (lambda block: pool.submit(block.compute)), Future.result, 1

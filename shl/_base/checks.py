@@ -83,7 +83,7 @@ def check_sizes(
     """Whole numbers above 0, as many as one of some lengths; `wanted` says which."""
     if not isinstance(value, (tuple, list)) or len(value) not in lengths:
         raise TypeError(f"{name} must be {wanted}, not {value!r}")
-    return tuple(check_count(size, name) for size in value)
+    return tuple(check_count(size, f"each of {name}") for size in value)
 
 
 def check_interval(value: object, name: str, least: float, most: float) -> tuple[float, float]:

@@ -46,13 +46,14 @@ class Atoms(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has columns.
+    """How atoms compete: z_i(a) = gain_i a, or P_cum_i(1 - exp(-a / C)) where P_cum has several
+    columns.
 
     Arrays are NumPy's, or tensors on a GPU.
     """
 
     gain: Any  # (n_padded,): of the score gain_i a, which bounds the quantiles
-    P_cum: Any  # (n_dictionary, nb_quant), or (n_dictionary, 0) for gains alone
+    P_cum: Any  # (n_dictionary, nb_quant); none or one column for gains alone
     C: float
     levels: Any  # (nb_quant,), see `bound_scores`
     bounds: Any  # (nb_quant, n_padded)

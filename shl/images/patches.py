@@ -395,7 +395,8 @@ def _digest_of_file(path):
 
 @dataclass(frozen=True)
 class Patches(Checked):
-    """All that decides a set of patches; parameters and defaults are those of `shl.SHL`.
+    """All that decides a set of patches; parameters are those of `shl.SHL`, and defaults but for
+    `name_database`.
 
     Parameters
     ----------

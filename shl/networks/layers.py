@@ -317,7 +317,7 @@ def _density(epsilon, n_in, n_out):
     density = epsilon * (n_in + n_out) / (n_in * n_out)
     if density > 1:
         warn_user(
-            f"epsilon {epsilon} asks for a density of {density:.3g} in a layer of "
+            f"epsilon {epsilon:g} asks for a density of {density:.3g} in a layer of "
             f"{n_in} x {n_out}, which is clipped to 1. The layer is dense. Use a "
             "smaller epsilon for a sparse one."
         )

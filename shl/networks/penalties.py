@@ -173,7 +173,7 @@ def _scale_rows(w, norms, threshold):
     """
     total = threshold.sum(1)
     # The root is not below |W_i|_2 - total.  From 0, weak thresholds would overflow in float32.
-    n = (norms - total) * (total < WEAK * norms)
+    n = (norms - total).clip(min=0) * (total < WEAK * norms)
     for _ in range(MOST_ROUNDS):
         shared = n[:, None] + threshold
         parts = (w / shared) ** 2

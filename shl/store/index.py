@@ -5,6 +5,7 @@ a file has another size or time than it says, and nothing else ever depends on i
 """
 
 import contextlib
+import copy
 import fnmatch
 import json
 import math
@@ -67,7 +68,7 @@ def _head_of(path, status):
         with contextlib.suppress(OSError):  # to look at a head is no use of the entry
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     except (ValueError, OSError) as error:
-        return HEAD | {"damage": str(error)}
+        return copy.deepcopy(HEAD) | {"damage": str(error)}
     dicts = {name: part for name, part in info.items() if isinstance(part, dict)}
     metrics, changed = dicts.get("metrics", {}), info.get("changed")
     parameters: dict[str, Any] = {}

@@ -27,7 +27,11 @@ def sum_segments(starts: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class DeviceEvents(Events):
-    """A sparse code, as `shl.coding.Events` has it, on a GPU."""
+    """A sparse code, as `shl.coding.Events` has it, on a GPU.
+
+    Methods that this class does not define and that compute (`check`, `follow_quantiles`) are for
+    NumPy's arrays.
+    """
 
     indices: torch.Tensor
     values: torch.Tensor

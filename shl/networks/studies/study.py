@@ -157,7 +157,7 @@ def announce_runs(
     n_workers = min(effective_n_jobs(n_jobs), n_runs)
     if (total := n_epochs * seconds / n_workers) > least:
         work = f"{n_epochs} epochs of {seconds:.2g} s, {n_runs} runs on {n_workers} workers"
-        announce(total, work, is_bound)
+        announce(total, work + "; most runs stop earlier" * is_bound, is_bound)
 
 
 def fit_timed(model: Any, X: Any, X_test: Any, y: Any, y_test: Any) -> float:
