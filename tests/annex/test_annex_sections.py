@@ -13,10 +13,11 @@ from shl.annex.study import SCALES, Scale, Study
 
 OPTS = EXPERIMENT | {"N_patches": 400, "n_dictionary": 12, "n_iter": 9, "record_each": 8}
 OPTS["one_over_F"] = False
-TINY = Scale(OPTS, n_seeds=2, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
+TINY = Scale(OPTS, n_seeds=3, n_few=1, N_scan=3, n_slow=3, n_fresh=200, n_planted=1)
 WITH_PICTURE = ("figure_2", "selection", "orientation", "scans", "decaying", "denoising")
 PICTURES = dict.fromkeys(WITH_PICTURE, 1) | {"figures_1_3": 2, "coders": 5}
 PICTURES |= {"statistics": 2, "planted": 2}
+TESTED = ("answers", "selection")  # whose claims are of all seeds
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,9 @@ def test_a_section_has_its_tables_and_pictures(study, name, tmp_path):
     for header, _, *rows in (table.splitlines() for table in tables):
         assert rows
         assert all(len(cells(row)) == len(cells(header)) for row in rows)
+        if cells(header)[-1] == "claim":
+            has_p = any(cells(row)[-2] != "-" for row in rows)
+            assert has_p == (name in TESTED)
     assert bool(tables) == (name != "figures_1_3")
 
 

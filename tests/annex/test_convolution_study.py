@@ -1,4 +1,5 @@
 import json
+import urllib.request
 
 import numpy as np
 import pytest
@@ -109,7 +110,8 @@ def test_the_command_says_what_is_wrong(flag, value, words, tmp_path, capsys):
 
 
 def test_faces_need_a_network(tmp_path, monkeypatch, capsys):
-    """A proxy that refuses every connection, and an empty folder of data."""
+    """A proxy that refuses every connection, no opener with others, and an empty folder of data."""
+    monkeypatch.setattr(urllib.request, "_opener", None)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert run(tmp_path / "out", "--database", "faces", "--datapath", str(tmp_path)) == 1

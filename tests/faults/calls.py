@@ -61,7 +61,8 @@ def experiment(**parameters):
 
 
 def scan(opts=None, values=None, variables="eta", **parameters):
-    return [len(SHL_set({"cache_dir": None}, values=values, **parameters).tasks(variables))]
+    opts = {"cache_dir": None} if opts is None else opts
+    return [len(SHL_set(opts, values=values, **parameters).tasks(variables))]
 
 
 def use_events(indices, values, n_dictionary, weight):

@@ -219,7 +219,7 @@ def test_patches_are_rectangles_and_have_colours(rng, height, width, channels):
     np.testing.assert_allclose(drawn, wanted, atol=1e-12)
     deviations = _window_std(image, height, width).ravel()
     expected = windows.var(axis=1).sum(axis=1) ** 0.5
-    np.testing.assert_allclose(deviations, expected, atol=1e-9)
+    np.testing.assert_allclose(deviations, expected, atol=1e-12)
 
 
 def test_patches_of_one_row_have_no_mask():

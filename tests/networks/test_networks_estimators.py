@@ -210,6 +210,17 @@ def noisy(n=1000, seed=0):
     return inputs, np.sin(2 * inputs[:, 0]) + np.maximum(inputs[:, 1], 0) - inputs[:, 2]
 
 
+def test_group_lasso_drops_inputs_without_use():
+    inputs, y = noisy(1000)
+    options = {"penalty": "group_lasso", "alpha": 0.03, "learning_rate_init": 0.01}
+    options |= {"max_iter": 100, "batch_size": 100, "record_each": 200}
+    model = regressor((16,), **options).fit(inputs, y)
+    left = np.flatnonzero((model.coefs_[0] != 0).any(axis=1))
+    assert {0, 1, 2} <= set(left) and len(left) <= 4  # one of nine may be like the target by chance
+    assert model.score(inputs, y) > 0.65
+    assert np.isfinite(np.concatenate([w.ravel() for w in model.coefs_])).all()
+
+
 @pytest.mark.parametrize("kind", ["path", "function", "sequence"])
 def test_path_finds_the_inputs_that_matter(kind):
     inputs, y = noisy()
