@@ -241,7 +241,7 @@ def check_shape(
         raise ValueError(f"{name} must have {n_columns} columns, not {array.shape[1]}")
 
 
-def _parts_of(array, rows=4096):
+def _in_parts(array, rows=4096):
     """(first row, rows) of an array, in parts so that a memory map stays one; a tensor is whole."""
     rows = len(array) if is_tensor(array) else rows
     return ((start, array[start : start + rows]) for start in range(0, len(array), rows))
@@ -250,7 +250,7 @@ def _parts_of(array, rows=4096):
 def _refuse_non_finite(array, name, allows_nan):
     """An error for NaN or infinity."""
     refused, xp = "infinity" if allows_nan else "NaN or infinity", namespace(array)
-    for start, part in _parts_of(array):
+    for start, part in _in_parts(array):
         if xp.isfinite(xp.vdot(part, part)):  # in a third of the time, where no square overflows
             continue
         is_fine = xp.isfinite(part)
@@ -306,7 +306,7 @@ def check_code(value: Any, name: str) -> np.ndarray | csr_array:
 
 def check_magnitude(array: np.ndarray, name: str, most: float) -> None:
     """An error for a number of which sums or squares would overflow."""
-    for start, part in _parts_of(array):
+    for start, part in _in_parts(array):
         if max(part.max(), -part.min()) > most:
             bad, place = first_place(abs(part) > most, start)
             raise ValueError(

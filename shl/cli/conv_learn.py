@@ -1,4 +1,4 @@
-"""The command `shl conv-learn`: a thin layer of argparse over `shl.convolution.study`."""
+"""The command `shl conv-learn`: a thin layer of argparse over `shl.annex.convolution`."""
 
 import time
 
@@ -54,10 +54,17 @@ def conv_learn_command(args):
     began = time.perf_counter()
     if args.recording is not None:
         X, out = study.load_recording(args.recording), flags.claim_folder(args)
-        names = ("n_dictionary", "atom_shape", "floor", "n_jobs")
-        parameters = {name: getattr(args, name) for name in names}
-        parameters |= {"random_state": args.seed, "verbose": flags.verbosity(args)}
-        summary = study.run_recording(X, out, args.sampling_rate, **parameters)
+        summary = study.run_recording(
+            X,
+            out,
+            args.sampling_rate,
+            n_dictionary=args.n_dictionary,
+            atom_shape=args.atom_shape,
+            floor=args.floor,
+            random_state=args.seed,
+            n_jobs=args.n_jobs,
+            verbose=flags.verbosity(args),
+        )
         summary["seconds"] = time.perf_counter() - began
         seconds, n_events = summary["seconds"], summary["n_events"]
         line = f"{n_events} events of {args.n_dictionary} atoms; {seconds:.1f} s; see {args.out}/"
